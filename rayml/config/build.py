@@ -1,0 +1,107 @@
+"""Component nodes: from `{_target_: dotted.path, **arguments}` to an object.
+
+A node is a plain mapping. Building it imports the target and calls it with the node's other
+keys, nested nodes first. Nothing here knows Hydra, so workers and replicas build components
+without importing it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rayml.errors import BuildError
+
+TARGET = "_target_"
+Node = Mapping[str, Any]
+
+
+def is_node(value: object) -> bool:
+    """Whether a config value describes a component."""
+    return isinstance(value, Mapping) and TARGET in value
+
+
+def locate(path: str) -> Callable[..., Any]:
+    """Import the class or function that a dotted path names.
+
+    Raises:
+        BuildError: nothing lies at that path, or what does cannot be called.
+    """
+    module, _, name = path.rpartition(".")
+    if not module:
+        raise BuildError(
+            "a _target_ is a dotted path module.name", value=path, remedy="Name its module too"
+        )
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BuildError(
+            f"a _target_ must import ({type(error).__name__}: {error})",
+            value=path,
+            remedy="Check the spelling, and that its package is on PYTHONPATH or in this folder",
+        ) from error
+    if not callable(found):
+        raise BuildError("a _target_ must be a class or function", value=path)
+    return found  # type: ignore[no-any-return]
+
+
+def check(node: Node, /, *extra: str) -> None:
+    """Check that a node can be built, without building it.
+
+    Args:
+        node: the component node.
+        extra: names of the arguments that `build` will be given besides the node's own.
+
+    Raises:
+        BuildError: a target does not import, or its arguments do not bind.
+    """
+    target = locate(_path(node))
+    arguments = {key: value for key, value in node.items() if key != TARGET}
+    for value in arguments.values():
+        if is_node(value):
+            check(value)
+    _bind(target, node, arguments | dict.fromkeys(extra))
+
+
+def build(node: Node, /, **extra: Any) -> Any:
+    """Build the object that a node describes.
+
+    Args:
+        node: the component node; nested nodes are built first.
+        extra: further arguments, which only the program knows.
+
+    Raises:
+        BuildError: a target does not import, or its arguments do not bind.
+    """
+    target = locate(_path(node))
+    arguments = {key: _value(value) for key, value in node.items() if key != TARGET} | extra
+    _bind(target, node, arguments)
+    return target(**arguments)
+
+
+def _value(value: Any) -> Any:
+    return build(value) if is_node(value) else value
+
+
+def _path(node: Node) -> str:
+    path = node.get(TARGET)
+    if not isinstance(path, str) or not path:
+        raise BuildError("a component node has a _target_", value=dict(node))
+    return path
+
+
+def _bind(target: Callable[..., Any], node: Node, arguments: Mapping[str, Any]) -> None:
+    try:
+        signature = inspect.signature(target)
+    except ValueError:  # some C functions have none; the call itself will tell
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise BuildError(
+            f"the arguments of {node[TARGET]} must bind to {signature} ({error})",
+            value=sorted(arguments),
+            remedy="Mend the node's keys",
+        ) from error

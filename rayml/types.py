@@ -1,0 +1,355 @@
+"""Small frozen value classes shared by the rooms.
+
+Two kinds live here. Plain values pass between rooms: `Features`, `Examples`, `FeatureShape`,
+`TargetInfo`. Settings are what a config holds for a room, checked when they are made, so that
+a room takes typed values and never a config.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+from pydantic import Field
+
+TaskName = Literal["binary", "multiclass", "regression"]
+Kind = Literal["numeric", "categorical", "boolean", "timestamp"]
+SplitName = Literal["train", "validation", "test"]
+Direction = Literal["minimize", "maximize"]
+ClassLabel = str | int | bool
+
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+Size = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(Field, dataclasses.field)
+)
+def settings(cls: type[T]) -> type[T]:
+    """Make a frozen dataclass that checks its values and refuses unknown keys."""
+    make: Callable[[type[T]], Any] = pydantic.dataclasses.dataclass(
+        frozen=True,
+        kw_only=True,
+        config=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False),
+    )
+    checked: type[T] = make(cls)
+    return checked
+
+
+# ---------------------------------------------------------------- values
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureShape:
+    """Shape of one prepared row.
+
+    Attributes:
+        numeric: number of float columns.
+        cardinalities: for each categorical column the number of its codes, the code 0 of
+            unknown and missing values included.
+    """
+
+    numeric: int
+    cardinalities: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Prepared features of some rows.
+
+    Attributes:
+        numeric: float32, shape [rows, numeric].
+        categorical: int64 codes, shape [rows, categorical columns].
+    """
+
+    numeric: npt.NDArray[np.float32]
+    categorical: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.numeric)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Prepared features with their encoded targets.
+
+    Attributes:
+        features: the inputs of a model.
+        target: shape [rows]; int64 class codes, or float32 standardised values.
+    """
+
+    features: Features
+    target: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory of all arrays."""
+        parts = (self.features.numeric, self.features.categorical, self.target)
+        return sum(part.nbytes for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInfo:
+    """What the target column means.
+
+    Attributes:
+        name: its column.
+        task: what is predicted.
+        classes: labels in the order of their codes; empty for a regression. Of a binary
+            task the second one is the positive class.
+        mean: of a regression target on the training split, in its own units.
+        scale: standard deviation likewise; 1 for classes.
+    """
+
+    name: str
+    task: TaskName
+    classes: tuple[ClassLabel, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Number of model outputs: one a class, or a single logit or value."""
+        return len(self.classes) if self.task == "multiclass" else 1
+
+
+# ---------------------------------------------------------------- settings of data
+
+
+@settings
+class SchemaSettings:
+    """What the user says of the columns; the rest is inferred.
+
+    Attributes:
+        kinds: kind of a column where the inferred one is wrong.
+        ignore: columns that are no features.
+        groups: columns whose values tell groups apart when fairness is measured.
+    """
+
+    kinds: Mapping[str, Kind] = Field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@settings
+class SplitSettings:
+    """How rows are given to train, validation and test.
+
+    Attributes:
+        method: `given` reads the split from `column`; `random` and `stratified` (by the
+            target) draw rows by a hash of their content; `group` keeps equal values of
+            `column` together; `time` sorts by `column`, the latest rows for test.
+        column: the column that `given`, `group` and `time` read.
+        validation: fraction of all rows (of the given training rows where `given` names no
+            validation rows).
+        test: fraction of all rows; unused by `given`.
+        seed: of the hash.
+    """
+
+    method: Literal["given", "random", "stratified", "group", "time"] = "random"
+    column: str | None = None
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+    seed: int = 0
+
+
+@settings
+class PreprocessSettings:
+    """How features are prepared.
+
+    Attributes:
+        numeric: `standard` subtracts the mean and divides by the standard deviation;
+            `quantile` maps to a normal distribution by ranks; `none` leaves values as they are.
+        quantiles: number of reference points of the `quantile` map.
+        max_categories: at most so many categories a column are kept, the frequent ones first.
+        min_count: a category seen less often on the training split counts as unknown.
+        missing_indicators: add a 0/1 column for each numeric column that misses values.
+    """
+
+    numeric: Literal["standard", "quantile", "none"] = "standard"
+    quantiles: Annotated[int, Field(ge=2, le=10_000)] = 256
+    max_categories: Count = 1000
+    min_count: Count = 1
+    missing_indicators: bool = True
+
+
+# ---------------------------------------------------------------- settings of training
+
+
+@settings
+class OptimizerSettings:
+    """The optimizer of a trial.
+
+    Attributes:
+        name: `adamw` (Loshchilov & Hutter 2019) or `sgd` with Nesterov momentum.
+        lr: peak learning rate.
+        weight_decay: decoupled for `adamw`, L2 for `sgd`.
+        beta1: of `adamw`.
+        beta2: of `adamw`.
+        momentum: of `sgd`.
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 1e-2
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+
+
+@settings
+class ScheduleSettings:
+    """How the learning rate changes over the steps of a trial.
+
+    Attributes:
+        name: `cosine` falls to zero, `constant` stays.
+        warmup: fraction of all steps over which the rate rises linearly from zero.
+    """
+
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+@settings
+class TrainSettings:
+    """How one trial is trained.
+
+    Attributes:
+        epochs: passes over the training split at most.
+        batch_size: rows a step.
+        eval_batch_size: rows a step of evaluation.
+        optimizer: see `OptimizerSettings`.
+        schedule: see `ScheduleSettings`.
+        clip_norm: the gradient's norm is clipped to this; None leaves it.
+        label_smoothing: of classification losses.
+        patience: stop after so many epochs without a better metric; None never stops.
+        seed: of initialisation, batch order and dropout.
+        device: `auto` takes a GPU where the trial was given one.
+        threads: CPU threads of a trial's process.
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 256
+    eval_batch_size: Count = 8192
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    clip_norm: Positive | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    patience: Count | None = None
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count = 1
+
+
+# ---------------------------------------------------------------- settings of the search
+
+
+@settings
+class SamplerSettings:
+    """Who proposes the parameters of trials.
+
+    Attributes:
+        name: one of Optuna's samplers.
+        startup_trials: random trials before a model-based sampler begins.
+        options: further arguments of Optuna's class.
+    """
+
+    name: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"] = "tpe"
+    startup_trials: Size = 10
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
+@settings
+class PrunerSettings:
+    """Which trials are stopped early.
+
+    Attributes:
+        name: `asha` (asynchronous successive halving, Li et al. 2020), `hyperband` (several
+            brackets of it), `median`, or `none`.
+        min_epochs: no trial is stopped before.
+        reduction: of the trials that reach a rung one in so many goes on.
+        startup_trials: `median` stops nothing before so many trials have finished.
+    """
+
+    name: Literal["asha", "hyperband", "median", "none"] = "asha"
+    min_epochs: Count = 1
+    reduction: Annotated[int, Field(ge=2)] = 3
+    startup_trials: Size = 5
+
+
+@settings
+class ResourceSettings:
+    """What one trial takes of the cluster: CPU cores, and GPUs or shares of one."""
+
+    cpu: Positive = 1.0
+    gpu: NonNegative = 0.0
+
+
+# ---------------------------------------------------------------- settings of serving
+
+
+@settings
+class ReplicaSettings:
+    """How many replicas answer.
+
+    Attributes:
+        min: replicas at least; 0 lets an idle endpoint give back its resources.
+        max: replicas at most.
+        target_ongoing_requests: requests in progress per replica that scaling aims at.
+        upscale_delay_s: seconds of higher load before replicas are added.
+        downscale_delay_s: seconds of lower load before replicas are removed.
+        cpu: CPU cores of a replica.
+        gpu: GPUs of a replica, or a share of one.
+    """
+
+    min: Size = 1
+    max: Count = 2
+    target_ongoing_requests: Positive = 16
+    upscale_delay_s: NonNegative = 5
+    downscale_delay_s: NonNegative = 120
+    cpu: NonNegative = 1.0
+    gpu: NonNegative = 0.0
+
+
+@settings
+class ServeSettings:
+    """How a bundle is served.
+
+    Attributes:
+        host: address that the HTTP port binds to.
+        port: HTTP port; 0 takes a free one.
+        max_batch_size: requests that are answered by one forward pass at most.
+        batch_wait_s: seconds that a request waits for others to join its batch.
+        max_ongoing_requests: requests in progress in one replica at most.
+        max_queued_requests: requests that wait for a replica at most; further ones get 503.
+        max_body_bytes: a larger request gets 413.
+        max_rows: a request of more rows gets 413.
+        request_timeout_s: seconds after which a request gets 408.
+        replicas: see `ReplicaSettings`.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    max_batch_size: Count = 64
+    batch_wait_s: NonNegative = 0.0
+    max_ongoing_requests: Count = 64
+    max_queued_requests: Count = 256
+    max_body_bytes: Count = 8 * 2**20
+    max_rows: Count = 10_000
+    request_timeout_s: Positive = 30.0
+    replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
