@@ -325,6 +325,12 @@ class ReplicaSettings:
     cpu: NonNegative = 1.0
     gpu: NonNegative = 0.0
 
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> ReplicaSettings:
+        if self.min > self.max:
+            raise ValueError(f"min is at most max, got {self.min} and {self.max}")
+        return self
+
 
 @settings
 class ServeSettings:
@@ -333,10 +339,12 @@ class ServeSettings:
     Attributes:
         host: address that the HTTP port binds to.
         port: HTTP port; 0 takes a free one.
+        ingress: how requests reach a replica: through Ray Serve's `proxy`, or through
+            `haproxy`, which is many times faster; `auto` takes `haproxy` on Linux.
         max_batch_size: requests that are answered by one forward pass at most.
         batch_wait_s: seconds that a request waits for others to join its batch.
         max_ongoing_requests: requests in progress in one replica at most.
-        max_queued_requests: requests that wait for a replica at most; further ones get 503.
+        max_queued_requests: further requests that a replica holds; those beyond get 503.
         max_body_bytes: a larger request gets 413.
         max_rows: a request of more rows gets 413.
         request_timeout_s: seconds after which a request gets 408.
@@ -345,6 +353,7 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    ingress: Literal["auto", "haproxy", "proxy"] = "auto"
     max_batch_size: Count = 64
     batch_wait_s: NonNegative = 0.0
     max_ongoing_requests: Count = 64

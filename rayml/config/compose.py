@@ -1,0 +1,207 @@
+"""Composes a config with Hydra and checks it against the typed schema, all errors at once."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from rayml.config.schema import Config
+from rayml.errors import ConfigError, InvalidConfigError
+
+_COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+_schema = pydantic.TypeAdapter(Config)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A composed config and what is wrong with it.
+
+    Attributes:
+        plain: the config as nested plain containers, every interpolation resolved.
+        problems: one line an error, each naming its key; empty if the config is sound.
+    """
+
+    plain: dict[str, Any]
+    problems: tuple[str, ...]
+
+    def typed(self) -> Config:
+        """The config as typed settings.
+
+        Raises:
+            InvalidConfigError: the config has problems.
+        """
+        if self.problems:
+            raise InvalidConfigError(self.problems)
+        return _schema.validate_python(self.plain)
+
+    def yaml(self) -> str:
+        """The config as YAML."""
+        return OmegaConf.to_yaml(OmegaConf.create(self.plain))
+
+
+def read_composed(path: Path) -> Composed:
+    """A composed config from the file that `Composed.yaml` was written to.
+
+    Raises:
+        ConfigError: the file is absent or no YAML mapping.
+    """
+    try:
+        plain = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(
+            f"a sweep's folder holds its config ({_first_line(error)})",
+            value=str(path),
+            remedy="Check the sweep's name",
+        ) from error
+    if not isinstance(plain, dict):
+        raise ConfigError("a config is a YAML mapping", value=str(path))
+    return _checked(plain)  # type: ignore[arg-type]
+
+
+def config_folder() -> Path:
+    """Folder of rayml's own config groups: inside an installed wheel, or beside a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def compose(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> Composed:
+    """Compose the config from its groups and the user's overrides.
+
+    Args:
+        overrides: in Hydra's grammar, such as `data=adult` or `train.epochs=5`.
+        config_dirs: the user's own folders of config groups. Their parent's packages are
+            importable, so that a `_target_` can name the user's code.
+
+    Returns:
+        The config and all its problems: overrides that do not apply, unknown keys, values of a
+        wrong type, values that are missing.
+
+    Raises:
+        ConfigError: a config folder does not exist.
+    """
+    for folder in config_dirs:
+        if not folder.is_dir():
+            raise ConfigError("--config-dir must be a folder", value=str(folder))
+    search = ",".join(folder.resolve().as_uri() for folder in config_dirs)
+    base = [f"hydra.searchpath=[{search}]"] if search else []
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config, problems = _apply(base, list(overrides))
+        problems += _missing(config)
+        if problems:
+            return Composed(_masked(config), tuple(problems))
+        try:
+            plain = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as error:
+            return Composed(_masked(config), (_first_line(error),))
+    assert isinstance(plain, dict)
+    return _checked(plain)  # type: ignore[arg-type]
+
+
+def groups(config_dirs: Sequence[Path] = ()) -> dict[str, list[str]]:
+    """The config groups and their options, rayml's own and the user's."""
+    found: dict[str, set[str]] = {}
+    for folder in (config_folder(), *config_dirs):
+        for file in folder.glob("*/**/*.yaml"):
+            group = file.parent.relative_to(folder).as_posix()
+            found.setdefault(group, set()).add(file.stem)
+    return {group: sorted(options) for group, options in sorted(found.items())}
+
+
+def _apply(base: list[str], overrides: list[str]) -> tuple[DictConfig, list[str]]:
+    """Compose; on an error find out which overrides are to blame and leave them out."""
+    try:
+        return hydra_compose("config", overrides=base + overrides), []
+    except _COMPOSITION_ERRORS:
+        sound: list[str] = []
+        problems: list[str] = []
+    for override in overrides:
+        try:
+            config = hydra_compose("config", overrides=[*base, *sound, override])
+        except _COMPOSITION_ERRORS as error:
+            problems.append(_explain(override, error, base + sound))
+        else:
+            sound.append(override)
+    config = hydra_compose("config", overrides=base + sound)
+    return config, problems
+
+
+def _explain(override: str, error: Exception, sound: list[str]) -> str:
+    key = override.lstrip("+~").partition("=")[0]
+    text = _first_line(error)
+    if "To append to your config" not in str(error):
+        return f"{override}: {text}"
+    known = OmegaConf.to_container(hydra_compose("config", overrides=sound))
+    keys = [name for name, _ in _values(known)]
+    near = difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"to add a new key write +{override}"
+    return f"{key}: unknown key; {hint}"
+
+
+def _values(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield f"{prefix}{name}", value
+            yield from _values(value, f"{prefix}{name}.")
+
+
+def _checked(plain: dict[str, Any]) -> Composed:
+    return Composed(plain, tuple(_invalid(plain)))
+
+
+def _missing(config: DictConfig) -> list[str]:
+    # OmegaConf.missing_keys would follow interpolations, and fail on those to missing values.
+    values = _values(OmegaConf.to_container(config, resolve=False))
+    return [f"{key}: a value is missing; set {key}=…" for key, value in values if value == "???"]
+
+
+def _masked(config: DictConfig) -> dict[str, Any]:
+    """The config as far as it can be shown although it has errors."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]
+
+
+def _invalid(plain: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        _schema.validate_python(plain)
+    except pydantic.ValidationError as error:
+        for found in error.errors():
+            key = ".".join(str(part) for part in found["loc"])
+            if found["type"] == "unexpected_keyword_argument":
+                yield f"{key}: unknown key; remove it, or check its spelling"
+            elif found["type"] == "missing":
+                yield f"{key}: a value is missing; set {key}=…"
+            else:
+                yield f"{key}: {found['msg'].lower()}, got {found['input']!r}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def add_import_paths(config_dirs: Sequence[Path]) -> list[str]:
+    """Make the user's code importable: the current folder and those beside the config folders.
+
+    Returns:
+        The folders added to `sys.path`, which worker processes need too.
+    """
+    folders = [Path.cwd(), *(folder.resolve().parent for folder in config_dirs)]
+    added = [str(folder) for folder in dict.fromkeys(folders)]
+    for folder in reversed(added):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    return added

@@ -1,0 +1,186 @@
+"""The config as typed settings: what Hydra composes is checked against `Config` as a whole.
+
+The classes are pydantic dataclasses rather than OmegaConf's structured configs, since OmegaConf
+stops at the first unknown key or bad type and a user wants all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from rayml.types import (
+    ClassLabel,
+    Count,
+    Positive,
+    PreprocessSettings,
+    PrunerSettings,
+    ResourceSettings,
+    SamplerSettings,
+    SchemaSettings,
+    ServeSettings,
+    Size,
+    SplitSettings,
+    TaskName,
+    TrainSettings,
+    settings,
+)
+
+ComponentNode = Annotated[dict[str, Any], Field(description="a mapping with a _target_")]
+
+
+@settings
+class PathSettings:
+    """Folders that rayml reads and writes.
+
+    Attributes:
+        data: raw files of data sets.
+        prepared: store of prepared data sets.
+        sweeps: one folder a sweep.
+        registry: bundles and aliases.
+    """
+
+    data: str
+    prepared: str
+    sweeps: str
+    registry: str
+
+
+@settings
+class DataConfig:
+    """A dataset: where its rows come from and how they are prepared.
+
+    Attributes:
+        name: of the dataset.
+        task: what is predicted.
+        target: the column that is predicted.
+        positive: label of the positive class of a binary task; None takes the last in order.
+        source: component node of a `rayml.data.sources.Source`.
+        schema: what is known of the columns.
+        split: see `SplitSettings`.
+        preprocess: see `PreprocessSettings`.
+        bad_rows: `fail` names the first bad rows and stops; `quarantine` writes them to a file.
+    """
+
+    name: str
+    task: TaskName
+    target: str
+    source: ComponentNode
+    positive: ClassLabel | None = None
+    schema: SchemaSettings = Field(default_factory=SchemaSettings)
+    split: SplitSettings = Field(default_factory=SplitSettings)
+    preprocess: PreprocessSettings = Field(default_factory=PreprocessSettings)
+    bad_rows: Literal["fail", "quarantine"] = "fail"
+
+
+@settings
+class TaskConfig:
+    """What is predicted and measured.
+
+    Attributes:
+        name: the task.
+        metric: name of the metric that the search optimises; None takes the task's own.
+        metrics: further metrics by name, as component nodes.
+    """
+
+    name: TaskName
+    metric: str | None = None
+    metrics: dict[str, ComponentNode] = Field(default_factory=dict)
+
+
+@settings
+class SearchConfig:
+    """How a sweep searches.
+
+    Attributes:
+        name: of the sweep; None makes one from the data, the model and the time.
+        trials: trials at most.
+        seconds: wall-clock budget; None sets none.
+        concurrency: trials in progress at most; None takes what the cluster's resources allow.
+        resources: of one trial.
+        max_failures: restarts of a trial whose worker died.
+        sampler: see `SamplerSettings`.
+        pruner: see `PrunerSettings`.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
+    trials: Count = 20
+    seconds: Positive | None = None
+    concurrency: Count | None = None
+    resources: ResourceSettings = Field(default_factory=ResourceSettings)
+    max_failures: Size = 3
+    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
+    pruner: PrunerSettings = Field(default_factory=PrunerSettings)
+
+
+@settings
+class RegistryConfig:
+    """How a new version enters the registry.
+
+    Attributes:
+        promote: `always` makes it champion, `better` only if its validation metric beats the
+            champion's, `never` leaves the alias alone.
+    """
+
+    promote: Literal["always", "better", "never"] = "always"
+
+
+@settings
+class ServeConfig(ServeSettings):
+    """What is served, and how.
+
+    Attributes:
+        version: number of a version, an alias, or `latest`.
+    """
+
+    version: str | int = "champion"
+
+
+@settings
+class ClusterConfig:
+    """The Ray cluster that does the work.
+
+    Attributes:
+        address: of a running cluster; None starts one on this machine.
+        cpus: CPU cores that a local Ray may use; None takes all.
+        gpus: GPUs that a local Ray may use; None takes all.
+    """
+
+    address: str | None = None
+    cpus: Count | None = None
+    gpus: Size | None = None
+
+
+@settings
+class Config:
+    """Everything that one run of rayml does.
+
+    Attributes:
+        name: of the model in the registry.
+        seed: of the split, the sampler and every trial.
+        paths: folders.
+        data: the dataset.
+        model: component node of a `torch.nn.Module`.
+        task: what is predicted and measured.
+        train: how a trial is trained.
+        space: what is searched: a tree that mirrors the config, its leaves typed ranges.
+        search: how a sweep searches.
+        registry: how versions are registered.
+        serve: how a version is served.
+        cluster: the Ray cluster.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    seed: int
+    paths: PathSettings
+    data: DataConfig
+    model: ComponentNode
+    task: TaskConfig
+    train: TrainSettings
+    space: Mapping[str, Any]
+    search: SearchConfig
+    registry: RegistryConfig
+    serve: ServeConfig
+    cluster: ClusterConfig

@@ -1,0 +1,85 @@
+"""Component nodes become objects, or errors that name what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from rayml.config.build import build, check, is_node, locate
+from rayml.errors import BuildError
+
+
+@dataclass
+class Wheel:
+    radius: float
+
+
+@dataclass
+class Car:
+    wheel: Wheel
+    seats: int = 4
+
+
+HERE = f"{__name__}"
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    module: Any = sys.modules[Wheel.__module__]
+    monkeypatch.setitem(sys.modules, HERE, module)
+
+
+def test_builds_nested_nodes_first() -> None:
+    node = {"_target_": f"{HERE}.Car", "wheel": {"_target_": f"{HERE}.Wheel", "radius": 0.3}}
+    assert build(node) == Car(Wheel(0.3), 4)
+
+
+def test_extra_arguments_join_the_nodes_own() -> None:
+    assert build({"_target_": f"{HERE}.Car", "seats": 2}, wheel=Wheel(1.0)) == Car(Wheel(1.0), 2)
+
+
+def test_check_binds_without_building() -> None:
+    check({"_target_": f"{HERE}.Car"}, "wheel")
+    with pytest.raises(BuildError, match=r"missing a required argument: 'wheel'"):
+        check({"_target_": f"{HERE}.Car"})
+
+
+def test_unknown_argument_is_named() -> None:
+    with pytest.raises(BuildError, match=r"unexpected keyword argument 'doors'"):
+        build({"_target_": f"{HERE}.Wheel", "radius": 1, "doors": 3})
+
+
+def test_nested_errors_surface() -> None:
+    node = {"_target_": f"{HERE}.Car", "wheel": {"_target_": f"{HERE}.Wheel"}}
+    with pytest.raises(BuildError, match="radius"):
+        check(node)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("Wheel", "dotted path"),
+        ("no_such_package.Thing", "ModuleNotFoundError"),
+        ("json.nothing", "AttributeError"),
+        ("json.__name__", "class or function"),
+    ],
+)
+def test_bad_targets_are_refused(path: str, words: str) -> None:
+    with pytest.raises(BuildError, match=words):
+        locate(path)
+
+
+@pytest.mark.parametrize("node", [{}, {"_target_": ""}, {"_target_": 3}])
+def test_a_node_needs_a_target(node: dict[str, Any]) -> None:
+    with pytest.raises(BuildError, match="_target_"):
+        build(node)
+
+
+def test_is_node() -> None:
+    assert is_node({"_target_": "a.b"})
+    assert not is_node({"a": 1})
+    assert not is_node("a.b")

@@ -1,0 +1,44 @@
+"""Settings check themselves when they are made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pydantic
+import pytest
+
+from rayml.types import Examples, Features, OptimizerSettings, TargetInfo, TrainSettings
+
+
+def test_settings_refuse_unknown_keys_and_bad_values_all_at_once() -> None:
+    adapter = pydantic.TypeAdapter(TrainSettings)
+    with pytest.raises(pydantic.ValidationError) as caught:
+        adapter.validate_python({"epochs": 0, "optimizer": {"lr": -1, "speed": 3}})
+    where = {".".join(map(str, error["loc"])) for error in caught.value.errors()}
+    assert where == {"epochs", "optimizer.lr", "optimizer.speed"}
+
+
+@pytest.mark.parametrize("lr", [float("nan"), float("inf"), 0.0])
+def test_settings_refuse_numbers_that_cannot_train(lr: float) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        OptimizerSettings(lr=lr)
+
+
+def test_settings_are_frozen() -> None:
+    settings = TrainSettings()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.epochs = 3  # type: ignore[misc]
+
+
+def test_outputs_follow_the_task() -> None:
+    assert TargetInfo("y", "binary", ("no", "yes")).outputs == 1
+    assert TargetInfo("y", "multiclass", ("a", "b", "c")).outputs == 3
+    assert TargetInfo("y", "regression").outputs == 1
+
+
+def test_examples_know_their_size() -> None:
+    features = Features(np.zeros((3, 2), np.float32), np.zeros((3, 1), np.int64))
+    examples = Examples(features, np.zeros(3, np.int64))
+    assert (len(features), len(examples)) == (3, 3)
+    assert examples.nbytes == 3 * 2 * 4 + 3 * 8 + 3 * 8
