@@ -1,0 +1,141 @@
+"""From raw rows to typed rows and bad rows, by the schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rayml.data.kinds import EXPECTED, Mask, parse, plain
+from rayml.data.origin import FILE, LINE, MALFORMED, RESERVED
+from rayml.data.schema import FeatureSchema
+from rayml.data.sides import given_sides
+from rayml.errors import SchemaError
+
+BAD_ROWS = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("reason", pa.string()),
+        ("row", pa.string()),
+    ]
+)
+"""A bad row: where it lies, the first column that is wrong, its value, why it is wrong, and the
+raw row as JSON. File, line, column and value are null where they are not known."""
+
+
+class Coercer:
+    """Reads raw rows by a schema.
+
+    A row is bad if its source could not read it, if a value is not of its column's kind, or if
+    the target, or a column that the split needs, is missing.
+
+    Args:
+        schema: of the rows.
+        required: columns whose values may not be missing.
+        given: the column that names the split of a row, if one does.
+    """
+
+    def __init__(
+        self, schema: FeatureSchema, *, required: Sequence[str], given: str | None = None
+    ) -> None:
+        self._columns = schema.read()
+        self._required = tuple(dict.fromkeys(required))
+        self._given = given
+
+    def __call__(self, raw: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Read rows.
+
+        Returns:
+            The good rows, typed, with the columns that the schema reads; and the bad rows, see
+            `BAD_ROWS`.
+
+        Raises:
+            SchemaError: a column is absent, or its type does not suit its kind.
+        """
+        findings = _Findings(raw)
+        if MALFORMED in raw.column_names:
+            findings.add_malformed(plain(raw.column(MALFORMED)))
+        typed = {}
+        for column in self._columns:
+            if column.name not in raw.column_names:
+                raise SchemaError(
+                    "each part of a source has the same columns",
+                    value=raw.column_names,
+                    remedy=f"Add {column.name!r}, or list it in schema.ignore",
+                )
+            typed[column.name], misfit = parse(raw.column(column.name), column.kind)
+            findings.add(misfit, column.name, EXPECTED[column.kind])
+        for name in self._required:
+            missing = typed[name].is_null().to_numpy(zero_copy_only=False)
+            findings.add(missing, name, "is missing")
+        if self._given is not None:
+            unknown = given_sides(typed[self._given]) < 0
+            findings.add(unknown, self._given, "is none of train, validation, test")
+        table = pa.table(typed)
+        if findings.bad.any():
+            table = table.filter(pa.array(~findings.bad))
+        return table, findings.table()
+
+
+class _Findings:
+    """The first thing that is wrong with each row."""
+
+    def __init__(self, raw: pa.Table) -> None:
+        self._raw = raw
+        self._parts: list[pa.Table] = []
+        self.bad: Mask = np.zeros(raw.num_rows, dtype=np.bool_)
+
+    def add(self, wrong: Mask, column: str, reason: str) -> None:
+        rows = self._new(wrong)
+        if len(rows):
+            values = _shown(self._raw.column(column).take(pa.array(rows)))
+            self._parts.append(self._part(rows, column, values, [reason] * len(rows)))
+
+    def add_malformed(self, reasons: pa.Array) -> None:
+        rows = self._new(reasons.is_valid().to_numpy(zero_copy_only=False))
+        if len(rows):
+            texts = reasons.take(pa.array(rows)).to_pylist()
+            self._parts.append(self._part(rows, None, [None] * len(rows), texts))
+
+    def table(self) -> pa.Table:
+        return pa.concat_tables([BAD_ROWS.empty_table(), *self._parts])
+
+    def _new(self, wrong: Mask) -> npt.NDArray[np.int64]:
+        rows = np.flatnonzero(wrong & ~self.bad)
+        self.bad[rows] = True
+        return rows
+
+    def _part(
+        self,
+        rows: npt.NDArray[np.int64],
+        column: str | None,
+        values: Sequence[str | None],
+        reasons: Sequence[str],
+    ) -> pa.Table:
+        raw = self._raw.take(pa.array(rows))
+        content = raw.select([name for name in raw.column_names if name not in RESERVED])
+        return pa.table(
+            {
+                "file": _reserved(raw, FILE),
+                "line": _reserved(raw, LINE),
+                "column": [column] * len(rows),
+                "value": values,
+                "reason": reasons,
+                "row": [json.dumps(row, default=str) for row in content.to_pylist()],
+            },
+            schema=BAD_ROWS,
+        )
+
+
+def _reserved(raw: pa.Table, name: str) -> list[object]:
+    return raw.column(name).to_pylist() if name in raw.column_names else [None] * raw.num_rows
+
+
+def _shown(column: pa.ChunkedArray) -> list[str | None]:
+    return [None if value is None else str(value) for value in column.to_pylist()]

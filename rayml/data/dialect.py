@@ -1,0 +1,63 @@
+"""How a CSV file is written: separators, quotes, missing values, header."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated
+
+import pydantic
+from pydantic import Field
+
+from rayml.types import Size, settings
+
+# One byte of ASCII that can neither end a line nor be confused with part of a character.
+Mark = Annotated[str, Field(min_length=1, max_length=1, pattern=r"^[\x01-\x09\x0b\x0c\x0e-\x7f]$")]
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
+
+
+@settings
+class CsvSettings:
+    r"""How a CSV file is written (RFC 4180, with the usual liberties).
+
+    A quoted field holds separators, line breaks and doubled quotes. A quote inside a field
+    that does not begin with one is an ordinary character. Lines end in ``\n``, ``\r\n`` or
+    ``\r``; empty lines are no rows.
+
+    Attributes:
+        delimiter: character between two fields.
+        quote: character around a field; None where quotes mean nothing.
+        columns: names of the columns of files without a header; None reads them from the
+            first line of each file.
+        nulls: fields that say that a value is missing, quoted or not.
+        strip: take spaces and tabs off both ends of each field.
+        comment: lines that begin with this character are no rows.
+        skip_lines: lines at the top of each file that are no part of the table.
+        encoding: any text encoding that Python knows.
+    """
+
+    delimiter: Mark = ","
+    quote: Mark | None = '"'
+    columns: tuple[str, ...] | None = None
+    nulls: tuple[str, ...] = MISSING
+    strip: bool = False
+    comment: Mark | None = None
+    skip_lines: Size = 0
+    encoding: str = "utf-8"
+
+    @pydantic.field_validator("encoding")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            return codecs.lookup(name).name
+        except LookupError as error:
+            raise ValueError(f"an encoding must be known to Python, got {name!r}") from error
+
+    @pydantic.model_validator(mode="after")
+    def _distinct(self) -> CsvSettings:
+        marks = [mark for mark in (self.delimiter, self.quote, self.comment) if mark]
+        if len(set(marks)) < len(marks):
+            raise ValueError("delimiter, quote and comment must be different characters")
+        if self.strip and self.delimiter == " ":
+            raise ValueError("a delimiter of a space cannot be read with strip")
+        return self

@@ -1,0 +1,218 @@
+"""Infers the feature schema from a sample of rows and what the user says of the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rayml.data.kinds import matches_number, parse, plain, readable
+from rayml.data.schema import Column, ColumnSummary, FeatureSchema, Role
+from rayml.errors import SchemaError
+from rayml.types import Kind, SchemaSettings
+
+MISFITS = 0.05
+"""Share of a text column's values that may be no number, truth value or time where the rest are:
+these are bad rows, rather than a reason to take the whole column as categorical."""
+
+_WORDS = pa.array(["true", "false", "yes", "no"])
+_ID_SHARE = 0.9  # of different values among a column's text: more makes it an identifier
+_ID_ROWS = 50  # so few rows tell no identifiers from categories
+_EXAMPLES = 4
+_EXAMPLE_LENGTH = 24
+
+
+def infer_schema(
+    sample: pa.Table,
+    *,
+    target: str,
+    settings: SchemaSettings,
+    reserved: Sequence[str] = (),
+    carry: Sequence[str] = (),
+) -> FeatureSchema:
+    """Infer which columns are features, and their kinds.
+
+    A text column is boolean, numeric or a timestamp if at least 95 % of its values are; text of
+    digits with leading zeros, such as postal codes, stays categorical. Columns with a single
+    value, and text that hardly repeats, are ignored with a note, unless `settings.kinds` names
+    them.
+
+    Args:
+        sample: rows of the raw table, without the reserved columns of a source.
+        target: the column that is predicted.
+        settings: what the user says.
+        reserved: columns that are read as categories but are no features.
+        carry: columns that are read whether they are features or not.
+
+    Raises:
+        SchemaError: a named column is not there, a kind does not fit its column's type, a column
+            has no kind, or no feature is left.
+    """
+    _check_names(sample, target, settings, (*reserved, *carry))
+    overridden: dict[str, Kind] = dict.fromkeys(reserved, "categorical")
+    overridden.update(settings.kinds)
+    kinds: dict[str, Kind] = {}
+    notes: dict[str, str] = {}
+    features: list[Column] = []
+    unread = {*settings.ignore} - {*settings.groups, *reserved, *carry}
+    for name in sample.column_names:
+        if name in unread:
+            continue
+        values = plain(sample.column(name))
+        kinds[name] = _kind(name, values, overridden.get(name))
+        if name == target or name in reserved or name in settings.ignore:
+            continue
+        notes[name] = "" if name in settings.kinds else _reason_to_ignore(values, kinds[name])
+        if not notes[name]:
+            features.append(Column(name, kinds[name]))
+    if not features:
+        raise SchemaError(
+            "a dataset has at least one feature",
+            value=sample.column_names,
+            remedy="Name the kinds of columns to use in schema.kinds",
+        )
+    used = {column.name for column in features}
+    extra = [n for n in dict.fromkeys((*settings.groups, *reserved, *carry)) if n not in used]
+    roles = _roles(sample.column_names, target, settings, reserved, carry, used)
+    return FeatureSchema(
+        columns=tuple(features),
+        target=target,
+        target_kind=kinds[target],
+        groups=tuple(settings.groups),
+        carried=tuple(Column(name, kinds[name]) for name in extra),
+        ignored=tuple(name for name in sample.column_names if roles[name] == ("ignored",)),
+        summaries=tuple(_summary(n, sample, kinds, roles[n], notes) for n in sample.column_names),
+        sampled=sample.num_rows,
+    )
+
+
+def _check_names(
+    sample: pa.Table, target: str, settings: SchemaSettings, others: Iterable[str]
+) -> None:
+    columns = sample.column_names
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        raise SchemaError("column names do not repeat", value=repeated, remedy="Rename the columns")
+    places: dict[str, Iterable[str]] = {
+        "target": (target,),
+        "schema.kinds": settings.kinds,
+        "schema.ignore": settings.ignore,
+        "schema.groups": settings.groups,
+        "split.column": others,
+    }
+    for place, names in places.items():
+        unknown = [name for name in names if name not in columns]
+        if unknown:
+            raise SchemaError(
+                f"{place} names columns of the data",
+                value=unknown[0] if len(unknown) == 1 else unknown,
+                remedy=f"There are: {', '.join(columns)}",
+            )
+    if target in settings.ignore:
+        raise SchemaError("the target is not ignored", value=target, remedy="Mend schema.ignore")
+
+
+def _kind(name: str, values: pa.Array, given: Kind | None) -> Kind:
+    kind = given or guess_kind(values)
+    if kind is None:
+        raise SchemaError(
+            f"column {name!r} holds numbers, text, truth values or times",
+            value=str(values.type),
+            remedy=f"List it: schema.ignore=[{name}]",
+        )
+    if not readable(values.type, kind):
+        raise SchemaError(
+            f"column {name!r} of type {values.type} can be read as {kind}",
+            value=str(values.type),
+            remedy="Mend schema.kinds",
+        )
+    return kind
+
+
+def guess_kind(values: pa.Array) -> Kind | None:
+    """Kind of a column by its type, or by its values where they are text.
+
+    Returns:
+        None if no kind can be made of the type.
+    """
+    if pa.types.is_boolean(values.type):
+        return "boolean"
+    if pa.types.is_timestamp(values.type):
+        return "timestamp"
+    if pa.types.is_string(values.type):
+        return _guess_text(values.drop_null())
+    number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    return "numeric" if number else None
+
+
+def _guess_text(text: pa.Array) -> Kind:
+    enough = len(text) * (1 - MISFITS)
+    if not len(text):
+        return "categorical"
+    words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(text)), _WORDS)
+    if pc.sum(words).as_py() >= enough:
+        return "boolean"
+    if pc.sum(matches_number(text)).as_py() >= enough:
+        padded = pc.any(pc.match_substring_regex(text, r"^\s*0\d+\s*$")).as_py()
+        return "categorical" if padded else "numeric"
+    if len(text) - np.count_nonzero(parse(text, "timestamp")[1]) >= enough:
+        return "timestamp"
+    return "categorical"
+
+
+def _reason_to_ignore(values: pa.Array, kind: Kind) -> str:
+    present = values.drop_null()
+    distinct = len(present.unique())
+    if distinct == 0:
+        return "has no values"
+    if distinct == 1 and not values.null_count:
+        return "has a single value"
+    text = kind == "categorical" and pa.types.is_string(values.type)
+    if text and len(present) >= _ID_ROWS and distinct > _ID_SHARE * len(present):
+        return "hardly repeats, like an identifier"
+    return ""
+
+
+def _roles(
+    columns: Sequence[str],
+    target: str,
+    settings: SchemaSettings,
+    reserved: Sequence[str],
+    carry: Sequence[str],
+    used: set[str],
+) -> dict[str, tuple[Role, ...]]:
+    holders: dict[Role, Iterable[str]] = {
+        "feature": used,
+        "target": (target,),
+        "group": settings.groups,
+        "split": reserved,
+        "time": carry,
+    }
+    return {
+        name: tuple(role for role, names in holders.items() if name in names) or ("ignored",)
+        for name in columns
+    }
+
+
+def _summary(
+    name: str,
+    sample: pa.Table,
+    kinds: dict[str, Kind],
+    roles: tuple[Role, ...],
+    notes: dict[str, str],
+) -> ColumnSummary:
+    values = plain(sample.column(name))
+    nested = pa.types.is_nested(values.type)
+    present = values.drop_null() if nested else values.drop_null().unique()
+    shown = (str(value) for value in present[:_EXAMPLES].to_pylist())
+    return ColumnSummary(
+        name=name,
+        kind=None if roles == ("ignored",) else kinds[name],
+        roles=roles,
+        examples=tuple(t if len(t) <= _EXAMPLE_LENGTH else f"{t[:23]}…" for t in shown),
+        missing=values.null_count,
+        distinct=len(present),
+        note=notes.get(name, ""),
+    )

@@ -1,0 +1,179 @@
+"""The kinds of columns: their natural Arrow types, and how values are read as a kind.
+
+Each value is read on its own, so what a row becomes never depends on its neighbours:
+
+- numeric: any number; text in decimal or scientific notation. NaN is missing, an infinite
+  number is no value.
+- boolean: true, yes, 1 and false, no, 0 in any case.
+- timestamp: ISO 8601 text, dates and times; without an offset it is taken as UTC. Parts
+  finer than a microsecond are cut.
+- categorical: text as it stands; whole numbers in decimal notation whatever their type, so
+  1, 1.0 and "1" are one category.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rayml.errors import SchemaError
+from rayml.types import Kind
+
+Mask = npt.NDArray[np.bool_]
+
+ARROW_TYPES: dict[Kind, pa.DataType] = {
+    "numeric": pa.float64(),
+    "categorical": pa.string(),
+    "boolean": pa.bool_(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
+EXPECTED: dict[Kind, str] = {
+    "numeric": "is not a finite number",
+    "categorical": "is not text",
+    "boolean": "is none of true, false, yes, no, 1, 0",
+    "timestamp": "is not a time as ISO 8601",
+}
+
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,5})?$"
+_NAN = r"^(?i:[+-]?nan)$"
+_TRUE = pa.array(["true", "yes", "1"])
+_FALSE = pa.array(["false", "no", "0"])
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT = 2.0**53  # whole numbers up to here are exact as floats
+
+
+def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """One contiguous array in a basic type: dictionaries decoded, one string type, no decimals."""
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return plain(values.cast(kind.value_type))
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
+        return values.cast(pa.string())
+    if pa.types.is_decimal(kind):
+        return values.cast(pa.float64())
+    if pa.types.is_float16(kind):
+        return values.cast(pa.float32())
+    if pa.types.is_date(kind):
+        return values.cast(pa.timestamp("us"), safe=False)
+    return values
+
+
+def readable(kind_of_values: pa.DataType, kind: Kind) -> bool:
+    """Whether values of an Arrow type can be read as a kind."""
+    values = plain(pa.nulls(0, kind_of_values)).type
+    number = pa.types.is_integer(values) or pa.types.is_floating(values)
+    if pa.types.is_string(values):
+        return True
+    if pa.types.is_timestamp(values):
+        return kind in ("timestamp", "categorical")
+    return kind != "timestamp" and (number or pa.types.is_boolean(values))
+
+
+def parse(column: pa.ChunkedArray | pa.Array, kind: Kind) -> tuple[pa.Array, Mask]:
+    """Read values as a kind.
+
+    Args:
+        column: values of any readable type.
+        kind: what they are read as.
+
+    Returns:
+        The values in the kind's natural type, null where missing or misfit; and which of them
+        are misfits: present but not of the kind.
+
+    Raises:
+        SchemaError: values of this type cannot be read as the kind at all.
+    """
+    values = plain(column)
+    if not readable(values.type, kind):
+        raise SchemaError(
+            f"a column of type {values.type} can be {kind}",
+            value=str(values.type),
+            remedy="Choose another kind for it, or list it in schema.ignore",
+        )
+    match kind:
+        case "numeric":
+            return _numeric(values)
+        case "boolean":
+            return _boolean(values)
+        case "timestamp":
+            return _timestamp(values)
+        case "categorical":
+            return _categorical(values), np.zeros(len(values), np.bool_)
+
+
+def matches_number(text: pa.Array) -> pa.Array:
+    """Which strings are numbers; nulls stay null."""
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(text), _NUMBER)
+
+
+def _numeric(values: pa.Array) -> tuple[pa.Array, Mask]:
+    misfit = np.zeros(len(values), np.bool_)
+    if pa.types.is_string(values.type):
+        text = pc.utf8_trim_whitespace(values)
+        number = pc.match_substring_regex(text, _NUMBER)
+        nan = pc.match_substring_regex(text, _NAN)
+        misfit = _mask(pc.invert(pc.or_(number, nan)))
+        # Arrow's correctly rounded reader takes no leading plus.
+        values = pc.utf8_ltrim(pc.if_else(number, text, None), "+")
+    floats = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    misfit |= np.isinf(floats)
+    return pa.array(floats, mask=misfit | np.isnan(floats)), misfit
+
+
+def _boolean(values: pa.Array) -> tuple[pa.Array, Mask]:
+    if pa.types.is_boolean(values.type):
+        return values, np.zeros(len(values), np.bool_)
+    if pa.types.is_string(values.type):
+        text = pc.utf8_lower(pc.utf8_trim_whitespace(values))
+        true = _mask(pc.is_in(text, _TRUE))
+        false = _mask(pc.is_in(text, _FALSE))
+        present = _mask(values.is_valid())
+    else:
+        floats = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        true, false, present = floats == 1, floats == 0, ~np.isnan(floats)
+    misfit = present & ~true & ~false
+    return pa.array(true, mask=misfit | ~present), misfit
+
+
+def _timestamp(values: pa.Array) -> tuple[pa.Array, Mask]:
+    misfit = np.zeros(len(values), np.bool_)
+    if pa.types.is_string(values.type):
+        # Times repeat little, but Python's own reader is the one that takes all of ISO 8601.
+        encoded = pc.utf8_trim_whitespace(values).dictionary_encode()
+        read = pa.array([_microseconds(t) for t in encoded.dictionary.to_pylist()], pa.int64())
+        microseconds = read.take(encoded.indices)
+        misfit = _mask(pc.and_(values.is_valid(), microseconds.is_null()))
+    else:
+        zone = values.type.tz
+        microseconds = values.cast(pa.timestamp("us", tz=zone), safe=False).cast(pa.int64())
+    return microseconds.cast(ARROW_TYPES["timestamp"]), misfit
+
+
+def _microseconds(text: str) -> int | None:
+    try:
+        time = datetime.fromisoformat(text)
+        since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    except (ValueError, OverflowError):
+        return None
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _categorical(values: pa.Array) -> pa.Array:
+    if pa.types.is_floating(values.type):
+        floats = values.to_numpy(zero_copy_only=False)
+        missing = np.isnan(floats)
+        whole = (floats == np.trunc(floats)) & (np.abs(floats) < _EXACT)
+        numbers = pa.array(np.where(whole, floats, 0).astype(np.int64)).cast(pa.string())
+        text = pc.if_else(pa.array(whole), numbers, values.cast(pa.string()))
+        return pc.if_else(pa.array(missing), pa.scalar(None, pa.string()), text)
+    return values.cast(pa.string())
+
+
+def _mask(flags: pa.Array) -> Mask:
+    mask: Mask = flags.fill_null(False).to_numpy(zero_copy_only=False)
+    return mask

@@ -1,0 +1,300 @@
+"""Prepares a dataset: read, infer the schema, split, fit, transform, store.
+
+Rows pass through Ray Data's workers in blocks, and the driver holds only what is bounded: a sample
+for the schema, counts for the thresholds of the split, and the statistics of columns. Each result
+depends on the rows and the settings alone, never on how the rows were divided in blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rayml.data import prepared as store_format
+from rayml.data.blocks import (
+    KEY,
+    ORDER,
+    Bad,
+    Count,
+    Observe,
+    Place,
+    Sample,
+    Sort,
+    Write,
+    split_start,
+)
+from rayml.data.coerce import BAD_ROWS, Coercer
+from rayml.data.inference import infer_schema
+from rayml.data.passes import collect, each, own_errors, read_once
+from rayml.data.prepared import QUARANTINE, PreparedDataset, open_prepared
+from rayml.data.preprocess import Preprocessor
+from rayml.data.quarantine import BadRows
+from rayml.data.schema import FeatureSchema
+from rayml.data.split import SplitPlan, Splitter, column_of
+from rayml.data.statistics import Statistics, merge_all
+from rayml.data.store import hash_of, writing
+from rayml.data.target import check_seen, check_task
+from rayml.data.thresholds import SplitCounts
+from rayml.errors import DataError
+from rayml.timing import Stopwatch
+from rayml.types import (
+    SPLITS,
+    ClassLabel,
+    PreprocessSettings,
+    SchemaSettings,
+    SplitName,
+    SplitSettings,
+    TaskName,
+)
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+    from rayml.data.sources import Source
+
+__all__ = ["PreparedDataset", "open_prepared", "prepare"]
+
+SAMPLE_ROWS = 10_000
+
+# So many values fit a block of 128 MiB. Up to there the rows are sorted in one task, which costs
+# tenths of a second where a shuffle costs seconds.
+_BLOCK_VALUES = 2**24
+
+Policy = Literal["fail", "quarantine"]
+Progress = Callable[[str], None]
+
+
+def prepare(
+    source: Source,
+    *,
+    store: Path,
+    target: str,
+    task: TaskName,
+    schema: SchemaSettings,
+    split: SplitSettings,
+    preprocess: PreprocessSettings,
+    bad_rows: Policy = "fail",
+    positive: ClassLabel | None = None,
+    on_progress: Progress | None = None,
+) -> PreparedDataset:
+    """Prepare a dataset, or find it in the store if the same was prepared before.
+
+    Args:
+        source: of the rows.
+        store: folder of prepared datasets, which all nodes of the cluster see.
+        target: the column that is predicted.
+        task: what is predicted.
+        schema: what the user says of the columns.
+        split: how rows are given to train, validation and test.
+        preprocess: how features are prepared.
+        bad_rows: `fail` raises an error that names the first bad rows; `quarantine` writes
+            them to a file and goes on without them.
+        positive: label of the positive class of a binary task; None takes the last in order.
+        on_progress: is told what begins.
+
+    Raises:
+        SourceError: the source cannot be read.
+        SchemaError: the settings name columns that are not there, or kinds that do not fit.
+        BadRowsError: there are bad rows, under the policy `fail`.
+        DataError: a split is empty, a class is unknown to training, or the target does not suit
+            the task.
+    """
+    plan = _Preparation(
+        source, target, task, schema, split, preprocess, bad_rows, positive,
+        on_progress or (lambda _: None),
+    )  # fmt: skip
+    digest = plan.digest()
+    folder = store.resolve() / digest
+    if (folder / store_format.MANIFEST).is_file():
+        return open_prepared(folder)
+    with own_errors(), writing(folder) as temporary:
+        made = plan.run(temporary, digest)
+    return dataclasses.replace(made, path=folder)
+
+
+@dataclass
+class _Preparation:
+    """One run of the steps of preparing."""
+
+    source: Source
+    target: str
+    task: TaskName
+    schema_settings: SchemaSettings
+    split_settings: SplitSettings
+    preprocess_settings: PreprocessSettings
+    policy: Policy
+    positive: ClassLabel | None
+    tell: Progress
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The source's, asked once: it may read all rows."""
+        return self.source.fingerprint()
+
+    def digest(self) -> str:
+        """Hash of all that the result depends on."""
+        kind = type(self.source)
+        settings: dict[str, Any] = {
+            name: dataclasses.asdict(value)
+            for name, value in (
+                ("schema", self.schema_settings),
+                ("split", self.split_settings),
+                ("preprocess", self.preprocess_settings),
+            )
+        }
+        return hash_of(
+            {
+                "format": store_format.FORMAT,
+                "source": [f"{kind.__module__}.{kind.__qualname__}", self.fingerprint],
+                "target": self.target,
+                "task": self.task,
+                "bad_rows": self.policy,
+                "positive": self.positive,
+                **settings,
+            }
+        )
+
+    def run(self, folder: Path, digest: str) -> PreparedDataset:
+        """Prepare into an empty folder."""
+        watch = Stopwatch()
+        with watch.stage("read"):
+            self.tell("reading the source")
+            raw = read_once(self.source.read())
+        with watch.stage("schema"):
+            schema = self._schema(raw)
+        with watch.stage("split"):
+            self.tell("splitting")
+            coerce = self._coercer(schema)
+            splitter = Splitter(self.split_settings, schema, self.task)
+            rows, counts, bad = _count(raw, Count(coerce, splitter))
+            self._judge(bad, rows, raw, coerce, folder)
+            plan = splitter.plan(counts)
+            placed = _sorted(each(raw, Place(coerce, plan, self.split_settings.seed)), plan, schema)
+        with watch.stage("fit"):
+            self.tell("fitting the preprocessor")
+            fitted = self._fit(placed, schema)
+            fitted.save(folder / "preprocessor")
+        with watch.stage("write"):
+            self.tell("writing the prepared splits")
+            written = pa.concat_tables(collect(placed, Write(fitted, folder)))
+        made = PreparedDataset(
+            path=folder,
+            hash=digest,
+            source=self.fingerprint,
+            preprocessor=fitted,
+            rows=_rows(written),
+            quarantined=bad.total,
+            reasons=bad.counts,
+            timings=watch.rows(),
+            reused=False,
+        )
+        made.save_manifest()
+        return made
+
+    def _schema(self, raw: Dataset) -> FeatureSchema:
+        sample = Sample(SAMPLE_ROWS)
+        rows: pa.Table | None = None
+        for part in collect(raw, sample):
+            rows = part if rows is None else sample.smallest(_concatenated(rows, part))
+        if rows is None or not rows.num_rows:
+            raise DataError(
+                "a source has rows that can be read",
+                value=self.fingerprint,
+                remedy="Check its path, query and format",
+            )
+        settings = self.split_settings
+        named: tuple[str, ...] = ()
+        if settings.method in ("given", "group", "time"):
+            named = (column_of(settings),)
+        schema = infer_schema(
+            rows.drop_columns([KEY]),
+            target=self.target,
+            settings=self.schema_settings,
+            reserved=() if settings.method == "time" else named,
+            carry=named if settings.method == "time" else (),
+        )
+        check_task(self.target, schema.target_kind, self.task)
+        return schema
+
+    def _coercer(self, schema: FeatureSchema) -> Coercer:
+        settings = self.split_settings
+        if settings.method not in ("given", "group", "time"):
+            return Coercer(schema, required=(self.target,))
+        column = column_of(settings)
+        given = column if settings.method == "given" else None
+        return Coercer(schema, required=(self.target, column), given=given)
+
+    def _judge(self, bad: BadRows, rows: int, raw: Dataset, coerce: Coercer, folder: Path) -> None:
+        if not bad.total:
+            return
+        if self.policy == "fail" or bad.total == rows:
+            raise bad.error(rows)
+        self.tell(f"quarantining {bad.total} of {rows} rows")
+        with pq.ParquetWriter(folder / QUARANTINE, BAD_ROWS) as writer:
+            for part in collect(raw, Bad(coerce)):
+                writer.write_table(part.cast(BAD_ROWS))
+
+    def _fit(self, placed: Dataset, schema: FeatureSchema) -> Preprocessor:
+        parts: dict[tuple[int, int], Statistics] = {}
+        for state in _states(collect(placed, Observe(schema, self.task))):
+            parts.update(state)
+        # Merged in the order of the rows, so that not even the last bit depends on timing.
+        merged = [
+            merge_all(parts[place] for place in sorted(parts) if place[0] == side)
+            for side in range(len(SPLITS))
+        ]
+        settings = self.preprocess_settings
+        fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive)
+        if self.task != "regression":
+            for split, seen in zip(SPLITS[1:], merged[1:], strict=True):
+                check_seen(fitted.target, split, list(seen.categories[self.target].counts))
+        return fitted
+
+
+def _count(raw: Dataset, count: Count) -> tuple[int, SplitCounts, BadRows]:
+    rows, counts, bad = 0, SplitCounts(), BadRows()
+    for part in collect(raw, count):
+        for more, keys, wrong in Count.read(part):
+            rows, counts, bad = rows + more, counts.merge(keys), bad.merge(wrong)
+    return rows, counts, bad
+
+
+def _sorted(placed: Dataset, plan: SplitPlan, schema: FeatureSchema) -> Dataset:
+    """Bring rows in their order; blocks hold ranges that depend on the number of rows alone."""
+    values = [rows * len(schema.read()) for rows in plan.sizes]
+    if sum(values) <= _BLOCK_VALUES:
+        return each(placed.repartition(1), Sort()).materialize()
+    boundaries = [
+        split_start(side, part / parts)
+        for side, parts in enumerate(ceil(value / _BLOCK_VALUES) for value in values)
+        for part in range(parts)
+    ]
+    return placed.sort(ORDER, boundaries=boundaries[1:]).materialize()
+
+
+def _states(tables: Iterator[pa.Table]) -> Iterator[dict[tuple[int, int], Statistics]]:
+    for table in tables:
+        side, first = table.column("side").to_numpy(), table.column("first").to_numpy()
+        for place in set(zip(side.tolist(), first.tolist(), strict=True)):
+            chosen = pa.array((side == place[0]) & (first == place[1]))
+            yield {place: Statistics.from_table(table.filter(chosen))}
+
+
+def _concatenated(one: pa.Table, other: pa.Table) -> pa.Table:
+    # A block whose values are all missing may have the null type.
+    return pa.concat_tables([one, other], promote_options="permissive")
+
+
+def _rows(written: pa.Table) -> dict[SplitName, int]:
+    names = np.array(written.column("split").to_pylist())
+    rows = written.column("rows").to_numpy()
+    return {split: int(rows[names == split].sum()) for split in SPLITS}

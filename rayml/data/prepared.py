@@ -1,0 +1,168 @@
+"""The prepared dataset: a folder that holds the fitted preprocessor and the transformed splits.
+
+manifest.json            what it is, written last: `rows`, `quarantined`, versions, timings
+preprocessor/            state of the fitted preprocessor, schema included
+examples/<split>/        Parquet: a column for each feature, and the encoded target
+groups/<split>/          Parquet: the raw group columns, in the same order of rows
+quarantine.parquet       bad rows, if there are any
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rayml.data.preprocess import Preprocessor
+from rayml.data.schema import FeatureSchema
+from rayml.errors import DataError
+from rayml.types import Examples, Features, SplitName
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+QUARANTINE = "quarantine.parquet"
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """Prepared splits in a folder.
+
+    Attributes:
+        path: of the folder.
+        hash: of the configuration, the source's fingerprint and the format.
+        source: fingerprint of the rows that it was made of.
+        preprocessor: fitted on the training split.
+        rows: number of rows by split.
+        quarantined: number of bad rows that were left out.
+        reasons: their number by what is wrong with them.
+        timings: seconds by stage of preparing.
+        reused: whether it was found rather than made.
+    """
+
+    path: Path
+    hash: str
+    source: str
+    preprocessor: Preprocessor
+    rows: Mapping[SplitName, int]
+    quarantined: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    reused: bool = True
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Columns of the raw data."""
+        return self.preprocessor.schema
+
+    @property
+    def quarantine(self) -> Path | None:
+        """The file of bad rows, see `rayml.data.coerce.BAD_ROWS`; None if there are none."""
+        return self.path / QUARANTINE if self.quarantined else None
+
+    def files(self, split: SplitName) -> list[Path]:
+        """Parquet files of a split in the order of its rows."""
+        return sorted((self.path / "examples" / split).glob("*.parquet"))
+
+    def nbytes(self, split: SplitName) -> int:
+        """Bytes that `examples` of a split takes in memory."""
+        shape, task = self.preprocessor.shape, self.preprocessor.target.task
+        target = 4 if task == "regression" else 8
+        row = 4 * shape.numeric + 8 * len(shape.cardinalities) + target
+        return self.rows[split] * row
+
+    def examples(self, split: SplitName) -> Examples:
+        """Read a whole split into contiguous arrays.
+
+        Raises:
+            DataError: files do not hold the rows that the manifest says.
+        """
+        parts = [self.decode(pq.read_table(path)) for path in self.files(split)]
+        if sum(map(len, parts)) != self.rows[split]:
+            raise DataError(
+                f"the split {split} has {self.rows[split]} rows",
+                value=sum(map(len, parts)),
+                remedy=f"Remove {self.path} and prepare the data again",
+            )
+        if len(parts) == 1:
+            return parts[0]
+        features = Features(
+            np.concatenate([part.features.numeric for part in parts]),
+            np.concatenate([part.features.categorical for part in parts]),
+        )
+        return Examples(features, np.concatenate([part.target for part in parts]))
+
+    def decode(self, rows: pa.Table | pa.RecordBatch) -> Examples:
+        """Turn rows of the Parquet files into arrays."""
+        fitted = self.preprocessor
+        numeric = np.empty((rows.num_rows, fitted.shape.numeric), dtype=np.float32)
+        for i, feature in enumerate(fitted.numeric_features):
+            numeric[:, i] = rows.column(feature.name).to_numpy()
+        codes = np.empty((rows.num_rows, len(fitted.shape.cardinalities)), dtype=np.int64)
+        for i, feature in enumerate(fitted.categorical_features):
+            codes[:, i] = rows.column(feature.name).to_numpy()
+        target = np.array(rows.column(fitted.target.name).to_numpy())
+        return Examples(Features(numeric, codes), target)
+
+    def groups(self, split: SplitName) -> pa.Table:
+        """Raw group columns of a split, in the order of its rows; no columns if there are none."""
+        paths = sorted((self.path / "groups" / split).glob("*.parquet"))
+        return pa.concat_tables(map(pq.read_table, paths)) if paths else pa.table({})
+
+    def save_manifest(self) -> None:
+        """Write the manifest, which makes the folder a prepared dataset."""
+        manifest = {
+            "format": FORMAT,
+            "hash": self.hash,
+            "source": self.source,
+            "rows": self.rows,
+            "quarantined": self.quarantined,
+            "reasons": self.reasons,
+            "timings": self.timings,
+            "versions": _versions(),
+        }
+        text = json.dumps(manifest, indent=1) + "\n"
+        (self.path / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def open_prepared(path: Path) -> PreparedDataset:
+    """Open a prepared dataset.
+
+    Raises:
+        DataError: there is none in the folder, or a newer rayml wrote it.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"a prepared dataset has a manifest ({error})",
+            value=str(path),
+            remedy="Prepare the data again",
+        ) from error
+    if manifest.get("format") != FORMAT:
+        raise DataError(
+            f"the format of a prepared dataset is {FORMAT}",
+            value=manifest.get("format"),
+            remedy=f"Remove {path} and prepare the data again",
+        )
+    return PreparedDataset(
+        path=path,
+        hash=manifest["hash"],
+        source=manifest["source"],
+        preprocessor=Preprocessor.load(path / "preprocessor"),
+        rows=manifest["rows"],
+        quarantined=manifest["quarantined"],
+        reasons=manifest["reasons"],
+        timings=manifest["timings"],
+    )
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("rayml", "ray", "pyarrow", "numpy")}

@@ -1,0 +1,145 @@
+"""The feature schema: which columns a dataset has, of which kind, and what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rayml.types import Kind
+
+Role = Literal["feature", "target", "group", "split", "time", "ignored"]
+
+_HEAD = ("column", "kind", "role", "values", "missing", "distinct", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column and the kind of its values."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSummary:
+    """What inference saw of a column of the raw table, to show it.
+
+    Attributes:
+        name: of the column.
+        kind: of its values; None for an ignored column.
+        roles: what it is used for.
+        examples: a few values.
+        missing: number of missing values in the sample.
+        distinct: number of different values in the sample.
+        note: why the column is not used, where that was inferred.
+    """
+
+    name: str
+    kind: Kind | None
+    roles: tuple[Role, ...]
+    examples: tuple[str, ...]
+    missing: int
+    distinct: int
+    note: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of a table for people, in the order of `FeatureSchema.head`."""
+        return (
+            self.name,
+            self.kind or "",
+            " ".join(self.roles),
+            ", ".join(self.examples),
+            str(self.missing),
+            str(self.distinct),
+            self.note,
+        )
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """Columns of a dataset by their use.
+
+    Attributes:
+        columns: the features.
+        target: name of the column that is predicted.
+        target_kind: kind of the target's values.
+        groups: columns that tell groups apart when fairness is measured; they may be features
+            too.
+        carried: columns that are read besides features and target: groups, and the column that
+            decides the split.
+        ignored: columns that are not read.
+        summaries: what was seen of each column of the raw table, in its order.
+        sampled: number of rows that were seen.
+    """
+
+    columns: tuple[Column, ...]
+    target: str
+    target_kind: Kind
+    groups: tuple[str, ...] = ()
+    carried: tuple[Column, ...] = ()
+    ignored: tuple[str, ...] = ()
+    summaries: tuple[ColumnSummary, ...] = ()
+    sampled: int = 0
+
+    def read(self) -> tuple[Column, ...]:
+        """All columns that are read: features, target, carried ones."""
+        return (*self.columns, Column(self.target, self.target_kind), *self.carried)
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Headings of `rows`."""
+        return _HEAD
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each column of the raw table, to show as a table."""
+        return [summary.cells() for summary in self.summaries]
+
+    def __str__(self) -> str:
+        rows = [_HEAD, *self.rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+        lines = ("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows)
+        return "\n".join(line.rstrip() for line in lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The schema as a value of JSON."""
+        return {
+            "columns": _columns_to_json(self.columns),
+            "target": self.target,
+            "target_kind": self.target_kind,
+            "groups": list(self.groups),
+            "carried": _columns_to_json(self.carried),
+            "ignored": list(self.ignored),
+            "sampled": self.sampled,
+            "summaries": [
+                {name: getattr(summary, name) for name in ColumnSummary.__slots__}
+                for summary in self.summaries
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FeatureSchema:
+        """Restore what `to_json` gave."""
+        return cls(
+            columns=_columns_from_json(value["columns"]),
+            target=value["target"],
+            target_kind=value["target_kind"],
+            groups=tuple(value["groups"]),
+            carried=_columns_from_json(value["carried"]),
+            ignored=tuple(value["ignored"]),
+            sampled=value["sampled"],
+            summaries=tuple(_summary_from_json(row) for row in value["summaries"]),
+        )
+
+
+def _summary_from_json(value: Mapping[str, Any]) -> ColumnSummary:
+    lists = {"roles": tuple(value["roles"]), "examples": tuple(value["examples"])}
+    return ColumnSummary(**{**value, **lists})
+
+
+def _columns_to_json(columns: Sequence[Column]) -> list[dict[str, str]]:
+    return [{"name": column.name, "kind": column.kind} for column in columns]
+
+
+def _columns_from_json(value: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    return tuple(Column(column["name"], column["kind"]) for column in value)

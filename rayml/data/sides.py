@@ -1,0 +1,28 @@
+"""The sides of a split, and the names that data gives them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NAMES = {
+    **dict.fromkeys(("train", "training"), 0),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), 1),
+    **dict.fromkeys(("test", "testing"), 2),
+}
+"""Index in `rayml.types.SPLITS` by name, in any case."""
+
+Sides = npt.NDArray[np.int8]
+NO_SIDE = -1
+
+
+def given_sides(column: pa.ChunkedArray | pa.Array) -> Sides:
+    """Index of the split that each value names; -1 for a value that names none."""
+    encoded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(encoded))
+    place: npt.NDArray[np.int32] = (
+        pc.index_in(text, pa.array(list(NAMES))).fill_null(len(NAMES)).to_numpy()
+    )
+    return np.array([*NAMES.values(), NO_SIDE], dtype=np.int8)[place]

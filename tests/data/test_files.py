@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from rayml.data import files
+from rayml.data.dialect import CsvSettings
+from rayml.data.files import FileSource
+from rayml.errors import InvalidConfigError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    return path
+
+
+def test_fingerprint_is_of_the_content(path: Path, tmp_path: Path) -> None:
+    before = FileSource(str(path)).fingerprint()
+    os.utime(path, (0, 0))
+    other = tmp_path / "moved.csv"
+    other.write_bytes(path.read_bytes())
+    assert FileSource(str(path)).fingerprint() == before
+    assert FileSource(str(other)).fingerprint() == before
+    path.write_text("a,b\n1,3\n")
+    os.utime(path, (0, 0))
+    assert FileSource(str(path)).fingerprint() != before
+
+
+def test_fingerprint_of_large_files_is_of_size_and_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "HASHED_BYTES", 1)
+    os.utime(path, (1, 1))
+    before = FileSource(str(path)).fingerprint()
+    assert FileSource(str(path)).fingerprint() == before
+    os.utime(path, (2, 2))
+    assert FileSource(str(path)).fingerprint() != before
+
+
+def test_fingerprint_changes_with_how_files_are_read(path: Path) -> None:
+    plain = FileSource(str(path)).fingerprint()
+    assert FileSource(str(path), csv={"delimiter": ";"}).fingerprint() != plain
+    assert FileSource(str(path), csv=CsvSettings()).fingerprint() == plain
+
+
+def test_fingerprint_changes_with_partitions(tmp_path: Path) -> None:
+    for name in ("x/year=1", "y/year=2"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.csv").write_text("a\n1\n")
+    prints = {FileSource(str(tmp_path / name)).fingerprint() for name in "xy"}
+    assert len(prints) == 2
+
+
+def test_fingerprint_of_a_compressed_file_is_of_its_own_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "torn.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n1\n")[:-4])
+    assert FileSource(str(path)).fingerprint()
+
+
+def test_wrong_settings_are_named_with_their_key(path: Path) -> None:
+    with pytest.raises(InvalidConfigError) as caught:
+        FileSource(str(path), csv={"delimiter": "ab", "skip_lines": -1, "sep": ","})
+    assert len(caught.value.problems) == 3
+    assert any(p.startswith("source.csv.delimiter: ") for p in caught.value.problems)
+    with pytest.raises(InvalidConfigError, match="csv or parquet"):
+        FileSource(str(path), format="xlsx")

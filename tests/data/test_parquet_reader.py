@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rayml.data import parquet_reader
+from rayml.data.location import find_files
+from rayml.data.origin import FILE, LINE
+from rayml.errors import SourceError
+
+
+def write(folder: Path, **tables: pa.Table) -> tuple:
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"{name}.parquet", row_group_size=10)
+    return find_files(str(folder), "parquet")
+
+
+def test_rows_come_with_their_numbers_from_several_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_reader, "PIECE_BYTES", 1)
+    found = write(tmp_path, t=pa.table({"x": range(25)}))
+    schema, pieces = parquet_reader.plan(found)
+    assert [piece.groups for piece in pieces] == [(0,), (1,), (2,)]
+    rows = [r for p in pieces for t in parquet_reader.read_tables(p, schema) for r in t.to_pylist()]
+    assert [row["x"] for row in rows] == list(range(25))
+    assert [row[LINE] for row in rows] == list(range(1, 26))
+    assert {row[FILE] for row in rows} == {found[0].path}
+
+
+def test_one_schema_holds_all_files(tmp_path: Path) -> None:
+    found = write(
+        tmp_path,
+        a=pa.table({"x": [1], "s": pa.array(["u"]).dictionary_encode()}),
+        b=pa.table({"s": pa.array([None], pa.null()), "x": [0.5]}),
+    )
+    schema, pieces = parquet_reader.plan(found)
+    assert schema == pa.schema([("x", pa.float64()), ("s", pa.string())])
+    tables = [t for piece in pieces for t in parquet_reader.read_tables(piece, schema)]
+    assert pa.concat_tables(tables).select(["x", "s"]).to_pylist() == [
+        {"x": 1.0, "s": "u"},
+        {"x": 0.5, "s": None},
+    ]
+
+
+@pytest.mark.parametrize("other", [{"y": [1]}, {"x": ["text"]}])
+def test_files_that_disagree_are_an_error_that_names_one(tmp_path: Path, other: dict) -> None:
+    found = write(tmp_path, a=pa.table({"x": [1]}), b=pa.table(other))
+    with pytest.raises(SourceError, match="b\\.parquet"):
+        parquet_reader.plan(found)
+
+
+def test_a_file_that_is_no_parquet_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_text("not at all")
+    with pytest.raises(SourceError, match="a Parquet file must be readable"):
+        parquet_reader.plan(find_files(str(tmp_path), "parquet"))
