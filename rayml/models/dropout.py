@@ -1,0 +1,93 @@
+"""Dropout whose mask is a function of a key, so that a trial drops the same units anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from rayml.errors import ConfigError
+
+_WORD = 2**32
+_ROW, _MIX = 0x9E3779B9 - _WORD, 0x297A2D39
+
+
+class Dropout(nn.Module):
+    """Inverted dropout (Srivastava et al. 2014) with counter-based random numbers.
+
+    Probability and key are tensors, not constants: models that are stacked and run by
+    `torch.vmap` each drop with their own probability, and by their own key the very units
+    that they would drop alone. A stateful generator gives neither, and costs more on a CPU.
+    The numbers are a hash of key, row and column, after Salmon et al., "Parallel random
+    numbers: as easy as 1, 2, 3" (2011), but mixed only as well as masks need: a number is the
+    product, modulo 2^32, of a hash of key and row with a random odd number of the column. The
+    tests hold masks to the spectrum of random matrices, and units to no correlation.
+
+    A layer that is made with p = 0 is left out of the computation.
+
+    Args:
+        units: columns of the input.
+        p: probability of dropping a unit, in [0, 1).
+
+    Attributes:
+        limit: int32 scalar; a unit is kept if its number is not smaller.
+        scale: float32 scalar, of the units that are kept.
+        key: int32 scalar; a new one draws a new mask, see `set_dropout_keys`.
+
+    Raises:
+        ConfigError: p lies outside [0, 1).
+    """
+
+    limit: torch.Tensor
+    scale: torch.Tensor
+    key: torch.Tensor
+    columns: torch.Tensor
+
+    def __init__(self, units: int, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ConfigError("a dropout probability lies in [0, 1)", value=p)
+        self.active = p > 0
+        columns = torch.tensor([_hashed(0, unit) | 1 for unit in range(units)], dtype=torch.int32)
+        limit = torch.tensor(int(p * _WORD) - _WORD // 2, dtype=torch.int32)
+        for name, value in {
+            "limit": limit,
+            "scale": torch.tensor(1 / (1 - p)),
+            "key": torch.zeros((), dtype=torch.int32),
+            "columns": columns,
+        }.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Drop units of `x`, shape [rows, units], and scale the others up, while training."""
+        if not (self.training and self.active):
+            return x
+        row = torch.arange(len(x), dtype=torch.int32, device=x.device)
+        row = torch.add(self.key, row, alpha=_ROW)  # products wrap around, as a hash should
+        row = (row ^ (row >> 15)) * _MIX | 1
+        keep = row.unsqueeze(-1) * self.columns >= self.limit
+        return x * torch.where(keep, self.scale, 0.0)
+
+
+def set_dropout_keys(layers: Iterable[Dropout], seed: int, step: int) -> None:
+    """Give each `Dropout` layer of a model its key of a training step.
+
+    Args:
+        layers: in the order of the model's modules.
+        seed: of the trial.
+        step: counted over all epochs; a resumed trial goes on with the masks it would have had.
+    """
+    for index, layer in enumerate(layers):
+        layer.key.fill_(_hashed(seed, step, index))
+
+
+def _hashed(*parts: int) -> int:
+    """Hash of some integers into an int32 (SplitMix64, Steele et al. 2014)."""
+    word = 0
+    for part in parts:
+        word = (word + part + 0x9E3779B97F4A7C15) & (2**64 - 1)
+        word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+        word ^= word >> 31
+    return (word >> 32) - _WORD // 2

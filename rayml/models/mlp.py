@@ -1,0 +1,53 @@
+"""The multilayer perceptron."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rayml.models.dropout import Dropout
+from rayml.models.embedding import FeatureEmbedding
+from rayml.types import FeatureShape
+
+
+class MLP(nn.Module):
+    """Blocks of linear layer, ReLU and dropout, then a linear head.
+
+    It is the MLP of Gorishniy et al., "Revisiting deep learning models for tabular data"
+    (2021), which tunes the same parameters; layers start with PyTorch's own initialisation,
+    as there.
+
+    Args:
+        shape: of the features.
+        outputs: columns of the result.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        dropout: probability of dropping a hidden unit.
+        embedding: width of a category's embedding; None derives it from the cardinalities.
+    """
+
+    def __init__(
+        self,
+        shape: FeatureShape,
+        outputs: int,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        dropout: float = 0.1,
+        embedding: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding = FeatureEmbedding(shape, embedding)
+        layers: list[nn.Module] = []
+        incoming = self.embedding.width
+        for _ in range(depth):
+            layers += [nn.Linear(incoming, width), nn.ReLU(), Dropout(width, dropout)]
+            incoming = width
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(incoming, outputs)
+
+    def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
+        """Map features to [rows, outputs]: logits, or one standardised value."""
+        hidden = self.layers(self.embedding(numeric, categorical))
+        result: torch.Tensor = self.head(hidden)
+        return result

@@ -1,0 +1,76 @@
+"""The residual network for tables."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rayml.models.dropout import Dropout
+from rayml.models.embedding import FeatureEmbedding
+from rayml.types import FeatureShape
+
+
+class ResidualBlock(nn.Module):
+    """x + Dropout(Linear(Dropout(ReLU(Linear(Norm(x)))))), shape [rows, width] in and out."""
+
+    def __init__(self, width: int, hidden: int, dropout: float, residual_dropout: float) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, hidden),
+            nn.ReLU(),
+            Dropout(hidden, dropout),
+            nn.Linear(hidden, width),
+            Dropout(width, residual_dropout),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add the branch's result to `x`."""
+        result: torch.Tensor = x + self.branch(x)
+        return result
+
+
+class TabularResNet(nn.Module):
+    """The ResNet of Gorishniy et al., "Revisiting deep learning models for tabular data" (2021).
+
+    Layer normalisation (Ba et al. 2016) takes the place of the paper's batch normalisation:
+    running statistics are written in each forward pass, which stacked models under
+    `torch.vmap` cannot do, and make a row's prediction in training depend on its batch.
+
+    Args:
+        shape: of the features.
+        outputs: columns of the result.
+        width: units of the residual stream.
+        depth: number of residual blocks.
+        expansion: units inside a block for each unit of the stream.
+        dropout: probability of dropping a unit inside a block.
+        residual_dropout: probability of dropping a unit of a block's result.
+        embedding: width of a category's embedding; None derives it from the cardinalities.
+    """
+
+    def __init__(
+        self,
+        shape: FeatureShape,
+        outputs: int,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        expansion: float = 2.0,
+        dropout: float = 0.2,
+        residual_dropout: float = 0.0,
+        embedding: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding = FeatureEmbedding(shape, embedding)
+        self.stem = nn.Linear(self.embedding.width, width)
+        hidden = round(width * expansion)
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(width, hidden, dropout, residual_dropout) for _ in range(depth))
+        )
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, outputs))
+
+    def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
+        """Map features to [rows, outputs]: logits, or one standardised value."""
+        hidden = self.blocks(self.stem(self.embedding(numeric, categorical)))
+        result: torch.Tensor = self.head(hidden)
+        return result

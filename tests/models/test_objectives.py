@@ -1,0 +1,56 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from rayml.errors import ConfigError
+from rayml.models.metrics import METRICS
+from rayml.models.objectives import DIRECTIONS, Objective, choose_objective
+
+
+def test_every_metric_has_a_direction_and_every_direction_a_metric():
+    assert {task: set(names) for task, names in METRICS.items()} == {
+        task: set(names) for task, names in DIRECTIONS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "expected"),
+    [
+        ("binary", None, Objective("accuracy", "maximize")),
+        ("multiclass", None, Objective("accuracy", "maximize")),
+        ("regression", None, Objective("rmse", "minimize")),
+        ("regression", "r2", Objective("r2", "maximize")),
+        ("binary", "loss", Objective("loss", "minimize")),
+    ],
+)
+def test_metric_and_direction_are_chosen(task, metric, expected):
+    assert choose_objective(task, metric, {}) == expected
+
+
+def test_a_users_metric_can_be_optimised():
+    profit = SimpleNamespace(direction="maximize")
+    assert choose_objective("binary", "profit", {"profit": profit}).direction == "maximize"
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"got 'acuracy'.*accuracy, auroc.*profit"):
+        choose_objective("binary", "acuracy", {"profit": SimpleNamespace(direction="minimize")})
+
+
+@pytest.mark.parametrize("direction", [None, "up"])
+def test_a_users_metric_needs_a_direction(direction):
+    with pytest.raises(ConfigError, match=r"task\.metrics\.profit has a `direction`"):
+        choose_objective("binary", None, {"profit": SimpleNamespace(direction=direction)})
+
+
+@pytest.mark.parametrize("name", ["accuracy", "loss"])
+def test_a_users_metric_needs_a_new_name(name):
+    with pytest.raises(ConfigError, match="new names"):
+        choose_objective("binary", None, {name: SimpleNamespace(direction="maximize")})
+
+
+def test_the_planning_process_needs_no_pytorch():
+    code = "import sys, rayml.train.trial; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
