@@ -1,0 +1,107 @@
+"""Batches of prepared examples: how rows reach a model."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rayml.errors import DataError
+from rayml.types import Examples
+
+CPU = torch.device("cpu")
+
+
+class Batch(NamedTuple):
+    """Rows as tensors on one device.
+
+    Attributes:
+        numeric: float32 [rows, numeric columns].
+        categorical: int64 codes [rows, categorical columns].
+        target: [rows], int64 class codes or float32 standardised values.
+    """
+
+    numeric: Tensor
+    categorical: Tensor
+    target: Tensor
+
+    def take(self, index: Tensor) -> Batch:
+        """The rows that an int64 index names, in its order."""
+        return Batch(*(part.index_select(0, index) for part in self))
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """A range of rows, as views."""
+        return Batch(*(part[start:stop] for part in self))
+
+
+class Batches(Protocol):
+    """A split that can be walked through again and again."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+
+    @property
+    def steps(self) -> int:
+        """Number of batches of an epoch."""
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every row once, in an order that the generator (on the CPU) draws."""
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every row once, in the order that they are stored."""
+
+
+class ArrayBatches:
+    """Batches of examples that lie in memory.
+
+    A batch is gathered when it is due. On a CPU that costs about as much as one permuted copy
+    of the split an epoch would, without its memory, and leaves the arrays shared between
+    processes.
+
+    Args:
+        examples: of one split.
+        batch_size: rows of a batch; the last one of an epoch holds what is left.
+        device: to which the split is copied once; on the CPU it is not copied.
+
+    Raises:
+        DataError: the split is empty.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, device: torch.device = CPU) -> None:
+        if not len(examples):
+            raise DataError("a split must have rows", remedy="Check data.split and the source")
+        self._all = to_batch(examples, device)
+        self._batch_size = batch_size
+        self.rows = len(examples)
+        self.steps = math.ceil(self.rows / batch_size)
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every row once, in a random order."""
+        order = torch.randperm(self.rows, generator=generator).to(self._all.target.device)
+        for start in range(0, self.rows, self._batch_size):
+            yield self._all.take(order[start : start + self._batch_size])
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every row once, as stored."""
+        for start in range(0, self.rows, self._batch_size):
+            yield self._all.rows(start, start + self._batch_size)
+
+
+def to_batch(examples: Examples, device: torch.device = CPU) -> Batch:
+    """Examples as tensors; on the CPU they share the arrays' memory."""
+    features = examples.features
+    parts = (features.numeric, features.categorical, examples.target)
+    return Batch(*(_tensor(part).to(device) for part in parts))
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    with warnings.catch_warnings():
+        # Arrays in Ray's object store are read-only; nothing here writes to their tensors.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

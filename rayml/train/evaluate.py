@@ -1,0 +1,46 @@
+"""Evaluation of a model on a split."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rayml.errors import ConfigError
+from rayml.models.tasks import Task
+from rayml.train.batches import Batch, Batches
+
+
+def forward(model: nn.Module, task: Task, batch: Batch) -> Tensor:
+    """Run a model on a batch.
+
+    Raises:
+        ConfigError: the result is not [rows, outputs]; a user's module may get that wrong, and
+            broadcasting would hide it in the loss.
+    """
+    outputs: Tensor = model(batch.numeric, batch.categorical)
+    wanted = (len(batch.target), task.info.outputs)
+    if outputs.shape != wanted:
+        raise ConfigError(
+            f"a model of this task returns shape {wanted}",
+            value=tuple(outputs.shape),
+            remedy="Mend its forward(numeric, categorical)",
+        )
+    return outputs
+
+
+@torch.inference_mode()
+def predict_outputs(model: nn.Module, task: Task, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Outputs [rows, outputs] of a model and the targets [rows], in the stored order."""
+    model.eval()
+    outputs: list[Tensor] = []
+    targets: list[Tensor] = []
+    for batch in batches.in_order():
+        outputs.append(forward(model, task, batch))
+        targets.append(batch.target)
+    return torch.cat(outputs), torch.cat(targets)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, task: Task, batches: Batches) -> dict[str, float]:
+    """Measure a model on all rows of a split: `loss` and every metric of the task."""
+    return task.evaluate(*predict_outputs(model, task, batches))

@@ -1,0 +1,213 @@
+"""The training loop of one model: epochs, the best one, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rayml.errors import CheckpointError, DivergedError, TrainError
+from rayml.models.dropout import Dropout, set_dropout_keys
+from rayml.models.objectives import LOSS
+from rayml.models.tasks import Task
+from rayml.train.batches import Batch, Batches
+from rayml.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
+from rayml.train.evaluate import evaluate, forward
+from rayml.train.flat import flatten_parameters
+from rayml.train.optim import build_optimizer, clip, rate
+from rayml.train.randomness import Randomness
+from rayml.train.results import BestEpoch, EpochResult
+from rayml.types import TrainSettings
+
+_MODEL, _BEST, _OPTIMIZER, _RANDOM, _ORDER = "model.", "best.", "optimizer.", "random.", "order"
+# What may differ between the runs of one trial: how it is computed, not what.
+_FREE = ("device", "threads", "eval_batch_size")
+
+
+class TrainingLoop:
+    """Trains one model, epoch by epoch.
+
+    The order of batches and dropout follow from the settings' seed; initialisation is the
+    model's own affair. On a CPU the same seed gives the same bits, also across a restore.
+
+    Args:
+        model: on the device of the batches.
+        task: gives loss and metrics.
+        train: the training split.
+        validation: the split that chooses the best epoch.
+        settings: how to train.
+
+    Attributes:
+        epoch: number of finished epochs.
+        best: the best epoch so far, None before the first.
+
+    Raises:
+        ConfigError: the model has no trainable parameter, or one that is not float32.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        train: Batches,
+        validation: Batches,
+        settings: TrainSettings,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.settings = settings
+        self.epoch = 0
+        self.best: BestEpoch | None = None
+        self._train = train
+        self._validation = validation
+        self._parameters, self._gradient = flatten_parameters(model)
+        self._optimizer = build_optimizer([self._parameters], settings.optimizer)
+        self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
+        self._order = torch.Generator().manual_seed(settings.seed)
+        self._randomness = Randomness(self._parameters.device)
+        self._best_weights: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or too many passed without a better one."""
+        patience = self.settings.patience
+        stale = self.epoch - self.best.epoch if self.best else 0
+        return self.epoch >= self.settings.epochs or (patience is not None and stale >= patience)
+
+    def run_epoch(self) -> EpochResult:
+        """Train for one epoch and evaluate.
+
+        Raises:
+            DivergedError: the loss or the optimised metric is not finite. Other metrics may be
+                undefined.
+            TrainError: the trial is finished.
+            ConfigError: the model's outputs have a wrong shape.
+        """
+        if self.finished:
+            raise TrainError("a finished trial has no further epoch", value=self.epoch)
+        start = time.perf_counter()
+        with self._randomness.active():
+            loss = self._train_epoch()
+            trained = time.perf_counter()
+            metrics = evaluate(self.model, self.task, self._validation)
+        done = time.perf_counter()
+        self.epoch += 1
+        _require_finite("training loss", loss)
+        _require_finite("validation loss", metrics[LOSS])
+        _require_finite(self.task.metric, metrics[self.task.metric])
+        self._keep_best(metrics)
+        return EpochResult(
+            self.epoch, loss, metrics, trained - start, done - trained, self._train.steps
+        )
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """State of the model after its best epoch, by parameter and buffer.
+
+        Raises:
+            TrainError: no epoch is finished.
+        """
+        if not self._best_weights:
+            raise TrainError("best weights exist after the first epoch", remedy="Train longer")
+        return {name: each.clone() for name, each in self._best_weights.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write everything that the rest of the trial depends on; call it between epochs."""
+        tensors = {_ORDER: self._order.get_state()}
+        tensors |= under(_MODEL, self.model.state_dict())
+        tensors |= under(_BEST, self._best_weights)
+        tensors |= under(_OPTIMIZER, self._moments())
+        tensors |= under(_RANDOM, self._randomness.states)
+        state = {
+            "epoch": self.epoch,
+            "best": self.best and self.best.to_json(),
+            "settings": _fixed(self.settings),
+        }
+        save_checkpoint(folder, Checkpoint(tensors, state))
+
+    def restore(self, folder: Path) -> None:
+        """Go on from a checkpoint as if there had been no interruption.
+
+        Raises:
+            CheckpointError: it is absent, torn, or of a trial with another model or settings.
+        """
+        checkpoint = load_checkpoint(folder)
+        self._require_own(checkpoint)
+        tensors = checkpoint.tensors
+        for name, own in self.model.state_dict().items():
+            own.copy_(tensors[_MODEL + name])
+        device = self._parameters.device
+        moments = within(_OPTIMIZER, tensors)
+        self._optimizer.state[self._parameters] = {k: v.to(device) for k, v in moments.items()}
+        self._best_weights = {k: v.to(device) for k, v in within(_BEST, tensors).items()}
+        self._randomness.states = within(_RANDOM, tensors)
+        self._order.set_state(tensors[_ORDER])
+        self.epoch = checkpoint.state["epoch"]
+        best = checkpoint.state["best"]
+        self.best = best and BestEpoch.from_json(best)
+
+    def _train_epoch(self) -> float:
+        self.model.train()
+        step = self.epoch * self._train.steps
+        total = torch.zeros((), device=self._parameters.device)
+        for batch in self._train.epoch(self._order):
+            # Read once an epoch: each read would wait for the device.
+            total.add_(self._step(batch, step), alpha=len(batch.target))
+            step += 1
+        return total.item() / self._train.rows
+
+    def _step(self, batch: Batch, step: int) -> Tensor:
+        settings = self.settings
+        factor = rate(settings.schedule, step, settings.epochs * self._train.steps)
+        self._optimizer.param_groups[0]["lr"] = settings.optimizer.lr * factor
+        set_dropout_keys(self._dropouts, settings.seed, step)
+        self._gradient.zero_()
+        outputs = forward(self.model, self.task, batch)
+        loss = self.task.loss(outputs, batch.target, settings.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.clip_norm is not None:
+            clip(self._gradient, settings.clip_norm)
+        self._optimizer.step()
+        return loss.detach()
+
+    def _keep_best(self, metrics: Mapping[str, float]) -> None:
+        value = metrics[self.task.metric]
+        if self.best is None or _better(value, self.best.value, self.task.direction):
+            self.best = BestEpoch(self.epoch, value, metrics)
+            state = self.model.state_dict()
+            self._best_weights = {name: each.detach().clone() for name, each in state.items()}
+
+    def _moments(self) -> dict[str, Tensor]:
+        state = self._optimizer.state[self._parameters]
+        return {name: each for name, each in state.items() if isinstance(each, Tensor)}
+
+    def _require_own(self, checkpoint: Checkpoint) -> None:
+        saved = {k: v.shape for k, v in within(_MODEL, checkpoint.tensors).items()}
+        own = {k: v.shape for k, v in self.model.state_dict().items()}
+        if saved != own or checkpoint.state["settings"] != _fixed(self.settings):
+            raise CheckpointError(
+                "a checkpoint belongs to a trial of the same model and settings",
+                value=checkpoint.state["settings"],
+                remedy="Restore it with the config that it was trained with",
+            )
+
+
+def _require_finite(what: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"the {what} must stay finite",
+            value=value,
+            remedy="Lower train.optimizer.lr or set train.clip_norm; AUROC needs both classes",
+        )
+
+
+def _better(value: float, than: float, direction: str) -> bool:
+    return value < than if direction == "minimize" else value > than
+
+
+def _fixed(settings: TrainSettings) -> dict[str, object]:
+    return {k: v for k, v in dataclasses.asdict(settings).items() if k not in _FREE}

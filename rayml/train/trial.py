@@ -1,0 +1,176 @@
+"""From the plain config of a trial to a training loop.
+
+A trial's config is `{"model": node, "task": {…}, "train": {…}}`. Importing this module loads no
+PyTorch, so that the process that plans a sweep starts fast.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from rayml.config.build import Node, build
+from rayml.errors import ConfigError, InvalidConfigError, SpaceError
+from rayml.models.objectives import Objective, choose_objective
+from rayml.types import Examples, FeatureShape, TargetInfo, TaskName, TrainSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from rayml.models.tasks import Task
+    from rayml.train.batches import Batches
+    from rayml.train.loop import TrainingLoop
+    from rayml.train.streaming import ParquetSplit
+
+SECTIONS = ("model", "task", "train")
+
+_settings = pydantic.TypeAdapter(TrainSettings)
+
+
+def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace values of a trial's config.
+
+    Args:
+        base: the config; it is left as it is.
+        params: values by dotted key, such as `train.optimizer.lr`.
+
+    Raises:
+        SpaceError: a key that the config lacks, or that lies outside `SECTIONS`.
+    """
+    config = {section: copy.deepcopy(base[section]) for section in SECTIONS}
+    for key, value in params.items():
+        *path, leaf = key.split(".")
+        node: Any = config
+        for part in path:
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if not path or not isinstance(node, Mapping) or leaf not in node:
+            known = ", ".join(node) if isinstance(node, Mapping) else ", ".join(SECTIONS)
+            raise SpaceError(
+                "a searched key is a key of the trial's config",
+                value=key,
+                remedy=f"Take one of {known}",
+            )
+        node[leaf] = value  # type: ignore[index]
+    return config
+
+
+def train_settings(section: Mapping[str, Any]) -> TrainSettings:
+    """The section `train` as checked settings.
+
+    Raises:
+        InvalidConfigError: unknown keys or bad values, all of them.
+    """
+    try:
+        return _settings.validate_python(dict(section))
+    except pydantic.ValidationError as error:
+        problems = [
+            f"train.{'.'.join(map(str, each['loc']))}: {each['msg']}, got {each['input']!r}"
+            for each in error.errors()
+        ]
+        raise InvalidConfigError(problems) from error
+
+
+def objective(section: Mapping[str, Any], task: TaskName) -> Objective:
+    """What the section `task` asks to optimise.
+
+    Raises:
+        ConfigError: an unknown metric, or one of the user's that cannot be built.
+    """
+    return choose_objective(task, section["metric"], _users_metrics(section))
+
+
+def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
+    """Make the task of the section `task`, the user's metrics included.
+
+    Raises:
+        ConfigError: the section names another task than the target's, or a metric is wrong.
+    """
+    from rayml.models.tasks import build_task
+
+    name = section.get("name", target.task)
+    if name != target.task:
+        raise ConfigError(
+            f"task.name is {target.task}, as the data were prepared",
+            value=name,
+            remedy="Set data.task and leave task=auto",
+        )
+    return build_task(target, metric=section["metric"], metrics=_users_metrics(section))
+
+
+def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:
+    """Make the model of the section `model`.
+
+    Raises:
+        BuildError: the node's target does not import, or its arguments do not bind.
+        ConfigError: what it makes is no `torch.nn.Module`.
+    """
+    from torch import nn
+
+    model = build(node, shape=shape, outputs=outputs)
+    if not isinstance(model, nn.Module):
+        raise ConfigError("the model is a torch.nn.Module", value=type(model).__name__)
+    return model
+
+
+def build_loop(
+    config: Mapping[str, Any],
+    *,
+    train: Examples | ParquetSplit,
+    validation: Examples | ParquetSplit,
+    shape: FeatureShape,
+    target: TargetInfo,
+) -> TrainingLoop:
+    """Make the training loop of a trial, its model initialised by the trial's seed.
+
+    Args:
+        config: of the trial.
+        train: the training split, in memory or on disk.
+        validation: the validation split likewise.
+        shape: of the features.
+        target: what is predicted.
+
+    Raises:
+        ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
+    """
+    import torch
+
+    from rayml.train.loop import TrainingLoop
+
+    settings = train_settings(config["train"])
+    device = _device(settings.device)
+    task = build_trial_task(config["task"], target)
+    batches = _batches(train, settings.batch_size, device)
+    held_out = _batches(validation, settings.eval_batch_size, device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)
+        model = build_model(config["model"], shape=shape, outputs=target.outputs).to(device)
+        return TrainingLoop(model, task, batches, held_out, settings)
+
+
+def _users_metrics(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: build(node) for name, node in section["metrics"].items()}
+
+
+def _batches(split: Examples | ParquetSplit, batch_size: int, device: torch.device) -> Batches:
+    from rayml.train.batches import ArrayBatches
+    from rayml.train.streaming import ParquetBatches
+
+    if isinstance(split, Examples):
+        return ArrayBatches(split, batch_size, device)
+    return ParquetBatches(split, batch_size, device=device)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    present = torch.cuda.is_available()
+    if name == "cuda" and not present:
+        raise ConfigError(
+            "train.device=cuda needs a GPU that this process may use",
+            remedy="Set search.resources.gpu, or train.device=auto",
+        )
+    return torch.device("cuda" if present and name != "cpu" else "cpu")
