@@ -1,0 +1,101 @@
+"""Whether a space fits the trial config that it searches, told before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rayml.errors import InvalidConfigError
+from rayml.search.parameter import Parameter, Scalar
+from rayml.search.space import Space, lookup
+from rayml.train.trial import SECTIONS, apply, train_settings
+
+
+def check_fit(space: Space, config: Mapping[str, Any]) -> None:
+    """Check each searched key against the config of a trial.
+
+    A key must exist there, lie in a section that a trial reads, and take values of its type;
+    every end of a range under `train` must be a valid setting. Conditions must read keys that
+    are searched or that the config holds.
+
+    Raises:
+        InvalidConfigError: all that does not fit, each line naming its key.
+    """
+    problems = [problem for one in space.parameters for problem in _problems(one, space, config)]
+    if problems:
+        raise InvalidConfigError([f"space.{problem}" for problem in problems])
+
+
+def _problems(parameter: Parameter, space: Space, config: Mapping[str, Any]) -> Iterator[str]:
+    key = parameter.key
+    yield from _unknown_conditions(parameter, space, config)
+    section = key.partition(".")[0]
+    if section not in SECTIONS:
+        yield (
+            f"{key}: only keys of {', '.join(SECTIONS)} can be searched, since the rest is done"
+            f" once, before the trials; fix {key} in the config"
+        )
+        return
+    try:
+        base = lookup(config, key)
+    except KeyError:
+        yield f"{key}: not a key of the config; known are {_siblings(config, key)}"
+        return
+    if isinstance(base, Mapping | list | tuple):
+        yield f"{key}: names a section or a list of the config; search the values in it"
+    elif section == "train":
+        yield from _invalid_settings(parameter, config)
+    else:
+        yield from _wrong_types(parameter, base)
+
+
+def _unknown_conditions(
+    parameter: Parameter, space: Space, config: Mapping[str, Any]
+) -> Iterator[str]:
+    for key in parameter.when:
+        if key in space.keys:
+            continue
+        try:
+            lookup(config, key)
+        except KeyError:
+            yield f"{parameter.key}: when.{key} is neither searched nor a key of the config"
+
+
+def _siblings(config: Mapping[str, Any], key: str) -> str:
+    section = key.rpartition(".")[0]
+    try:
+        found = lookup(config, section)
+    except KeyError:
+        found = None
+    if not isinstance(found, Mapping):
+        return ", ".join(SECTIONS)
+    return ", ".join(f"{section}.{name}" for name in found if not str(name).startswith("_"))
+
+
+def _invalid_settings(parameter: Parameter, config: Mapping[str, Any]) -> Iterator[str]:
+    """The settings class itself is asked, so that its bounds are written once."""
+    for value in parameter.extremes():
+        try:
+            train_settings(apply(config, {parameter.key: value})["train"])
+        except InvalidConfigError as error:
+            yield from (problem for problem in error.problems if parameter.key in problem)
+
+
+def _wrong_types(parameter: Parameter, base: Scalar) -> Iterator[str]:
+    """A component's argument has no declared type here; that of its value stands for it."""
+    if base is None:
+        return
+    for value in parameter.extremes():
+        if value is not None and _kind(value) not in _accepted(base):
+            yield (
+                f"{parameter.key}: the config holds {base!r}, so its values must be"
+                f" {' or '.join(sorted(_accepted(base)))}, got {value!r}"
+            )
+
+
+def _accepted(base: Scalar) -> set[str]:
+    return {"float", "int"} if isinstance(base, float) else {_kind(base)}
+
+
+def _kind(value: Scalar) -> str:
+    return type(value).__name__

@@ -1,0 +1,94 @@
+"""The study's journal: one file in Optuna's journal format, appended by one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+
+from rayml.errors import SearchError
+
+_SYNC_SECONDS = 1.0
+
+
+class SweepJournal(BaseJournalBackend):
+    """Appends to a journal that any process may read with Optuna's own file backend.
+
+    Optuna's backend locks the file, writes, syncs the disk and reads the file again for every
+    single parameter and value: 5 to 20 ms to ask for a trial of eight parameters. Only one
+    process ever writes this journal, so here an operation of the study is one write, and what
+    was written need not be read back: under 1 ms. A write survives the death of the process;
+    the disk is synced once a second, which is what a crash of the machine may cost.
+
+    Raises:
+        SearchError: the file exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("xb", buffering=0)
+        except FileExistsError as error:
+            raise SearchError(
+                "a new study needs a new journal", value=str(path), remedy="Choose another name"
+            ) from error
+        self._unwritten: list[bytes] = []
+        self._unread: list[dict[str, Any]] = []
+        self._read = 0
+        self._synced = time.monotonic()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Take in operations, which are in the file after the next `commit`."""
+        for log in logs:
+            line = json.dumps(log, separators=(",", ":")).encode()
+            self._unwritten.append(line + b"\n")
+            # Parsed anew, so that this process holds exactly what a reader will.
+            self._unread.append(json.loads(line))
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """Operations that Optuna has not applied yet."""
+        logs = self._unread[log_number_from - self._read :]
+        self._read += len(self._unread)
+        self._unread = []
+        return logs
+
+    def commit(self) -> None:
+        """Write what was appended, all of it by one system call."""
+        if self._unwritten:
+            self._file.write(b"".join(self._unwritten))
+            self._unwritten = []
+        now = time.monotonic()
+        if now - self._synced >= _SYNC_SECONDS:
+            os.fsync(self._file.fileno())
+            self._synced = now
+
+    def close(self) -> None:
+        """Write, sync and close the file."""
+        self.commit()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def read_study(path: Path) -> optuna.Study:
+    """Open a journal for reading, while its sweep runs or afterwards.
+
+    Raises:
+        SearchError: there is no journal, or it holds no study.
+    """
+    if not path.is_file():
+        raise SearchError(
+            "a sweep's folder holds its journal", value=str(path), remedy="Check the sweep's name"
+        )
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    studies = storage.get_all_studies()
+    if len(studies) != 1:
+        raise SearchError(
+            f"a sweep's journal holds one study, this one {len(studies)}", value=str(path)
+        )
+    return optuna.load_study(study_name=studies[0].study_name, storage=storage)

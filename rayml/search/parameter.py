@@ -1,0 +1,180 @@
+"""One searched parameter: a leaf of a space, as an Optuna distribution with its condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import count
+from typing import Any, TypeAlias
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+Scalar: TypeAlias = bool | int | float | str | None
+Params: TypeAlias = Mapping[str, Scalar]
+Distribution: TypeAlias = CategoricalDistribution | FloatDistribution | IntDistribution
+
+TYPE = "type"
+_RANGE = {"low", "high", "log", "step"}
+_FIELDS = {"float": _RANGE, "int": _RANGE, "categorical": {"choices"}}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A searched key of the trial config.
+
+    Attributes:
+        key: dotted path, such as `train.optimizer.lr`.
+        distribution: the values it may take.
+        when: other keys with the values that they must have for this one to be searched.
+        leaf: what the user wrote, in plain containers.
+    """
+
+    key: str
+    distribution: Distribution
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    leaf: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def contains(self, value: Scalar) -> bool:
+        """Whether the range holds a value, of the very type that the range gives."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return any(same(value, choice) for choice in self.distribution.choices)
+        wanted = (int, float) if isinstance(self.distribution, FloatDistribution) else int
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            return False
+        if not self.distribution.low <= value <= self.distribution.high:
+            return False
+        return _on_step(value, self.distribution)
+
+    def extremes(self) -> tuple[Scalar, ...]:
+        """The values that a check has to try: both ends of a range, or every choice."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return tuple(self.distribution.choices)
+        return (self.distribution.low, self.distribution.high)
+
+    def values(self) -> Iterator[Scalar] | None:
+        """All values in order, or None where a float range has no step."""
+        found = self.distribution
+        if isinstance(found, CategoricalDistribution):
+            return iter(found.choices)
+        if isinstance(found, IntDistribution):
+            return iter(range(found.low, found.high + 1, found.step))
+        return None if found.step is None else _steps(found.low, found.high, found.step)
+
+
+def same(one: Scalar, other: Scalar) -> bool:
+    """Equality that keeps True and 1 apart."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def is_leaf(node: object) -> bool:
+    """Whether a node of a space describes a range; a key named `type` may lie in a section."""
+    return isinstance(node, Mapping) and isinstance(node.get(TYPE), str)
+
+
+def parse_leaf(key: str, leaf: Mapping[str, Any]) -> tuple[Parameter | None, list[str]]:
+    """Read one leaf of a space.
+
+    Returns:
+        The parameter, or None with its problems, each naming the key.
+    """
+    kind = leaf[TYPE]
+    if kind not in _FIELDS:
+        return None, [f"{key}: the type must be float, int or categorical, got {kind!r}"]
+    problems = [
+        f"{key}: unknown field {name!r}; a {kind} has {', '.join(sorted(_FIELDS[kind]))}, when"
+        for name in sorted(map(str, set(leaf) - _FIELDS[kind] - {TYPE, "when"}))
+    ]
+    when, wrong = _parse_when(key, leaf.get("when", {}))
+    problems += wrong
+    problems += _choices_problems(key, leaf) if kind == "categorical" else _range(key, leaf)
+    if problems:
+        return None, problems
+    return Parameter(key, _distribution(leaf), when, dict(leaf)), []
+
+
+def _distribution(leaf: Mapping[str, Any]) -> Distribution:
+    if leaf[TYPE] == "categorical":
+        return CategoricalDistribution(list(leaf["choices"]))
+    low, high, log, step = leaf["low"], leaf["high"], leaf.get("log", False), leaf.get("step")
+    if leaf[TYPE] == "int":
+        return IntDistribution(low, high, log=log, step=1 if step is None else step)
+    return FloatDistribution(float(low), float(high), log=log, step=step)
+
+
+def _choices_problems(key: str, leaf: Mapping[str, Any]) -> list[str]:
+    choices = leaf.get("choices")
+    if not isinstance(choices, list | tuple) or not choices:
+        return [f"{key}: choices must be a list of at least one value, got {choices!r}"]
+    if not all(isinstance(choice, Scalar) for choice in choices):
+        return [f"{key}: choices must be numbers, strings, true, false or null, got {choices!r}"]
+    twice = [one for i, one in enumerate(choices) if any(same(one, c) for c in choices[:i])]
+    return [f"{key}: the choice {one!r} is given twice" for one in twice]
+
+
+def _range(key: str, leaf: Mapping[str, Any]) -> list[str]:
+    whole = leaf[TYPE] == "int"
+    number = "an integer" if whole else "a number"
+    problems = []
+    for name in ("low", "high", "step"):
+        value = leaf.get(name)
+        if value is None and name == "step":
+            continue
+        if not _is_number(value, whole=whole):
+            problems.append(f"{key}: {name} must be {number}, got {value!r}")
+    if not isinstance(leaf.get("log", False), bool):
+        problems.append(f"{key}: log must be true or false, got {leaf['log']!r}")
+    return problems or list(_bounds(key, leaf))
+
+
+def _bounds(key: str, leaf: Mapping[str, Any]) -> Iterator[str]:
+    low, high, step = leaf["low"], leaf["high"], leaf.get("step")
+    if low > high:
+        yield f"{key}: low must not exceed high, got low {low} and high {high}"
+    if leaf.get("log", False):
+        if low <= 0:
+            yield f"{key}: a log range needs a low above 0, got {low}"
+        if step is not None:
+            yield f"{key}: a range has log or step, not both; remove one of them"
+    elif step is not None:
+        if step <= 0:
+            yield f"{key}: step must be above 0, got {step}"
+        elif low <= high and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+            yield f"{key}: high must lie a number of steps of {step} above low {low}, got {high}"
+
+
+def _parse_when(key: str, when: object) -> tuple[dict[str, tuple[Scalar, ...]], list[str]]:
+    if not isinstance(when, Mapping):
+        return {}, [f"{key}: when must be a mapping of keys to values, got {when!r}"]
+    found: dict[str, tuple[Scalar, ...]] = {}
+    problems = []
+    for other, wanted in when.items():
+        values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
+        if not values or not all(isinstance(value, Scalar) for value in values):
+            problems.append(
+                f"{key}: when.{other} must be a value or a list of values, got {wanted!r}"
+            )
+        found[str(other)] = values
+    return found, problems
+
+
+def _is_number(value: object, *, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return False
+    return value == value and abs(value) != float("inf")  # noqa: PLR0124 - false for NaN alone
+
+
+def _on_step(value: float, distribution: FloatDistribution | IntDistribution) -> bool:
+    if distribution.step is None:
+        return True
+    steps = (Decimal(str(value)) - Decimal(str(distribution.low))) / Decimal(str(distribution.step))
+    return abs(steps - round(steps)) < Decimal("1e-9")
+
+
+def _steps(low: float, high: float, step: float) -> Iterator[float]:
+    # Decimals, as 0.1 + 0.2 would miss the choice 0.3.
+    for index in count():
+        value = float(Decimal(str(low)) + index * Decimal(str(step)))
+        if value > high:
+            return
+        yield value

@@ -1,0 +1,92 @@
+"""What a sweep is given: its plan, and the data of its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rayml.models.objectives import Objective
+from rayml.search.space import Space
+from rayml.types import (
+    Examples,
+    FeatureShape,
+    PrunerSettings,
+    ResourceSettings,
+    SamplerSettings,
+    TargetInfo,
+)
+
+if TYPE_CHECKING:
+    from rayml.train.streaming import ParquetSplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """One search.
+
+    Attributes:
+        name: of the sweep and its folder.
+        sweeps: folder of all sweeps.
+        trial: plain config of a trial: the sections model, task and train.
+        space: what is searched in it.
+        trials: trials at most.
+        seconds: wall-clock budget; None sets none.
+        concurrency: trials in progress at most; None takes what the cluster's resources allow.
+        resources: of one trial.
+        max_failures: restarts of a trial whose worker died.
+        sampler: who proposes.
+        pruner: who is stopped.
+        seed: of the sampler.
+    """
+
+    name: str
+    sweeps: Path
+    trial: Mapping[str, Any]
+    space: Space
+    trials: int
+    seconds: float | None = None
+    concurrency: int | None = None
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
+    max_failures: int = 3
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    pruner: PrunerSettings = field(default_factory=PrunerSettings)
+    seed: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the sweep lies."""
+        return self.sweeps / self.name
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """What every trial trains on.
+
+    Attributes:
+        train: the training split; arrays are put in the object store once and shared.
+        validation: the split that values are measured on.
+        shape: of the features.
+        target: what is predicted.
+    """
+
+    train: Examples | ParquetSplit
+    validation: Examples | ParquetSplit
+    shape: FeatureShape
+    target: TargetInfo
+
+
+@dataclass(frozen=True)
+class CohortPlan:
+    """What a worker knows of the sweep.
+
+    Attributes:
+        trial: plain config that a trial's values are put into.
+        objective: what the study was told to optimise.
+        trials: folder of the trials' folders.
+    """
+
+    trial: Mapping[str, Any]
+    objective: Objective
+    trials: Path

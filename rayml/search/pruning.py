@@ -1,0 +1,207 @@
+"""Which trials stop early: policies that decide from plain numbers, whatever trains.
+
+Values are better the smaller they are; whoever maximises hands in negated ones. A policy keeps
+sorted tables that grow with each report, so a decision costs O(log n) comparisons.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal, Protocol
+
+from rayml.types import PrunerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a trial goes on, and why it does not."""
+
+    action: Literal["keep", "prune"]
+    reason: str = ""
+
+
+KEEP = Decision("keep")
+
+
+class Policy(Protocol):
+    """Decides from the reports of all trials which of them to stop."""
+
+    def decide(self, number: int, step: int, value: float) -> Decision:
+        """Take in the value of a trial after an epoch, and decide whether it goes on.
+
+        The same report given twice, as after a restart, counts once.
+
+        Args:
+            number: of the trial.
+            step: its finished epochs, from 1.
+            value: smaller is better.
+        """
+
+    def completed(self, number: int) -> None:
+        """Take in that a trial trained to its end."""
+
+
+class NoPruning:
+    """Lets every trial train to its end."""
+
+    def decide(self, number: int, step: int, value: float) -> Decision:  # noqa: ARG002
+        """Keep."""
+        return KEEP
+
+    def completed(self, number: int) -> None:
+        """Nothing depends on it."""
+
+
+class AsyncHalving:
+    """Asynchronous successive halving, the variant that stops trials (Li et al. 2020, ASHA).
+
+    Rungs lie at min_epochs * reduction**k epochs. Of the n trials that have reached a rung so
+    far those among its best n // reduction go on, and at least its best one. Equal values rank
+    equal, so a trial as good as the best is never stopped.
+
+    Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020.
+    """
+
+    def __init__(self, min_epochs: int, reduction: int) -> None:
+        self._min_epochs = min_epochs
+        self._reduction = reduction
+        self._rungs: dict[int, list[float]] = {}
+        self._seen: dict[int, dict[int, float]] = {}
+
+    def decide(self, number: int, step: int, value: float) -> Decision:
+        """Compare a trial at a rung with all that were there; between rungs it goes on."""
+        if not self._is_rung(step):
+            return KEEP
+        rung = self._rungs.setdefault(step, [])
+        seen = self._seen.setdefault(step, {})
+        if number not in seen:
+            insort(rung, value)
+            seen[number] = value
+        better = bisect_left(rung, seen[number])
+        places = max(1, len(rung) // self._reduction)
+        if better < places:
+            return KEEP
+        return Decision(
+            "prune", f"rank {better + 1} of {len(rung)} after {step} epochs, {places} go on"
+        )
+
+    def completed(self, number: int) -> None:
+        """Nothing depends on it."""
+
+    def _is_rung(self, step: int) -> bool:
+        rung = self._min_epochs
+        while rung < step:
+            rung *= self._reduction
+        return rung == step
+
+
+class Hyperband:
+    """Several brackets of asynchronous halving, which begin to stop trials ever later.
+
+    Bracket s has its first rung at min_epochs * reduction**s. A trial's bracket follows from
+    its number alone, the shares of the brackets being those of the first rungs in Hyperband.
+
+    Source: Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter
+    Optimization, JMLR 2018.
+
+    Args:
+        min_epochs: the first rung of bracket 0.
+        reduction: of the trials at a rung one in so many goes on.
+        max_epochs: epochs of a trial that is never stopped.
+    """
+
+    def __init__(self, min_epochs: int, reduction: int, max_epochs: int) -> None:
+        last = 0
+        while min_epochs * reduction ** (last + 1) <= max_epochs:
+            last += 1
+        self._brackets = [
+            AsyncHalving(min_epochs * reduction**s, reduction) for s in range(last + 1)
+        ]
+        # Bracket s of Hyperband starts ceil((last + 1) / (last - s + 1) * reduction**(last - s))
+        # trials; they are spread evenly over the cycle so that early trials meet every bracket.
+        shares = [
+            math.ceil((last + 1) / (last - s + 1) * reduction ** (last - s))
+            for s in range(last + 1)
+        ]
+        places = [((i + 0.5) / n, s) for s, n in enumerate(shares) for i in range(n)]
+        self._cycle = [s for _, s in sorted(places)]
+
+    def bracket(self, number: int) -> int:
+        """The bracket of a trial."""
+        return self._cycle[number % len(self._cycle)]
+
+    def decide(self, number: int, step: int, value: float) -> Decision:
+        """Compare a trial with those of its bracket."""
+        return self._brackets[self.bracket(number)].decide(number, step, value)
+
+    def completed(self, number: int) -> None:
+        """Nothing depends on it."""
+
+
+class MedianStopping:
+    """Stops a trial whose best value is worse than the median of the completed ones' averages.
+
+    At a step the best value that a trial has reached is compared with the median, over the
+    completed trials, of the mean of their values up to that step.
+
+    Source: Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017.
+    """
+
+    def __init__(self, min_epochs: int, startup_trials: int) -> None:
+        self._min_epochs = min_epochs
+        self._startup_trials = startup_trials
+        self._curves: dict[int, dict[int, float]] = {}
+        self._averages: dict[int, list[float]] = {}
+        self._completed = 0
+
+    def decide(self, number: int, step: int, value: float) -> Decision:
+        """Compare a trial's best value with the median of the completed trials."""
+        curve = self._curves.setdefault(number, {})
+        curve.setdefault(step, value)
+        averages = self._averages.get(step)
+        if step < self._min_epochs or self._completed < self._startup_trials or not averages:
+            return KEEP
+        median = _median(averages)
+        best = min(curve.values())
+        if best <= median:
+            return KEEP
+        return Decision(
+            "prune", f"best {best:.6g} after {step} epochs is worse than the median {median:.6g}"
+        )
+
+    def completed(self, number: int) -> None:
+        """Let a trial's curve count in the medians."""
+        curve = self._curves.pop(number, {})
+        if not curve:
+            return
+        self._completed += 1
+        steps = sorted(curve)
+        totals = accumulate(curve[step] for step in steps)
+        for count, (step, total) in enumerate(zip(steps, totals, strict=True), start=1):
+            insort(self._averages.setdefault(step, []), total / count)
+
+
+def build_policy(settings: PrunerSettings, max_epochs: int) -> Policy:
+    """The policy that the settings name.
+
+    Args:
+        settings: its name and numbers.
+        max_epochs: epochs of a trial that is never stopped, from which Hyperband's brackets follow.
+    """
+    if settings.name == "asha":
+        return AsyncHalving(settings.min_epochs, settings.reduction)
+    if settings.name == "hyperband":
+        return Hyperband(settings.min_epochs, settings.reduction, max_epochs)
+    if settings.name == "median":
+        return MedianStopping(settings.min_epochs, settings.startup_trials)
+    return NoPruning()
+
+
+def _median(ordered: list[float]) -> float:
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2

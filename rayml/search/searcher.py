@@ -1,0 +1,79 @@
+"""Between Ray Tune and the study: who is trained next, and whose worker died."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.search import Searcher
+
+from rayml.search.cohort import asked_trials, cohort_config
+
+_FAILED = "its worker could not go on"
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]  # Ray has no types
+    """Gives each Ray Tune trial a cohort that the study proposes.
+
+    Args:
+        study: handle of the study's actor.
+        lanes: trials of a cohort.
+    """
+
+    def __init__(self, study: Any, lanes: int = 1) -> None:
+        super().__init__()
+        self._study = study
+        self._lanes = lanes
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next cohort, or the end of the sweep once a budget is spent."""
+        asked = ray.get(self._study.ask.remote(self._lanes, tune_trial=trial_id))
+        return cohort_config(asked) if asked else Searcher.FINISHED
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The workers have told the study themselves; of those that died see `WorkerDeaths`."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the study's journal is the record, and Tune's is never read."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing, likewise."""
+
+
+class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no types
+    """Tells the study of trials whose worker died.
+
+    It stands in for the callback that Tune would add, which prints a line for each trial even
+    when Tune is told to be silent.
+
+    Args:
+        study: handle of the study's actor.
+    """
+
+    def __init__(self, study: Any) -> None:
+        super().__init__()
+        self._study = study
+
+    def on_trial_complete(self, **info: Any) -> None:
+        """The worker has told the study itself."""
+
+    def on_trial_error(
+        self,
+        iteration: int,  # noqa: ARG002 - Tune names its arguments
+        trials: list[Trial],  # noqa: ARG002
+        trial: Trial,
+        **info: Any,  # noqa: ARG002
+    ) -> None:
+        """The restarts are spent: what the cohort did not finish has failed."""
+        reason = _last_line(trial.get_error())
+        for asked in asked_trials(trial.config):
+            ray.get(self._study.tell.remote(asked.number, "FAIL", reason=reason))
+
+
+def _last_line(error: str | None) -> str:
+    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
+    return f"{_FAILED}: {lines[-1]}" if lines else _FAILED

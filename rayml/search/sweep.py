@@ -1,0 +1,179 @@
+"""A sweep from its plan to its best trial."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from rayml.errors import SearchError
+from rayml.models.objectives import Objective
+from rayml.search.cohort import WEIGHTS
+from rayml.search.fit import check_fit
+from rayml.search.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.progress import View, watching
+from rayml.search.samplers import check_sampler
+from rayml.search.space import Space, lookup
+from rayml.search.study import StudyPlan
+from rayml.search.study_actor import start_study
+from rayml.search.trials import FinishedTrial, Progress
+from rayml.search.tuning import concurrency, run_cohorts
+from rayml.train.trial import objective
+from rayml.types import TaskName
+
+JOURNAL = "journal.log"
+SPACE = "space.json"
+TRIALS = "trials"
+TIMINGS = "timings.json"
+_EPOCHS = "train.epochs"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found.
+
+    Attributes:
+        folder: where everything of it lies.
+        objective: what was optimised.
+        best: the best trial; its value is that of its best epoch.
+        weights: safetensors file of the best trial's best epoch.
+        progress: counts of trials, at the end.
+        timings: seconds by name: `first_epoch` from the start until one was trained, `total`,
+            both wall-clock; `train` and `eval`, added over the workers; `idle`, in which the
+            workers did neither after the first epoch.
+    """
+
+    folder: Path
+    objective: Objective
+    best: FinishedTrial
+    weights: Path
+    progress: Progress
+    timings: Mapping[str, float]
+
+
+def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
+    """Check all that can be checked before anything is spent.
+
+    Returns:
+        What the sweep will optimise.
+
+    Raises:
+        InvalidConfigError: the space does not fit the trial config, each key named.
+        ConfigError: the metric or the sampler is wrong.
+        SearchError: a sweep of that name exists.
+    """
+    check_fit(plan.space, plan.trial)
+    check_sampler(plan.sampler, plan.space, plan.trial)
+    if (plan.folder / JOURNAL).exists():
+        raise SearchError(
+            "a new sweep needs a new name",
+            value=plan.name,
+            remedy=f"Choose another search.name, or remove {plan.folder}",
+        )
+    return objective(plan.trial["task"], task)
+
+
+def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> SweepResult:
+    """Search until a budget is spent.
+
+    Args:
+        plan: of the sweep.
+        data: that every trial trains on.
+        view: what shows the progress; None shows nothing.
+
+    Raises:
+        ConfigError: see `check_sweep`; or the cluster cannot hold a trial.
+        SearchError: the sweep exists, no trial came to a value, or the study was lost.
+        KeyboardInterrupt: the user interrupted it; what finished stays in the sweep's folder.
+    """
+    started = time.time()
+    goal = check_sweep(plan, data.target.task)
+    workers = concurrency(plan)
+    (plan.folder / TRIALS).mkdir(parents=True, exist_ok=True)
+    (plan.folder / SPACE).write_text(json.dumps(plan.space.tree(), indent=2))
+    cohorts = CohortPlan(plan.trial, goal, (plan.folder / TRIALS).resolve())
+    with _hosted(_study_plan(plan, goal, started)) as study:
+        with watching(study, view):
+            run_cohorts(plan, cohorts, data, study, workers)
+        progress: Progress = ray.get(study.snapshot.remote())
+    best = _best(progress)
+    timings = _timings(progress, workers)
+    (plan.folder / TIMINGS).write_text(json.dumps(timings, indent=2))
+    weights = plan.folder / TRIALS / str(best.number) / WEIGHTS
+    return SweepResult(plan.folder, goal, best, weights, progress, timings)
+
+
+def _study_plan(plan: SweepPlan, goal: Objective, started: float) -> StudyPlan:
+    return StudyPlan(
+        name=plan.name,
+        journal=(plan.folder / JOURNAL).resolve(),
+        space=plan.space,
+        config=plan.trial,
+        metric=goal.metric,
+        direction=goal.direction,
+        trials=plan.trials,
+        seconds=plan.seconds,
+        max_epochs=_max_epochs(plan.space, plan.trial),
+        sampler=plan.sampler,
+        pruner=plan.pruner,
+        seed=plan.seed,
+        started=started,
+    )
+
+
+def _max_epochs(space: Space, config: Mapping[str, Any]) -> int:
+    for parameter in space.parameters:
+        if parameter.key == _EPOCHS:
+            return max(int(value) for value in parameter.extremes() if value is not None)
+    return int(lookup(config, _EPOCHS))
+
+
+@contextmanager
+def _hosted(plan: StudyPlan) -> Iterator[Any]:
+    """The study's actor for as long as the context lasts; its journal is written at the end."""
+    study = start_study(plan)
+    try:
+        yield study
+        ray.get(study.close.remote())
+    except ray.exceptions.RayActorError as error:
+        raise SearchError(
+            f"the sweep lost its study ({error})",
+            value=plan.name,
+            remedy=f"What finished is in {plan.journal}",
+        ) from error
+    finally:
+        ray.kill(study)
+
+
+def _best(progress: Progress) -> FinishedTrial:
+    if progress.best is not None:
+        return progress.best
+    reasons = Counter(trial.reason for trial in progress.finished)
+    if not reasons:
+        raise SearchError(
+            "a sweep needs time for a trial", value=progress.seconds, remedy="Raise search.seconds"
+        )
+    reason, times = reasons.most_common(1)[0]
+    raise SearchError(
+        f"at least one trial must succeed, all {progress.done} failed; {times} times so: {reason}",
+        remedy="Mend the cause and start again under a new search.name",
+    )
+
+
+def _timings(progress: Progress, workers: int) -> dict[str, float]:
+    first = progress.first_epoch or progress.elapsed
+    busy = progress.train_seconds + progress.eval_seconds
+    return {
+        "first_epoch": first,
+        "total": progress.elapsed,
+        "train": progress.train_seconds,
+        "eval": progress.eval_seconds,
+        "idle": max(workers * (progress.elapsed - first) - busy, 0.0),
+    }

@@ -1,0 +1,135 @@
+"""Ray Tune as the engine of a sweep: places cohorts, restarts them, reuses their workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import tune
+
+from rayml.errors import ConfigError
+from rayml.search.cohort import train_cohort
+from rayml.search.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.searcher import StudySearcher, WorkerDeaths
+
+_FOLDER = ".tune"
+# Tune reads these when it starts a run.
+_ENVIRONMENT = {
+    # The newer output prints a header even when it is told to be silent.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # The TensorBoard logger would import PyTorch in the driver.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # The user's relative paths keep their meaning.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Snapshots of Tune's own state, which nothing reads.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+}
+
+
+def concurrency(plan: SweepPlan) -> int:
+    """Trials in progress at most: the plan's number, or what the cluster has room for.
+
+    Raises:
+        ConfigError: the cluster cannot hold a single trial.
+    """
+    cluster = ray.cluster_resources()
+    wanted = {"CPU": plan.resources.cpu, "GPU": plan.resources.gpu}
+    room = [int(cluster.get(name, 0) / amount) for name, amount in wanted.items() if amount]
+    if min(room) < 1:
+        raise ConfigError(
+            "a trial's search.resources must fit in the cluster",
+            value=wanted,
+            remedy=f"The cluster has {cluster.get('CPU', 0):g} CPUs and"
+            f" {cluster.get('GPU', 0):g} GPUs",
+        )
+    return min(plan.concurrency or min(room), plan.trials)
+
+
+def run_cohorts(
+    plan: SweepPlan, cohorts: CohortPlan, data: SweepData, study: Any, workers: int
+) -> None:
+    """Train cohorts until the study proposes no more.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted it; workers are stopped by then.
+    """
+    trainable = tune.with_parameters(train_cohort, plan=cohorts, data=data, study=study)
+    resources = {"CPU": plan.resources.cpu, "GPU": plan.resources.gpu}
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {name: n for name, n in resources.items() if n}),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(study),
+            num_samples=-1,
+            max_concurrent_trials=workers,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=_FOLDER,
+            storage_path=str(plan.folder.resolve()),
+            failure_config=tune.FailureConfig(max_failures=plan.max_failures),
+            callbacks=[WorkerDeaths(study)],
+            verbose=0,
+        ),
+    )
+    with _quiet(), _interruptible():
+        tuner.fit()
+    # What Tune leaves there is pickled, and read by no one.
+    shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
+
+
+def _name(trial: Any) -> str:
+    return f"cohort_{trial.trial_id}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    # The study tells of failures, in one line each.
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        _restore(before)
+
+
+def _restore(environment: Mapping[str, str | None]) -> None:
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn an interrupt that Tune has handled into a KeyboardInterrupt.
+
+    Tune's handler stops the run, puts the former handler back and returns as if all were well.
+    Without an interrupt it stays installed, and would swallow the first Ctrl-C of what follows.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGUSR1)
+    before = {each: signal.getsignal(each) for each in signals}
+    try:
+        yield
+        interrupted = signal.getsignal(signal.SIGINT) is before[signal.SIGINT]
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if interrupted:
+        raise KeyboardInterrupt
