@@ -1,0 +1,92 @@
+"""Aliases of a model's versions, changed by compare-and-set."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+from rayml.errors import RegistryError
+from rayml.registry.lock import locked
+
+RESERVED = "latest"
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+class Aliases:
+    """The aliases of one model, in one JSON file beside its versions.
+
+    Args:
+        folder: of the model in the registry.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "aliases.json"
+        self._lock = folder / ".lock"
+
+    def read(self) -> dict[str, int]:
+        """All aliases with their versions.
+
+        Raises:
+            RegistryError: the file is not what `move` writes.
+        """
+        try:
+            content = json.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise self._torn() from error
+        if not isinstance(content, dict):
+            raise self._torn()
+        if not all(type(number) is int for number in content.values()):
+            raise self._torn()
+        return content
+
+    def move(self, alias: str, version: int, *, expected: int | None) -> None:
+        """Point an alias at a version, if it still points where the caller believes.
+
+        Args:
+            alias: lower-case name.
+            version: number of an existing version.
+            expected: the version that the alias points at now; None where it is unset.
+
+        Raises:
+            RegistryError: the name is no alias, or someone else moved it first.
+        """
+        if alias == RESERVED or not _NAME.fullmatch(alias):
+            raise RegistryError(
+                "an alias is a lower-case name of at most 64 letters, digits, - and _, "
+                f"other than {RESERVED}",
+                value=alias,
+            )
+        with locked(self._lock):
+            aliases = self.read()
+            current = aliases.get(alias)
+            if current != expected:
+                raise RegistryError(
+                    f"{alias} must still point at {_shown(expected)} to be moved to {version}",
+                    value=current,
+                    remedy="Someone else moved it first: look at it again, then decide",
+                )
+            self._write({**aliases, alias: version})
+
+    def _write(self, aliases: dict[str, int]) -> None:
+        # One writer at a time holds the lock, so a fixed name cannot clash.
+        part = self._file.with_suffix(".part")
+        with part.open("w", encoding="utf-8") as out:
+            json.dump(aliases, out, indent=1, sort_keys=True)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(self._file)
+
+    def _torn(self) -> RegistryError:
+        return RegistryError(
+            "aliases are a JSON object of version numbers",
+            value=str(self._file),
+            remedy="Mend the file, or remove it and set the aliases again",
+        )
+
+
+def _shown(version: int | None) -> str:
+    return "nothing" if version is None else str(version)

@@ -1,0 +1,76 @@
+"""The model card of a bundle: what a person should know before using it (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rayml.registry.bundle import BundleInfo
+    from rayml.registry.lineage import Lineage
+    from rayml.registry.signature import Signature
+
+
+def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
+    """Render a bundle's model card as Markdown."""
+    target = signature.target
+    classes = ", ".join(f"`{label}`" for label in target.classes)
+    lines = [
+        f"# {info.name}",
+        "",
+        f"Predicts `{target.name}` ({target.task}{': ' + classes if classes else ''}) with "
+        f"`{info.model['_target_']}`. Made {info.created} by rayml {info.rayml}.",
+        "",
+        "## Metrics",
+        "",
+        *_metrics(info.metrics),
+        "",
+        f"Chosen by `{info.metric}` ({info.direction}) on validation; the test split was "
+        "read once.",
+        "",
+        "## Inputs",
+        "",
+        "Every column may be missing; an unknown category has a defined prediction.",
+        "",
+        "| column | kind | seen in training |",
+        "|---|---|---|",
+        *(
+            f"| {_cell(c.name)} | {c.kind} | {_cell(_seen(c.categories, c.minimum, c.maximum))} |"
+            for c in signature.inputs
+        ),
+        "",
+        "## Lineage",
+        "",
+        f"- prepared dataset `{lineage.data_hash}`, source `{lineage.source_fingerprint}`",
+        f"- sweep `{lineage.sweep}`, trial {lineage.trial}, seed {lineage.seed}",
+        *(f"- `{key}` = {value!r}" for key, value in lineage.params.items()),
+        "- " + ", ".join(f"{name} {version}" for name, version in lineage.packages.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _metrics(
+    metrics: Mapping[Literal["validation", "test"], Mapping[str, float | None]],
+) -> list[str]:
+    splits = list(metrics)
+    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
+    rows = [f"| metric | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
+    for name in names:
+        values = (metrics[split].get(name) for split in splits)
+        shown = " | ".join("" if value is None else f"{value:.5g}" for value in values)
+        rows.append(f"| {name} | {shown} |")
+    return rows
+
+
+def _seen(
+    categories: tuple[str, ...], minimum: float | None, maximum: float | None, limit: int = 12
+) -> str:
+    if minimum is not None and maximum is not None:
+        return f"{minimum:.6g} to {maximum:.6g}"
+    more = f" and {len(categories) - limit} more" if len(categories) > limit else ""
+    return ", ".join(categories[:limit]) + more
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

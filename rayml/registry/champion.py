@@ -1,0 +1,28 @@
+"""Acts on the promotion policy: compares a version with the champion and moves the alias."""
+
+from __future__ import annotations
+
+from rayml.registry.bundle import read_info
+from rayml.registry.promotion import Decision, Policy, decide
+from rayml.registry.store import CHAMPION, Registry
+
+
+def promote(registry: Registry, name: str, version: int, policy: Policy) -> Decision:
+    """Make a version champion if the policy says so.
+
+    Raises:
+        RegistryError: there is no such version, or someone else promoted another meanwhile.
+    """
+    current = registry.aliases(name).get(CHAMPION)
+    candidate = read_info(registry.resolve(name, version))
+    champion = read_info(registry.resolve(name, current)) if current is not None else None
+    decision = decide(
+        candidate.metrics["validation"],
+        champion.metrics["validation"] if champion else None,
+        metric=candidate.metric,
+        direction=candidate.direction,
+        policy=policy,
+    )
+    if decision.promote:
+        registry.move_alias(name, CHAMPION, version, expected=current)
+    return decision

@@ -1,0 +1,158 @@
+"""The manifest of a bundle: size and SHA-256 of every file, and nothing besides them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from rayml.errors import BundleError
+from rayml.types import Size, settings
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+_REMEDY = "Copy the bundle again from where it was written"
+
+
+@settings
+class FileRecord:
+    """What one file of a bundle must be: its size in bytes and its SHA-256 in hex."""
+
+    size: Size
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@settings
+class Manifest:
+    """All files of a bundle by their relative POSIX path, the manifest itself excepted."""
+
+    format: int
+    files: dict[str, FileRecord]
+
+
+_MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+
+
+def write_manifest(folder: Path) -> None:
+    """Record every file below a folder in its manifest, and flush them all to the disk."""
+    files = {path: _record(folder / path) for path in sorted(_files(folder))}
+    manifest = Manifest(format=FORMAT, files=files)
+    text = json.dumps(_MANIFEST.dump_python(manifest), indent=1, sort_keys=True)
+    with (folder / MANIFEST).open("w", encoding="utf-8") as out:
+        out.write(text + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def verify(folder: Path) -> str:
+    """Check that a folder holds exactly the files of its manifest, unaltered.
+
+    Returns:
+        The SHA-256 of the manifest, which stands for the content of the whole bundle.
+
+    Raises:
+        BundleError: a file is missing, extra, altered or no regular file; the manifest is
+            absent, torn or written by a newer rayml. The message names the file.
+    """
+    manifest, digest = _read(folder)
+    present = set(_files(folder)) - {MANIFEST}
+    for path in sorted(manifest.files.keys() - present):
+        raise BundleError("a bundle holds every file of its manifest", value=path, remedy=_REMEDY)
+    for path in sorted(present - manifest.files.keys()):
+        raise BundleError(
+            "a bundle holds no file that its manifest lacks", value=path, remedy="Remove the file"
+        )
+    for path, expected in manifest.files.items():
+        _compare(folder / path, path, expected)
+    return digest
+
+
+def _read(folder: Path) -> tuple[Manifest, str]:
+    path = folder / MANIFEST
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(
+            f"a bundle is a folder with a {MANIFEST}", value=str(folder), remedy=_REMEDY
+        )
+    content = path.read_bytes()
+    _refuse_newer(content, path)
+    try:
+        manifest = _MANIFEST.validate_json(content)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise BundleError(
+            f"a manifest must be readable ({problem})", value=str(path), remedy=_REMEDY
+        ) from error
+    for name in manifest.files:
+        _refuse_escape(name)
+    return manifest, hashlib.sha256(content).hexdigest()
+
+
+def _refuse_newer(content: bytes, path: Path) -> None:
+    # Read before all else: a newer format may differ in any other key.
+    try:
+        version = json.loads(content)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(
+            "a manifest must be JSON with a format version", value=str(path), remedy=_REMEDY
+        ) from error
+    if version != FORMAT:
+        raise BundleError(
+            f"{path}: this rayml reads bundles of format {FORMAT}",
+            value=version,
+            remedy="Upgrade rayml",
+        )
+
+
+def _refuse_escape(name: str) -> None:
+    path = PurePosixPath(name)
+    plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
+    if not plain or "\\" in name or "\0" in name or name in {".", MANIFEST}:
+        raise BundleError(
+            "a manifest names files inside its folder", value=name, remedy="Do not load it"
+        )
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Relative POSIX paths of all files, whose folders are followed but links are not."""
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            raise BundleError(
+                "a bundle holds regular files only, no links",
+                value=str(entry),
+                remedy="Replace it by the file itself",
+            )
+        if entry.is_dir():
+            yield from (f"{entry.name}/{path}" for path in _files(entry))
+        else:
+            yield entry.name
+
+
+def _record(path: Path) -> FileRecord:
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        os.fsync(content.fileno())
+    return FileRecord(size=path.stat().st_size, sha256=digest)
+
+
+def _compare(path: Path, name: str, expected: FileRecord) -> None:
+    size = path.stat().st_size
+    if size != expected.size:
+        raise BundleError(
+            f"{name}: a file of a bundle has the size of its manifest, {expected.size} bytes",
+            value=size,
+            remedy=_REMEDY,
+        )
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != expected.sha256:
+        raise BundleError(
+            f"{name}: a file of a bundle has the SHA-256 of its manifest, {expected.sha256}",
+            value=digest,
+            remedy=_REMEDY,
+        )

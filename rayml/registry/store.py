@@ -1,0 +1,130 @@
+"""The registry: numbered versions of bundles, and aliases that point at them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from rayml.errors import RegistryError
+from rayml.registry.aliases import RESERVED, Aliases
+from rayml.registry.bundle import read_info
+from rayml.registry.lock import locked
+from rayml.registry.manifest import verify
+
+CHAMPION = "champion"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Registry:
+    """Bundles by model name and version, in a folder `root/<name>/versions/<number>/`.
+
+    Any number of processes may use one registry at a time.
+
+    Args:
+        root: folder of the registry; made when the first bundle is registered.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def register(self, bundle: Path) -> int:
+        """Copy a bundle into the registry as the next version of its model.
+
+        Returns:
+            The number of the new version, counted from 1.
+
+        Raises:
+            BundleError: the bundle is torn or altered.
+            RegistryError: its name is none that a folder could have.
+        """
+        digest = verify(bundle)
+        model = self._model(read_info(bundle).name)
+        versions = model / "versions"
+        versions.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=model, prefix=".incoming-") as incoming:
+            copy = Path(incoming) / "bundle"
+            shutil.copytree(bundle, copy, symlinks=True)
+            if verify(copy) != digest:
+                raise RegistryError(
+                    "a bundle must not change while it is registered", value=str(bundle)
+                )
+            with locked(model / ".lock"):
+                number = max(_numbers(versions), default=0) + 1
+                copy.rename(versions / str(number))
+        return number
+
+    def names(self) -> list[str]:
+        """Names of all models."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path.name for path in self.root.iterdir() if (path / "versions").is_dir())
+
+    def versions(self, name: str) -> list[int]:
+        """Numbers of all versions of a model, oldest first; none of an unknown model."""
+        folder = self._model(name) / "versions"
+        return sorted(_numbers(folder)) if folder.is_dir() else []
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Aliases of a model with the versions that they point at."""
+        return Aliases(self._model(name)).read()
+
+    def move_alias(self, name: str, alias: str, version: int, *, expected: int | None) -> None:
+        """Point an alias at a version, if it still points at `expected` (None: at nothing).
+
+        Raises:
+            RegistryError: there is no such version, or someone else moved the alias first.
+        """
+        self._folder(name, version)
+        Aliases(self._model(name)).move(alias, version, expected=expected)
+
+    def resolve(self, name: str, reference: str | int = CHAMPION) -> Path:
+        """Folder of a version, given its number, an alias, or `latest`.
+
+        Raises:
+            RegistryError: there is no such model, version or alias.
+        """
+        versions = self.versions(name)
+        if not versions:
+            raise RegistryError(
+                "a model is registered before it is used",
+                value=name,
+                remedy=f"The registry {self.root} holds {self.names() or 'no model'}",
+            )
+        text = str(reference)
+        if text == RESERVED:
+            return self._folder(name, versions[-1])
+        if _is_number(text):
+            return self._folder(name, int(text))
+        aliases = self.aliases(name)
+        if text not in aliases:
+            raise RegistryError(
+                f"{name} is resolved by a version, an alias or {RESERVED}",
+                value=text,
+                remedy=f"Its versions are {versions}, its aliases {aliases}",
+            )
+        return self._folder(name, aliases[text])
+
+    def _model(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise RegistryError(
+                "a model's name has letters, digits, '.', '_' and '-', begins with a letter or "
+                "digit, and is at most 100 long",
+                value=name,
+            )
+        return self.root / name
+
+    def _folder(self, name: str, version: int) -> Path:
+        folder = self._model(name) / "versions" / str(version)
+        if not folder.is_dir():
+            raise RegistryError(f"{name} has the versions {self.versions(name)}", value=version)
+        return folder
+
+
+def _numbers(versions: Path) -> list[int]:
+    return [int(path.name) for path in versions.iterdir() if _is_number(path.name)]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
