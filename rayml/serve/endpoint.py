@@ -1,0 +1,233 @@
+"""Starts and stops an endpoint on a running Ray."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import logging
+import re
+import socket
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayml.errors import ServeError
+from rayml.registry.bundle import load_bundle
+from rayml.serve.ingress import environment
+from rayml.types import ReplicaSettings, ServeSettings
+
+_APPLICATION = "rayml"
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")
+# Serve ends a request only if the app, which answers with its own error, did not.
+_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint that answers.
+
+    Attributes:
+        host: that its port is bound to.
+        port: of HTTP.
+    """
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def stop(self) -> None:
+        """End the endpoint once it has answered what it took in."""
+        _shut_down()
+
+
+def start(
+    bundle: Path, *, version: str, settings: ServeSettings, timeout_s: float = 120.0
+) -> Endpoint:
+    """Serve a bundle on the Ray that this process is connected to.
+
+    Args:
+        bundle: its folder, readable by every node of the cluster.
+        version: of the model in the registry.
+        settings: of the endpoint.
+        timeout_s: seconds in which it must answer.
+
+    Returns:
+        The endpoint, whose `/readyz` has answered.
+
+    Raises:
+        BundleError: the bundle is torn or altered.
+        ServeError: the host is no loopback address, the port is taken, Serve already runs, the
+            cluster is too small, or the replicas do not start.
+    """
+    from ray import serve
+
+    load_bundle(bundle)
+    host = _loopback(settings.host)
+    _check_resources(settings.replicas)
+    if serve.status().proxies:
+        raise ServeError(
+            "a Ray cluster serves one endpoint at a time",
+            value=list(serve.status().applications),
+            remedy="Stop the running one first",
+        )
+    endpoint = Endpoint(host, _free_port(host, settings.port))
+    try:
+        _deploy(bundle, version, settings, endpoint)
+        _wait_until_ready(endpoint, time.monotonic() + timeout_s)
+    except BaseException:
+        _shut_down()
+        raise
+    return endpoint
+
+
+def _shut_down(timeout_s: float = 60.0) -> None:
+    """Shut Serve down, and wait until its controller is gone.
+
+    Serve's own function waits inside a call of the controller, which ends by killing itself,
+    and Ray prints that call as a failure.
+    """
+    import ray
+    from ray import serve
+
+    deadline = time.monotonic() + timeout_s
+    try:
+        controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+        ray.get(controller.graceful_shutdown.remote(wait=False))
+        while time.monotonic() < deadline:
+            ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+            time.sleep(0.05)
+    except (ValueError, ray.exceptions.RayActorError):
+        pass  # it is gone
+    # Forgets the controller, and ends it the hard way if it is still there.
+    serve.shutdown()
+
+
+def _deploy(bundle: Path, version: str, settings: ServeSettings, endpoint: Endpoint) -> None:
+    from ray import serve
+    from ray.serve.config import HTTPOptions, ProxyLocation
+    from ray.serve.schema import LoggingConfig
+
+    from rayml.serve.replica import application
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
+    serve.start(
+        proxy_location=ProxyLocation.HeadOnly,
+        http_options=HTTPOptions(
+            host=endpoint.host,
+            port=endpoint.port,
+            request_timeout_s=settings.request_timeout_s + _GRACE_S,
+        ),
+        logging_config=quiet,
+        controller_options={"runtime_env": {"env_vars": environment(settings.ingress)}},
+    )
+    target = serve.RunTarget(
+        target=application(bundle, version=version, settings=settings),
+        name=_APPLICATION,
+        route_prefix="/",
+        logging_config=quiet,
+    )
+    serve.run_many([target], wait_for_applications_running=False)
+
+
+def _wait_until_ready(endpoint: Endpoint, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        _refuse_failed()
+        if _answers(endpoint, deadline - time.monotonic()):
+            return
+        time.sleep(0.05)
+    raise ServeError(
+        "an endpoint answers /readyz in time",
+        value=_cause(),
+        remedy="See the replicas' logs below Ray's session folder, or give it more time",
+    )
+
+
+def _answers(endpoint: Endpoint, seconds: float) -> bool:
+    with closing(
+        http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=max(seconds, 0.1))
+    ) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            # Serve's proxy answers 404 before it knows the application.
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _refuse_failed() -> None:
+    status = _status()
+    if status is not None and status.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
+        raise ServeError(
+            f"a replica loads its bundle and predicts ({_cause()})",
+            value=str(status.status),
+            remedy="Mend the cause; the replicas' logs below Ray's session folder tell more",
+        )
+
+
+def _status() -> Any:
+    from ray import serve
+
+    return serve.status().applications.get(_APPLICATION)
+
+
+def _cause() -> str:
+    """The exception in a replica's traceback, else all that Serve says."""
+    status = _status()
+    if status is None:
+        return "not deployed"
+    messages = [status.message, *(each.message for each in status.deployments.values())]
+    lines = [line.strip() for message in messages for line in message.splitlines()]
+    raised = [line for line in lines if _EXCEPTION.match(line)]
+    return raised[-1] if raised else " ".join(line for line in lines if line)
+
+
+def _loopback(host: str) -> str:
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise ServeError("a host is an IP address or localhost", value=host) from error
+    if not address.is_loopback:
+        raise ServeError(
+            "an endpoint listens on a loopback address, since it asks for no key",
+            value=host,
+            remedy="Use 127.0.0.1, and a reverse proxy that authenticates in front of it",
+        )
+    return str(address)
+
+
+def _free_port(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As servers do, so that a port whose last connections linger does not count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServeError(
+                f"the port of an endpoint is free ({error.strerror})",
+                value=port,
+                remedy="Stop what listens there, or choose another by serve.port (0: a free one)",
+            ) from error
+        free: int = probe.getsockname()[1]
+        return free
+
+
+def _check_resources(replicas: ReplicaSettings) -> None:
+    import ray
+
+    total = ray.cluster_resources()
+    for name, wanted in {"CPU": replicas.cpu, "GPU": replicas.gpu}.items():
+        if wanted > total.get(name, 0):
+            raise ServeError(
+                f"the cluster has {total.get(name, 0):g} {name}, which a replica fits in",
+                value=wanted,
+                remedy=f"Lower serve.replicas.{name.lower()}, or use a larger cluster",
+            )

@@ -1,0 +1,112 @@
+"""The little of HTTP that an ASGI endpoint needs: bodies in, JSON out, errors of one form.
+
+Every error is `{"error": "text"}`, with `row` and `column` beside it where they are known. The
+Open Inference Protocol v2 asks for the same, so all paths can keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import to_json
+
+from rayml.errors import RequestError
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON = b"application/json"
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete; nobody waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer: status, body, its content type, and further headers."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: Headers = field(default=())
+
+    async def send(self, send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send the answer with the headers that every answer carries."""
+        fixed = (
+            (b"content-type", self.content_type),
+            (b"content-length", b"%d" % len(self.body)),
+        )
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [*fixed, *headers, *self.headers],
+            }
+        )
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_response(content: object, status: int = 200) -> Response:
+    """Answer with JSON."""
+    return Response(status, to_json(content))
+
+
+def error_response(status: int, message: str, headers: Headers = (), **place: object) -> Response:
+    """Answer with an error, and with the row and column that it names."""
+    named = {key: value for key, value in place.items() if value is not None}
+    return Response(status, to_json({"error": message, **named}), headers=headers)
+
+
+def refusal(error: RequestError) -> Response:
+    """Answer a request that cannot be answered otherwise."""
+    return error_response(error.status, str(error), row=error.row, column=error.column)
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """Read the body of a request, no further than the limit.
+
+    Args:
+        scope: of the request.
+        receive: gives the body's chunks.
+        limit: bytes at most.
+
+    Raises:
+        RequestError: 413 as soon as the body is known to be larger, 415 if it is encoded.
+        ClientGoneError: the client left.
+    """
+    headers = dict(scope["headers"])
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in {b"identity", b""}:
+        raise RequestError(
+            "a body comes without Content-Encoding", status=415, value=encoding.decode("latin-1")
+        )
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared[:20]) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks) if len(chunks) > 1 else chunk
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(
+        f"a body has at most {limit} bytes",
+        status=413,
+        remedy="Send the rows in several requests",
+    )

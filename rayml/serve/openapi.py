@@ -1,0 +1,152 @@
+"""The OpenAPI 3.1 document of an endpoint, typed by its bundle's signature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayml.registry.signature import InputColumn, Signature
+from rayml.serve.answer import class_key
+from rayml.types import TargetInfo
+
+Schema = dict[str, Any]
+
+_JSON_TYPES = {
+    "numeric": "number",
+    "categorical": "string",
+    "boolean": "boolean",
+    "timestamp": "string",
+}
+_ERRORS = {
+    "400": "The body is no JSON, or an object in it names a key twice.",
+    "408": "The request took too long.",
+    "413": "The body or the number of rows is larger than allowed.",
+    "415": "The body has a Content-Encoding.",
+    "422": "A value does not fit its column; `row` and `column` name it.",
+    "500": "The model failed.",
+    "503": "Too many requests wait; `Retry-After` says when to come again.",
+}
+
+
+def openapi(name: str, version: str, signature: Signature, *, max_rows: int) -> Schema:
+    """Describe an endpoint.
+
+    Args:
+        name: of the model.
+        version: of the model.
+        signature: of its bundle.
+        max_rows: rows of a request at most.
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": name,
+            "version": version,
+            "description": f"Predicts `{signature.target.name}` ({signature.target.task}).",
+        },
+        "paths": {
+            "/predict": {"post": _predict(signature)},
+            "/healthz": {"get": _get("health", "Whether the process answers", "Status")},
+            "/readyz": {"get": _get("ready", "Whether the model predicts", "Status")},
+            "/metadata": {"get": _get("metadata", "What is served", "Metadata")},
+        },
+        "components": {"schemas": _schemas(signature, max_rows)},
+    }
+
+
+def _predict(signature: Signature) -> Schema:
+    example = signature.example()
+    body: Schema = {
+        "schema": {"anyOf": [_ref("Rows"), _ref("RowList"), _ref("Row")]},
+        "examples": {
+            "one": {"summary": "one row", "value": example},
+            "many": {"summary": "many rows", "value": {"rows": [example, example]}},
+        },
+    }
+    return {
+        "operationId": "predict",
+        "summary": "Predict one row or many",
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {
+            "200": _response("One answer a row, in their order.", "Predictions"),
+            **{status: _response(text, "Error") for status, text in _ERRORS.items()},
+        },
+    }
+
+
+def _get(operation: str, summary: str, schema: str) -> Schema:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": _response(summary, schema)},
+    }
+
+
+def _response(description: str, schema: str) -> Schema:
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": _ref(schema)}},
+    }
+
+
+def _schemas(signature: Signature, max_rows: int) -> Schema:
+    rows = {"type": "array", "items": _ref("Row"), "minItems": 1, "maxItems": max_rows}
+    answers = {"type": "array", "items": _ref("Answer")}
+    place = {"row": {"type": "integer", "minimum": 0}, "column": {"type": "string"}}
+    return {
+        "Row": {
+            "type": "object",
+            "description": "A column that is absent or null is missing.",
+            "properties": {column.name: _column(column) for column in signature.inputs},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        "RowList": rows,
+        "Rows": _object({"rows": _ref("RowList")}) | {"additionalProperties": False},
+        "Answer": _answer(signature.target),
+        "Predictions": _object({"predictions": answers}),
+        "Error": _object({"error": {"type": "string"}}, place),
+        "Status": _object({"status": {"type": "string"}}),
+        "Metadata": _object({"name": {"type": "string"}, "version": {"type": "string"}}),
+    }
+
+
+def _column(column: InputColumn) -> Schema:
+    types = [_JSON_TYPES[column.kind], "null"]
+    if column.kind == "categorical":
+        types.insert(1, "integer")
+    schema: Schema = {"type": types}
+    if column.kind == "timestamp":
+        schema["format"] = "date-time"
+    if column.example is not None:
+        schema["examples"] = [column.example]
+    if column.categories:
+        known = ", ".join(f"`{category}`" for category in column.categories[:50])
+        schema["description"] = f"Seen in training: {known}; others count as unknown."
+    if column.minimum is not None and column.maximum is not None:
+        schema["description"] = f"In training from {column.minimum:g} to {column.maximum:g}."
+    return schema
+
+
+def _answer(target: TargetInfo) -> Schema:
+    if target.task == "regression":
+        return _object({"value": {"type": "number"}})
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    return _object(
+        {
+            "label": {"enum": list(target.classes)},
+            "probability": share,
+            "probabilities": _object({class_key(label): share for label in target.classes}),
+        }
+    )
+
+
+def _object(required: Schema, optional: Schema | None = None) -> Schema:
+    return {
+        "type": "object",
+        "properties": required | (optional or {}),
+        "required": list(required),
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,95 @@
+"""Predictions of a bundle, in this process and without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import torch
+from torch import nn
+
+from rayml.config.build import build
+from rayml.data.preprocess import Preprocessor
+from rayml.errors import BundleError
+from rayml.models.tasks import Task, build_task
+from rayml.registry.bundle import Bundle, load_bundle
+from rayml.serve.answer import Answer, Answers
+from rayml.types import Features
+
+if TYPE_CHECKING:
+    from rayml.serve.request import Row
+
+
+class Predictor:
+    """A bundle's preprocessor and model, ready to predict; safe to use from several threads.
+
+    Args:
+        bundle: a verified bundle.
+        device: where the model runs.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+        self.bundle = bundle
+        self.signature = bundle.signature
+        self._struct = self.signature.struct()
+        self._device = torch.device(device)
+        self._preprocessor: Preprocessor = bundle.preprocessor()
+        self._model = _model(bundle, self._preprocessor).to(self._device)
+        self._task: Task = build_task(self.signature.target)
+        self._answers = Answers(self.signature.target)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu") -> Predictor:
+        """Verify and open the bundle in a folder.
+
+        Raises:
+            BundleError: the bundle is torn, altered, too new, or its weights do not fit its model.
+        """
+        return cls(load_bundle(folder), device=device)
+
+    def table(self, rows: Sequence[Row]) -> pa.Table:
+        """Make a table of natural types out of parsed rows; absent columns are null."""
+        return pa.Table.from_struct_array(pa.array(rows, type=self._struct))
+
+    def features(self, table: pa.Table) -> Features:
+        """Prepare a raw table by the same transform that prepared the training rows."""
+        return self._preprocessor.transform_batch(table)
+
+    def outputs(self, features: Features) -> torch.Tensor:
+        """Predict from prepared features.
+
+        Returns:
+            Of a binary task P(positive) [n], of a multiclass one probabilities [n, classes], of a
+            regression values in the target's own units [n]; on the CPU.
+        """
+        with torch.inference_mode():
+            numeric = torch.from_numpy(features.numeric).to(self._device)
+            categorical = torch.from_numpy(features.categorical).to(self._device)
+            return self._task.predict(self._model(numeric, categorical)).cpu()
+
+    def predict(self, table: pa.Table) -> list[Answer]:
+        """Predict the rows of a raw table, one answer a row."""
+        return self._answers(self.outputs(self.features(table)))
+
+    def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
+        """Predict parsed rows, one answer a row."""
+        return self.predict(self.table(rows))
+
+
+def _model(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
+    model = build(
+        bundle.info.model, shape=preprocessor.shape, outputs=bundle.signature.target.outputs
+    )
+    if not isinstance(model, nn.Module):
+        raise BundleError("a bundle's model is a torch.nn.Module", value=bundle.info.model)
+    try:
+        model.load_state_dict(bundle.weights())
+    except RuntimeError as error:
+        raise BundleError(
+            f"the weights of a bundle fit its model ({error})",
+            value=str(bundle.folder),
+            remedy="Install the rayml, and the package of the model, that its lineage names",
+        ) from error
+    return model.eval().requires_grad_(False)

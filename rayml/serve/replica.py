@@ -1,0 +1,79 @@
+"""The one Ray Serve deployment: preprocessing and model in each of its replicas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rayml.serve.app import PredictionApp
+from rayml.types import ReplicaSettings, ServeSettings
+
+# Room for health checks beside the requests that the app itself admits, so that it is the app,
+# with an error in its own form, that refuses what is too much.
+_HEALTH_REQUESTS = 32
+
+
+class Replica:
+    """What one replica process holds; Serve makes it and calls its app.
+
+    Args:
+        folder: of the bundle.
+        version: of the model in the registry.
+        settings: of the endpoint.
+    """
+
+    def __init__(self, folder: str, version: str, settings: ServeSettings) -> None:
+        import torch
+
+        from rayml.serve.predictor import Predictor
+
+        torch.set_num_threads(max(1, int(settings.replicas.cpu)))
+        device = "cuda" if settings.replicas.gpu else "cpu"
+        predictor = Predictor.load(Path(folder), device=device)
+        self._app = PredictionApp(predictor, version=version, settings=settings)
+
+    def __serve_build_asgi_app__(self) -> PredictionApp:
+        """Give Serve the app; called once in each replica."""
+        return self._app
+
+
+def application(folder: Path, *, version: str, settings: ServeSettings) -> Any:
+    """Make the Serve application that answers for a bundle."""
+    from ray import serve
+
+    replicas = settings.replicas
+    deployment = serve.deployment(
+        serve.ingress()(Replica),
+        name="predict",
+        max_ongoing_requests=settings.max_ongoing_requests
+        + settings.max_queued_requests
+        + _HEALTH_REQUESTS,
+        max_queued_requests=settings.max_queued_requests,
+        backpressure_config={"status_code": 503, "retry_after_s": 1},
+        ray_actor_options={"num_cpus": replicas.cpu, "num_gpus": replicas.gpu},
+        # A bundle that does not load will not load the next time either.
+        max_constructor_retry_count=1,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=settings.request_timeout_s,
+        **_scaling(replicas),
+    )
+    return deployment.bind(str(folder.resolve()), version, settings)
+
+
+def _scaling(replicas: ReplicaSettings) -> dict[str, Any]:
+    if replicas.min == replicas.max:
+        return {"num_replicas": replicas.max}
+    return {
+        "autoscaling_config": {
+            "min_replicas": replicas.min,
+            "max_replicas": replicas.max,
+            "target_ongoing_requests": replicas.target_ongoing_requests,
+            "upscale_delay_s": replicas.upscale_delay_s,
+            "downscale_delay_s": replicas.downscale_delay_s,
+            # Serve looks at the load every 10 s by default, which would make any shorter
+            # delay a dead letter. It calls the key deprecated, but the variables that it names
+            # instead are read nowhere in Ray 2.60.
+            "metrics_interval_s": 0.5,
+            "look_back_period_s": 2.0,
+        }
+    }

@@ -1,0 +1,165 @@
+"""From the body of a request to rows, with every way to be wrong defined.
+
+A body is one row `{column: value}`, a list of rows, or `{"rows": [row, ...]}`. A column that is
+absent or null is missing; the preprocessor defines what that means. A validator is compiled from
+the signature once, so that raw bytes become checked rows in one call.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
+
+from rayml.errors import RequestError
+from rayml.registry.signature import Signature
+from rayml.types import Kind
+
+Row = dict[str, Any]
+
+_WRAPPED = re.compile(rb'\s*\{\s*"rows"\s*:\s*\[')
+_LISTED = re.compile(rb"\s*\[")
+_EXPECTED = {
+    "numeric": "a finite number",
+    "categorical": "a string or an integer",
+    "boolean": "true or false",
+    "timestamp": "a time as ISO 8601, such as 2024-05-17T08:30:00Z",
+}
+
+
+class RequestParser:
+    """Parses bodies for one signature.
+
+    Args:
+        signature: of the bundle.
+        max_rows: rows of a request at most.
+    """
+
+    def __init__(self, signature: Signature, *, max_rows: int) -> None:
+        self._kinds: dict[str, Kind] = {column.name: column.kind for column in signature.inputs}
+        self._max_rows = max_rows
+        row = core_schema.typed_dict_schema(
+            {
+                name: core_schema.typed_dict_field(
+                    core_schema.nullable_schema(_value(kind)), required=False
+                )
+                for name, kind in self._kinds.items()
+            },
+            extra_behavior="forbid",
+        )
+        rows = core_schema.list_schema(row, min_length=1, max_length=max_rows, fail_fast=True)
+        wrapped = core_schema.typed_dict_schema(
+            {"rows": core_schema.typed_dict_field(rows)}, extra_behavior="forbid"
+        )
+        self._row = SchemaValidator(row)
+        self._rows = SchemaValidator(rows)
+        self._wrapped = SchemaValidator(wrapped)
+
+    def parse(self, body: bytes) -> list[Row]:
+        """Parse one body.
+
+        Raises:
+            RequestError: 400 if it is no JSON or names a key twice, 413 for too many rows, 422 if
+                a value does not fit its column; row and column are named where they are known.
+        """
+        try:
+            rows, keys = self._validate(body)
+        except ValidationError as error:
+            raise self._refusal(error) from None
+        for index, row in enumerate(rows):
+            if not row:
+                raise RequestError("a row has at least one column", status=422, row=index)
+        keys += sum(map(len, rows))
+        # Each key has one colon of its own, so with no more colons than keys none was repeated.
+        if body.count(b":") != keys:
+            _refuse_repeated_keys(body)
+        return rows
+
+    def _validate(self, body: bytes) -> tuple[list[Row], int]:
+        if _LISTED.match(body):
+            return self._rows.validate_json(body), 0
+        if _WRAPPED.match(body):
+            return self._wrapped.validate_json(body)["rows"], 1
+        return [self._row.validate_json(body)], 0
+
+    def _refusal(self, error: ValidationError) -> RequestError:
+        problem = error.errors(include_url=False)[0]
+        value = problem["input"]
+        match problem["type"], problem["loc"]:
+            case "json_invalid", _:
+                reason = problem["msg"].removeprefix("Invalid JSON: ")
+                return RequestError(f"a body is JSON ({reason})", status=400)
+            case "too_long", _:
+                return RequestError(
+                    f"a request has at most {self._max_rows} rows",
+                    status=413,
+                    remedy="Send them in several requests",
+                )
+            case "too_short", _:
+                return RequestError("a request has at least one row", status=422, value=value)
+            case "extra_forbidden", ("rows",):
+                return RequestError("rows are a list", status=422, value=value)
+            case kind, place:
+                return self._misfit(kind, place, value)
+
+    def _misfit(self, kind: str, place: tuple[int | str, ...], value: object) -> RequestError:
+        # Places are (column), (row, column) and ("rows", row, column), by the form of the body.
+        if len(place) > 1 and isinstance(place[1], int):
+            place = place[1:]
+        row = next((part for part in place[:1] if isinstance(part, int)), 0)
+        column = next((part for part in place if isinstance(part, str)), None)
+        if column is not None and kind == "extra_forbidden":
+            return self._unknown(column, row)
+        if column is not None and column in self._kinds:
+            return RequestError(
+                f"row {row}, column {column!r}: the value is {_EXPECTED[self._kinds[column]]}",
+                status=422,
+                value=value,
+                row=row,
+                column=column,
+            )
+        return RequestError(
+            f"row {row}: a row is an object of columns", status=422, value=value, row=row
+        )
+
+    def _unknown(self, column: str, row: int) -> RequestError:
+        known = ", ".join(self._kinds)
+        shown = known if len(known) <= 500 else f"{known[:500]}…"
+        return RequestError(
+            f"row {row}: a row has columns of the signature only",
+            status=422,
+            value=column,
+            remedy=f"They are: {shown}",
+            row=row,
+            column=column,
+        )
+
+
+def _value(kind: Kind) -> CoreSchema:
+    match kind:
+        case "numeric":
+            return core_schema.float_schema(strict=True, allow_inf_nan=False)
+        case "boolean":
+            return core_schema.bool_schema(strict=True)
+        case "timestamp":
+            return core_schema.datetime_schema(strict=True)
+        case "categorical":
+            # A category that is a code comes as an integer from many clients.
+            code = core_schema.no_info_after_validator_function(
+                str, core_schema.int_schema(strict=True)
+            )
+            text = core_schema.str_schema(strict=True)
+            return core_schema.union_schema([text, code], mode="left_to_right")
+
+
+def _refuse_repeated_keys(body: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise RequestError("a JSON object names a key once", status=400, value=key)
+            seen.add(key)
+
+    json.loads(body, object_pairs_hook=unique)

@@ -1,0 +1,147 @@
+"""An endpoint on a real Ray Serve, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from rayml.errors import ServeError
+from rayml.serve.endpoint import Endpoint, start
+from rayml.serve.ingress import Ingress
+from rayml.serve.predictor import Predictor
+from rayml.testing.bundles import untrained_bundle
+from rayml.types import ReplicaSettings, ServeSettings
+
+ONE = ReplicaSettings(min=1, max=1, cpu=0.5)
+
+
+def settings(**values: object) -> ServeSettings:
+    return ServeSettings(**{"port": 0, "replicas": ONE, **values})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    table = pa.table(
+        {
+            "size": [1.0, 2.5, None, 4.0] * 5,
+            "colour": ["red", "blue", "red", None] * 5,
+            "label": ["low", "high", "high", "low"] * 5,
+        }
+    )
+    folder = tmp_path_factory.mktemp("bundles") / "boxes"
+    return untrained_bundle(folder, table, target="label", task="binary", name="boxes")
+
+
+@pytest.fixture(scope="module", params=["proxy", "haproxy"])
+def endpoint(request: pytest.FixtureRequest, bundle: Path, ray_session: None) -> Iterator[Endpoint]:
+    ingress: Ingress = request.param
+    running = start(
+        bundle,
+        version="7",
+        settings=settings(ingress=ingress, max_body_bytes=100_000, max_rows=1000),
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def client(endpoint: Endpoint) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=endpoint.url, timeout=60) as client:
+        yield client
+
+
+def test_it_is_alive_ready_and_named(client: httpx.Client) -> None:
+    for path in ("/healthz", "/readyz", "/metadata", "/docs", "/openapi.json"):
+        response = client.get(path)
+        assert response.status_code == 200
+        assert response.headers["x-model-name"] == "boxes"
+        assert response.headers["x-model-version"] == "7"
+    assert client.get("/metadata").json()["version"] == "7"
+
+
+def test_concurrent_requests_get_the_bundles_own_predictions(
+    client: httpx.Client, bundle: Path
+) -> None:
+    rows = [{"size": n / 7, "colour": ["red", "blue", "violet", None][n % 4]} for n in range(40)]
+    own = Predictor.load(bundle).predict_rows(rows)
+    with ThreadPoolExecutor(8) as threads:
+        single = list(threads.map(lambda row: client.post("/predict", json=row), rows))
+    together = client.post("/predict", json={"rows": rows})
+    answers = [response.json()["predictions"][0] for response in single]
+    for got in (answers, together.json()["predictions"]):
+        assert [answer["label"] for answer in got] == [answer["label"] for answer in own]
+        assert [answer["probability"] for answer in got] == pytest.approx(
+            [answer["probability"] for answer in own], abs=1e-6
+        )
+
+
+def test_bad_requests_are_refused_in_one_form(client: httpx.Client) -> None:
+    error = client.post("/predict", json=[{"size": 1.0}, {"size": "large"}])
+    assert error.status_code == 422
+    assert (error.json()["row"], error.json()["column"]) == (1, "size")
+    for response, status in (
+        (client.post("/predict", content=b"{"), 400),
+        (client.post("/predict", json=[{"size": 1}] * 1001), 413),
+        (client.post("/predict", content=b" " * 100_001), 413),
+        (client.get("/predict"), 405),
+        (client.get("/elsewhere"), 404),
+    ):
+        assert response.status_code == status
+        assert response.json()["error"]
+        assert response.headers["x-model-version"] == "7"
+
+
+def test_an_endless_body_is_cut_off(endpoint: Endpoint) -> None:
+    with socket.create_connection((endpoint.host, endpoint.port), timeout=60) as connection:
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        chunk = b"%x\r\n%b\r\n" % (50_000, b" " * 50_000)
+        for _ in range(3):
+            connection.sendall(chunk)
+        # The answer comes though the body has no end.
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_every_port_of_the_ingress_is_loopback(endpoint: Endpoint) -> None:
+    """Neither the endpoint nor HAProxy's statistics and metrics listen beyond this machine."""
+    assert {address for pid in _processes("haproxy") for address in _listening(pid)} <= LOOPBACK
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((_own_address(), endpoint.port), timeout=5)
+
+
+LOOPBACK = {"0100007F"}  # 127.0.0.1 as the kernel shows it
+
+
+def _processes(name: str) -> list[Path]:
+    processes = (path for path in Path("/proc").iterdir() if path.name.isdigit())
+    return [path for path in processes if (path / "comm").read_text().strip() == name]
+
+
+def _listening(process: Path) -> set[str]:
+    held = {str(link.readlink()) for link in (process / "fd").iterdir()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in (process / "net" / table).read_text().splitlines()[1:]:
+            _, local, _, state = line.split()[:4]
+            if state == "0A" and f"socket:[{line.split()[9]}]" in held:
+                found.add(local.partition(":")[0])
+    return found
+
+
+def _own_address() -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing: finds the address of the outgoing side
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def test_a_second_endpoint_is_refused(endpoint: Endpoint, bundle: Path) -> None:
+    with pytest.raises(ServeError, match="one endpoint at a time"):
+        start(bundle, version="8", settings=settings())

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from rayml.serve.predictor import Predictor
+from rayml.testing.bundles import untrained_bundle
+
+TIMES = [datetime(2024, month, 3, 4, 5, 6, 789, tzinfo=UTC) for month in range(1, 7)]
+
+
+@pytest.fixture(scope="session")
+def table() -> pa.Table:
+    """Rows of every kind, with missing values."""
+    return pa.table(
+        {
+            "size": [1.0, 2.5, None, 4.0, -0.25, 1e-3] * 10,
+            "count of parts": pa.array([3, 1, 4, 1, 5, 9] * 10, pa.float64()),
+            "colour": ["red", "blue", "red", None, "green", "red"] * 10,
+            "new": [True, False, None, True, False, True] * 10,
+            "seen": pa.array([*TIMES[:5], None] * 10, pa.timestamp("us", tz="UTC")),
+            "label": ["low", "high", "high", "low", "low", "high"] * 10,
+            "price": [1.0, 2.0, 3.0, 4.0, 5.0, 7.0] * 10,
+            "grade": ["a", "b", "c", "a", "b", "c"] * 10,
+        }
+    )
+
+
+@pytest.fixture(scope="session", params=["binary", "multiclass", "regression"])
+def predictor(
+    request: pytest.FixtureRequest, table: pa.Table, tmp_path_factory: pytest.TempPathFactory
+) -> Predictor:
+    """A predictor of each task."""
+    target = {"binary": "label", "multiclass": "grade", "regression": "price"}
+    folder = tmp_path_factory.mktemp("bundles") / request.param
+    inputs = table.select([*table.column_names[:5], target[request.param]])
+    untrained_bundle(folder, inputs, target=inputs.column_names[-1], task=request.param)
+    return Predictor.load(folder)
+
+
+@pytest.fixture(scope="session")
+def binary_bundle(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "boxes"
+    inputs = table.select([*table.column_names[:5], "label"])
+    return untrained_bundle(folder, inputs, target="label", task="binary", name="boxes")

@@ -1,0 +1,270 @@
+"""The ASGI app, called as a server calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.openapi.models import OpenAPI
+
+from rayml.serve.app import PredictionApp
+from rayml.serve.predictor import Predictor
+from rayml.types import ServeSettings
+
+ROW = {"size": 1.5, "colour": "red", "new": True}
+SETTINGS = ServeSettings(max_body_bytes=2000, max_rows=5)
+
+
+@pytest.fixture(scope="module")
+def boxes(binary_bundle: Path) -> Predictor:
+    return Predictor.load(binary_bundle)
+
+
+@pytest.fixture(scope="module")
+def app(boxes: Predictor) -> PredictionApp:
+    return PredictionApp(boxes, version="3", settings=SETTINGS)
+
+
+def call(app: PredictionApp, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **arguments)
+
+    return asyncio.run(send())
+
+
+def predict(app: PredictionApp, body: bytes) -> httpx.Response:
+    return call(app, "POST", "/predict", content=body)
+
+
+def test_one_row_or_many_are_answered(app: PredictionApp, boxes: Predictor) -> None:
+    (own,) = boxes.predict_rows([ROW])
+    for body, count in ((ROW, 1), ([ROW, ROW], 2), ({"rows": [ROW] * 5}, 5)):
+        response = predict(app, json.dumps(body).encode())
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        answers = response.json()["predictions"]
+        assert len(answers) == count
+        for answer in answers:
+            assert answer["label"] == own["label"]
+            assert answer["probability"] == pytest.approx(own["probability"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/predict", b'{"size": "x"}', 422),
+        ("POST", "/predict", b"{", 400),
+        ("POST", "/predict", json.dumps([ROW] * 6).encode(), 413),
+        ("POST", "/predict", b" " * 2001, 413),
+        ("GET", "/predict", b"", 405),
+        ("POST", "/healthz", b"", 405),
+        ("GET", "/nothing", b"", 404),
+        ("GET", "/docs/../../etc/passwd", b"", 404),
+    ],
+)
+def test_every_error_has_one_form_and_names_the_model(
+    app: PredictionApp, method: str, path: str, body: bytes, status: int
+) -> None:
+    response = call(app, method, path, content=body)
+    assert response.status_code == status
+    assert isinstance(response.json()["error"], str)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-model-name"] == "boxes"
+    assert response.headers["x-model-version"] == "3"
+    assert ("allow" in response.headers) == (status == 405)
+
+
+def test_an_error_names_row_and_column(app: PredictionApp) -> None:
+    error = predict(app, b'[{"size": 1}, {"size": "x"}]').json()
+    assert (error["row"], error["column"]) == (1, "size")
+
+
+def test_an_encoded_body_is_refused(app: PredictionApp) -> None:
+    response = call(
+        app, "POST", "/predict", content=b"\x1f\x8b", headers={"content-encoding": "gzip"}
+    )
+    assert response.status_code == 415
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metadata", "/openapi.json"])
+def test_pages_are_json_of_the_model(app: PredictionApp, path: str) -> None:
+    response = call(app, "GET", path)
+    assert response.status_code == 200
+    assert response.json()
+    assert response.headers["x-model-version"] == "3"
+
+
+def test_metadata_tells_what_is_served(app: PredictionApp, boxes: Predictor) -> None:
+    metadata = call(app, "GET", "/metadata").json()
+    assert (metadata["name"], metadata["version"]) == ("boxes", "3")
+    assert metadata["digest"] == boxes.bundle.digest
+    assert [column["name"] for column in metadata["inputs"]] == [
+        column.name for column in boxes.signature.inputs
+    ]
+    assert metadata["metrics"]["test"] == {"accuracy": 0.5}
+    assert metadata["lineage"]["sweep"] == "none"
+
+
+def test_the_docs_load_nothing_from_elsewhere(app: PredictionApp) -> None:
+    page = call(app, "GET", "/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert f"docs/{name}" in page.text
+        assert len(call(app, "GET", f"/docs/{name}").content) > 1000
+
+
+def test_the_openapi_document_is_valid_and_typed(predictor: Predictor) -> None:
+    app = PredictionApp(predictor, version="1", settings=SETTINGS)
+    document = call(app, "GET", "/openapi.json").json()
+    OpenAPI.model_validate(document)
+    schemas = document["components"]["schemas"]
+    row = schemas["Row"]["properties"]
+    assert row["size"]["type"] == ["number", "null"]
+    assert row["colour"]["type"] == ["string", "integer", "null"]
+    assert row["new"]["type"] == ["boolean", "null"]
+    assert row["seen"]["format"] == "date-time"
+    assert "red" in row["colour"]["description"]
+    (answer,) = call(app, "POST", "/predict", content=json.dumps(ROW).encode()).json()[
+        "predictions"
+    ]
+    assert list(schemas["Answer"]["properties"]) == list(answer)
+    examples = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"][
+        "examples"
+    ]
+    for example in examples.values():
+        sent = json.dumps(example["value"]).encode()
+        assert call(app, "POST", "/predict", content=sent).status_code == 200
+
+
+def chunked(app: PredictionApp, chunks: Iterable[dict[str, Any]]) -> tuple[list[Any], int]:
+    """Send a body in chunks; give the app's messages and how many chunks it took."""
+    sent: list[Any] = []
+    taken = 0
+    source = iter(chunks)
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return next(source)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    return sent, taken
+
+
+def test_a_body_may_come_in_pieces(app: PredictionApp) -> None:
+    body = json.dumps(ROW).encode()
+    pieces = [
+        {"type": "http.request", "body": body[i : i + 1], "more_body": i + 1 < len(body)}
+        for i in range(len(body))
+    ]
+    sent, _ = chunked(app, pieces)
+    assert sent[0]["status"] == 200
+
+
+def test_a_body_without_end_is_cut_off_at_the_limit(app: PredictionApp) -> None:
+    def endless() -> Iterable[dict[str, Any]]:
+        while True:
+            yield {"type": "http.request", "body": b" " * 1000, "more_body": True}
+
+    sent, taken = chunked(app, endless())
+    assert sent[0]["status"] == 413
+    assert taken == 3
+
+
+def test_a_client_that_leaves_is_not_answered(app: PredictionApp) -> None:
+    sent, _ = chunked(app, [{"type": "http.disconnect"}])
+    assert sent == []
+
+
+def test_a_request_that_takes_too_long_gets_408(boxes: Predictor) -> None:
+    app = PredictionApp(boxes, version="3", settings=replace(SETTINGS, request_timeout_s=0.01))
+
+    async def main() -> list[Any]:
+        sent: list[Any] = []
+
+        async def never() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
+        await app(scope, never, send)  # type: ignore[arg-type]
+        return sent
+
+    start, body = asyncio.run(main())
+    assert start["status"] == 408
+    assert "longer" in json.loads(body["body"])["error"]
+
+
+def test_a_full_queue_gets_503_at_once(boxes: Predictor) -> None:
+    settings = replace(SETTINGS, max_ongoing_requests=1, max_queued_requests=1, batch_wait_s=30)
+    app = PredictionApp(boxes, version="3", settings=settings)
+
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            held = [asyncio.create_task(client.post("/predict", json=ROW)) for _ in range(2)]
+            # The batch is waited for, so both stay until they are cancelled.
+            while app.held < 2:
+                await asyncio.sleep(0)
+            refused = await client.post("/predict", json=ROW)
+            alive = await client.get("/healthz")
+            assert alive.status_code == 200
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+        return refused
+
+    refused = asyncio.run(main())
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "1"
+    assert "error" in refused.json()
+    assert app.held == 0
+
+
+def test_a_failing_model_gives_500_without_its_secrets(
+    boxes: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = PredictionApp(boxes, version="3", settings=SETTINGS)
+
+    def fail(rows: object) -> None:
+        raise RuntimeError("secret path")
+
+    monkeypatch.setattr(app._batcher, "_run", fail)
+    response = predict(app, json.dumps(ROW).encode())
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    assert "secret path" in caplog.text
+
+
+def test_a_server_may_start_and_end_it(boxes: Predictor) -> None:
+    app = PredictionApp(boxes, version="3", settings=SETTINGS)
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message["type"])
+
+    asyncio.run(app({"type": "lifespan"}, receive, send))
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    asyncio.run(app({"type": "websocket"}, receive, send))
+    assert sent[-1] == "websocket.close"
