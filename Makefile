@@ -1,0 +1,57 @@
+# Everything runs from a virtual environment that the first target makes from the lock file.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check format bench lock wheel clean setup
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## Make the virtual environment from the lock file
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "rayml needs Python 3.11 to 3.13; name one with make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY)  ## Prepare, sweep, register and serve a bundled data set, then ask it for a prediction
+	@$(BIN)/rayml run $(ARGS)
+
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(READY)  ## Run the tests, the slow ones too
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)  ## Lint, types, import contract and every shipped config
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_configs.py
+
+format: $(READY)  ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## Measure rayml beside its peers; prints the ratios
+	$(BIN)/python tests/bench/sweep_bench.py
+	$(BIN)/python tests/bench/serve_bench.py
+
+lock: $(READY)  ## Renew the lock file from pyproject.toml; ARGS=--upgrade takes newer releases
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --no-annotate --no-header \
+		--python-version 3.11 --output-file requirements.lock $(ARGS)
+	# A CUDA build of torch names the libraries it needs itself; a CPU build needs none of them.
+	sed -i -E '/^(nvidia-|cuda-|triton)/d' requirements.lock
+
+wheel: $(READY)  ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## Remove the virtual environment, caches and builds; runs/ stays
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

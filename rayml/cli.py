@@ -1,0 +1,183 @@
+"""The command line: `rayml <verb> [name] [key=value …]`.
+
+Each verb composes a config and calls one function of the pipeline. Exit codes: 0 done,
+1 a run that failed, 2 bad usage or config, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rayml import __version__, pipeline
+from rayml.config.compose import Composed, add_import_paths, compose, groups
+from rayml.errors import ConfigError, RaymlError
+from rayml.timing import Stopwatch
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One stage of the flow as a command.
+
+    Attributes:
+        action: function of the pipeline; takes the context, and the argument if there is one.
+        help: one line.
+        argument: what the verb's own argument is called; None if it takes none.
+    """
+
+    action: Callable[..., None]
+    help: str
+    argument: str | None = None
+
+
+VERBS = {
+    "run": Verb(pipeline.run, "prepare, sweep, register and serve"),
+    "check": Verb(pipeline.check, "find every error of a config before anything is spent"),
+    "prepare": Verb(pipeline.prepare, "fit the preprocessing and store the prepared data set"),
+    "sweep": Verb(pipeline.sweep, "search the space for the best trial"),
+    "report": Verb(pipeline.report, "print a sweep's leaderboard and write its tables", "SWEEP"),
+    "register": Verb(pipeline.register, "make the best trial of a sweep a version", "SWEEP"),
+    "promote": Verb(pipeline.promote, "point the alias `champion` at a version", "VERSION"),
+    "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),
+    "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),
+}
+
+_EPILOG = """\
+Overrides follow Hydra's grammar: data=adult train.epochs=5 '+model.extra=1' '~experiment'.
+`rayml <verb> --cfg job` prints the composed config; `rayml <verb> --help` lists the groups.
+"""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What the command line says."""
+
+    verb: str
+    argument: str | None
+    overrides: tuple[str, ...]
+    config_dirs: tuple[Path, ...]
+    show_config: bool
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    started = time.perf_counter()
+    try:
+        invocation = parse(sys.argv[1:] if argv is None else argv)
+        return _execute(invocation, started)
+    except RaymlError as error:
+        print(f"rayml: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("rayml: interrupted", file=sys.stderr)
+        return 130
+
+
+def parse(argv: Sequence[str]) -> Invocation:
+    """Read the command line.
+
+    Raises:
+        ConfigError: an argument that the verb does not take.
+        SystemExit: `--help` and `--version` end here with 0, bad usage with 2.
+    """
+    name = _parser().parse_args(argv[:1] or ["--help"]).verb
+    arguments = _verb_parser(name).parse_intermixed_args(argv[1:])
+    names = [word for word in arguments.words if not _is_override(word)]
+    expected = VERBS[name].argument
+    if len(names) > (1 if expected else 0):
+        raise ConfigError(
+            f"`rayml {name}` takes {expected or 'no argument'} and key=value pairs",
+            value=" ".join(names),
+        )
+    return Invocation(
+        verb=name,
+        argument=names[0] if names else None,
+        overrides=tuple(word for word in arguments.words if _is_override(word)),
+        config_dirs=tuple(arguments.config_dir),
+        show_config=arguments.cfg is not None,
+    )
+
+
+def _is_override(word: str) -> bool:
+    return "=" in word or word.startswith("~")
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="rayml",
+        usage="rayml VERB [argument] [key=value …] [--config-dir DIR] [--cfg job] [--help]",
+        description=f"From a table to a tuned, explained, autoscaling endpoint.\n\nverbs:\n{verbs}",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"rayml {__version__}")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="one of the above")
+    return parser
+
+
+def _verb_parser(name: str) -> argparse.ArgumentParser:
+    verb = VERBS[name]
+    argument = f"[{verb.argument}] " if verb.argument else ""
+    parser = argparse.ArgumentParser(
+        prog=f"rayml {name}",
+        usage=f"rayml {name} {argument}[key=value …] [--config-dir DIR] [--cfg job]",
+        description=f"{verb.help[0].upper()}{verb.help[1:]}.",
+        add_help=False,
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value", help="override of the config")
+    parser.add_argument("--help", "-h", action=_Help, nargs=0, help="show this and the groups")
+    parser.add_argument("--cfg", "-c", choices=["job"], help="print the composed config and stop")
+    parser.add_argument(
+        "--config-dir",
+        "-cd",
+        type=Path,
+        action="append",
+        default=[],
+        help="a folder of your own config groups; may be repeated",
+    )
+    return parser
+
+
+class _Help(argparse.Action):
+    """Prints a verb's help with the config groups, those of `--config-dir` included."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,  # noqa: ARG002 -- argparse passes it
+        option_string: str | None = None,  # noqa: ARG002 -- argparse passes it
+    ) -> None:
+        parser.print_help()
+        print("\nconfig groups (choose with group=option):")
+        for group, options in groups(namespace.config_dir).items():
+            print(f"  {group}: {', '.join(options)}")
+        parser.exit()
+
+
+def _execute(invocation: Invocation, started: float) -> int:
+    composed = compose(invocation.overrides, invocation.config_dirs)
+    if invocation.show_config:
+        print(composed.yaml(), end="")
+        return _problems(composed)
+    context = pipeline.Context(
+        composed=composed,
+        import_paths=add_import_paths(invocation.config_dirs),
+        watch=Stopwatch(started),
+    )
+    verb = VERBS[invocation.verb]
+    arguments = (invocation.argument,) if verb.argument else ()
+    verb.action(context, *arguments)
+    return 0
+
+
+def _problems(composed: Composed) -> int:
+    for problem in composed.problems:
+        print(f"rayml: {problem}", file=sys.stderr)
+    return 2 if composed.problems else 0

@@ -1,0 +1,85 @@
+"""Starts or joins the Ray cluster that a command works on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rayml.errors import ConfigError
+
+# Read by Ray when it is imported or started. A user's own setting wins.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray's own hints about future defaults would drown a sweep's messages.
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@contextmanager
+def connect(
+    address: str | None = None,
+    *,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    import_paths: Sequence[str] = (),
+) -> Iterator[None]:
+    """Start a local Ray, or join a running cluster, for as long as the context lasts.
+
+    A local Ray is ended with the context; a cluster that ran before goes on.
+
+    Args:
+        address: of a running cluster, `auto` for the one on this machine; None starts one.
+        cpus: CPU cores of a local Ray; None takes all.
+        gpus: GPUs of a local Ray; None takes all.
+        import_paths: folders from which workers import the user's code.
+
+    Raises:
+        ConfigError: no cluster answers at the address.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    local = address is None
+    runtime_env = {"env_vars": {"PYTHONPATH": _python_path(import_paths)}} if import_paths else None
+    # Ray writes its token with the process's mask.
+    mask = os.umask(0o077)
+    try:
+        ray.init(
+            address="local" if local else address,
+            num_cpus=cpus if local else None,
+            num_gpus=gpus if local else None,
+            include_dashboard=False if local else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=runtime_env,
+        )
+    except ConnectionError as error:
+        raise ConfigError(
+            f"cluster.address must be that of a running Ray cluster ({error})",
+            value=address,
+            remedy="Start one with `ray start --head`, or set cluster.address=null",
+        ) from error
+    finally:
+        os.umask(mask)
+    _quiet()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _python_path(folders: Sequence[str]) -> str:
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = dict.fromkeys([*(str(Path(folder)) for folder in folders), *filter(None, known)])
+    return os.pathsep.join(paths)
+
+
+def _quiet() -> None:
+    for name in ("ray.data", "ray.tune", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,137 @@
+"""Finds what is wrong with a config before anything is spent: all of it, each with its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rayml.config.build import build, check, is_node
+from rayml.config.compose import Composed
+from rayml.errors import InvalidConfigError, RaymlError
+from rayml.search.fit import check_fit
+from rayml.search.samplers import check_sampler
+from rayml.search.space import Space
+from rayml.train.trial import SECTIONS, build_loop, objective
+
+if TYPE_CHECKING:
+    from rayml.config.schema import Config
+    from rayml.data.prepare import PreparedDataset
+
+_BATCH_ROWS = 256
+
+
+def static_problems(composed: Composed) -> list[str]:
+    """What can be told from the config and the code alone.
+
+    Composition errors, targets that do not import or whose arguments do not bind, a space that
+    does not fit the config, an unknown metric, a sampler that cannot search the space. Importing
+    the targets may load PyTorch.
+    """
+    plain = composed.plain
+    problems = list(composed.problems)
+    problems += _component("model", plain.get("model"), "shape", "outputs")
+    data, task = _section(plain, "data"), _section(plain, "task")
+    problems += _component("data.source", data.get("source"))
+    for name, node in _section(task, "metrics").items():
+        problems += _component(f"task.metrics.{name}", node)
+    problems += _space_problems(plain)
+    if not problems:
+        problems += _told_by("task", lambda: objective(task, data["task"]))
+        problems += _told_by("search.sampler", lambda: _check_sampler(composed))
+    return problems
+
+
+def trial_config(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a config that a trial reads."""
+    return {section: plain[section] for section in SECTIONS}
+
+
+def data_problems(config: Config) -> list[str]:
+    """What a look at the first rows of the source tells; needs Ray."""
+    from rayml.data.prepare import inspect
+
+    def look() -> None:
+        inspect(
+            build(config.data.source),
+            target=config.data.target,
+            schema=config.data.schema,
+            split=config.data.split,
+        )
+
+    return _told_by("data", look)
+
+
+def resource_problems(config: Config) -> list[str]:
+    """What the cluster lacks; needs Ray."""
+    import ray
+
+    total = ray.cluster_resources()
+    trial, replica = config.search.resources, config.serve.replicas
+    wanted = {
+        "search.resources.cpu": ("CPU", trial.cpu),
+        "search.resources.gpu": ("GPU", trial.gpu),
+        "serve.replicas.cpu": ("CPU", replica.cpu),
+        "serve.replicas.gpu": ("GPU", replica.gpu),
+    }
+    return [
+        f"{key}: wants {amount:g} {kind}, the cluster has {total.get(kind, 0):g}"
+        for key, (kind, amount) in wanted.items()
+        if amount > total.get(kind, 0)
+    ]
+
+
+def training_problems(plain: Mapping[str, Any], data: PreparedDataset) -> list[str]:
+    """What one epoch over a single batch tells: forward, backward, step, evaluation."""
+    batch = data.examples("train").head(_BATCH_ROWS)
+
+    def train() -> None:
+        trial = trial_config(plain)
+        trial["train"] = {**trial["train"], "epochs": 1}
+        preprocessor = data.preprocessor
+        build_loop(
+            trial,
+            train=batch,
+            validation=batch,
+            shape=preprocessor.shape,
+            target=preprocessor.target,
+        ).run_epoch()
+
+    return _told_by("model", train)
+
+
+def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = tree.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _component(key: str, node: object, *extra: str) -> Iterator[str]:
+    if not is_node(node):
+        yield f"{key}: a component has a _target_, got {node!r}"
+        return
+    yield from _told_by(key, lambda: check(node, *extra))  # type: ignore[arg-type]
+
+
+def _space_problems(plain: Mapping[str, Any]) -> list[str]:
+    if any(not isinstance(plain.get(section), Mapping) for section in (*SECTIONS, "space")):
+        return []  # composition has told already
+
+    def fit() -> None:
+        check_fit(Space.parse(plain["space"]), trial_config(plain))
+
+    return _told_by("space", fit)
+
+
+def _check_sampler(composed: Composed) -> None:
+    space = Space.parse(composed.plain["space"])
+    check_sampler(composed.typed().search.sampler, space, trial_config(composed.plain))
+
+
+def _told_by(key: str, action: Callable[[], object]) -> list[str]:
+    """The problems that an action finds; each line names a config key."""
+    try:
+        action()
+    except InvalidConfigError as error:
+        return list(error.problems)
+    except RaymlError as error:
+        return [f"{key}: {error}"]
+    return []

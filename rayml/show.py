@@ -1,0 +1,85 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rayml.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from rayml.data.prepare import PreparedDataset
+    from rayml.registry.bundle import BundleInfo
+    from rayml.registry.promotion import Decision
+    from rayml.search.report import Leaderboard
+
+_PIPE_WIDTH = 160  # a file or a pipe has no width of its own
+
+
+def console() -> Console:
+    """The console of standard output."""
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def line(text: str) -> None:
+    """Print a line at once, markup taken literally."""
+    console().print(Text(text), soft_wrap=True)
+    sys.stdout.flush()
+
+
+def prepared(data: PreparedDataset) -> None:
+    """Print the schema and the sizes of a prepared dataset."""
+    head, *rows = (data.schema.head, *data.schema.rows())
+    table = Table(title=f"{data.schema.sampled} rows looked at", title_justify="left")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)
+    sizes = ", ".join(f"{rows} {split}" for split, rows in data.rows.items())
+    origin = "reused" if data.reused else "prepared"
+    line(f"{origin} {data.path}: {sizes} rows")
+    if data.quarantined:
+        line(f"{data.quarantined} bad rows are in {data.path / 'quarantine.parquet'}")
+
+
+def leaderboard(board: Leaderboard, limit: int = 10) -> None:
+    """Print the best trials."""
+    from rayml.search.report import leaderboard_table
+
+    console().print(leaderboard_table(board, limit))
+
+
+def registered(info: BundleInfo, version: int, decision: Decision) -> None:
+    """Print what a new version measures, and whether it became champion."""
+    for split, metrics in info.metrics.items():
+        shown = ", ".join(
+            f"{name} {value:.4f}" for name, value in metrics.items() if value is not None
+        )
+        line(f"{info.name} version {version} on {split}: {shown}")
+    line(f"{'promoted to' if decision.promote else 'not made'} champion: {decision.reason}")
+
+
+def request(url: str, body: Mapping[str, Any], status: int, answer: bytes) -> None:
+    """Print a request as the command that repeats it, and its answer."""
+    data = shlex.quote(json.dumps(body))
+    line(f"$ curl -s {url} -H 'content-type: application/json' -d {data}")
+    line(f"HTTP {status}: {answer.decode().strip()}")
+
+
+def timings(watch: Stopwatch, sweep: Mapping[str, float]) -> None:
+    """Print where the seconds went."""
+    line("where the seconds went:")
+    for name, seconds in watch.rows().items():
+        line(f"  {name:<16}{seconds:7.1f}")
+        if name == "sweep":
+            for part, spent in sweep.items():
+                line(f"    {part:<14}{spent:7.1f}")

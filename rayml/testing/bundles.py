@@ -1,0 +1,73 @@
+"""Bundles for tests and measurements: a real preprocessor, a real model, weights as initialised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rayml.config.build import build
+from rayml.data.inference import infer_schema
+from rayml.data.observe import observe
+from rayml.data.preprocess import Preprocessor
+from rayml.registry.bundle import BundleInfo, write_bundle
+from rayml.registry.lineage import Lineage
+from rayml.registry.signature import make_signature
+from rayml.types import PreprocessSettings, SchemaSettings, TaskName
+
+SMALL_MLP = {"_target_": "rayml.models.mlp.MLP", "width": 16, "depth": 2}
+
+
+def untrained_bundle(
+    folder: Path,
+    table: pa.Table,
+    *,
+    target: str,
+    task: TaskName,
+    name: str = "model",
+    model: Mapping[str, Any] = SMALL_MLP,
+    accuracy: float = 0.5,
+) -> Path:
+    """Write a bundle whose model has not been trained.
+
+    Args:
+        folder: where it will lie; must not exist yet.
+        table: rows that the preprocessor is fitted on, in natural types.
+        target: the column that is predicted.
+        task: what is predicted.
+        name: of the model.
+        model: its component node.
+        accuracy: the metric that it claims.
+    """
+    import torch
+
+    schema = infer_schema(table, target=target, settings=SchemaSettings())
+    statistics = observe(table, schema, task)
+    preprocessor = Preprocessor.fit(schema, statistics, PreprocessSettings(), task)
+    torch.manual_seed(0)
+    outputs = preprocessor.target.outputs
+    module = build(model, shape=preprocessor.shape, outputs=outputs)
+    metrics = {"accuracy": accuracy}
+    return write_bundle(
+        folder,
+        info=BundleInfo(
+            name=name,
+            model=model,
+            metric="accuracy",
+            direction="maximize",
+            metrics={"validation": metrics, "test": metrics},
+        ),
+        signature=make_signature(preprocessor),
+        lineage=Lineage(
+            data_hash="0" * 16,
+            source_fingerprint="memory",
+            sweep="none",
+            trial=0,
+            params={},
+            seed=0,
+        ),
+        preprocessor=preprocessor,
+        weights=module.state_dict(),
+    )

@@ -1,0 +1,153 @@
+"""The whole flow on a bundled data set: a sweep, a version, an endpoint, and each verb after."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.e2e.command import Rayml, environment
+
+TRIALS = 4
+SMALL = (f"search.trials={TRIALS}", "train.epochs=3", "serve=one", "space.model.width.choices=[16]")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def run(home: Path, rayml: Rayml) -> subprocess.CompletedProcess[str]:
+    """`rayml run`, once for all tests of this file."""
+    return rayml(home, "run", "search.name=first", *SMALL)
+
+
+def test_run_ends_with_an_answer(run: subprocess.CompletedProcess[str]) -> None:
+    lines = run.stdout.splitlines()
+    (answer,) = [line for line in lines if line.startswith("HTTP ")]
+    status, _, body = answer.partition(": ")
+    assert status == "HTTP 200"
+    (prediction,) = json.loads(body)["predictions"]
+    assert prediction["label"] in {"benign", "malignant"}
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1)
+
+
+def test_run_shows_progress_leaderboard_and_timings(
+    run: subprocess.CompletedProcess[str],
+) -> None:
+    assert f"[{TRIALS}/{TRIALS}]" in run.stdout
+    assert f"best {TRIALS} of {TRIALS} trials" in run.stdout
+    assert "where the seconds went" in run.stdout
+    assert "promoted to champion" in run.stdout
+    assert "Traceback" not in run.stderr
+
+
+def test_run_leaves_nothing_on_standard_error(run: subprocess.CompletedProcess[str]) -> None:
+    assert run.stderr == ""
+
+
+def test_everything_of_a_sweep_lies_in_its_folder(
+    run: subprocess.CompletedProcess[str], home: Path
+) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    folder = home / "runs" / "sweeps" / "first"
+    trials = pq.read_table(folder / "report" / "trials.parquet")
+    curves = pq.read_table(folder / "report" / "curves.parquet")
+    assert trials.num_rows == TRIALS
+    assert set(curves["number"].to_pylist()) <= set(range(TRIALS))
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    study = optuna.load_study(study_name="first", storage=storage)
+    assert len(study.trials) == TRIALS
+    assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
+
+
+def test_the_prepared_data_is_used_again(
+    run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
+) -> None:
+    assert "prepared " in run.stdout
+    assert "reused " in rayml(home, "prepare").stdout
+
+
+def test_report_prints_the_leaderboard_of_the_latest_sweep(
+    run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
+) -> None:
+    assert f"of {TRIALS} trials" in rayml(home, "report").stdout
+    refused = rayml(home, "report", "absent", code=2)
+    assert "first" in refused.stderr
+
+
+def test_a_sweep_is_registered_and_promoted_by_hand(
+    run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
+) -> None:
+    again = rayml(home, "register", "first", "registry.promote=never")
+    assert "breast_cancer version 2" in again.stdout
+    assert "champion is version 2, was 1" in rayml(home, "promote", "2").stdout
+    assert "champion is version 1, was 2" in rayml(home, "promote", "1").stdout
+
+
+def test_a_name_is_not_swept_twice(
+    run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
+) -> None:
+    refused = rayml(home, "sweep", "search.name=first", *SMALL, code=1)
+    assert "search.name" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def rows_of_the_training_data() -> Any:
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer(as_frame=True)
+    return data.frame.drop(columns="target").head(20)
+
+
+def test_predict_reads_files(
+    run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
+) -> None:
+    rows = rows_of_the_training_data()
+    rows.to_csv(home / "rows.csv", index=False)
+    rows.to_parquet(home / "rows.parquet")
+    (home / "rows.json").write_text(rows.to_json(orient="records"))
+    answers = [
+        [json.loads(line) for line in rayml(home, "predict", f"rows.{kind}").stdout.splitlines()]
+        for kind in ("csv", "parquet", "json")
+    ]
+    assert len(answers[0]) == 20
+    for other in answers[1:]:
+        assert [each["label"] for each in other] == [each["label"] for each in answers[0]]
+
+
+def test_serve_answers_until_it_is_asked_to_end(
+    run: subprocess.CompletedProcess[str], home: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rayml", "serve", "serve=one"],
+        cwd=home,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if "answers at" in line)
+        url = line.split()[-1]
+        rows = rows_of_the_training_data().to_dict(orient="records")
+        request = urllib.request.Request(url, json.dumps({"rows": rows}).encode())
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert response.headers["X-Model-Name"] == "breast_cancer"
+            assert len(json.load(response)["predictions"]) == 20
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()

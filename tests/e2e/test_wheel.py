@@ -1,0 +1,64 @@
+"""An installed wheel works by itself: its config travels inside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _run(*command: object, folder: Path) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `rayml` of an environment that holds the wheel, and this one's dependencies."""
+    folder = tmp_path_factory.mktemp("wheel")
+    _run(
+        *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT),
+        folder=folder,
+    )
+    (wheel,) = folder.glob("rayml-*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    site = Path(
+        _run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=folder)
+        .strip()
+    )
+    # A path in a .pth file is searched last, and the .pth files in it, such as that of an
+    # editable rayml, are not read.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    _run(
+        *(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index"),
+        wheel,
+        folder=folder,
+    )
+    return folder / "venv" / "bin" / "rayml"
+
+
+def test_help_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    assert "prepare" in _run(installed, "--help", folder=tmp_path)
+    where = "import rayml, pathlib; print(pathlib.Path(rayml.__file__).parent / 'conf')"
+    conf = Path(_run(installed.with_name("python"), "-c", where, folder=tmp_path).strip())
+    assert installed.parents[1] in conf.parents
+    assert (conf / "config.yaml").is_file()
+
+
+def test_check_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    assert "the config is sound" in _run(installed, "check", folder=tmp_path)

@@ -1,0 +1,65 @@
+"""What a sweep checks before it starts anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rayml.errors import ConfigError, InvalidConfigError, SearchError, SpaceError
+from rayml.models.objectives import Objective
+from rayml.search.plan import SweepPlan
+from rayml.search.space import Space
+from rayml.search.sweep import check_sweep
+from rayml.types import SamplerSettings
+
+WIDTH = {"model": {"width": {"type": "int", "low": 16, "high": 64}}}
+
+
+@pytest.fixture
+def plan(config: dict[str, Any], tmp_path: Path) -> SweepPlan:
+    return SweepPlan(name="s", sweeps=tmp_path, trial=config, space=Space.parse(WIDTH), trials=3)
+
+
+def test_the_objective_follows_from_the_task(plan: SweepPlan) -> None:
+    assert check_sweep(plan, "binary") == Objective("accuracy", "maximize")
+    assert check_sweep(plan, "regression") == Objective("rmse", "minimize")
+
+
+def test_a_space_that_does_not_fit(plan: SweepPlan) -> None:
+    space = Space.parse({"data": {"seed": {"type": "int", "low": 0, "high": 1}}})
+    with pytest.raises(InvalidConfigError, match=r"space\.data\.seed"):
+        check_sweep(replace(plan, space=space), "binary")
+
+
+def test_a_grid_over_a_range(plan: SweepPlan) -> None:
+    space = Space.parse({"model": {"dropout": {"type": "float", "low": 0.0, "high": 0.5}}})
+    with pytest.raises(SpaceError, match=r"space\.model\.dropout"):
+        check_sweep(replace(plan, space=space, sampler=SamplerSettings(name="grid")), "binary")
+
+
+def test_an_unknown_metric(plan: SweepPlan) -> None:
+    trial = {**plan.trial, "task": {"metric": "rmse", "metrics": {}}}
+    with pytest.raises(ConfigError, match=r"task\.metric"):
+        check_sweep(replace(plan, trial=trial), "binary")
+
+
+def test_a_name_that_is_taken(plan: SweepPlan) -> None:
+    plan.folder.mkdir()
+    check_sweep(plan, "binary")
+    (plan.folder / "journal.log").touch()
+    with pytest.raises(SearchError, match=r"Choose another search\.name"):
+        check_sweep(plan, "binary")
+
+
+def test_planning_a_sweep_imports_no_pytorch() -> None:
+    code = (
+        "import sys, rayml.search.sweep, rayml.search.report;"
+        "print([name for name in ('torch', 'tensorboardX', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

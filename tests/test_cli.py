@@ -1,0 +1,93 @@
+"""The command line: what it takes, what it refuses, and with which exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rayml import __version__
+from rayml.cli import VERBS, main, parse
+from rayml.errors import ConfigError
+
+
+def test_words_are_told_apart() -> None:
+    call = parse(["report", "data=wine", "NAME", "+a.b=1", "~train.patience", "--cfg", "job"])
+    assert (call.verb, call.argument, call.show_config) == ("report", "NAME", True)
+    assert call.overrides == ("data=wine", "+a.b=1", "~train.patience")
+
+
+def test_config_folders_may_be_repeated() -> None:
+    call = parse(["run", "--config-dir", "a", "x=1", "--config-dir", "b", "y=2"])
+    assert call.config_dirs == (Path("a"), Path("b"))
+    assert call.overrides == ("x=1", "y=2")
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "prepare", "sweep"])
+def test_a_stray_argument_is_refused(verb: str) -> None:
+    with pytest.raises(ConfigError, match="takes no argument"):
+        parse([verb, "stray"])
+
+
+def test_a_second_argument_is_refused() -> None:
+    with pytest.raises(ConfigError, match="takes SWEEP"):
+        parse(["report", "one", "two"])
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["run", "--no-such-flag"], ["run", "--cfg", "all"]])
+def test_bad_usage_exits_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_help_lists_verbs_and_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+        shown = capsys.readouterr().out
+        assert all(verb in shown for verb in VERBS)
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "breast_cancer" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_cfg_prints_the_composed_config(capsys: pytest.CaptureFixture[str]) -> None:
+    import yaml
+
+    assert main(["run", "--cfg", "job", "data=iris"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["data"]["name"] == "iris"
+
+
+def test_cfg_prints_problems_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--cfg", "job", "train.epochs=-1"]) == 2
+    captured = capsys.readouterr()
+    assert "train.epochs" in captured.err
+    assert "epochs: -1" in captured.out
+
+
+def test_a_config_error_is_a_message_and_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "train.epochs=0"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("rayml: 1 problem in the config")
+    assert "Traceback" not in captured.err
+
+
+def test_starting_the_command_line_loads_no_heavy_library() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, rayml.cli; print([m for m in ('torch','ray','sklearn') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
