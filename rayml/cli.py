@@ -16,6 +16,7 @@ from pathlib import Path
 from rayml import __version__, pipeline
 from rayml.config.compose import Composed, add_import_paths, compose, groups
 from rayml.errors import ConfigError, RaymlError
+from rayml.stages.context import Context
 from rayml.timing import Stopwatch
 
 
@@ -166,7 +167,7 @@ def _execute(invocation: Invocation, started: float) -> int:
     if invocation.show_config:
         print(composed.yaml(), end="")
         return _problems(composed)
-    context = pipeline.Context(
+    context = Context(
         composed=composed,
         import_paths=add_import_paths(invocation.config_dirs),
         watch=Stopwatch(started),

@@ -35,9 +35,7 @@ def test_a_second_argument_is_refused() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["run", "--no-such-flag"], ["run", "--cfg", "all"]])
-def test_bad_usage_exits_with_2(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
@@ -88,6 +86,8 @@ def test_starting_the_command_line_loads_no_heavy_library() -> None:
     import subprocess
     import sys
 
-    code = "import sys, rayml.cli; print([m for m in ('torch','ray','sklearn') if m in sys.modules])"
+    code = (
+        "import sys, rayml.cli; print([m for m in ('torch','ray','sklearn') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,10 +8,10 @@ import pytest
 
 from rayml.config.build import check
 from rayml.config.compose import compose, groups
-from rayml.preflight import trial_config
 from rayml.search.fit import check_fit
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
+from rayml.stages.preflight import trial_config
 from rayml.types import SamplerSettings
 
 # What the generic options leave to the user.

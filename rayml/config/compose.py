@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rayml.config.schema import Config
 from rayml.errors import ConfigError, InvalidConfigError
 
 _COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 _schema = pydantic.TypeAdapter(Config)
 
 
@@ -47,8 +49,8 @@ class Composed:
         return _schema.validate_python(self.plain)
 
     def yaml(self) -> str:
-        """The config as YAML."""
-        return OmegaConf.to_yaml(OmegaConf.create(self.plain))
+        """The config as YAML; a password in a URL is masked, since the text is shown and kept."""
+        return OmegaConf.to_yaml(OmegaConf.create(_without_passwords(self.plain)))
 
 
 def read_composed(path: Path) -> Composed:
@@ -165,6 +167,14 @@ def _missing(config: DictConfig) -> list[str]:
     # OmegaConf.missing_keys would follow interpolations, and fail on those to missing values.
     values = _values(OmegaConf.to_container(config, resolve=False))
     return [f"{key}: a value is missing; set {key}=…" for key, value in values if value == "???"]
+
+
+def _without_passwords(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {name: _without_passwords(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_without_passwords(value) for value in tree]
+    return _PASSWORD.sub(r"\1:***@", tree) if isinstance(tree, str) else tree
 
 
 def _masked(config: DictConfig) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def infer_schema(
     """Infer which columns are features, and their kinds.
 
     A text column is boolean, numeric or a timestamp if at least 95 % of its values are; text of
-    digits with leading zeros, such as postal codes, stays categorical. Columns with a single
+    digits with leading zeros, such as postal codes, stays categorical. The labels of a text target stay as they are
+    written, unless they are numbers. Columns with a single
     value, and text that hardly repeats, are ignored with a note, unless `settings.kinds` names
     them.
 
@@ -61,7 +62,7 @@ def infer_schema(
         if name in unread:
             continue
         values = plain(sample.column(name))
-        kinds[name] = _kind(name, values, overridden.get(name))
+        kinds[name] = _kind(name, values, overridden.get(name), label=name == target)
         if name == target or name in reserved or name in settings.ignore:
             continue
         notes[name] = "" if name in settings.kinds else _reason_to_ignore(values, kinds[name])
@@ -114,8 +115,10 @@ def _check_names(
         raise SchemaError("the target is not ignored", value=target, remedy="Mend schema.ignore")
 
 
-def _kind(name: str, values: pa.Array, given: Kind | None) -> Kind:
+def _kind(name: str, values: pa.Array, given: Kind | None, *, label: bool) -> Kind:
     kind = given or guess_kind(values)
+    if label and not given and kind == "boolean" and pa.types.is_string(values.type):
+        kind = "categorical"  # so that predictions speak of yes and no where the data does
     if kind is None:
         raise SchemaError(
             f"column {name!r} holds numbers, text, truth values or times",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 
 from rayml.errors import SearchError
 
@@ -73,6 +74,38 @@ class SweepJournal(BaseJournalBackend):
         self.commit()
         os.fsync(self._file.fileno())
         self._file.close()
+
+
+class SweepStorage(JournalStorage):
+    """Optuna's journal storage, which finds enqueued trials without looking at all others.
+
+    Optuna looks for them each time that a trial is asked: 4 ms among 10,000 trials.
+    """
+
+    def __init__(self, journal: SweepJournal) -> None:
+        super().__init__(journal)
+        self._waiting: list[int] = []
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """See `BaseStorage`."""
+        trial_id = super().create_new_trial(study_id, template_trial)
+        if template_trial is not None and template_trial.state == TrialState.WAITING:
+            self._waiting.append(trial_id)
+        return trial_id
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """See `BaseStorage`."""
+        if states != (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        trials = {trial_id: self.get_trial(trial_id) for trial_id in self._waiting}
+        waiting = {k: v for k, v in trials.items() if v.state == TrialState.WAITING}
+        self._waiting = list(waiting)
+        return list(waiting.values())
 
 
 def read_study(path: Path) -> optuna.Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -11,7 +12,7 @@ from ray.tune.search import Searcher
 
 from rayml.search.cohort import asked_trials, cohort_config
 
-_FAILED = "its worker could not go on"
+_FAILURE = "Failure # "
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]  # Ray has no types
@@ -69,11 +70,16 @@ class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no t
         **info: Any,  # noqa: ARG002
     ) -> None:
         """The restarts are spent: what the cohort did not finish has failed."""
-        reason = _last_line(trial.get_error())
+        reason = _died(Path(trial.error_file).read_text() if trial.error_file else "")
         for asked in asked_trials(trial.config):
             ray.get(self._study.tell.remote(asked.number, "FAIL", reason=reason))
 
 
-def _last_line(error: str | None) -> str:
-    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
-    return f"{_FAILED}: {lines[-1]}" if lines else _FAILED
+def _died(error: str) -> str:
+    """One line of the text in which Tune collects the failures of a trial."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    if not lines:
+        return "its worker died"
+    # Ray goes on with advice for all cases.
+    last = lines[-1].partition(" Some common causes")[0]
+    return f"its worker died, {error.count(_FAILURE)} in all: {last}"

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
 from optuna.trial import Trial, TrialState
 
 from rayml.errors import SearchError
-from rayml.search.journal import SweepJournal
+from rayml.search.journal import SweepJournal, SweepStorage
 from rayml.search.parameter import Params, Scalar
 from rayml.search.pruning import KEEP, Decision, build_policy
 from rayml.search.samplers import build_sampler, grid_points
@@ -89,7 +88,7 @@ class Study:
         self._plan = plan
         self._sign = 1.0 if plan.direction == "minimize" else -1.0
         self._journal = SweepJournal(plan.journal)
-        self._storage = JournalStorage(self._journal)
+        self._storage = SweepStorage(self._journal)
         self._optuna = optuna.create_study(
             study_name=plan.name,
             storage=self._storage,

@@ -139,8 +139,8 @@ def _deploy(bundle: Path, version: str, settings: ServeSettings, endpoint: Endpo
 
 def _wait_until_ready(endpoint: Endpoint, deadline: float) -> None:
     while time.monotonic() < deadline:
-        _refuse_failed()
-        if _answers(endpoint, deadline - time.monotonic()):
+        # Before it runs, the proxy would hold a request for as long as it may take.
+        if _runs() and _answers(endpoint, deadline - time.monotonic()):
             return
         time.sleep(0.05)
     raise ServeError(
@@ -162,7 +162,7 @@ def _answers(endpoint: Endpoint, seconds: float) -> bool:
             return False
 
 
-def _refuse_failed() -> None:
+def _runs() -> bool:
     status = _status()
     if status is not None and status.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
         raise ServeError(
@@ -170,6 +170,7 @@ def _refuse_failed() -> None:
             value=str(status.status),
             remedy="Mend the cause; the replicas' logs below Ray's session folder tell more",
         )
+    return status is not None and status.status == "RUNNING"
 
 
 def _status() -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rayml.config.compose import add_import_paths, compose, config_folder, groups
+from rayml.config.compose import add_import_paths, compose, config_folder, groups, read_composed
 from rayml.errors import ConfigError, InvalidConfigError
 
 
@@ -90,3 +90,29 @@ def test_the_yaml_of_a_config_composes_to_itself() -> None:
 
 def test_the_config_folder_holds_the_primary_config() -> None:
     assert (config_folder() / "config.yaml").is_file()
+
+
+def test_the_yaml_of_a_config_holds_no_password() -> None:
+    url = "postgresql://shop:s3cret@db.example:5432/orders"
+    composed = compose(
+        ["data=sql", "data.name=d", "data.task=binary", "data.target=y"]
+        + [f"data.source.url={url!r}", "data.source.query='select 1'"]
+    )
+    assert composed.problems == ()
+    assert composed.plain["data"]["source"]["url"] == url
+    assert "s3cret" not in composed.yaml()
+    assert "postgresql://shop:***@db.example:5432/orders" in composed.yaml()
+
+
+def test_a_composed_config_is_read_back(tmp_path: Path) -> None:
+    composed = compose(["data=wine"])
+    (tmp_path / "config.yaml").write_text(composed.yaml())
+    assert read_composed(tmp_path / "config.yaml") == composed
+
+
+@pytest.mark.parametrize("text", [None, "[1, 2]", "a: [", "a: ${b}"])
+def test_a_broken_stored_config_is_refused(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="config"):
+        read_composed(tmp_path / "config.yaml")

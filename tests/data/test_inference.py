@@ -90,6 +90,18 @@ def test_naming_the_kind_of_a_column_makes_it_a_feature() -> None:
     assert [column.kind for column in schema.columns] == ["categorical", "categorical"]
 
 
+def test_labels_of_a_text_target_stay_as_they_are_written() -> None:
+    words = pa.table({"x": [1, 2], "y": ["yes", "no"]})
+    kinds = [
+        infer_schema(words, target="y", settings=NONE).target_kind,
+        infer_schema(words, target="x", settings=NONE).columns[0].kind,
+        infer_schema(
+            words, target="y", settings=SchemaSettings(kinds={"y": "boolean"})
+        ).target_kind,
+    ]
+    assert kinds == ["categorical", "boolean", "boolean"]
+
+
 def test_reserved_columns_are_categories_and_no_features() -> None:
     table = pa.table({"user": [1, 2, 3], "x": [1, 2, 3], "t": ["2024-01-01"] * 3, "y": [0, 1, 0]})
     schema = infer_schema(table, target="y", settings=NONE, reserved=("user",), carry=("t",))

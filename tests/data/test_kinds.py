@@ -62,7 +62,10 @@ def test_numbers_of_every_type(values: pa.Array) -> None:
 
 
 def test_not_a_number_is_missing_and_infinity_is_a_misfit() -> None:
-    assert read([1.0, math.nan, math.inf, -math.inf], "numeric") == ([1.0, None, None, None], [2, 3])
+    assert read([1.0, math.nan, math.inf, -math.inf], "numeric") == (
+        [1.0, None, None, None],
+        [2, 3],
+    )
 
 
 def test_truth_values() -> None:

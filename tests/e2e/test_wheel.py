@@ -38,8 +38,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
     site = Path(
-        _run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=folder)
-        .strip()
+        _run(
+            python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=folder
+        ).strip()
     )
     # A path in a .pth file is searched last, and the .pth files in it, such as that of an
     # editable rayml, are not read.

@@ -218,7 +218,8 @@ def test_a_worker_that_dies_too_often_fails_its_trial(
     result = run_sweep(plan, DATA, view=Watcher(5, kill_worker))
     assert states(result) == ["FAIL", "COMPLETE"]
     reason = read_study(result.folder / "journal.log").trials[0].user_attrs["reason"]
-    assert reason.startswith("its worker could not go on: ")
+    assert reason.startswith("its worker died, 1 in all: ")
+    assert "worker process has died" in reason
     assert result.best.number == 1
 
 

@@ -8,9 +8,10 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.search.journal import SweepJournal, read_study
+from rayml.search.journal import SweepJournal, SweepStorage, read_study
 
 
 def test_a_reader_sees_what_was_committed(tmp_path: Path) -> None:
@@ -63,3 +64,17 @@ def test_an_empty_journal_holds_no_study(tmp_path: Path) -> None:
     SweepJournal(tmp_path / "journal.log").close()
     with pytest.raises(SearchError, match="one study, this one 0"):
         read_study(tmp_path / "journal.log")
+
+
+def test_enqueued_trials_are_asked_first_and_once(tmp_path: Path) -> None:
+    journal = SweepJournal(tmp_path / "journal.log")
+    storage = SweepStorage(journal)
+    study = optuna.create_study(storage=storage)
+    study.ask().suggest_float("x", 0, 1)
+    study.enqueue_trial({"x": 0.25})
+    study.enqueue_trial({"x": 0.75})
+    assert [study.ask().suggest_float("x", 0, 1) for _ in range(2)] == [0.25, 0.75]
+    assert study.ask().suggest_float("x", 0, 1) not in {0.25, 0.75}
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
+    assert storage.get_all_trials(0, states=(TrialState.WAITING,)) == []
+    journal.close()

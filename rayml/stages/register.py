@@ -1,18 +1,25 @@
-"""From the best trial of a sweep to a bundle: its weights, and what they measure on the test."""
+"""Makes the best trial of a sweep a version in the registry, measured once on the test split."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import SearchError
 from rayml.registry.bundle import BundleInfo, write_bundle
+from rayml.registry.champion import promote
 from rayml.registry.lineage import Lineage
 from rayml.registry.signature import make_signature
+from rayml.registry.store import Registry
 from rayml.search.cohort import WEIGHTS
 from rayml.search.report import Leaderboard, TrialRow, read_leaderboard
 from rayml.search.sweep import TRIALS
+from rayml.stages import show
+from rayml.stages.context import Context
+from rayml.stages.preflight import trial_config
+from rayml.stages.sweep import config_of_sweep
 from rayml.train.trial import apply, build_model, build_trial_task
 
 if TYPE_CHECKING:
@@ -21,7 +28,28 @@ if TYPE_CHECKING:
     from rayml.data.prepare import PreparedDataset
 
 
-def bundle_winner(
+def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int:
+    """Bundle and register the best trial of a sweep; the config's policy may promote it.
+
+    Returns:
+        The number of the new version.
+
+    Raises:
+        SearchError: no trial of the sweep came to a value, or its weights are gone.
+    """
+    config = context.config
+    registry = Registry(Path(config.paths.registry))
+    trial = trial_config(config_of_sweep(sweep).plain)
+    with context.watch.stage("register"), tempfile.TemporaryDirectory() as temporary:
+        bundle = Path(temporary) / "bundle"
+        info = write_winner(sweep, trial, data, name=config.name, folder=bundle)
+        version = registry.register(bundle)
+        decision = promote(registry, config.name, version, config.registry.promote)
+    show.registered(info, version, decision)
+    return version
+
+
+def write_winner(
     sweep: Path,
     trial: Mapping[str, Any],
     data: PreparedDataset,

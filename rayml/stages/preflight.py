@@ -15,9 +15,7 @@ from rayml.train.trial import SECTIONS, build_loop, objective
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config
-    from rayml.data.prepare import PreparedDataset
-
-_BATCH_ROWS = 256
+    from rayml.data.glance import Glance
 
 
 def static_problems(composed: Composed) -> list[str]:
@@ -46,19 +44,33 @@ def trial_config(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {section: plain[section] for section in SECTIONS}
 
 
-def data_problems(config: Config) -> list[str]:
-    """What a look at the first rows of the source tells; needs Ray."""
-    from rayml.data.prepare import inspect
+def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
+    """What a sample of the rows tells; needs Ray.
 
-    def look() -> None:
-        inspect(
-            build(config.data.source),
-            target=config.data.target,
-            schema=config.data.schema,
-            split=config.data.split,
-        )
+    Columns that are not there, a target that does not suit the task, and, over one batch, what
+    fails in forward pass, backward pass, step and evaluation.
+    """
+    from rayml.data.glance import glance
 
-    return _told_by("data", look)
+    seen: list[Glance] = []
+    data = config.data
+    problems = _told_by(
+        "data",
+        lambda: seen.append(
+            glance(
+                build(data.source),
+                target=data.target,
+                task=data.task,
+                schema=data.schema,
+                split=data.split,
+                preprocess=data.preprocess,
+                positive=data.positive,
+            )
+        ),
+    )
+    for glanced in seen:
+        problems += _told_by("model", lambda: _train_once(plain, glanced))  # noqa: B023
+    return problems
 
 
 def resource_problems(config: Config) -> list[str]:
@@ -80,23 +92,16 @@ def resource_problems(config: Config) -> list[str]:
     ]
 
 
-def training_problems(plain: Mapping[str, Any], data: PreparedDataset) -> list[str]:
-    """What one epoch over a single batch tells: forward, backward, step, evaluation."""
-    batch = data.examples("train").head(_BATCH_ROWS)
-
-    def train() -> None:
-        trial = trial_config(plain)
-        trial["train"] = {**trial["train"], "epochs": 1}
-        preprocessor = data.preprocessor
-        build_loop(
-            trial,
-            train=batch,
-            validation=batch,
-            shape=preprocessor.shape,
-            target=preprocessor.target,
-        ).run_epoch()
-
-    return _told_by("model", train)
+def _train_once(plain: Mapping[str, Any], glanced: Glance) -> None:
+    trial = trial_config(plain)
+    trial["train"] = {**trial["train"], "epochs": 1, "batch_size": len(glanced.examples)}
+    build_loop(
+        trial,
+        train=glanced.examples,
+        validation=glanced.examples,
+        shape=glanced.preprocessor.shape,
+        target=glanced.preprocessor.target,
+    ).run_epoch()
 
 
 def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:

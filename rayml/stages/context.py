@@ -12,7 +12,7 @@ from rayml.cluster import connect
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
 from rayml.errors import InvalidConfigError
-from rayml.preflight import static_problems
+from rayml.stages.preflight import static_problems
 from rayml.timing import Stopwatch
 
 

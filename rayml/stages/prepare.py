@@ -1,0 +1,29 @@
+"""Prepares the config's dataset and shows what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rayml.config.build import build
+from rayml.data.prepare import PreparedDataset, prepare
+from rayml.stages import show
+from rayml.stages.context import Context
+
+
+def prepare_data(context: Context) -> PreparedDataset:
+    """Prepare the dataset, or find it in the store."""
+    config, data = context.config, context.config.data
+    with context.watch.stage("prepare"):
+        prepared = prepare(
+            build(data.source),
+            store=Path(config.paths.prepared),
+            target=data.target,
+            task=data.task,
+            positive=data.positive,
+            schema=data.schema,
+            split=data.split,
+            preprocess=data.preprocess,
+            bad_rows=data.bad_rows,
+        )
+    show.prepared(prepared)
+    return prepared

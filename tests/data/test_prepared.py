@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rayml.data.blocks import ORDER, Write, split_start
+from rayml.data.observe import observe
+from rayml.data.prepared import MANIFEST, PreparedDataset, open_prepared
+from rayml.data.preprocess import Preprocessor
+from rayml.data.schema import Column, FeatureSchema
+from rayml.errors import DataError
+from rayml.types import PreprocessSettings
+
+SCHEMA = FeatureSchema(
+    (Column("x", "numeric"), Column("c", "categorical")), "y", "categorical", groups=("c",)
+)
+
+
+def rows(count: int, side: int, start: int = 0) -> pa.Table:
+    return pa.table(
+        {
+            "x": np.arange(start, start + count, dtype=np.float64),
+            "c": [f"c{i % 3}" for i in range(start, start + count)],
+            "y": ["no", "yes"] * (count // 2),
+            ORDER: [split_start(side) + start + i for i in range(count)],
+        }
+    )
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> PreparedDataset:
+    train = rows(20, 0)
+    statistics = observe(train, SCHEMA, "binary")
+    fitted = Preprocessor.fit(SCHEMA, statistics, PreprocessSettings(), "binary")
+    write = Write(fitted, tmp_path)
+    write(train.slice(12))  # blocks may be written in any order
+    write(pa.concat_tables([train.slice(0, 12)]))
+    write(pa.concat_tables([rows(4, 1), rows(6, 2)]))
+    fitted.save(tmp_path / "preprocessor")
+    sizes = {"train": 20, "validation": 4, "test": 6}
+    made = PreparedDataset(
+        tmp_path, "hash", "print", fitted, sizes, 2, {"malformed": 2}, {"read": 0.5}
+    )
+    made.save_manifest()
+    return open_prepared(tmp_path)
+
+
+def test_examples_are_those_of_the_preprocessor_in_order(prepared: PreparedDataset) -> None:
+    for split, side, count in (("train", 0, 20), ("validation", 1, 4), ("test", 2, 6)):
+        examples = prepared.examples(split)
+        raw = rows(count, side)
+        direct = prepared.preprocessor.transform_batch(raw)
+        assert examples.features.numeric.tobytes() == direct.numeric.tobytes()
+        assert examples.features.categorical.tobytes() == direct.categorical.tobytes()
+        assert examples.target.tolist() == [0, 1] * (count // 2)
+        assert examples.nbytes == prepared.nbytes(split)
+        for array in (examples.features.numeric, examples.features.categorical, examples.target):
+            assert array.flags.c_contiguous
+            assert array.flags.writeable
+
+
+def test_groups_lie_in_the_order_of_the_rows(prepared: PreparedDataset) -> None:
+    assert prepared.groups("train").to_pydict() == {"c": [f"c{i % 3}" for i in range(20)]}
+    assert len(prepared.files("train")) == 2
+
+
+def test_it_opens_as_it_was_written(prepared: PreparedDataset) -> None:
+    assert prepared.reused
+    assert prepared.schema == SCHEMA
+    assert prepared.source == "print"
+    assert (prepared.quarantined, prepared.reasons) == (2, {"malformed": 2})
+    assert prepared.quarantine == prepared.path / "quarantine.parquet"
+    assert prepared.timings == {"read": 0.5}
+    versions = json.loads((prepared.path / MANIFEST).read_text())["versions"]
+    assert set(versions) == {"rayml", "ray", "pyarrow", "numpy"}
+
+
+def test_missing_rows_are_noticed(prepared: PreparedDataset) -> None:
+    prepared.files("train")[0].unlink()
+    with pytest.raises(DataError, match="the split train has 20 rows, got 8"):
+        prepared.examples("train")
+
+
+def test_what_is_no_prepared_dataset_is_refused(prepared: PreparedDataset) -> None:
+    manifest = prepared.path / MANIFEST
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"format": 99}))
+    with pytest.raises(DataError, match="format of a prepared dataset is 1, got 99"):
+        open_prepared(prepared.path)
+    with pytest.raises(DataError, match="has a manifest"):
+        open_prepared(prepared.path / "nowhere")
