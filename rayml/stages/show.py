@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rayml.registry.promotion import Decision
     from rayml.search.report import Leaderboard
 
+_WALL_CLOCK = ("first_epoch", "total")
 _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
 
 
@@ -76,10 +77,15 @@ def request(url: str, body: Mapping[str, Any], status: int, answer: bytes) -> No
 
 
 def timings(watch: Stopwatch, sweep: Mapping[str, float]) -> None:
-    """Print where the seconds went."""
+    """Print where the seconds went.
+
+    Args:
+        watch: of the command.
+        sweep: seconds of its sweep; `first_epoch` counts from the command.
+    """
+    parts = {name: seconds for name, seconds in sweep.items() if name not in _WALL_CLOCK}
     line("where the seconds went:")
     for name, seconds in watch.rows().items():
-        line(f"  {name:<16}{seconds:7.1f}")
-        if name == "sweep":
-            for part, spent in sweep.items():
-                line(f"    {part:<14}{spent:7.1f}")
+        shown = ", ".join(f"{part} {spent:.1f}" for part, spent in parts.items())
+        line(f"  {name:<16}{seconds:7.1f}{f'  (workers: {shown})' if name == 'sweep' else ''}")
+    line(f"the first epoch was trained {sweep['first_epoch']:.1f} s after the command")
