@@ -35,10 +35,9 @@ def infer_schema(
     """Infer which columns are features, and their kinds.
 
     A text column is boolean, numeric or a timestamp if at least 95 % of its values are; text of
-    digits with leading zeros, such as postal codes, stays categorical. The labels of a text target stay as they are
-    written, unless they are numbers. Columns with a single
-    value, and text that hardly repeats, are ignored with a note, unless `settings.kinds` names
-    them.
+    digits with leading zeros, such as postal codes, stays categorical. The labels of a text
+    target stay as they are written, unless they are numbers. Columns with a single value, and
+    text that hardly repeats, are ignored with a note, unless `settings.kinds` names them.
 
     Args:
         sample: rows of the raw table, without the reserved columns of a source.

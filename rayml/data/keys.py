@@ -81,10 +81,14 @@ def floats_of(keys: Keys) -> Floats:
 
 
 def _coarsen(counts: KeyCounts) -> KeyCounts:
-    while len(counts.keys) > counts.limit:
-        keys = _cut(counts.keys, 1)
-        counts = _collapse(keys, counts.counts, counts.shift + 1, counts.limit)
-    return counts
+    keys, limit = counts.keys, counts.limit
+    if len(keys) <= limit:
+        return counts
+    # Neighbours stay apart until the highest bit in which they differ is dropped, so the gap
+    # that comes `limit`-th in size says how many bits have to go.
+    gaps = keys[1:] ^ keys[:-1]
+    bits = int(np.partition(gaps, len(gaps) - limit)[len(gaps) - limit]).bit_length()
+    return _collapse(_cut(keys, bits), counts.counts, counts.shift + bits, limit)
 
 
 def _cut(keys: Keys, bits: int) -> Keys:

@@ -91,14 +91,11 @@ def test_naming_the_kind_of_a_column_makes_it_a_feature() -> None:
 
 
 def test_labels_of_a_text_target_stay_as_they_are_written() -> None:
-    words = pa.table({"x": [1, 2], "y": ["yes", "no"]})
-    kinds = [
-        infer_schema(words, target="y", settings=NONE).target_kind,
-        infer_schema(words, target="x", settings=NONE).columns[0].kind,
-        infer_schema(
-            words, target="y", settings=SchemaSettings(kinds={"y": "boolean"})
-        ).target_kind,
-    ]
+    words = pa.table({"x": ["yes", "no"], "y": ["yes", "no"]})
+    boolean = SchemaSettings(kinds={"y": "boolean"})
+    plain = infer_schema(words, target="y", settings=NONE)
+    overridden = infer_schema(words, target="y", settings=boolean)
+    kinds = [plain.target_kind, plain.columns[0].kind, overridden.target_kind]
     assert kinds == ["categorical", "boolean", "boolean"]
 
 

@@ -130,24 +130,23 @@ def test_predict_reads_files(
 def test_serve_answers_until_it_is_asked_to_end(
     run: subprocess.CompletedProcess[str], home: Path
 ) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "rayml", "serve", "serve=one"],
         cwd=home,
         env=environment(home),
         stdout=subprocess.PIPE,
         text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = next(line for line in process.stdout if "answers at" in line)
-        url = line.split()[-1]
-        rows = rows_of_the_training_data().to_dict(orient="records")
-        request = urllib.request.Request(url, json.dumps({"rows": rows}).encode())
-        with urllib.request.urlopen(request, timeout=30) as response:
-            assert response.headers["X-Model-Name"] == "breast_cancer"
-            assert len(json.load(response)["predictions"]) == 20
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = next(line for line in process.stdout if "answers at" in line)
+            url = line.split()[-1]
+            rows = rows_of_the_training_data().to_dict(orient="records")
+            request = urllib.request.Request(url, json.dumps({"rows": rows}).encode())
+            with urllib.request.urlopen(request, timeout=30) as response:
+                assert response.headers["X-Model-Name"] == "breast_cancer"
+                assert len(json.load(response)["predictions"]) == 20
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()

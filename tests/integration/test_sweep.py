@@ -199,14 +199,14 @@ def test_when_all_trials_fail_the_commonest_reason_is_told(
 
 
 def test_a_dead_worker_costs_at_most_one_epoch(make_plan: Callable[..., SweepPlan]) -> None:
-    plan = make_plan(trials=2, epochs=300, concurrency=1, max_failures=1)
+    plan = make_plan(trials=2, epochs=800, concurrency=1, max_failures=1)
     result = run_sweep(plan, DATA, view=Watcher(20, kill_worker))
     first, second = read_study(result.folder / "journal.log").trials
     [restart] = first.user_attrs["restarts"]
     assert restart["reported"] >= 20
     assert 0 <= restart["reported"] - restart["checkpoint"] <= 1
     assert first.state == second.state == TrialState.COMPLETE
-    assert sorted(first.intermediate_values) == list(range(1, 301))
+    assert sorted(first.intermediate_values) == list(range(1, 801))
     assert "restarts" not in second.user_attrs
     assert (result.progress.complete, result.progress.restarts) == (2, 1)
 
@@ -214,7 +214,7 @@ def test_a_dead_worker_costs_at_most_one_epoch(make_plan: Callable[..., SweepPla
 def test_a_worker_that_dies_too_often_fails_its_trial(
     make_plan: Callable[..., SweepPlan],
 ) -> None:
-    plan = make_plan(trials=2, epochs=300, concurrency=1, max_failures=0)
+    plan = make_plan(trials=2, epochs=800, concurrency=1, max_failures=0)
     result = run_sweep(plan, DATA, view=Watcher(5, kill_worker))
     assert states(result) == ["FAIL", "COMPLETE"]
     reason = read_study(result.folder / "journal.log").trials[0].user_attrs["reason"]
@@ -271,7 +271,8 @@ def test_a_driver_shows_trials_alone_and_imports_no_pytorch(
         text=True,
         check=False,
     )
-    lines = done.stdout.splitlines()
+    # A slow machine may see a line of progress before the first trial has finished.
+    lines = [line for line in done.stdout.splitlines() if "0 finished" not in line]
     assert len(lines) == 3, done.stdout + done.stderr
     assert all("finished after 3 epochs, accuracy" in line for line in lines[:2])
     assert lines[2] == "[]"
