@@ -46,7 +46,10 @@ def connect(
     import ray
 
     local = address is None
-    runtime_env = {"env_vars": {"PYTHONPATH": _python_path(import_paths)}} if import_paths else None
+    paths = {"PYTHONPATH": _python_path(import_paths)} if import_paths else {}
+    if local:
+        # Inherited, since a runtime environment costs each first worker more than a second.
+        os.environ.update(paths)
     # Ray writes its token with the process's mask.
     mask = os.umask(0o077)
     try:
@@ -57,7 +60,7 @@ def connect(
             include_dashboard=False if local else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env=runtime_env,
+            runtime_env={"env_vars": paths} if paths and not local else None,
         )
     except ConnectionError as error:
         raise ConfigError(

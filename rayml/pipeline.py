@@ -14,9 +14,10 @@ from rayml.registry.store import CHAMPION, Registry
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import (
+    component_problems,
+    config_problems,
     first_rows_problems,
     resource_problems,
-    static_problems,
 )
 
 
@@ -31,8 +32,9 @@ def run(context: Context) -> None:
     from rayml.stages.serve import serving, show_prediction, wait_for_signal
     from rayml.stages.sweep import run_search
 
-    with context.checked_cluster():
+    with context.cluster() as checking:
         data = prepare_data(context)
+        checking.require()
         found = run_search(context, data)
         version = register_winner(context, found.folder, data)
         with serving(context, version) as endpoint:
@@ -49,13 +51,13 @@ def check(context: Context) -> None:
     Raises:
         InvalidConfigError: all of them.
     """
-    if context.composed.problems:
+    if told := config_problems(context.composed):
         # What Ray could tell besides needs a config that composes.
-        raise InvalidConfigError(static_problems(context.composed))
-    with context.cluster() as static:
+        raise InvalidConfigError([*told, *component_problems(context.composed.plain)])
+    with context.cluster() as checking:
         problems = [
-            *static,
             *resource_problems(context.config),
+            *checking.problems(),
             *first_rows_problems(context.config, context.composed.plain),
         ]
     if problems:
@@ -67,7 +69,7 @@ def prepare(context: Context) -> None:
     """Fit the preprocessing and store the prepared dataset."""
     from rayml.stages.prepare import prepare_data
 
-    with context.checked_cluster():
+    with context.cluster():
         prepare_data(context)
 
 
@@ -76,8 +78,10 @@ def sweep(context: Context) -> None:
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweep import run_search
 
-    with context.checked_cluster():
-        found = run_search(context, prepare_data(context))
+    with context.cluster() as checking:
+        data = prepare_data(context)
+        checking.require()
+        found = run_search(context, data)
     show.timings(context.watch, found.timings)
 
 

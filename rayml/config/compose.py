@@ -21,7 +21,7 @@ from yaml import YAMLError
 from rayml.config.schema import Config
 from rayml.errors import ConfigError, InvalidConfigError
 
-_COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+_COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 _schema = pydantic.TypeAdapter(Config)
 
@@ -97,19 +97,27 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> 
     for folder in config_dirs:
         if not folder.is_dir():
             raise ConfigError("--config-dir must be a folder", value=str(folder))
-    search = ",".join(folder.resolve().as_uri() for folder in config_dirs)
+    search = ",".join(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     base = [f"hydra.searchpath=[{search}]"] if search else []
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config, problems = _apply(base, list(overrides))
-        problems += _missing(config)
-        if problems:
-            return Composed(_masked(config), tuple(problems))
-        try:
-            plain = OmegaConf.to_container(config, resolve=True)
-        except OmegaConfBaseException as error:
-            return Composed(_masked(config), (_first_line(error),))
+    # What is wrong with one key does not hide what is wrong with another.
+    missing = _missing(config)
+    if missing:
+        return Composed(_masked(config), (*problems, *missing))
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        return Composed(_masked(config), (*problems, _first_line(error)))
     assert isinstance(plain, dict)
-    return _checked(plain)  # type: ignore[arg-type]
+    checked = _checked(plain)  # type: ignore[arg-type]
+    return Composed(checked.plain, (*problems, *checked.problems))
+
+
+def _quoted(text: str) -> str:
+    """A string in Hydra's override grammar."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def groups(config_dirs: Sequence[Path] = ()) -> dict[str, list[str]]:
@@ -131,13 +139,19 @@ def _apply(base: list[str], overrides: list[str]) -> tuple[DictConfig, list[str]
         problems: list[str] = []
     for override in overrides:
         try:
-            config = hydra_compose("config", overrides=[*base, *sound, override])
+            hydra_compose("config", overrides=[*base, *sound, override])
         except _COMPOSITION_ERRORS as error:
             problems.append(_explain(override, error, base + sound))
         else:
             sound.append(override)
-    config = hydra_compose("config", overrides=base + sound)
-    return config, problems
+    try:
+        return hydra_compose("config", overrides=base + sound), problems
+    except _COMPOSITION_ERRORS as error:
+        raise ConfigError(
+            f"the config composes without overrides ({_first_line(error)})",
+            value=base,
+            remedy="Mend the files in your --config-dir",
+        ) from error
 
 
 def _explain(override: str, error: Exception, sound: list[str]) -> str:

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from rayml.cluster import connect
+from rayml.config.build import locate
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
-from rayml.errors import InvalidConfigError
-from rayml.stages.preflight import static_problems
+from rayml.errors import BuildError, InvalidConfigError
+from rayml.stages.preflight import component_problems, config_problems
 from rayml.timing import Stopwatch
+
+
+class Checking:
+    """The check of a config's components, in a worker, while the driver goes on.
+
+    Importing a model's code takes seconds of PyTorch, which the driver need not wait for.
+    """
+
+    def __init__(self, pending: Any) -> None:
+        self._pending = pending
+
+    def problems(self) -> list[str]:
+        """What is wrong with the components; waits for the answer."""
+        import ray
+
+        found: list[str] = ray.get(self._pending)
+        return found
+
+    def require(self) -> None:
+        """Go on only if nothing is wrong.
+
+        Raises:
+            InvalidConfigError: all that is wrong.
+        """
+        problems = self.problems()
+        if problems:
+            raise InvalidConfigError(problems)
 
 
 @dataclass(frozen=True)
@@ -40,34 +69,38 @@ class Context:
         return self.composed.typed()
 
     @contextmanager
-    def cluster(self) -> Iterator[list[str]]:
-        """Ray, for as long as the context lasts, and what `static_problems` finds meanwhile.
+    def cluster(self) -> Iterator[Checking]:
+        """Ray, for as long as the context lasts.
 
-        Ray's start waits for other processes most of the time, so the config is checked, and
-        the code that it names imported, beside it.
+        Raises:
+            InvalidConfigError: what can be told of the config without its code.
         """
+        import ray
+
         cluster = self.config.cluster
+        problems = config_problems(self.composed)
+        if problems:
+            raise InvalidConfigError(problems)
+        # Ray's start waits for its processes most of the time.
+        threading.Thread(target=_preload, args=(self.config.data.source["_target_"],)).start()
         connection = connect(
             cluster.address, cpus=cluster.cpus, gpus=cluster.gpus, import_paths=self.import_paths
         )
-        with ThreadPoolExecutor(1) as pool:
-            problems = pool.submit(static_problems, self.composed)
-            with self.watch.stage("start Ray"):
-                connection.__enter__()
+        with self.watch.stage("start Ray"):
+            connection.__enter__()
         try:
-            yield problems.result()
+            check = ray.remote(num_cpus=0)(component_problems)
+            yield Checking(check.remote(self.composed.plain))
         finally:
             with self.watch.stage("stop Ray"):
                 connection.__exit__(None, None, None)
 
-    @contextmanager
-    def checked_cluster(self) -> Iterator[None]:
-        """Ray for a config that is sound as far as can be told before looking at the data.
 
-        Raises:
-            InvalidConfigError: all that is wrong with it.
-        """
-        with self.cluster() as problems:
-            if problems:
-                raise InvalidConfigError(problems)
-            yield
+def _preload(source: str) -> None:
+    """Import what preparing needs."""
+    import ray.data  # noqa: F401 - for its effect on the module cache
+
+    try:
+        locate(source)
+    except BuildError:
+        return  # `component_problems` tells

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rayml.config.build import build, check, is_node
 from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError
+from rayml.models.objectives import DEFAULTS
 from rayml.search.fit import check_fit
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
@@ -18,24 +19,29 @@ if TYPE_CHECKING:
     from rayml.data.glance import Glance
 
 
-def static_problems(composed: Composed) -> list[str]:
-    """What can be told from the config and the code alone.
+def config_problems(composed: Composed) -> list[str]:
+    """What can be told from the config alone: of its composition, space and sampler."""
+    problems = [*composed.problems, *_space_problems(composed.plain)]
+    if not problems:
+        problems += _told_by("search.sampler", lambda: _check_sampler(composed))
+    return problems
 
-    Composition errors, targets that do not import or whose arguments do not bind, a space that
-    does not fit the config, an unknown metric, a sampler that cannot search the space. Importing
-    the targets may load PyTorch.
+
+def component_problems(plain: Mapping[str, Any]) -> list[str]:
+    """What can be told by importing the code that a config names.
+
+    Targets that do not import or whose arguments do not bind, and an unknown metric. It may load
+    PyTorch.
     """
-    plain = composed.plain
-    problems = list(composed.problems)
-    problems += _component("model", plain.get("model"), "shape", "outputs")
     data, task = _section(plain, "data"), _section(plain, "task")
-    problems += _component("data.source", data.get("source"))
+    problems = [
+        *_component("model", plain.get("model"), "shape", "outputs"),
+        *_component("data.source", data.get("source")),
+    ]
     for name, node in _section(task, "metrics").items():
         problems += _component(f"task.metrics.{name}", node)
-    problems += _space_problems(plain)
-    if not problems:
+    if not problems and data.get("task") in DEFAULTS:
         problems += _told_by("task", lambda: objective(task, data["task"]))
-        problems += _told_by("search.sampler", lambda: _check_sampler(composed))
     return problems
 
 

@@ -22,7 +22,6 @@ from rayml.search.sweep import check_sweep, run_sweep
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
-from rayml.train.streaming import ParquetSplit
 
 _CONFIG = "config.yaml"
 _DATA = "data.json"
@@ -114,10 +113,14 @@ def _plan(context: Context) -> SweepPlan:
 
 def _sweep_data(data: PreparedDataset) -> SweepData:
     """The splits in memory, or on disk where Ray's object store has no room for them."""
+    shape, target = data.preprocessor.shape, data.preprocessor.target
     room = _STORE_SHARE * ray.cluster_resources().get("object_store_memory", 0)
-    fits = data.nbytes("train") + data.nbytes("validation") <= room
+    if data.nbytes("train") + data.nbytes("validation") <= room:
+        return SweepData(data.examples("train"), data.examples("validation"), shape, target)
+    # It loads PyTorch, which the driver otherwise does without.
+    from rayml.train.streaming import ParquetSplit
+
     train, validation = (
-        data.examples(split) if fits else ParquetSplit(tuple(data.files(split)), data.decode)
-        for split in ("train", "validation")
+        ParquetSplit(tuple(data.files(split)), data.decode) for split in ("train", "validation")
     )
-    return SweepData(train, validation, data.preprocessor.shape, data.preprocessor.target)
+    return SweepData(train, validation, shape, target)

@@ -57,13 +57,22 @@ def test_a_broken_interpolation_is_explained() -> None:
     assert "nothing.there" in problem
 
 
-def test_a_users_folder_adds_options(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
+@pytest.mark.parametrize("name", ["conf", "it's my conf, too", "a=b"])
+def test_a_users_folder_adds_options(tmp_path: Path, name: str) -> None:
+    tmp_path /= name
+    (tmp_path / "train").mkdir(parents=True)
     (tmp_path / "train" / "tiny.yaml").write_text("defaults: [default]\nepochs: 1\n")
     config = compose(["train=tiny"], [tmp_path]).typed()
     assert config.train.epochs == 1
     assert "tiny" in groups([tmp_path])["train"]
     assert "default" in groups([tmp_path])["train"]
+
+
+def test_a_users_broken_file_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "torn.yaml").write_text("epochs: [1")
+    (problem,) = compose(["train=torn"], [tmp_path]).problems
+    assert problem.startswith("train=torn: ")
 
 
 def test_a_config_dir_must_exist(tmp_path: Path) -> None:
@@ -95,8 +104,14 @@ def test_the_config_folder_holds_the_primary_config() -> None:
 def test_the_yaml_of_a_config_holds_no_password() -> None:
     url = "postgresql://shop:s3cret@db.example:5432/orders"
     composed = compose(
-        ["data=sql", "data.name=d", "data.task=binary", "data.target=y"]
-        + [f"data.source.url={url!r}", "data.source.query='select 1'"]
+        [
+            "data=sql",
+            "data.name=d",
+            "data.task=binary",
+            "data.target=y",
+            f"data.source.url={url!r}",
+            "data.source.query='select 1'",
+        ]
     )
     assert composed.problems == ()
     assert composed.plain["data"]["source"]["url"] == url

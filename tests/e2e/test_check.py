@@ -50,6 +50,9 @@ def test_errors_of_data_and_cluster_are_told_together(tmp_path: Path, rayml: Ray
 
 
 def test_a_model_that_does_not_train_is_told(tmp_path: Path, rayml: Rayml) -> None:
+    for group, text in {"model": "_target_: broken.Net", "space": "{}"}.items():
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        (tmp_path / "conf" / group / "broken.yaml").write_text(text)
     (tmp_path / "broken.py").write_text(
         "import torch\n"
         "class Net(torch.nn.Module):\n"
@@ -62,12 +65,9 @@ def test_a_model_that_does_not_train_is_told(tmp_path: Path, rayml: Rayml) -> No
     refused = rayml(
         tmp_path,
         "check",
-        "~model.width",
-        "~model.depth",
-        "~model.dropout",
-        "~model.embedding",
-        "model._target_=broken.Net",
-        "space=none",
+        "model=broken",
+        "--config-dir",
+        "conf",
         code=2,
     )
     assert "a model of this task returns shape" in refused.stderr

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayml.data import prepare as prepare_module
+from rayml.data.bundled import SklearnSource
 from rayml.data.prepare import PreparedDataset, open_prepared, prepare
-from rayml.data.sources import SklearnSource
 from rayml.errors import BadRowsError, DataError, SchemaError, SourceError
 from rayml.types import SPLITS, PreprocessSettings, SchemaSettings, SplitSettings
 

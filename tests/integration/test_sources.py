@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayml.data import files
+from rayml.data.bundled import BUNDLED, SklearnSource
 from rayml.data.files import FileSource
 from rayml.data.origin import FILE, LINE, MALFORMED
-from rayml.data.sources import BUNDLED, SklearnSource, Source
+from rayml.data.sources import Source
 from rayml.data.sql import SqlSource
 from rayml.data.uci import AdultSource, OnlineShoppersSource
 from rayml.errors import SourceError
