@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,15 @@ def test_nested_errors_surface() -> None:
 def test_bad_targets_are_refused(path: str, words: str) -> None:
     with pytest.raises(BuildError, match=words):
         locate(path)
+
+
+def test_a_module_that_cannot_be_imported_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torn_module.py").write_text("def build(:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BuildError, match=r"SyntaxError: .*torn_module\.py, line 1"):
+        locate("torn_module.build")
 
 
 @pytest.mark.parametrize("node", [{}, {"_target_": ""}, {"_target_": 3}])

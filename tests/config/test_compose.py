@@ -70,9 +70,10 @@ def test_a_users_folder_adds_options(tmp_path: Path, name: str) -> None:
 
 def test_a_users_broken_file_is_explained(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "torn.yaml").write_text("epochs: [1")
+    (tmp_path / "train" / "torn.yaml").write_text("epochs: [1\nseed: 2\n")
     (problem,) = compose(["train=torn"], [tmp_path]).problems
     assert problem.startswith("train=torn: ")
+    assert "torn.yaml, line 2: expected ',' or ']'" in problem
 
 
 def test_a_config_dir_must_exist(tmp_path: Path) -> None:

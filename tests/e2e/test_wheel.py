@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -59,6 +60,13 @@ def test_help_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     conf = Path(_run(installed.with_name("python"), "-c", where, folder=tmp_path).strip())
     assert installed.parents[1] in conf.parents
     assert (conf / "config.yaml").is_file()
+
+
+def test_haproxy_can_be_started(installed: Path, tmp_path: Path) -> None:
+    where = "import rayml, pathlib; print(pathlib.Path(rayml.__file__).parent / 'serve')"
+    serve = Path(_run(installed.with_name("python"), "-c", where, folder=tmp_path).strip())
+    assert installed.parents[1] in serve.parents
+    assert os.access(serve / "haproxy-loopback", os.X_OK)
 
 
 def test_check_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""The README's commands work, in its order, and its example project is the one they run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import Rayml, environment
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+COMMANDS = [
+    shlex.split(line.removeprefix("$ "), posix=True)
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+FILES = {
+    match[1]: match[2]
+    for match in re.finditer(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", README, re.DOTALL)
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README writes or takes for granted."""
+    folder = tmp_path_factory.mktemp("project")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    orders = [
+        f"{i % 7}.5,{'web' if i % 3 else 'shop'},{'yes' if i % 7 > 3 else 'no'}" for i in range(400)
+    ]
+    (folder / "orders.csv").write_text("\n".join(["price,channel,returned", *orders]) + "\n")
+    (folder / "rows.json").write_text(json.dumps([{"alcohol": 13.2}, {"proline": 1050, "hue": 1}]))
+    return folder
+
+
+def test_the_readme_shows_commands_and_files() -> None:
+    assert len(COMMANDS) >= 8
+    assert set(FILES) == {
+        "shop/nets.py",
+        "conf/model/linear.yaml",
+        "conf/space/linear.yaml",
+    }
+
+
+def test_the_commands_of_the_readme_run(project: Path, rayml: Rayml) -> None:
+    for command in COMMANDS:
+        if command[0] == "curl":
+            _answers(project, command)
+        else:
+            assert command[0] == "rayml"
+            on_a_free_port = ["serve=one"] if command[1] == "run" else []
+            rayml(project, *command[1:], *on_a_free_port)
+
+
+def _answers(project: Path, curl: list[str]) -> None:
+    """Run a `curl` of the README against the endpoint that it is about."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "rayml", "serve", "data=wine", "serve=one", f"serve.port={port}"],
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            assert any("answers at" in line for line in server.stdout)
+            done = subprocess.run(
+                [word.replace(":8000/", f":{port}/") for word in curl],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=True,
+            )
+            (prediction,) = json.loads(done.stdout)["predictions"]
+            assert prediction["label"] in {"class_0", "class_1", "class_2"}
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=60) == 0
+        finally:
+            server.kill()
