@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ def connect(
     Raises:
         ConfigError: no cluster answers at the address.
     """
+    if address is not None:
+        _require_reachable(address)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -63,11 +66,7 @@ def connect(
             runtime_env={"env_vars": paths} if paths and not local else None,
         )
     except ConnectionError as error:
-        raise ConfigError(
-            f"cluster.address must be that of a running Ray cluster ({error})",
-            value=address,
-            remedy="Start one with `ray start --head`, or set cluster.address=null",
-        ) from error
+        raise _no_cluster(address, error) from error
     finally:
         os.umask(mask)
     _quiet()
@@ -75,6 +74,27 @@ def connect(
         yield
     finally:
         ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    """Refuse at once an address where nothing listens; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return  # a word such as `auto`, which Ray looks up
+    if not port.isdigit():
+        raise ConfigError("cluster.address is `auto` or host:port", value=address)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cluster.address must be that of a running Ray cluster ({error})",
+        value=address,
+        remedy="Start one with `ray start --head`, or set cluster.address=null",
+    )
 
 
 def _python_path(folders: Sequence[str]) -> str:

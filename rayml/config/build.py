@@ -36,7 +36,7 @@ def locate(path: str) -> Callable[..., Any]:
         )
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a user's module may raise anything when it is imported
         raise BuildError(
             f"a _target_ must import ({type(error).__name__}: {error})",
             value=path,

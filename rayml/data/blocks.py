@@ -15,16 +15,13 @@ import pyarrow.parquet as pq
 from rayml.data.coerce import Coercer
 from rayml.data.hashing import hash_rows
 from rayml.data.observe import observe, observe_target
-from rayml.data.origin import MALFORMED, RESERVED
+from rayml.data.origin import KEY, MALFORMED, ORDER, RESERVED, check_names
 from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
 from rayml.data.schema import FeatureSchema
 from rayml.data.split import SplitPlan, Splitter
 from rayml.data.thresholds import SplitCounts
 from rayml.types import SPLITS, TaskName
-
-KEY = "__key__"
-ORDER = "__order__"
 
 # The order of prepared rows: the split in the leading bits, then a hash of the row's content.
 _HASH_BITS = 61
@@ -46,6 +43,7 @@ class Sample:
         if MALFORMED in raw.column_names:
             raw = raw.filter(raw.column(MALFORMED).is_null())
         content = raw.drop_columns([name for name in RESERVED if name in raw.column_names])
+        check_names(content.column_names)
         keyed = content.append_column(KEY, pa.array(hash_rows(content)))
         return self.smallest(keyed)
 

@@ -94,7 +94,8 @@ class _Findings:
     def add(self, wrong: Mask, column: str, reason: str) -> None:
         rows = self._new(wrong)
         if len(rows):
-            values = _shown(self._raw.column(column).take(pa.array(rows)))
+            found = _listed(self._raw.column(column).take(pa.array(rows)))
+            values = [None if value is None else str(value) for value in found]
             self._parts.append(self._part(rows, column, values, [reason] * len(rows)))
 
     def add_malformed(self, reasons: pa.Array) -> None:
@@ -119,7 +120,8 @@ class _Findings:
         reasons: Sequence[str],
     ) -> pa.Table:
         raw = self._raw.take(pa.array(rows))
-        content = raw.select([name for name in raw.column_names if name not in RESERVED])
+        names = [name for name in raw.column_names if name not in RESERVED]
+        content = zip(*(_listed(raw.column(name)) for name in names), strict=True)
         return pa.table(
             {
                 "file": _reserved(raw, FILE),
@@ -127,7 +129,9 @@ class _Findings:
                 "column": [column] * len(rows),
                 "value": values,
                 "reason": reasons,
-                "row": [json.dumps(row, default=str) for row in content.to_pylist()],
+                "row": [
+                    json.dumps(dict(zip(names, row, strict=True)), default=str) for row in content
+                ],
             },
             schema=BAD_ROWS,
         )
@@ -137,5 +141,10 @@ def _reserved(raw: pa.Table, name: str) -> list[object]:
     return raw.column(name).to_pylist() if name in raw.column_names else [None] * raw.num_rows
 
 
-def _shown(column: pa.ChunkedArray) -> list[str | None]:
-    return [None if value is None else str(value) for value in column.to_pylist()]
+def _listed(column: pa.ChunkedArray) -> list[object]:
+    """Values as Python has them; times as text, since Python lacks some of Arrow's."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        times = plain(column)
+        column = times.cast(pa.int64()).cast(pa.timestamp(times.type.unit)).cast(pa.string())
+    listed: list[object] = column.to_pylist()
+    return listed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 TASK_BYTES = 32 * 2**20  # a read task has about this much, where there are files enough
 HASHED_BYTES = 64 * 2**20  # larger files are told apart by size and time of change
 _READ_BYTES = 2**20
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")  # fits 64 bits; leading zeros would be lost
 
 Part = TypeVar("Part")
 
@@ -183,7 +185,7 @@ def _partition_types(files: Sequence[DataFile]) -> dict[str, pa.DataType]:
 
 
 def _is_integer(text: str | None) -> bool:
-    return text is not None and text.isascii() and text.isdigit() and str(int(text)) == text
+    return text is not None and _INTEGER.fullmatch(text) is not None
 
 
 def _add_partitions(table: pa.Table, file: DataFile, schema: pa.Schema) -> pa.Table:

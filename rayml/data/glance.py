@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from rayml.data.coerce import Coercer
-from rayml.data.inference import infer_schema
+from rayml.data.inference import check_settings, infer_schema
 from rayml.data.observe import observe
-from rayml.data.origin import RESERVED
 from rayml.data.passes import own_errors
 from rayml.data.preprocess import Preprocessor
+from rayml.data.sampling import sample_rows
 from rayml.data.split import column_of
 from rayml.data.target import check_task
 from rayml.errors import DataError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Glance:
-    """The first rows of a dataset, prepared as far as they tell.
+    """Some rows of a dataset, prepared as far as they tell.
 
     Attributes:
         preprocessor: fitted on these rows alone.
@@ -55,6 +55,9 @@ def glance(
 ) -> Glance:
     """Prepare the first rows of a source; bad ones among them are left to `prepare`.
 
+    Where these cannot be prepared, rows from all over the source are tried before the error is
+    told: the first rows of sorted data may be of one class.
+
     Args:
         source: of the rows.
         target: the column that is predicted.
@@ -70,26 +73,24 @@ def glance(
         SchemaError: the settings name columns that are not there, or kinds that do not fit.
         DataError: there are no rows, or the target does not suit the task.
     """
-    raw = _head(source, rows)
     named = (column_of(split),) if split.method in ("given", "group", "time") else ()
-    found = infer_schema(
-        raw.drop_columns([name for name in RESERVED if name in raw.column_names]),
-        target=target,
-        settings=schema,
-        reserved=() if split.method == "time" else named,
-        carry=named if split.method == "time" else (),
-    )
-    check_task(target, found.target_kind, task)
-    typed, _ = Coercer(found, required=(target,))(raw)
-    fitted = Preprocessor.fit(found, observe(typed, found, task), preprocess, task, positive)
-    features = fitted.transform_batch(typed)
-    return Glance(fitted, Examples(features, fitted.encode_target(typed.column(target))))
+    reserved = () if split.method == "time" else named
+    carry = named if split.method == "time" else ()
 
+    def look(raw: pa.Table) -> Glance:
+        found = infer_schema(raw, target=target, settings=schema, reserved=reserved, carry=carry)
+        check_task(target, found.target_kind, task)
+        typed, _ = Coercer(found, required=(target,))(raw)
+        fitted = Preprocessor.fit(found, observe(typed, found, task), preprocess, task, positive)
+        features = fitted.transform_batch(typed)
+        return Glance(fitted, Examples(features, fitted.encode_target(typed.column(target))))
 
-def _head(source: Source, rows: int) -> pa.Table:
     with own_errors():
-        batches = source.read().limit(rows).iter_batches(batch_size=None, batch_format="pyarrow")
-        tables = [table for table in batches if table.num_rows]
-    if not tables:
-        raise DataError("a source has rows that can be read", remedy="Check its path and query")
-    return pa.concat_tables(tables, promote_options="permissive")
+        dataset = source.read()
+        head = sample_rows(dataset.limit(rows), rows)
+        check_settings(head.column_names, target, schema, reserved, carry)
+        try:
+            return look(head)
+        except DataError:
+            # The first rows of sorted data are unlike the others: let these tell too.
+            return look(sample_rows(dataset, rows))

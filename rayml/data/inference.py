@@ -50,9 +50,8 @@ def infer_schema(
         SchemaError: a named column is not there, a kind does not fit its column's type, a column
             has no kind, or no feature is left.
     """
-    _check_names(sample, target, settings, (*reserved, *carry))
-    overridden: dict[str, Kind] = dict.fromkeys(reserved, "categorical")
-    overridden.update(settings.kinds)
+    check_settings(sample.column_names, target, settings, reserved, carry)
+    overridden: dict[str, Kind] = {**settings.kinds, **dict.fromkeys(reserved, "categorical")}
     kinds: dict[str, Kind] = {}
     notes: dict[str, str] = {}
     features: list[Column] = []
@@ -88,10 +87,18 @@ def infer_schema(
     )
 
 
-def _check_names(
-    sample: pa.Table, target: str, settings: SchemaSettings, others: Iterable[str]
+def check_settings(
+    columns: Sequence[str],
+    target: str,
+    settings: SchemaSettings,
+    reserved: Sequence[str] = (),
+    carry: Sequence[str] = (),
 ) -> None:
-    columns = sample.column_names
+    """Check that settings speak of columns as they are; arguments as of `infer_schema`.
+
+    Raises:
+        SchemaError: they do not.
+    """
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:
         raise SchemaError("column names do not repeat", value=repeated, remedy="Rename the columns")
@@ -100,7 +107,7 @@ def _check_names(
         "schema.kinds": settings.kinds,
         "schema.ignore": settings.ignore,
         "schema.groups": settings.groups,
-        "split.column": others,
+        "split.column": (*reserved, *carry),
     }
     for place, names in places.items():
         unknown = [name for name in names if name not in columns]
@@ -109,6 +116,13 @@ def _check_names(
                 f"{place} names columns of the data",
                 value=unknown[0] if len(unknown) == 1 else unknown,
                 remedy=f"There are: {', '.join(columns)}",
+            )
+    for name in reserved:
+        if settings.kinds.get(name, "categorical") != "categorical":
+            raise SchemaError(
+                "the column of a given or group split is categorical",
+                value=f"{name}: {settings.kinds[name]}",
+                remedy="Take it out of schema.kinds",
             )
     if target in settings.ignore:
         raise SchemaError("the target is not ignored", value=target, remedy="Mend schema.ignore")
@@ -208,7 +222,10 @@ def _summary(
     values = plain(sample.column(name))
     nested = pa.types.is_nested(values.type)
     present = values.drop_null() if nested else values.drop_null().unique()
-    shown = (str(value) for value in present[:_EXAMPLES].to_pylist())
+    examples = present[:_EXAMPLES]
+    if pa.types.is_timestamp(values.type):  # Python lacks some of Arrow's times
+        examples = parse(examples, "timestamp")[0].drop_null()
+    shown = (str(value) for value in examples.to_pylist())
     return ColumnSummary(
         name=name,
         kind=None if roles == ("ignored",) else kinds[name],

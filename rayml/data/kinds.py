@@ -6,7 +6,7 @@ Each value is read on its own, so what a row becomes never depends on its neighb
   number is no value.
 - boolean: true, yes, 1 and false, no, 0 in any case.
 - timestamp: ISO 8601 text, dates and times; without an offset it is taken as UTC. Parts
-  finer than a microsecond are cut.
+  finer than a microsecond are cut. Years are those of ISO 8601 and Python, 1 to 9999.
 - categorical: text as it stands; whole numbers in decimal notation whatever their type, so
   1, 1.0 and "1" are one category.
 """
@@ -43,6 +43,7 @@ _NAN = r"^(?i:[+-]?nan)$"
 _TRUE = pa.array(["true", "yes", "1"])
 _FALSE = pa.array(["false", "no", "0"])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"s": 1_000_000, "ms": 1000, "us": 1}  # in microseconds
 _EXACT = 2.0**53  # whole numbers up to here are exact as floats
 
 
@@ -59,7 +60,7 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if pa.types.is_float16(kind):
         return values.cast(pa.float32())
     if pa.types.is_date(kind):
-        return values.cast(pa.timestamp("us"), safe=False)
+        return values.cast(pa.timestamp("s"), safe=False)  # finer ones cannot hold each date
     return values
 
 
@@ -148,18 +149,31 @@ def _timestamp(values: pa.Array) -> tuple[pa.Array, Mask]:
         read = pa.array([_microseconds(t) for t in encoded.dictionary.to_pylist()], pa.int64())
         microseconds = read.take(encoded.indices)
         misfit = _mask(pc.and_(values.is_valid(), microseconds.is_null()))
+    elif values.type.unit == "ns":
+        microseconds = values.cast(pa.timestamp("us", tz=values.type.tz), safe=False)
     else:
-        zone = values.type.tz
-        microseconds = values.cast(pa.timestamp("us", tz=zone), safe=False).cast(pa.int64())
-    return microseconds.cast(ARROW_TYPES["timestamp"]), misfit
+        unit = _UNITS[values.type.unit]
+        ticks = values.cast(pa.int64())
+        known = pc.and_(
+            pc.greater_equal(ticks, _since(datetime.min) // unit),
+            pc.less_equal(ticks, _since(datetime.max) // unit),
+        )
+        misfit = _mask(pc.invert(known))
+        microseconds = pc.multiply(pc.if_else(known, ticks, None), unit)
+    return microseconds.cast(pa.int64()).cast(ARROW_TYPES["timestamp"]), misfit
 
 
 def _microseconds(text: str) -> int | None:
     try:
-        time = datetime.fromisoformat(text)
-        since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
-    except (ValueError, OverflowError):
+        since = _since(datetime.fromisoformat(text))
+    except ValueError:
         return None
+    return since if _since(datetime.min) <= since <= _since(datetime.max) else None
+
+
+def _since(time: datetime) -> int:
+    """Microseconds since 1970."""
+    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 

@@ -15,12 +15,16 @@ LINE = "__line__"  # int64: line of a text file, or row of a table, counted from
 MALFORMED = "__malformed__"  # string: why the row could not be read; null for good rows
 RESERVED = (FILE, LINE, MALFORMED)
 
+KEY = "__key__"  # preparing keeps a hash of a row in it
+ORDER = "__order__"  # and the row's place among the prepared ones
+WORKING = (KEY, ORDER)
+
 
 def check_names(names: Sequence[str]) -> None:
     """Check that the columns of a source can be told apart by name.
 
     Raises:
-        SourceError: a name is empty, occurs twice, or is one of `RESERVED`.
+        SourceError: a name is empty, occurs twice, or is one of `RESERVED` or `WORKING`.
     """
     remedy = "Rename the column in the data or in the query"
     if not all(names):
@@ -28,6 +32,6 @@ def check_names(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError("a name must be of one column only", value=twice, remedy=remedy)
-    taken = sorted(set(names) & set(RESERVED))
+    taken = sorted(set(names) & {*RESERVED, *WORKING})
     if taken:
         raise SourceError("a column's name must not be reserved", value=taken, remedy=remedy)

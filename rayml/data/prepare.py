@@ -21,23 +21,22 @@ import pyarrow.parquet as pq
 
 from rayml.data import prepared as store_format
 from rayml.data.blocks import (
-    KEY,
-    ORDER,
     Bad,
     Count,
     Observe,
     Place,
-    Sample,
     Sort,
     Write,
     split_start,
 )
 from rayml.data.coerce import BAD_ROWS, Coercer
 from rayml.data.inference import infer_schema
+from rayml.data.origin import ORDER
 from rayml.data.passes import collect, each, own_errors, read_once
 from rayml.data.prepared import QUARANTINE, PreparedDataset, open_prepared
 from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
+from rayml.data.sampling import sample_rows
 from rayml.data.schema import FeatureSchema
 from rayml.data.split import SplitPlan, Splitter, column_of
 from rayml.data.statistics import Statistics, merge_all
@@ -201,22 +200,13 @@ class _Preparation:
         return made
 
     def _schema(self, raw: Dataset) -> FeatureSchema:
-        sample = Sample(SAMPLE_ROWS)
-        rows: pa.Table | None = None
-        for part in collect(raw, sample):
-            rows = part if rows is None else sample.smallest(_concatenated(rows, part))
-        if rows is None or not rows.num_rows:
-            raise DataError(
-                "a source has rows that can be read",
-                value=self.fingerprint,
-                remedy="Check its path, query and format",
-            )
+        rows = sample_rows(raw, SAMPLE_ROWS)
         settings = self.split_settings
         named: tuple[str, ...] = ()
         if settings.method in ("given", "group", "time"):
             named = (column_of(settings),)
         schema = infer_schema(
-            rows.drop_columns([KEY]),
+            rows,
             target=self.target,
             settings=self.schema_settings,
             reserved=() if settings.method == "time" else named,
@@ -287,11 +277,6 @@ def _states(tables: Iterator[pa.Table]) -> Iterator[dict[tuple[int, int], Statis
         for place in set(zip(side.tolist(), first.tolist(), strict=True)):
             chosen = pa.array((side == place[0]) & (first == place[1]))
             yield {place: Statistics.from_table(table.filter(chosen))}
-
-
-def _concatenated(one: pa.Table, other: pa.Table) -> pa.Table:
-    # A block whose values are all missing may have the null type.
-    return pa.concat_tables([one, other], promote_options="permissive")
 
 
 def _rows(written: pa.Table) -> dict[SplitName, int]:

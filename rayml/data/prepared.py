@@ -142,7 +142,7 @@ def open_prepared(path: Path) -> PreparedDataset:
         raise DataError(
             f"a prepared dataset has a manifest ({error})",
             value=str(path),
-            remedy="Prepare the data again",
+            remedy=f"Remove {path} and prepare the data again",
         ) from error
     if manifest.get("format") != FORMAT:
         raise DataError(

@@ -26,6 +26,7 @@ import pyarrow as pa
 from rayml.data.columns import (
     CategoricalColumn,
     Feature,
+    Mask,
     NumericColumn,
     TimestampColumn,
     numeric_from_json,
@@ -33,6 +34,7 @@ from rayml.data.columns import (
 )
 from rayml.data.fitting import fit_categorical, fit_numeric, fit_target, fit_timestamp
 from rayml.data.kinds import ARROW_TYPES
+from rayml.data.numbers import NumericColumns
 from rayml.data.profile import profile_columns
 from rayml.data.schema import FeatureSchema
 from rayml.data.statistics import Statistics
@@ -76,6 +78,9 @@ class Preprocessor:
         self._categorical = tuple(categorical)
         self._indicators = tuple(indicators)
         self._profile = dict(profile)
+        self._numbers = NumericColumns(self._numeric)
+        self._types = pa.schema([(c.name, ARROW_TYPES[c.kind]) for c in schema.columns])
+        self._number_places = [self._types.get_field_index(column.name) for column in numeric]
         self.numeric_features = (
             *(Feature(column.name, column.name) for column in numeric),
             *(Feature.part_of(t.name, part) for t in timestamps for part in t.PARTS),
@@ -148,27 +153,14 @@ class Preprocessor:
         Raises:
             SchemaError: a column is absent or of another type.
         """
-        rows = table.num_rows
-        columns = self._columns(table)
-        numeric = np.empty((rows, self.shape.numeric), dtype=np.float32)
-        missing: dict[str, npt.NDArray[np.bool_]] = {}
-        at = 0
-        for column in self._numeric:
-            values = _floats(columns[column.name])
-            numeric[:, at] = column.apply(values)
-            missing[column.name] = np.isnan(values)
-            at += 1
-        for time in self._timestamps:
-            parts, missing[time.name] = time.apply(columns[time.name])
-            numeric[:, at : at + len(time.PARTS)] = parts
-            at += len(time.PARTS)
-        for name in self._indicators:
-            numeric[:, at] = missing[name]
-            at += 1
-        codes = np.empty((rows, len(self._categorical)), dtype=np.int64)
-        for i, categories in enumerate(self._categorical):
-            codes[:, i] = categories.apply(columns[categories.name])
-        return Features(numeric, codes)
+        table = self._natural(table)
+        numbers, missing = self._numbers.apply(table.select(self._number_places))
+        if self._timestamps or self._indicators:
+            numbers = self._append_parts(table, numbers, missing)
+        codes = np.empty((table.num_rows, len(self._categorical)), dtype=np.int64)
+        for i, column in enumerate(self._categorical):
+            codes[:, i] = column.apply(table.column(column.name))
+        return Features(numbers, codes)
 
     def encode_target(self, column: pa.ChunkedArray) -> npt.NDArray[Any]:
         """Encode target values: int64 class codes, or float32 standardised values.
@@ -222,19 +214,38 @@ class Preprocessor:
             profile=_read(folder / _PROFILE),
         )
 
-    def _columns(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    def _append_parts(
+        self, table: pa.Table, numbers: npt.NDArray[np.float32], missing: Mask
+    ) -> npt.NDArray[np.float32]:
+        """Put the parts of times and the missing indicators behind the numbers."""
+        numeric = np.empty((table.num_rows, self.shape.numeric), dtype=np.float32)
+        at = numbers.shape[1]
+        numeric[:, :at] = numbers
+        masks = {column.name: missing[:, i] for i, column in enumerate(self._numeric)}
+        for time in self._timestamps:
+            parts, masks[time.name] = time.apply(table.column(time.name))
+            numeric[:, at : at + len(time.PARTS)] = parts
+            at += len(time.PARTS)
+        for i, name in enumerate(self._indicators, start=at):
+            numeric[:, i] = masks[name]
+        return numeric
+
+    def _natural(self, table: pa.Table) -> pa.Table:
+        """The schema's columns, in its order and in natural types."""
+        if table.schema.equals(self._types):
+            return table
         columns = dict(zip(table.column_names, table.columns, strict=True))
-        for column in self.schema.columns:
-            values = columns.get(column.name)
+        for field in self._types:
+            values = columns.get(field.name)
             if values is None:
                 raise SchemaError(
                     "a table to transform has all columns of the schema",
                     value=table.column_names,
-                    remedy=f"Add {column.name!r}; nulls are missing values",
+                    remedy=f"Add {field.name!r}; nulls are missing values",
                 )
-            if values.type != ARROW_TYPES[column.kind]:
-                columns[column.name] = _natural(column.name, values, ARROW_TYPES[column.kind])
-        return columns
+            if values.type != field.type:
+                columns[field.name] = _natural(field.name, values, field.type)
+        return pa.table([columns[name] for name in self._types.names], schema=self._types)
 
     def _check_names(self) -> None:
         names = [feature.name for feature in self.features] + [self.target.name]
@@ -254,12 +265,6 @@ def _natural(name: str, values: pa.ChunkedArray, expected: pa.DataType) -> pa.Ch
         value=str(values.type),
         remedy="Cast it",
     )
-
-
-def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    values = column.cast(pa.float64()) if column.type != pa.float64() else column
-    floats: npt.NDArray[np.float64] = values.to_numpy()
-    return floats
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

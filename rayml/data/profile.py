@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from rayml.data.schema import Column, FeatureSchema
 from rayml.data.statistics import Statistics
 from rayml.types import PreprocessSettings
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 _LEVELS = np.linspace(0.0, 1.0, 21)
 
 
@@ -83,4 +86,6 @@ def _finite(value: float) -> float | None:
 
 
 def _time(days: float) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=days)).isoformat(timespec="seconds")
+    # Rounding may lead beyond the last second that there is.
+    seconds = min(math.floor(days * 86_400), _LAST_SECOND)
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()

@@ -76,7 +76,9 @@ def fit_classes(
             remedy="Set the task to binary, multiclass or regression as fits the target",
         )
     if positive is not None and task == "binary":
-        chosen = [label for label in labels if _same(label, positive)]
+        chosen = [label for label in labels if label == positive] or [
+            label for label in labels if _same(label, positive)
+        ]
         if not chosen:
             raise DataError(
                 f"the positive class is one of column {name!r}",

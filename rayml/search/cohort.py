@@ -66,17 +66,17 @@ def train_trial(asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any
     folder = plan.trials / str(asked.number)
     try:
         loop = _start(asked.params, plan, data, folder)
-        study.begin.remote(asked.number, loop.epoch)
-        reason = _epochs(asked.number, loop, plan.objective.metric, folder, study)
-        _write_weights(loop, folder)
+        # If not, an earlier worker finished it and died before Tune knew: its weights stay.
+        if ray.get(study.begin.remote(asked.number, loop.epoch)):
+            reason = _epochs(asked.number, loop, plan.objective.metric, folder, study)
+            _write_weights(loop, folder)
+            state = "PRUNED" if reason else "COMPLETE"
+            value = loop.best.value if loop.best else None
+            ray.get(study.tell.remote(asked.number, state, value, reason))
     except RayError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         ray.get(study.tell.remote(asked.number, "FAIL", reason=_explain(error)))
-    else:
-        state = "PRUNED" if reason else "COMPLETE"
-        value = loop.best.value if loop.best else None
-        ray.get(study.tell.remote(asked.number, state, value, reason))
     shutil.rmtree(folder / LAST, ignore_errors=True)
 
 

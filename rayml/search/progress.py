@@ -47,10 +47,11 @@ class LiveView:
         self._metric = metric
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._live.start()
 
     def update(self, progress: Progress) -> None:
         """Redraw."""
+        # Not before: a sweep that is refused would leave a terminal without its cursor.
+        self._live.start()
         for trial in progress.finished:
             if trial.state == "FAIL":
                 self._console.print(Text(failure_line(trial), style="red"))

@@ -37,7 +37,8 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
     """Check that a sampler can be built and can search the space.
 
     Raises:
-        ConfigError: an option that its class does not have, or a package that is not installed.
+        ConfigError: an option that its class does not have or take, or a package that is not
+            installed.
         SpaceError: a grid over a range without steps, or of too many points.
     """
     for package in _PACKAGES.get(settings.name, ()):
@@ -55,6 +56,14 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
                 value=option,
                 remedy="Remove it, or check its spelling",
             )
+    try:
+        build_sampler(settings, seed=0)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"search.sampler.options are values that {settings.name} takes ({error})",
+            value=dict(settings.options),
+            remedy="See the class of that sampler in Optuna's documentation",
+        ) from error
     if settings.name == "grid":
         _check_grid(space, config)
 

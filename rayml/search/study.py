@@ -133,16 +133,19 @@ class Study:
         self._journal.commit()
         return asked
 
-    def begin(self, number: int, epoch: int) -> None:
+    def begin(self, number: int, epoch: int) -> bool:
         """Take note that a worker trains a trial; from the second time on it is a restart.
 
         Args:
             number: of the trial.
             epoch: that its checkpoint had finished; 0 without one.
+
+        Returns:
+            Whether there is anything to train: False if the trial has ended.
         """
         running = self._running.get(number)
         if running is None:
-            return
+            return False
         if running.begun:
             self._restarts += 1
             before = running.trial.user_attrs.get(RESTARTS, [])
@@ -150,6 +153,7 @@ class Study:
             running.trial.set_user_attr(RESTARTS, [*before, now])
             self._journal.commit()
         running.begun = True
+        return True
 
     def report(
         self,

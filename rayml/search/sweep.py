@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError, RayError
+from ray.tune import TuneError
 
 from rayml.errors import SearchError
 from rayml.models.objectives import Objective
@@ -120,7 +122,7 @@ def _study_plan(plan: SweepPlan, goal: Objective, started: float) -> StudyPlan:
         direction=goal.direction,
         trials=plan.trials,
         seconds=plan.seconds,
-        max_epochs=_max_epochs(plan.space, plan.trial),
+        max_epochs=max_epochs(plan.space, plan.trial),
         sampler=plan.sampler,
         pruner=plan.pruner,
         seed=plan.seed,
@@ -128,11 +130,15 @@ def _study_plan(plan: SweepPlan, goal: Objective, started: float) -> StudyPlan:
     )
 
 
-def _max_epochs(space: Space, config: Mapping[str, Any]) -> int:
+def max_epochs(space: Space, config: Mapping[str, Any]) -> int:
+    """The most epochs that a trial may train for."""
+    most = [int(lookup(config, _EPOCHS))]
     for parameter in space.parameters:
         if parameter.key == _EPOCHS:
-            return max(int(value) for value in parameter.extremes() if value is not None)
-    return int(lookup(config, _EPOCHS))
+            searched = [int(value) for value in parameter.extremes() if value is not None]
+            # Where its condition fails, a trial keeps what the config holds.
+            most = most + searched if parameter.when else searched
+    return max(most)
 
 
 @contextmanager
@@ -142,14 +148,25 @@ def _hosted(plan: StudyPlan) -> Iterator[Any]:
     try:
         yield study
         ray.get(study.close.remote())
-    except ray.exceptions.RayActorError as error:
+    except (RayError, TuneError) as error:
+        # Whoever asks it first meets its death, be it Tune, which wraps it.
+        if _answers(study):
+            raise
         raise SearchError(
-            f"the sweep lost its study ({error})",
+            "a sweep goes on while its study lives, and its process died",
             value=plan.name,
-            remedy=f"What finished is in {plan.journal}",
+            remedy=f"What finished is in {plan.journal}; start again under a new search.name",
         ) from error
     finally:
         ray.kill(study)
+
+
+def _answers(study: Any) -> bool:
+    try:
+        ray.get(study.snapshot.remote())
+    except RayActorError:
+        return False
+    return True
 
 
 def _best(progress: Progress) -> FinishedTrial:

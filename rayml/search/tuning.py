@@ -80,10 +80,12 @@ def run_cohorts(
             verbose=0,
         ),
     )
-    with _quiet(), _interruptible():
-        tuner.fit()
-    # What Tune leaves there is pickled, and read by no one.
-    shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
+    try:
+        with _quiet(), _interruptible():
+            tuner.fit()
+    finally:
+        # What Tune leaves there is pickled, and read by no one.
+        shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
 
 
 def _name(trial: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from rayml.errors import ServeError
 from rayml.types import ClassLabel, TargetInfo
 
 Answer = dict[str, Any]
@@ -28,7 +29,16 @@ class Answers:
 
         Args:
             predictions: as `Task.predict` gives them.
+
+        Raises:
+            ServeError: one is not finite, which JSON cannot say.
         """
+        if not predictions.isfinite().all():
+            raise ServeError(
+                "a model predicts finite numbers",
+                value=predictions[~predictions.isfinite()][0].item(),
+                remedy="Mend the model, whose values overflow on this row, and train it again",
+            )
         match self._target.task:
             case "regression":
                 return [{"value": value} for value in predictions.tolist()]

@@ -105,7 +105,8 @@ class PredictionApp:
         if page is None:
             paths = ", ".join(["/predict", *self._pages])
             return error_response(404, f"there is no {path}. Paths are: {paths}")
-        return page if method == "GET" else _wrong_method(path, "GET")
+        # A server leaves out the body of an answer to HEAD, and keeps its length.
+        return page if method in {"GET", "HEAD"} else _wrong_method(path, "GET, HEAD")
 
     async def _predict(self, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":

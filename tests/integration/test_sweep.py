@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ from optuna.trial import TrialState
 from safetensors.numpy import load_file
 
 from rayml.errors import ConfigError, SearchError
+from rayml.models.objectives import Objective
+from rayml.search.cohort import train_trial
 from rayml.search.journal import read_study
-from rayml.search.plan import SweepData, SweepPlan
+from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.report import write_report
 from rayml.search.space import Space
+from rayml.search.study import StudyPlan
+from rayml.search.study_actor import start_study
 from rayml.search.sweep import SweepResult, run_sweep
 from rayml.search.trials import Progress
 from rayml.types import (
@@ -211,6 +216,40 @@ def test_a_dead_worker_costs_at_most_one_epoch(make_plan: Callable[..., SweepPla
     assert (result.progress.complete, result.progress.restarts) == (2, 1)
 
 
+def test_a_worker_that_died_after_its_trial_ended_does_not_train_it_again(
+    make_plan: Callable[..., SweepPlan],
+) -> None:
+    plan = make_plan()
+    plan.folder.mkdir(parents=True)
+    study = start_study(
+        StudyPlan(
+            name=plan.name,
+            journal=plan.folder / "journal.log",
+            space=plan.space,
+            config=plan.trial,
+            metric="accuracy",
+            direction="maximize",
+            trials=1,
+            max_epochs=3,
+            started=time.time(),
+        )
+    )
+    cohort = CohortPlan(plan.trial, Objective("accuracy", "maximize"), plan.folder)
+    try:
+        [asked] = ray.get(study.ask.remote())
+        train_trial(asked, cohort, DATA, study)
+        weights = plan.folder / str(asked.number) / "best.safetensors"
+        assert "head.weight" in load_file(weights)
+        weights.write_bytes(b"those of the best epoch")
+        train_trial(asked, cohort, DATA, study)
+    finally:
+        ray.kill(study)
+    assert weights.read_bytes() == b"those of the best epoch"
+    [trial] = read_study(plan.folder / "journal.log").trials
+    assert trial.state == TrialState.COMPLETE
+    assert len(trial.intermediate_values) == 3
+
+
 def test_a_worker_that_dies_too_often_fails_its_trial(
     make_plan: Callable[..., SweepPlan],
 ) -> None:
@@ -234,8 +273,20 @@ def test_an_interrupt_keeps_what_finished(make_plan: Callable[..., SweepPlan]) -
     assert trials[0].state == TrialState.COMPLETE
     assert len(trials) < 50
     assert (plan.folder / "trials" / "0" / "best.safetensors").is_file()
+    assert not list(plan.folder.rglob("*.pkl"))
     with pytest.raises(ValueError, match="study-"):
         ray.get_actor(f"study-{plan.name}", namespace="rayml")
+
+
+def test_a_sweep_that_loses_its_study_says_so(make_plan: Callable[..., SweepPlan]) -> None:
+    plan = make_plan(trials=50, epochs=100, concurrency=1, max_failures=0)
+
+    def kill_study() -> None:
+        ray.kill(ray.get_actor(f"study-{plan.name}", namespace="rayml"))
+
+    with pytest.raises(SearchError, match=r"its process died.*journal\.log"):
+        run_sweep(plan, DATA, view=Watcher(150, kill_study))
+    assert read_study(plan.folder / "journal.log").trials[0].state == TrialState.COMPLETE
 
 
 def test_a_trial_that_fits_nowhere(make_plan: Callable[..., SweepPlan]) -> None:

@@ -77,6 +77,12 @@ def test_a_panel_on_a_terminal() -> None:
     assert "best accuracy 0.91234 (trial 0): width=32, lr=0.01235" in shown
 
 
+def test_a_terminal_is_left_alone_until_there_is_something_to_show() -> None:
+    live, out = console(terminal=True)
+    LiveView("accuracy", live).close()
+    assert out.getvalue() == ""
+
+
 def test_a_panel_before_the_first_value() -> None:
     live, out = console(terminal=True)
     view = LiveView("accuracy", live)

@@ -115,6 +115,12 @@ def test_an_option_that_the_class_lacks(option: str, config: dict[str, Any]) -> 
     assert caught.value.value == option
 
 
+def test_an_option_of_a_wrong_value(config: dict[str, Any]) -> None:
+    settings = SamplerSettings(name="qmc", options={"qmc_type": "nope"})
+    with pytest.raises(ConfigError, match=r"search\.sampler\.options.*nope"):
+        check_sampler(settings, Space.parse(FLOATS), config)
+
+
 def test_options_reach_the_sampler(make_study: Callable[..., Study]) -> None:
     settings = SamplerSettings(name="tpe", startup_trials=2, options={"n_ei_candidates": 1})
     assert len(run(make_study(sampler=settings, tree=FLOATS), 4)) == 4

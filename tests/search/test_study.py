@@ -167,19 +167,19 @@ def test_a_snapshot_tells_what_finished_since(make_study: MakeStudy) -> None:
 def test_restarts_are_counted(make_study: MakeStudy, tmp_path: Path) -> None:
     study = make_study()
     [asked] = study.ask()
-    study.begin(asked.number, 0)
+    assert study.begin(asked.number, 0)
     assert study.snapshot().restarts == 0
     study.report(asked.number, 1, 0.5, {})
     study.begin(asked.number, 0)
     study.report(asked.number, 2, 0.5, {})
-    study.begin(asked.number, 2)
+    assert study.begin(asked.number, 2)
     assert study.snapshot().restarts == 2
     assert recorded(tmp_path)[0].user_attrs["restarts"] == [
         {"reported": 1, "checkpoint": 0},
         {"reported": 2, "checkpoint": 2},
     ]
     study.tell(asked.number, "FAIL", reason="x")
-    study.begin(asked.number, 0)
+    assert not study.begin(asked.number, 0)
     assert study.snapshot().restarts == 2
 
 

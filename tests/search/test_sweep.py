@@ -14,7 +14,7 @@ from rayml.errors import ConfigError, InvalidConfigError, SearchError, SpaceErro
 from rayml.models.objectives import Objective
 from rayml.search.plan import SweepPlan
 from rayml.search.space import Space
-from rayml.search.sweep import check_sweep
+from rayml.search.sweep import check_sweep, max_epochs
 from rayml.types import SamplerSettings
 
 WIDTH = {"model": {"width": {"type": "int", "low": 16, "high": 64}}}
@@ -54,6 +54,17 @@ def test_a_name_that_is_taken(plan: SweepPlan) -> None:
     (plan.folder / "journal.log").touch()
     with pytest.raises(SearchError, match=r"Choose another search\.name"):
         check_sweep(plan, "binary")
+
+
+def test_the_most_epochs_of_a_trial(config: dict[str, Any]) -> None:
+    def most(**epochs: Any) -> int:
+        tree = {**WIDTH, "train": {"epochs": {"type": "int", "low": 1, **epochs}}}
+        return max_epochs(Space.parse(tree), config)
+
+    assert max_epochs(Space.parse(WIDTH), config) == 9
+    assert most(high=4) == 4
+    assert most(high=4, when={"model.width": 16}) == 9
+    assert most(high=40, when={"model.width": 16}) == 40
 
 
 def test_planning_a_sweep_imports_no_pytorch() -> None:

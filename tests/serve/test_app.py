@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 from fastapi.openapi.models import OpenAPI
 
 from rayml.serve.app import PredictionApp
@@ -100,6 +102,15 @@ def test_pages_are_json_of_the_model(app: PredictionApp, path: str) -> None:
     assert response.status_code == 200
     assert response.json()
     assert response.headers["x-model-version"] == "3"
+
+
+def test_a_page_may_be_asked_for_its_head(app: PredictionApp) -> None:
+    for path in ("/healthz", "/docs"):
+        head, page = call(app, "HEAD", path), call(app, "GET", path)
+        assert head.status_code == 200
+        assert head.headers == page.headers
+    refused = call(app, "OPTIONS", "/healthz")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_metadata_tells_what_is_served(app: PredictionApp, boxes: Predictor) -> None:
@@ -251,6 +262,16 @@ def test_a_failing_model_gives_500_without_its_secrets(
     assert response.status_code == 500
     assert "secret" not in response.text
     assert "secret path" in caplog.text
+
+
+def test_a_prediction_that_is_no_number_is_no_answer(
+    boxes: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = PredictionApp(boxes, version="3", settings=SETTINGS)
+    monkeypatch.setattr(boxes, "outputs", lambda features: torch.full((len(features),), math.nan))
+    response = predict(app, json.dumps(ROW).encode())
+    assert response.status_code == 500
+    assert "error" in response.json()
 
 
 def test_a_server_may_start_and_end_it(boxes: Predictor) -> None:

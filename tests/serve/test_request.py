@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rayml.data.kinds import parse
 from rayml.errors import RequestError
 from rayml.registry.signature import InputColumn, Signature
 from rayml.serve.request import RequestParser
@@ -47,7 +49,11 @@ def test_values_come_in_their_natural_types() -> None:
     assert type(first["mean radius"]) is float
     assert first["colour"] == "3"
     assert first["seen"] == datetime(2024, 5, 17, 8, 30, tzinfo=UTC)
-    assert second == {"mean radius": None, "new": False, "seen": datetime(2024, 5, 17, 8, 30)}
+    assert second == {
+        "mean radius": None,
+        "new": False,
+        "seen": datetime(2024, 5, 17, 8, 30, tzinfo=UTC),
+    }
 
 
 def refused(body: bytes) -> RequestError:
@@ -76,6 +82,8 @@ def refused(body: bytes) -> RequestError:
         ("1700000000", "seen"),
         ('"yesterday"', "seen"),
         ('"2024-13-01T00:00:00Z"', "seen"),
+        ('"1700000000"', "seen"),
+        ('""', "seen"),
     ],
 )
 def test_a_value_of_another_kind_is_named_by_row_and_column(value: str, column: str) -> None:
@@ -139,6 +147,26 @@ def test_a_column_named_rows_stays_a_column() -> None:
     with pytest.raises(RequestError) as raised:
         parser.parse(b'[{"rows": "x"}]')
     assert raised.value.column == "rows"
+
+
+zones = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+times = (
+    st.datetimes(timezones=st.none() | zones).map(datetime.isoformat)
+    | st.dates().map(date.isoformat)
+    | st.sampled_from(["20240517", "20240517T0830", "2024-W20-5", " 2024-05-17 08:30:00Z"])
+    | st.text("0123456789-:TZ+. ")
+)
+
+
+@given(times)
+def test_times_are_read_as_training_reads_them(text: str) -> None:
+    column, misfits = parse(pa.array([text]), "timestamp")
+    body = json.dumps({"seen": text}).encode()
+    if misfits.any():
+        assert refused(body).column == "seen"
+    else:
+        [row] = PARSER.parse(body)
+        assert pa.array([row["seen"]], column.type) == column
 
 
 rows = st.fixed_dictionaries(

@@ -1,0 +1,43 @@
+"""What is wrong with a config is found before anything is spent, all of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rayml.config.compose import compose
+from rayml.stages.preflight import component_problems, config_problems
+
+
+def test_a_sound_config_has_no_problems() -> None:
+    composed = compose()
+    assert config_problems(composed) == []
+    assert component_problems(composed.plain) == []
+
+
+def test_a_space_that_does_not_fit_is_told_with_composition_errors() -> None:
+    composed = compose(
+        ["train.epochs=0", "+space.model.wings={type: int, low: 1, high: 2}", "trian.seed=1"]
+    )
+    keys = {problem.partition(":")[0] for problem in config_problems(composed)}
+    assert keys == {"train.epochs", "space.model.wings", "trian.seed"}
+
+
+def test_a_sampler_that_cannot_search_the_space_is_told() -> None:
+    (problem,) = config_problems(compose(["search=grid"]))
+    assert "step" in problem
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model._target_=no.such.Net", "model: "),
+        ("+model.colour=red", "colour"),
+        ("data.source._target_=json.nothing", "data.source: "),
+        ("+task.metrics.gain={_target_: no.such.Gain}", "task.metrics.gain: "),
+        ("+task.metrics.gain=0.5", "task.metrics.gain: "),
+        ("task.metric=beauty", "task: "),
+    ],
+)
+def test_components_that_do_not_build_are_told(override: str, words: str) -> None:
+    (problem,) = component_problems(compose([override]).plain)
+    assert words in problem

@@ -1,0 +1,33 @@
+"""Ray is joined or started as the config says."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from rayml.cluster import connect
+from rayml.errors import ConfigError
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_an_address_where_nothing_listens_is_refused_at_once(prefix: str) -> None:
+    address = f"{prefix}127.0.0.1:{_closed_port()}"
+    with (
+        pytest.raises(ConfigError, match="that of a running Ray cluster") as caught,
+        connect(address),
+    ):
+        pass
+    assert address in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:", "127.0.0.1:many", "127.0.0.1:99999999"])
+def test_an_address_without_a_port_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"cluster\.address"), connect(address):
+        pass
