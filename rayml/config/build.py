@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rayml.errors import BuildError
+from rayml.errors import BuildError, RaymlError
 
 TARGET = "_target_"
 Node = Mapping[str, Any]
@@ -73,12 +73,22 @@ def build(node: Node, /, **extra: Any) -> Any:
         extra: further arguments, which only the program knows.
 
     Raises:
-        BuildError: a target does not import, or its arguments do not bind.
+        BuildError: a target does not import, its arguments do not bind, or it fails on them.
+        RaymlError: the target's own, as it was raised.
     """
     target = locate(_path(node))
     arguments = {key: _value(value) for key, value in node.items() if key != TARGET} | extra
     _bind(target, node, arguments)
-    return target(**arguments)
+    try:
+        return target(**arguments)
+    except RaymlError:
+        raise
+    except Exception as error:
+        raise BuildError(
+            f"{node[TARGET]} must take its arguments ({type(error).__name__}: {error})",
+            value={key: value for key, value in node.items() if key != TARGET},
+            remedy="Mend the node's values",
+        ) from error
 
 
 def _value(value: Any) -> Any:

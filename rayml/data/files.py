@@ -15,9 +15,10 @@ import pydantic
 
 from rayml.data import csv_reader, parquet_reader
 from rayml.data.dialect import CsvSettings
-from rayml.data.location import DataFile, find_files
+from rayml.data.location import DataFile, check_partitions, find_files
 from rayml.data.origin import FILE, LINE, check_names
 from rayml.data.parquet_reader import ParquetPiece
+from rayml.data.sides import SPLIT
 from rayml.data.tables import dataset_of
 from rayml.errors import InvalidConfigError, SourceError
 
@@ -40,7 +41,9 @@ class FileSource:
     task reads one CSV file or several small ones, in pieces of bounded size.
 
     Args:
-        paths: files, folders, globs or URLs, one or several; see `location.find_files`.
+        paths: files, folders, globs or URLs, one or several; see `location.find_files`. A
+            mapping from `train`, `validation` and `test` to those gives the splits by files:
+            its keys become the values of a column `split`.
         format: `csv` or `parquet`.
         csv: how CSV files are written, see `CsvSettings`.
 
@@ -50,13 +53,13 @@ class FileSource:
 
     def __init__(
         self,
-        paths: str | Sequence[str],
+        paths: str | Sequence[str] | Mapping[str, str | Sequence[str]],
         format: Literal["csv", "parquet"] = "csv",  # noqa: A002  # the word of the config
         csv: CsvSettings | Mapping[str, Any] | None = None,
     ) -> None:
         if format not in {"csv", "parquet"}:
             raise InvalidConfigError([f"source.format must be csv or parquet, got {format!r}"])
-        self._paths = paths if isinstance(paths, str) else tuple(paths)
+        self._paths = paths
         self._format = format
         self._csv = csv if isinstance(csv, CsvSettings) else _csv_settings(csv or {})
 
@@ -77,6 +80,8 @@ class FileSource:
 
     @cached_property
     def _files(self) -> tuple[DataFile, ...]:
+        if isinstance(self._paths, Mapping):
+            return _given_files(self._paths, self._format)
         return find_files(self._paths, self._format)
 
     def _read_csv(self) -> ray.data.Dataset:
@@ -96,6 +101,21 @@ class FileSource:
         groups = _grouped(pieces, lambda piece: piece.nbytes)
         readers = [partial(_read_pieces, group, columns, schema) for group in groups]
         return dataset_of("ReadParquet", readers, schema)
+
+
+def _given_files(paths: Mapping[str, str | Sequence[str]], kind: str) -> tuple[DataFile, ...]:
+    found: dict[str, DataFile] = {}
+    for split, those in paths.items():
+        for file in find_files(those, kind):
+            if file.name in found:
+                raise SourceError(
+                    "a file belongs to one split", value=file.name, remedy="Name it once"
+                )
+            partitions = ((SPLIT, split), *file.partitions)
+            found[file.name] = dataclasses.replace(file, partitions=partitions)
+    files = tuple(found.values())
+    check_partitions(files)
+    return files
 
 
 def _csv_settings(values: Mapping[str, Any]) -> CsvSettings:

@@ -224,7 +224,7 @@ def _summary(
     present = values.drop_null() if nested else values.drop_null().unique()
     examples = present[:_EXAMPLES]
     if pa.types.is_timestamp(values.type):  # Python lacks some of Arrow's times
-        examples = parse(examples, "timestamp")[0].drop_null()
+        examples = parse(examples, "timestamp")[0].drop_null().cast(pa.timestamp("us"))
     shown = (str(value) for value in examples.to_pylist())
     return ColumnSummary(
         name=name,

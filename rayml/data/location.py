@@ -69,7 +69,7 @@ def find_files(paths: str | Sequence[str], kind: str) -> tuple[DataFile, ...]:
     files = tuple(found.values())
     if not files:
         raise SourceError("a source of files must name one", value=paths)
-    _check_partitions(files)
+    check_partitions(files)
     return files
 
 
@@ -153,7 +153,12 @@ def _partitions(path: str, base: str) -> tuple[tuple[str, str | None], ...]:
     return tuple(found)
 
 
-def _check_partitions(files: Sequence[DataFile]) -> None:
+def check_partitions(files: Sequence[DataFile]) -> None:
+    """Check that files have the same partition columns.
+
+    Raises:
+        SourceError: they have not.
+    """
     first = [key for key, _ in files[0].partitions]
     for file in files:
         keys = [key for key, _ in file.partitions]

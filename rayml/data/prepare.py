@@ -43,7 +43,6 @@ from rayml.data.statistics import Statistics, merge_all
 from rayml.data.store import hash_of, writing
 from rayml.data.target import check_seen, check_task
 from rayml.data.thresholds import SplitCounts
-from rayml.errors import DataError
 from rayml.timing import Stopwatch
 from rayml.types import (
     SPLITS,

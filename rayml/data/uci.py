@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from rayml.data import csv_reader
 from rayml.data.archive import Archive
 from rayml.data.dialect import CsvSettings
+from rayml.data.sides import SPLIT
 from rayml.data.tables import dataset_of
 from rayml.errors import SourceError
 
@@ -64,7 +65,6 @@ SHOPPERS = Archive(
         ),
     },
 )
-SPLIT = "split"
 
 
 class AdultSource:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rayml.config.build import build, check, is_node, locate
-from rayml.errors import BuildError
+from rayml.errors import BuildError, ConfigError
+from rayml.types import FeatureShape
 
 
 @dataclass
@@ -72,6 +73,16 @@ def test_nested_errors_surface() -> None:
 def test_bad_targets_are_refused(path: str, words: str) -> None:
     with pytest.raises(BuildError, match=words):
         locate(path)
+
+
+def test_values_that_a_target_cannot_take_are_named() -> None:
+    with pytest.raises(BuildError, match=r"ZeroDivisionError.*'embedding': 0") as caught:
+        build(
+            {"_target_": "rayml.models.mlp.MLP", "embedding": 0}, shape=FeatureShape(1), outputs=1
+        )
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(ConfigError, match="dropout probability lies in"):
+        build({"_target_": "rayml.models.dropout.Dropout", "units": 1, "p": 2})
 
 
 def test_a_module_that_cannot_be_imported_is_refused(

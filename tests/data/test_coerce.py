@@ -56,6 +56,15 @@ def test_a_bad_row_is_kept_whole() -> None:
     }  # fmt: skip
 
 
+def test_times_that_python_lacks_are_shown() -> None:
+    schema = FeatureSchema((Column("t", "timestamp"),), "y", "categorical")
+    raw = pa.table({"t": pa.array([3 * 10**17, 0], pa.timestamp("us", tz="UTC")), "y": ["a", "b"]})
+    good, bad = Coercer(schema, required=("y",))(raw)
+    assert good["y"].to_pylist() == ["b"]
+    assert bad["value"].to_pylist() == ["11476-08-15 05:20:00.000000"]
+    assert json.loads(bad["row"][0].as_py())["t"] == bad["value"][0].as_py()
+
+
 def test_sources_without_positions_are_read_too() -> None:
     raw = RAW.drop_columns(["__file__", "__line__", "__malformed__"])
     good, bad = coercer()(raw)

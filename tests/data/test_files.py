@@ -9,7 +9,7 @@ import pytest
 from rayml.data import files
 from rayml.data.dialect import CsvSettings
 from rayml.data.files import FileSource
-from rayml.errors import InvalidConfigError
+from rayml.errors import InvalidConfigError, SourceError
 
 
 @pytest.fixture
@@ -69,3 +69,8 @@ def test_wrong_settings_are_named_with_their_key(path: Path) -> None:
     assert any(p.startswith("source.csv.delimiter: ") for p in caught.value.problems)
     with pytest.raises(InvalidConfigError, match="csv or parquet"):
         FileSource(str(path), format="xlsx")
+
+
+def test_a_file_cannot_be_of_two_splits(path: Path) -> None:
+    with pytest.raises(SourceError, match=r"a file belongs to one split, got '.*a\.csv'"):
+        FileSource({"train": str(path), "test": [str(path.parent / "*.csv")]}).fingerprint()

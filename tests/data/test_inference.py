@@ -139,3 +139,17 @@ def test_other_contradictions_are_refused() -> None:
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"])
     with pytest.raises(SchemaError, match="do not repeat"):
         infer_schema(twice, target="x", settings=NONE)
+
+
+def test_the_column_of_a_split_is_categorical() -> None:
+    rows = pa.table({"x": [1.0, 2.0], "part": ["train", "test"], "y": ["a", "b"]})
+    settings = SchemaSettings(kinds={"part": "numeric"})
+    with pytest.raises(SchemaError, match="split is categorical, got 'part: numeric'"):
+        infer_schema(rows, target="y", settings=settings, reserved=("part",))
+
+
+def test_times_that_python_lacks_are_no_examples() -> None:
+    times = pa.array([2**60, 0], pa.timestamp("us"))
+    rows = pa.table({"t": times, "y": ["a", "b"]})
+    (summary, _) = infer_schema(rows, target="y", settings=SchemaSettings()).summaries
+    assert summary.examples == ("1970-01-01 00:00:00",)

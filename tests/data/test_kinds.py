@@ -109,6 +109,27 @@ def test_times_of_every_type(values: pa.Array) -> None:
     assert read(values, "timestamp") == ([datetime(2024, 5, 17, tzinfo=UTC)], [])
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([2**45, -(2**45), 0], pa.timestamp("s")),
+        pa.array([2**55, -(2**55), 0], pa.timestamp("ms", tz="UTC")),
+        pa.array([2**60, -(2**60), 0], pa.timestamp("us")),
+        pa.array([2**30, -(2**30), 0], pa.date32()),
+        pa.array(["+10000-01-01", "0001-01-01T00:00:00+14:00", "1970-01-01"]),
+    ],
+)
+def test_times_beyond_the_calendar_are_misfits(values: pa.Array) -> None:
+    assert read(values, "timestamp") == ([None, None, datetime(1970, 1, 1, tzinfo=UTC)], [0, 1])
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_the_calendar_has_its_first_and_last_second(unit: str) -> None:
+    ends = [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)]
+    expected = [time.replace(tzinfo=UTC) for time in ends]
+    assert read(pa.array(ends, pa.timestamp(unit)), "timestamp") == (expected, [])
+
+
 def test_categories_of_whole_numbers_look_alike_whatever_their_type() -> None:
     expected = (["1", "-2", None], [])
     assert read([1, -2, None], "categorical") == expected

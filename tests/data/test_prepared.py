@@ -91,5 +91,5 @@ def test_what_is_no_prepared_dataset_is_refused(prepared: PreparedDataset) -> No
     manifest.write_text(json.dumps(content | {"format": 99}))
     with pytest.raises(DataError, match="format of a prepared dataset is 1, got 99"):
         open_prepared(prepared.path)
-    with pytest.raises(DataError, match="has a manifest"):
+    with pytest.raises(DataError, match=r"has a manifest .* Remove .*nowhere and prepare"):
         open_prepared(prepared.path / "nowhere")

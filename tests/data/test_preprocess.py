@@ -268,3 +268,12 @@ def test_the_profile_describes_the_raw_columns() -> None:
     assert profile["ok"]["example"] is False
     assert profile["flat"]["histogram"] == {"edges": [0.1], "counts": [200]}
     assert datetime.fromisoformat(profile["when"]["example"]).tzinfo == UTC
+
+
+def test_the_profile_of_times_ends_with_the_calendar() -> None:
+    schema = FeatureSchema((Column("when", "timestamp"),), "y", "categorical")
+    last = pa.array([datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)] * 4)
+    rows = pa.table({"when": last, "y": ["a", "b"] * 2})
+    statistics = observe(rows, schema, "binary")
+    profile = Preprocessor.fit(schema, statistics, PreprocessSettings(), "binary").profile()
+    assert profile["when"]["example"] == "9999-12-31T23:59:59+00:00"

@@ -36,6 +36,7 @@ def classes(
         ([1, 0], 0, (1, 0)),
         ([True, False], None, (False, True)),
         (["TRUE", "FALSE"], True, ("FALSE", "TRUE")),
+        (["a", "A"], "a", ("A", "a")),
         ([True, False], "false", (True, False)),
     ],
 )

@@ -62,6 +62,8 @@ def test_it_is_alive_ready_and_named(client: httpx.Client) -> None:
         assert response.status_code == 200
         assert response.headers["x-model-name"] == "boxes"
         assert response.headers["x-model-version"] == "7"
+    # The second answer shows that no body of the first is left on the connection.
+    assert client.head("/docs").content == b""
     assert client.get("/metadata").json()["version"] == "7"
 
 

@@ -255,6 +255,11 @@ def test_what_cannot_be_prepared_is_refused(run: Run) -> None:
         run(Tables([raw()]), task="regression")
     with pytest.raises(DataError, match="has rows that can be read"):
         run(Tables([raw().slice(0, 0)]))
+    torn = {"__malformed__": dict.fromkeys(range(200), "1 fields, expected 6")}
+    with pytest.raises(DataError, match=r"got 'f\.csv line 2: 1 fields, expected 6'"):
+        run(Tables([spoilt(raw(), torn)]))
+    with pytest.raises(SourceError, match=r"must not be reserved, got \['__order__'\]"):
+        run(Tables([raw().append_column("__order__", pa.array(range(200)))]))
     rare = spoilt(raw(), {"y": {0: "maybe"}})
     part = pa.array(["test", *["train"] * 199])
     split = SplitSettings(method="given", column="part")

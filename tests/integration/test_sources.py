@@ -68,6 +68,21 @@ def test_csv_of_several_files_in_hive_folders(tmp_path: Path) -> None:
     assert found[FILE][2].as_py() == str(tmp_path / "year=2025" / "part.csv.gz")
 
 
+def test_splits_are_given_by_files(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.csv").write_text(f"x\n{name}\n")
+    paths = {"train": [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], "test": f"{tmp_path}/c*"}
+    found = table(FileSource(paths)).select(["x", "split"]).sort_by("x").to_pylist()
+    assert [tuple(row.values()) for row in found] == [("a", "train"), ("b", "train"), ("c", "test")]
+
+
+def test_partitions_of_many_digits_stay_text(tmp_path: Path) -> None:
+    for key in ("1", "9" * 30):
+        (tmp_path / f"k={key}").mkdir()
+        (tmp_path / f"k={key}" / "a.csv").write_text("x\n1\n")
+    assert sorted(table(FileSource(str(tmp_path)))["k"].to_pylist()) == ["1", "9" * 30]
+
+
 def test_large_files_are_read_by_a_task_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
