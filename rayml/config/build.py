@@ -86,7 +86,7 @@ def build(node: Node, /, **extra: Any) -> Any:
     except Exception as error:
         raise BuildError(
             f"{node[TARGET]} must take its arguments ({type(error).__name__}: {error})",
-            value={key: value for key, value in node.items() if key != TARGET},
+            value=sorted(arguments),  # names alone, since a value may be a secret
             remedy="Mend the node's values",
         ) from error
 

@@ -76,7 +76,7 @@ def test_bad_targets_are_refused(path: str, words: str) -> None:
 
 
 def test_values_that_a_target_cannot_take_are_named() -> None:
-    with pytest.raises(BuildError, match=r"ZeroDivisionError.*'embedding': 0") as caught:
+    with pytest.raises(BuildError, match=r"MLP must .*ZeroDivisionError.*'embedding'") as caught:
         build(
             {"_target_": "rayml.models.mlp.MLP", "embedding": 0}, shape=FeatureShape(1), outputs=1
         )
