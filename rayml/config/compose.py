@@ -22,7 +22,7 @@ from rayml.config.schema import Config
 from rayml.errors import ConfigError, InvalidConfigError
 
 _COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
-_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)|([?&](?:password|pwd|token)=)[^&\s]*", re.I)
 _schema = pydantic.TypeAdapter(Config)
 
 
@@ -188,7 +188,7 @@ def _without_passwords(tree: Any) -> Any:
         return {name: _without_passwords(value) for name, value in tree.items()}
     if isinstance(tree, list):
         return [_without_passwords(value) for value in tree]
-    return _PASSWORD.sub(r"\1:***@", tree) if isinstance(tree, str) else tree
+    return _PASSWORD.sub(r"\1\2***", tree) if isinstance(tree, str) else tree
 
 
 def _masked(config: DictConfig) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rayml.config.build import build, check, is_node
 from rayml.config.compose import Composed
-from rayml.errors import InvalidConfigError, RaymlError
+from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.objectives import DEFAULTS
 from rayml.search.fit import check_fit
 from rayml.search.samplers import check_sampler
@@ -99,6 +99,19 @@ def resource_problems(config: Config) -> list[str]:
 
 
 def _train_once(plain: Mapping[str, Any], glanced: Glance) -> None:
+    try:
+        _run_epoch(plain, glanced)
+    except RaymlError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise TrainError(
+            f"a model and its metrics take a batch ({type(error).__name__}: {error})",
+            value=plain["model"].get("_target_"),
+            remedy="Mend its forward(numeric, categorical), or the metric",
+        ) from error
+
+
+def _run_epoch(plain: Mapping[str, Any], glanced: Glance) -> None:
     trial = trial_config(plain)
     trial["train"] = {**trial["train"], "epochs": 1, "batch_size": len(glanced.examples)}
     build_loop(

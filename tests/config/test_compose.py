@@ -102,8 +102,14 @@ def test_the_config_folder_holds_the_primary_config() -> None:
     assert (config_folder() / "config.yaml").is_file()
 
 
-def test_the_yaml_of_a_config_holds_no_password() -> None:
-    url = "postgresql://shop:s3cret@db.example:5432/orders"
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("postgresql://shop:s3cret@db:5432/orders", "postgresql://shop:***@db:5432/orders"),
+        ("postgresql://db/orders?user=a&password=s3cret", "db/orders?user=a&password=***"),
+    ],
+)
+def test_the_yaml_of_a_config_holds_no_password(url: str, masked: str) -> None:
     composed = compose(
         [
             "data=sql",
@@ -117,7 +123,7 @@ def test_the_yaml_of_a_config_holds_no_password() -> None:
     assert composed.problems == ()
     assert composed.plain["data"]["source"]["url"] == url
     assert "s3cret" not in composed.yaml()
-    assert "postgresql://shop:***@db.example:5432/orders" in composed.yaml()
+    assert masked in composed.yaml()
 
 
 def test_a_composed_config_is_read_back(tmp_path: Path) -> None:

@@ -74,6 +74,20 @@ def test_a_model_that_does_not_train_is_told(tmp_path: Path, rayml: Rayml) -> No
     assert "Traceback" not in refused.stderr
 
 
+def test_a_model_that_raises_is_told(tmp_path: Path, rayml: Rayml) -> None:
+    (tmp_path / "broken.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Linear):\n"
+        "    def __init__(self, shape, outputs, **_):\n"
+        "        super().__init__(shape.numeric + 1, outputs)\n"
+        "    def forward(self, numeric, categorical):\n"
+        "        return super().forward(numeric)\n"
+    )
+    refused = rayml(tmp_path, "check", "model._target_=broken.Net", code=2)
+    assert "a model and its metrics take a batch (RuntimeError" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_bad_usage(tmp_path: Path, rayml: Rayml) -> None:
     assert "invalid choice" in rayml(tmp_path, "fly", code=2).stderr
     assert "takes no argument" in rayml(tmp_path, "check", "everything", code=2).stderr
