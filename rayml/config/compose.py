@@ -22,7 +22,9 @@ from rayml.config.schema import Config
 from rayml.errors import ConfigError, InvalidConfigError
 
 _COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)|([?&](?:password|pwd|token)=)[^&\s]*", re.I)
+_PASSWORD = re.compile(
+    r"(://[^:/@\s]*:)[^@\s]*(?=@)|([?&](?:password|pwd|token)=)[^&\s]*", re.IGNORECASE
+)
 _schema = pydantic.TypeAdapter(Config)
 
 
