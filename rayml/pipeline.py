@@ -32,7 +32,7 @@ def run(context: Context) -> None:
     from rayml.stages.serve import serving, show_prediction, wait_for_signal
     from rayml.stages.sweep import run_search
 
-    with context.cluster() as checking:
+    with context.checked_cluster() as checking:
         data = prepare_data(context)
         checking.require()
         found = run_search(context, data)
@@ -54,7 +54,7 @@ def check(context: Context) -> None:
     if told := config_problems(context.composed):
         # What Ray could tell besides needs a config that composes.
         raise InvalidConfigError([*told, *component_problems(context.composed.plain)])
-    with context.cluster() as checking:
+    with context.checked_cluster() as checking:
         problems = [
             *resource_problems(context.config),
             *checking.problems(),
@@ -78,7 +78,7 @@ def sweep(context: Context) -> None:
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweep import run_search
 
-    with context.cluster() as checking:
+    with context.checked_cluster() as checking:
         data = prepare_data(context)
         checking.require()
         found = run_search(context, data)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from rayml.config.build import TARGET
 from rayml.types import (
     ClassLabel,
     Count,
@@ -28,7 +29,15 @@ from rayml.types import (
     settings,
 )
 
-ComponentNode = Annotated[dict[str, Any], Field(description="a mapping with a _target_")]
+
+def _require_target(node: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(node.get(TARGET), str):
+        # The only kind of error that pydantic gathers with the others.
+        raise ValueError("a component has a _target_")  # noqa: TRY004
+    return node
+
+
+ComponentNode = Annotated[dict[str, Any], AfterValidator(_require_target)]
 
 
 @settings

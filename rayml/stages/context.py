@@ -69,31 +69,38 @@ class Context:
         return self.composed.typed()
 
     @contextmanager
-    def cluster(self) -> Iterator[Checking]:
-        """Ray, for as long as the context lasts.
-
-        Raises:
-            InvalidConfigError: what can be told of the config without its code.
-        """
-        import ray
-
+    def cluster(self) -> Iterator[None]:
+        """Ray, for as long as the context lasts."""
         cluster = self.config.cluster
-        problems = config_problems(self.composed)
-        if problems:
-            raise InvalidConfigError(problems)
-        # Ray's start waits for its processes most of the time.
-        threading.Thread(target=_preload, args=(self.config.data.source["_target_"],)).start()
         connection = connect(
             cluster.address, cpus=cluster.cpus, gpus=cluster.gpus, import_paths=self.import_paths
         )
         with self.watch.stage("start Ray"):
             connection.__enter__()
         try:
-            check = ray.remote(num_cpus=0)(component_problems)
-            yield Checking(check.remote(self.composed.plain))
+            yield
         finally:
             with self.watch.stage("stop Ray"):
                 connection.__exit__(None, None, None)
+
+    @contextmanager
+    def checked_cluster(self) -> Iterator[Checking]:
+        """Ray for a search, and the check of the code that the config names.
+
+        Raises:
+            InvalidConfigError: what can be told of the config without its code.
+        """
+        import ray
+
+        source = self.config.data.source["_target_"]
+        problems = config_problems(self.composed)
+        if problems:
+            raise InvalidConfigError(problems)
+        # Ray's start waits for its processes most of the time.
+        threading.Thread(target=_preload, args=(source,)).start()
+        with self.cluster():
+            check = ray.remote(num_cpus=0)(component_problems)
+            yield Checking(check.remote(self.composed.plain))
 
 
 def _preload(source: str) -> None:

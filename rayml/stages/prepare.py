@@ -24,6 +24,7 @@ def prepare_data(context: Context) -> PreparedDataset:
             split=data.split,
             preprocess=data.preprocess,
             bad_rows=data.bad_rows,
+            on_progress=show.line,
         )
     show.prepared(prepared)
     return prepared

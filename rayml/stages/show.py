@@ -48,8 +48,8 @@ def prepared(data: PreparedDataset) -> None:
     sizes = ", ".join(f"{rows} {split}" for split, rows in data.rows.items())
     origin = "reused" if data.reused else "prepared"
     line(f"{origin} {data.path}: {sizes} rows")
-    if data.quarantined:
-        line(f"{data.quarantined} bad rows are in {data.path / 'quarantine.parquet'}")
+    if data.quarantine is not None:
+        line(f"{data.quarantined} bad rows are in {data.quarantine}")
 
 
 def leaderboard(board: Leaderboard, limit: int = 10) -> None:

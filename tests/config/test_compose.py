@@ -42,6 +42,13 @@ def test_all_bad_values_are_reported_together() -> None:
     assert keys == {"train.epochs", "train.optimizer.lr", "search.sampler.colour", "name"}
 
 
+@pytest.mark.parametrize("key", ["model", "data.source"])
+def test_a_component_without_a_target_is_told(key: str) -> None:
+    (problem,) = compose([f"~{key}._target_"]).problems
+    assert problem.startswith(f"{key}: ")
+    assert "_target_" in problem
+
+
 def test_missing_values_name_their_keys() -> None:
     problems = compose(["data=csv"]).problems
     assert any(problem.startswith("data.target: a value is missing") for problem in problems)
