@@ -28,14 +28,17 @@ def run(context: Context) -> None:
     answer.
     """
     from rayml.stages.prepare import prepare_data
-    from rayml.stages.register import register_winner
-    from rayml.stages.serve import serving, show_prediction, wait_for_signal
-    from rayml.stages.sweep import run_search
 
     with context.checked_cluster() as checking:
         data = prepare_data(context)
         checking.require()
+        # Imported by now beside Ray's start.
+        from rayml.stages.sweep import run_search
+
         found = run_search(context, data)
+        from rayml.stages.register import register_winner
+        from rayml.stages.serve import serving, show_prediction, wait_for_signal
+
         version = register_winner(context, found.folder, data)
         with serving(context, version) as endpoint:
             show_prediction(context, endpoint, version)
@@ -76,11 +79,12 @@ def prepare(context: Context) -> None:
 def sweep(context: Context) -> None:
     """Search the space for the best trial."""
     from rayml.stages.prepare import prepare_data
-    from rayml.stages.sweep import run_search
 
     with context.checked_cluster() as checking:
         data = prepare_data(context)
         checking.require()
+        from rayml.stages.sweep import run_search
+
         found = run_search(context, data)
     show.timings(context.watch, found.timings)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rayml.config.build import build, check, is_node
+from rayml.config.build import build, check, imports_users_code, is_node
 from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.objectives import DEFAULTS
@@ -17,6 +17,9 @@ from rayml.train.trial import SECTIONS, build_loop, objective
 if TYPE_CHECKING:
     from rayml.config.schema import Config
     from rayml.data.glance import Glance
+
+# Arguments that only the program knows.
+_GIVEN = {"model": ("shape", "outputs")}
 
 
 def config_problems(composed: Composed) -> list[str]:
@@ -30,19 +33,21 @@ def config_problems(composed: Composed) -> list[str]:
 def component_problems(plain: Mapping[str, Any]) -> list[str]:
     """What can be told by importing the code that a config names.
 
-    Targets that do not import or whose arguments do not bind, and an unknown metric. It may load
-    PyTorch.
+    Targets that do not import or whose arguments do not bind, and an unknown metric. The user's
+    code may load PyTorch; without any nothing does.
     """
     data, task = _section(plain, "data"), _section(plain, "task")
-    problems = [
-        *_component("model", plain.get("model"), "shape", "outputs"),
-        *_component("data.source", data.get("source")),
-    ]
-    for name, node in _section(task, "metrics").items():
-        problems += _component(f"task.metrics.{name}", node)
+    problems: list[str] = []
+    for key, node in _components(plain):
+        problems += _component(key, node, *_GIVEN.get(key, ()))
     if not problems and data.get("task") in DEFAULTS:
         problems += _told_by("task", lambda: objective(task, data["task"]))
     return problems
+
+
+def names_users_code(plain: Mapping[str, Any]) -> bool:
+    """Whether `component_problems` imports code that does not come with rayml."""
+    return any(is_node(node) and imports_users_code(node) for _, node in _components(plain))
 
 
 def trial_config(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +126,13 @@ def _run_epoch(plain: Mapping[str, Any], glanced: Glance) -> None:
         shape=glanced.preprocessor.shape,
         target=glanced.preprocessor.target,
     ).run_epoch()
+
+
+def _components(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "model", plain.get("model")
+    yield "data.source", _section(plain, "data").get("source")
+    for name, node in _section(_section(plain, "task"), "metrics").items():
+        yield f"task.metrics.{name}", node
 
 
 def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
