@@ -37,12 +37,14 @@ class Dropout(nn.Module):
         scale: float32 scalar, of the units that are kept.
         key: int32 scalar; a new one draws a new mask, see `set_dropout_keys`.
         shared_buffers: are the same in stacked models.
+        lane_attributes: may differ between stacked models.
 
     Raises:
         ConfigError: p lies outside [0, 1).
     """
 
     shared_buffers = ("columns",)
+    lane_attributes = ("active",)
 
     limit: torch.Tensor
     scale: torch.Tensor

@@ -122,7 +122,7 @@ def _adamw_row(
     value: Tensor, slope: Tensor, mean: Tensor, square: Tensor, step: Tensor, rate: Rates
 ) -> None:
     step.add_(1)
-    torch._fused_adamw_(  # noqa: SLF001 - what torch.optim calls, at a tenth of its overhead
+    torch._fused_adamw_(
         [value], [slope], [mean], [square], [], [step],
         lr=rate.lr, beta1=rate.settings.beta1, beta2=rate.settings.beta2,
         weight_decay=rate.settings.weight_decay, eps=1e-8, amsgrad=False, maximize=False,
@@ -130,7 +130,7 @@ def _adamw_row(
 
 
 def _sgd_row(value: Tensor, slope: Tensor, momentum: Tensor, step: Tensor, rate: Rates) -> None:
-    torch._fused_sgd_(  # noqa: SLF001 - likewise
+    torch._fused_sgd_(
         [value], [slope], [momentum] if rate.settings.momentum else [],
         weight_decay=rate.settings.weight_decay, momentum=rate.settings.momentum, lr=rate.lr,
         dampening=0.0, nesterov=rate.settings.momentum > 0, maximize=False,

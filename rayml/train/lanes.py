@@ -14,14 +14,20 @@ from rayml.errors import CheckpointError, ConfigError, DivergedError, TrainError
 from rayml.models.dropout import dropout_keys
 from rayml.models.tasks import Task
 from rayml.train.batches import ArrayBatches, Batch, epoch_generator
-from rayml.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
+from rayml.train.checkpoint import Checkpoint, save_checkpoint, under
 from rayml.train.lane_optim import LaneOptimizer, Rates
 from rayml.train.optim import rate
 from rayml.train.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
 from rayml.train.stack import StackedModel
 from rayml.types import TrainSettings
 
-_BEST, _BUFFERS, _BEST_BUFFERS, _OPTIMIZER = "best", "buffers.", "best_buffers.", "optimizer."
+_VALUES, _BEST, _BUFFERS, _BEST_BUFFERS, _OPTIMIZER = (
+    "values",
+    "best",
+    "buffers.",
+    "best_buffers.",
+    "optimizer.",
+)
 _MIN_EVAL_ROWS = 64
 
 
@@ -95,7 +101,8 @@ class LaneLoop:
         values = self._stack.values
         self._device = values.device
         self._optimizer_name = first.optimizer.name
-        self._optimizer = LaneOptimizer(self._optimizer_name, *values.shape, values.device)
+        width = values.shape[1]
+        self._optimizer = LaneOptimizer(self._optimizer_name, len(lanes), width, values.device)
         self._gradient = torch.zeros_like(values)
         self._best = values.clone()
         self._best_buffers = {k: v.clone() for k, v in self._stack.buffers.items()}
@@ -184,11 +191,11 @@ class LaneLoop:
         row = next(row for row, lane in enumerate(self.lanes) if lane.number == number)
         if self.lanes[row].best is None:
             raise TrainError("best weights exist after the first epoch", remedy="Train longer")
-        return self._stack.state_of(row, self._best, self._best_buffers)
+        return self._stack.state(row, self._best, self._best_buffers)
 
     def save(self, folder: Path) -> None:
         """Write everything that the rest of the trials depends on; call it between epochs."""
-        tensors = {"values": self._stack.values, _BEST: self._best}
+        tensors = {_VALUES: self._stack.values, _BEST: self._best}
         tensors |= under(_BUFFERS, self._stack.buffers)
         tensors |= under(_BEST_BUFFERS, self._best_buffers)
         tensors |= under(_OPTIMIZER, self._optimizer.state)
@@ -206,30 +213,40 @@ class LaneLoop:
         save_checkpoint(folder, Checkpoint(tensors, state))
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same lanes as if there had been no interruption.
+        """Go on from a checkpoint as if there had been no interruption.
+
+        Lanes that it does not hold begin with their first epoch; those of it that are not among
+        the present lanes are left aside.
 
         Raises:
-            CheckpointError: it is of other lanes, models or settings.
+            CheckpointError: it is of other models or settings.
         """
-        saved, tensors = checkpoint.state["lanes"], checkpoint.tensors
-        own = [(lane.number, fixed(lane.settings)) for lane in self.lanes]
-        if [(each["number"], each["settings"]) for each in saved] != own or (
-            tensors["values"].shape != self._stack.values.shape
-        ):
-            raise CheckpointError(
-                "a checkpoint belongs to lanes of the same trials, models and settings",
-                value=[each["number"] for each in saved],
-                remedy="Restore it with the config that they were trained with",
-            )
-        device = self._device
-        self._stack.load(tensors["values"], within(_BUFFERS, tensors))
-        self._best = tensors[_BEST].to(device)
-        kept = within(_BEST_BUFFERS, tensors)
-        self._best_buffers = {name: each.to(device) for name, each in kept.items()}
-        self._optimizer.load(within(_OPTIMIZER, tensors))
-        for lane, each in zip(self.lanes, saved, strict=True):
-            lane.epoch = each["epoch"]
-            lane.best = each["best"] and BestEpoch.from_json(each["best"])
+        saved = {each["number"]: row for row, each in enumerate(checkpoint.state["lanes"])}
+        rows = [saved.get(lane.number) for lane in self.lanes]
+        self._require_own(checkpoint, rows)
+        own = torch.tensor([row for row, other in enumerate(rows) if other is not None])
+        theirs = torch.tensor([other for other in rows if other is not None])
+        if not len(own):
+            return
+        tensors = checkpoint.tensors
+
+        def put(target: Tensor, name: str) -> None:
+            target[own.to(target.device)] = tensors[name][theirs].to(target.device)
+
+        put(self._stack.values, _VALUES)
+        put(self._best, _BEST)
+        for name, each in self._stack.buffers.items():
+            put(each, _BUFFERS + name)
+            put(self._best_buffers[name], _BEST_BUFFERS + name)
+        state = dict(self._optimizer.state)
+        for name, each in state.items():
+            put(each, _OPTIMIZER + name)
+        self._optimizer.load(state)
+        for lane, row in zip(self.lanes, rows, strict=True):
+            if row is not None:
+                each = checkpoint.state["lanes"][row]
+                lane.epoch = each["epoch"]
+                lane.best = each["best"] and BestEpoch.from_json(each["best"])
 
     def _train_epoch(self) -> Tensor:
         """Mean training loss of each lane over its epoch, [lanes]."""
@@ -267,7 +284,7 @@ class LaneLoop:
             )
         loss = self.task.loss(outputs, batch.target, smoothing)
         found = torch.autograd.grad(loss.sum(), self._stack.leaves, materialize_grads=True)
-        torch._foreach_copy_(self._stack.views(self._gradient), found)  # noqa: SLF001 - public in all but name
+        torch._foreach_copy_(self._stack.views(self._gradient), found)
         return loss.detach()
 
     def _batches(self) -> Iterator[Batch]:
@@ -334,19 +351,22 @@ class LaneLoop:
         for name, each in self._stack.buffers.items():
             self._best_buffers[name][index] = each[index]
 
+    def _require_own(self, checkpoint: Checkpoint, rows: Sequence[int | None]) -> None:
+        width = checkpoint.tensors[_VALUES].shape[1]
+        for lane, row in zip(self.lanes, rows, strict=True):
+            if row is None:
+                continue
+            settings = checkpoint.state["lanes"][row]["settings"]
+            if width != self._stack.values.shape[1] or settings != fixed(lane.settings):
+                raise CheckpointError(
+                    "a checkpoint belongs to lanes of the same models and settings",
+                    value=settings,
+                    remedy="Restore it with the config that they were trained with",
+                )
+
     def _require_alike(self, lanes: Sequence[NewLane]) -> None:
         for each in lanes:
             if each.settings.optimizer.name != self._optimizer_name:
                 raise TrainError(
                     "lanes of a cohort have one optimizer", value=each.settings.optimizer.name
                 )
-
-
-def read_lanes(folder: Path) -> tuple[Checkpoint, list[int]]:
-    """A checkpoint that `LaneLoop.save` wrote, and the numbers of its trials in order.
-
-    Raises:
-        CheckpointError: it is absent, torn, or of another version of the format.
-    """
-    checkpoint = load_checkpoint(folder)
-    return checkpoint, [each["number"] for each in checkpoint.state["lanes"]]

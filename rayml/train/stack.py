@@ -40,7 +40,7 @@ class StackedModel:
             raise TrainError("stacked models have no tied parameters", value=self._saved)
         self._leaves: dict[str, Tensor] = {}
         self._activate(models)
-        self._take(*_rows(models, self._shapes))
+        self._take(*_rows(models))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -68,7 +68,7 @@ class StackedModel:
         for model in models:
             if {name: each.shape for name, each in _trainable(model).items()} != self._shapes:
                 raise TrainError("lanes of a cohort have one structure")
-        values, buffers = _rows(models, self._shapes)
+        values, buffers = _rows(models)
         self._activate(models)
         joined = {name: torch.cat([old, buffers[name]]) for name, old in self._buffers.items()}
         self._take(torch.cat([self.values, values]), joined)
@@ -99,14 +99,14 @@ class StackedModel:
         run = torch.vmap(self._call, in_dims=(0, 0, by_lane, by_lane))
         return run(self._leaves, self._buffers, numeric, categorical)
 
-    def state(self, lane: int) -> dict[str, Tensor]:
-        """What `state_dict` of a lane's model would hold, as copies."""
-        return self.state_of(lane, self.values, self._buffers)
+    def state(self, lane: int, values: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What `state_dict` of a lane's model would hold, as copies.
 
-    def state_of(
-        self, lane: int, values: Tensor, buffers: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """The same of values and buffers that were kept from before."""
+        Args:
+            lane: its row.
+            values: shaped as `values`.
+            buffers: as of `buffers`.
+        """
         cut = {**self._cut(values), **buffers}
         return {name: cut[name][lane].detach().clone() for name in self._saved}
 
@@ -114,12 +114,6 @@ class StackedModel:
     def buffers(self) -> dict[str, Tensor]:
         """Stacked buffers and frozen parameters that `state_dict` holds, [lanes, ...] each."""
         return {k: v for k, v in self._buffers.items() if k in self._saved}
-
-    def load(self, values: Tensor, buffers: Mapping[str, Tensor]) -> None:
-        """Replace the values and saved buffers of all lanes by ones of the same shapes."""
-        self.values.copy_(values)
-        for name, each in buffers.items():
-            self._buffers[name].copy_(each)
 
     def _call(
         self,
@@ -163,7 +157,9 @@ class StackedModel:
 
 
 def _trainable(model: nn.Module) -> dict[str, Tensor]:
-    found = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    found: dict[str, Tensor] = {
+        name: each for name, each in model.named_parameters() if each.requires_grad
+    }
     kinds = {each.dtype for each in found.values()}
     if kinds != {torch.float32}:
         raise ConfigError(
@@ -175,26 +171,26 @@ def _trainable(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _others(model: nn.Module) -> dict[str, Tensor]:
-    found = {name: each for name, each in model.named_parameters() if not each.requires_grad}
+    found: dict[str, Tensor] = {
+        name: each for name, each in model.named_parameters() if not each.requires_grad
+    }
     for prefix, module in model.named_modules():
         shared = getattr(type(module), "shared_buffers", ())
-        for name, each in module.named_buffers(prefix, recurse=False):
-            if name.rpartition(".")[2] not in shared:
-                found[name] = each
+        found |= {
+            name: each
+            for name, each in module.named_buffers(prefix, recurse=False)
+            if name.rpartition(".")[2] not in shared
+        }
     return found
 
 
-def _rows(
-    models: Sequence[nn.Module], shapes: Mapping[str, torch.Size]
-) -> tuple[Tensor, dict[str, Tensor]]:
+def _rows(models: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
     """Flat parameters [lanes, parameters], and all other tensors that lanes do not share."""
-    values = torch.stack(
-        [torch.cat([_trainable(each)[name].detach().flatten() for name in shapes]) for each in models]
-    )
+    rows = [[each.detach().flatten() for each in _trainable(model).values()] for model in models]
+    values = torch.stack([torch.cat(row) for row in rows])
     others = [_others(each) for each in models]
     return values, {
-        name: torch.stack([each[name].detach() for each in others])
-        for name in others[0]
+        name: torch.stack([each[name].detach() for each in others]) for name in others[0]
     }
 
 

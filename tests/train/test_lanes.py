@@ -13,7 +13,8 @@ from torch import nn
 from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.tasks import build_task
 from rayml.train.batches import ArrayBatches
-from rayml.train.lanes import LaneLoop, NewLane, read_lanes
+from rayml.train.checkpoint import load_checkpoint
+from rayml.train.lanes import LaneLoop, NewLane
 from rayml.train.results import EpochResult
 from rayml.train.trial import apply, build_loop, build_model, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
@@ -178,23 +179,40 @@ def test_a_restored_cohort_goes_on_bit_for_bit(case: Case, tmp_path: Path) -> No
     loop = case.loop([0, 2])
     loop.run_epoch()
     loop.save(tmp_path)
-    checkpoint, numbers = read_lanes(tmp_path)
-    again = case.loop(numbers)
-    again.restore(checkpoint)
+    again = case.loop([0, 2])
+    again.restore(load_checkpoint(tmp_path))
     one, other = {}, {}
     assert finish(loop, one).keys() == finish(again, other).keys()
-    for number in numbers:
+    for number in (0, 2):
         assert [each.loss for each in one[number]] == [each.loss for each in other[number]]
         assert [dict(each.metrics) for each in one[number]] == [
             dict(each.metrics) for each in other[number]
         ]
 
 
-def test_a_checkpoint_of_other_lanes_is_refused(case: Case, tmp_path: Path) -> None:
+def test_a_checkpoint_gives_each_lane_what_it_holds_of_it(case: Case, tmp_path: Path) -> None:
+    loop = case.loop([0, 1, 2])
+    first = loop.run_epoch()
+    loop.save(tmp_path)
+    again = case.loop([2, 4, 1])  # 0 has ended, 4 is new
+    again.restore(load_checkpoint(tmp_path))
+    assert [lane.epoch for lane in again.lanes] == [1, 0, 1]
+    results: dict[int, list[EpochResult]] = {}
+    for number, result in first.items():
+        assert isinstance(result, EpochResult)
+        results[number] = [result]
+    weights = finish(again, results)
+    for lane in (1, 2, 4):
+        assert_as_alone(case, lane, results[lane], weights[lane])
+
+
+def test_a_checkpoint_of_other_settings_is_refused(case: Case, tmp_path: Path) -> None:
     loop = case.loop([0, 2])
     loop.save(tmp_path)
-    with pytest.raises(CheckpointError, match="the same trials"):
-        case.loop([0, 1]).restore(read_lanes(tmp_path)[0])
+    other = case.loop([0, 1])
+    other.lanes[1].number = 2
+    with pytest.raises(CheckpointError, match="same models and settings"):
+        other.restore(load_checkpoint(tmp_path))
 
 
 def test_a_lane_that_diverges_leaves_the_others_alone(case: Case) -> None:
