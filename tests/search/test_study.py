@@ -39,7 +39,7 @@ def test_a_trial_from_ask_to_tell(make_study: MakeStudy, tmp_path: Path) -> None
     assert trial.params == asked.params
     assert trial.intermediate_values == {1: 0.5, 2: 0.75, 3: 0.625}
     assert trial.user_attrs == {"tune_trial": "abc"}
-    assert trial.system_attrs["epoch:2"] == {"accuracy": 0.75, "auroc": None}
+    assert trial.system_attrs["epoch:2"] == {"accuracy": 0.75, "auroc": None, "train_seconds": 0.0}
 
 
 def test_a_pruned_trial_is_pruned_with_its_curve(make_study: MakeStudy, tmp_path: Path) -> None:
