@@ -67,7 +67,7 @@ def front(standings: Sequence[Standing], directions: Sequence[Direction]) -> set
     """Numbers of the Pareto front: of the feasible trials that trained to their end."""
     points: list[tuple[int, list[float]]] = []
     for each in standings:
-        values = [value for value in each.values if value is not None]
+        values = [value for value in each.values if value is not None and not math.isnan(value)]
         kept = each.state == "COMPLETE" and each.violation <= 0
         if kept and len(values) == len(directions):
             points.append((each.number, values))
