@@ -97,7 +97,12 @@ def outcome(
     """
     sign = 1.0 if goals.first.direction == "minimize" else -1.0
     epoch = min(curve, key=lambda step: (sign * curve[step], step), default=None)
-    measured = {} if epoch is None else {**metrics.get(epoch, {}), goals.first.metric: curve[epoch]}
+    measured: dict[str, float | None] = {}
+    if epoch is not None:
+        # A count is an int in the metrics, and a float among Optuna's values.
+        at_best = metrics.get(epoch, {})
+        measured = {k: None if v is None else float(v) for k, v in at_best.items()}
+        measured[goals.first.metric] = curve[epoch]
     if value is not None:
         measured[goals.first.metric] = value
     values = {each.metric: measured.get(each.metric) for each in goals.objectives}

@@ -179,7 +179,7 @@ def value_text(value: float | None) -> str:
     """A value of an objective, short; a count keeps all its digits."""
     if value is None:
         return ""
-    return f"{value:.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.5g}"
+    return f"{value:.0f}" if float(value).is_integer() and value else f"{value:.5g}"
 
 
 def _further(trial: FinishedTrial, metric: str) -> list[str]:
@@ -187,7 +187,7 @@ def _further(trial: FinishedTrial, metric: str) -> list[str]:
     if trial.epoch is None:
         return []
     told = [f"{k} {value_text(v) or 'undefined'}" for k, v in trial.values.items() if k != metric]
-    return told if trial.violation <= 0 else [*told, f"violation {trial.violation:.3g}"]
+    return told if trial.violation <= 0 else [*told, f"violation {value_text(trial.violation)}"]
 
 
 def failure_line(trial: FinishedTrial) -> str:

@@ -118,14 +118,14 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
         table.add_column("front")
     if board.goals.constraints:
         table.add_column("violation", justify="right")
-    table.add_column("parameters")
+    table.add_column("searched values")
     for place, row in enumerate(board.rows[:limit], start=1):
         values = [value_text(row.values.get(name)) for name in objectives]
         cells = [str(place), str(row.number), *values, str(row.epochs), row.state]
         if several:
             cells.append("yes" if row.on_front else "")
         if board.goals.constraints:
-            cells.append("" if row.epoch is None else f"{row.violation:.3g}")
+            cells.append("" if row.epoch is None else value_text(row.violation))
         cells.append(row.reason if row.state == "FAIL" else params_text(row.params))
         table.add_row(*cells)
     return table

@@ -134,7 +134,7 @@ def test_goals_in_parquet_and_on_the_terminal(tmp_path: Path) -> None:
     out = io.StringIO()
     Console(file=out, width=120, color_system=None).print(leaderboard_table(board))
     head, *_ = [line for line in out.getvalue().splitlines() if "rank" in line]
-    names = ["accuracy", "parameters", "front", "violation"]
+    names = ["accuracy", "parameters", "front", "violation", "searched"]
     assert all(name in head for name in names)
     assert "yes" in out.getvalue()
 
