@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
+from rayml.errors import SearchError
 from rayml.models.objectives import Objective
 from rayml.search.goals import Goals
 from rayml.search_settings import BoundSettings
@@ -38,7 +39,12 @@ class FirstObjectiveStudy(optuna.Study):
 
 
 def create_study(
-    name: str, storage: BaseStorage, goals: Goals, sampler: BaseSampler
+    name: str,
+    storage: BaseStorage,
+    goals: Goals,
+    sampler: BaseSampler | None = None,
+    *,
+    resume: bool = False,
 ) -> FirstObjectiveStudy:
     """Make a study in a storage, with what a reader needs to know of its goals.
 
@@ -47,10 +53,24 @@ def create_study(
         storage: that holds it.
         goals: what it seeks.
         sampler: who proposes.
+        resume: go on with the study that the storage may hold.
+
+    Raises:
+        SearchError: the study that is resumed seeks something else.
     """
-    optuna.create_study(study_name=name, storage=storage, directions=list(goals.directions))
+    directions = list(goals.directions)
+    optuna.create_study(
+        study_name=name, storage=storage, directions=directions, load_if_exists=resume
+    )
     study = FirstObjectiveStudy(name, storage, sampler=sampler)
-    study.set_user_attr(METRIC, goals.first.metric)
+    if METRIC in study.user_attrs:
+        _require_same(read_goals(study), goals)
+        return study
+    _describe(study, goals)
+    return study
+
+
+def _describe(study: optuna.Study, goals: Goals) -> None:
     if goals.constraints:
         bounds = {name: dataclasses.asdict(bound) for name, bound in goals.constraints.items()}
         study.set_user_attr(CONSTRAINTS, bounds)
@@ -58,7 +78,19 @@ def create_study(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([each.metric for each in goals.objectives])
-    return study
+    # The last one, so that a study that has it was described to the end.
+    study.set_user_attr(METRIC, goals.first.metric)
+
+
+def _require_same(found: Goals, wanted: Goals) -> None:
+    # Values and violations of the trials that ended are those of the goals they had.
+    if found != wanted:
+        raise SearchError(
+            f"a study goes on with its own objectives and constraints, {found}",
+            value=str(wanted),
+            remedy="Leave task.metric, search.objectives and search.constraints as they were, or"
+            " start a sweep under a new search.name",
+        )
 
 
 def read_goals(study: optuna.Study) -> Goals:

@@ -26,7 +26,7 @@ _KEPT, _BROKEN, _RUNNING, _FAILED = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Merit:
     """What the rank of a trial follows from.
 
     Attributes:
@@ -42,31 +42,31 @@ class Standing:
     violation: float = 0.0
 
 
-def rank(standing: Standing, directions: Sequence[Direction], *, on_front: bool = False) -> Rank:
+def rank(merit: Merit, directions: Sequence[Direction], *, on_front: bool = False) -> Rank:
     """A key that sorts trials from the best to the worst.
 
     Without `on_front` the best trial is still first: whichever trial is best by the first
     objective, and among equals by the next, is on the front.
 
     Args:
-        standing: of the trial.
+        merit: of the trial.
         directions: of the objectives.
         on_front: whether it is one of `front`.
     """
     return (
-        _tier(standing),
-        standing.violation,
-        standing.state != "COMPLETE",
+        _tier(merit),
+        merit.violation,
+        merit.state != "COMPLETE",
         not on_front,
-        tuple(map(_loss, standing.values, directions)),
-        standing.number,
+        tuple(map(_loss, merit.values, directions)),
+        merit.number,
     )
 
 
-def front(standings: Sequence[Standing], directions: Sequence[Direction]) -> set[int]:
+def front(merits: Sequence[Merit], directions: Sequence[Direction]) -> set[int]:
     """Numbers of the Pareto front: of the feasible trials that trained to their end."""
     points: list[tuple[int, list[float]]] = []
-    for each in standings:
+    for each in merits:
         values = [value for value in each.values if value is not None and not math.isnan(value)]
         kept = each.state == "COMPLETE" and each.violation <= 0
         if kept and len(values) == len(directions):
@@ -75,12 +75,12 @@ def front(standings: Sequence[Standing], directions: Sequence[Direction]) -> set
     return {points[index][0] for index in found}
 
 
-def _tier(standing: Standing) -> int:
-    if standing.state == "FAIL":
+def _tier(merit: Merit) -> int:
+    if merit.state == "FAIL":
         return _FAILED
-    if standing.state == "RUNNING":
+    if merit.state == "RUNNING":
         return _RUNNING
-    return _BROKEN if standing.violation > 0 else _KEPT
+    return _BROKEN if merit.violation > 0 else _KEPT
 
 
 def _loss(value: float | None, direction: Direction) -> float:

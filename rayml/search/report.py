@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial
@@ -19,7 +20,7 @@ from rayml.search.journal import read_study
 from rayml.search.optuna_study import read_goals
 from rayml.search.parameter import Params
 from rayml.search.progress import params_text, value_text
-from rayml.search.ranking import Standing, TrialState, front, rank
+from rayml.search.ranking import Merit, TrialState, front, rank
 from rayml.search.study import EPOCH, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
@@ -69,9 +70,9 @@ class TrialRow:
         return self.violation <= 0
 
     @property
-    def standing(self) -> Standing:
+    def merit(self) -> Merit:
         """What its rank follows from."""
-        return Standing(self.number, self.state, tuple(self.values.values()), self.violation)
+        return Merit(self.number, self.state, tuple(self.values.values()), self.violation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +80,32 @@ class Leaderboard:
     """Trials from the best to the worst, in the order of `rayml.search.ranking`.
 
     Attributes:
-        metric: name of what is optimised first.
-        direction: of the metric.
+        goals: what is sought.
         rows: the trials.
-        goals: all that is sought.
     """
 
-    metric: str
-    direction: Direction
-    rows: Sequence[TrialRow]
     goals: Goals
+    rows: Sequence[TrialRow]
+
+    @property
+    def metric(self) -> str:
+        """Name of what is optimised first."""
+        return self.goals.first.metric
+
+    @property
+    def direction(self) -> Direction:
+        """Of that metric."""
+        return self.goals.first.direction
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all objectives, the first one first."""
+        return tuple(each.metric for each in self.goals.objectives)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Of the objectives."""
+        return self.goals.directions
 
 
 def read_leaderboard(folder: Path) -> Leaderboard:
@@ -97,21 +114,24 @@ def read_leaderboard(folder: Path) -> Leaderboard:
     Raises:
         SearchError: the folder is not that of a sweep.
     """
-    study = read_study(folder / JOURNAL)
+    return rank_trials(read_study(folder / JOURNAL))
+
+
+def rank_trials(study: optuna.Study) -> Leaderboard:
+    """The leaderboard of a study that has been read."""
     goals = read_goals(study)
     rows = [_row(trial, goals) for trial in study.get_trials(deepcopy=False)]
-    chosen = front([row.standing for row in rows], goals.directions)
+    chosen = front([row.merit for row in rows], goals.directions)
     rows = [replace(row, on_front=row.number in chosen) for row in rows]
-    rows.sort(key=lambda row: rank(row.standing, goals.directions, on_front=row.on_front))
-    return Leaderboard(goals.first.metric, goals.first.direction, rows, goals)
+    rows.sort(key=lambda row: rank(row.merit, goals.directions, on_front=row.on_front))
+    return Leaderboard(goals, rows)
 
 
 def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     """The first trials as a table for the terminal."""
     table = Table(title=f"best {min(limit, len(board.rows))} of {len(board.rows)} trials")
-    several = len(board.goals.objectives) > 1
-    objectives = [each.metric for each in board.goals.objectives]
-    for name in ("rank", "trial", *objectives, "epochs"):
+    several = len(board.metrics) > 1
+    for name in ("rank", "trial", *board.metrics, "epochs"):
         table.add_column(name, justify="right")
     table.add_column("state")
     if several:
@@ -120,7 +140,7 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
         table.add_column("violation", justify="right")
     table.add_column("searched values")
     for place, row in enumerate(board.rows[:limit], start=1):
-        values = [value_text(row.values.get(name)) for name in objectives]
+        values = [value_text(row.values.get(name)) for name in board.metrics]
         cells = [str(place), str(row.number), *values, str(row.epochs), row.state]
         if several:
             cells.append("yes" if row.on_front else "")
@@ -174,8 +194,7 @@ def _trials_table(board: Leaderboard) -> pa.Table:
         for name in ("number", "state", "value", "epoch", "epochs", "reason", "tune_trial")
     }
     columns["rank"] = list(range(1, len(board.rows) + 1))
-    for objective in board.goals.objectives:
-        name = objective.metric
+    for name in board.metrics:
         columns[f"values.{name}"] = [row.values.get(name) for row in board.rows]
     defined = [math.isfinite(row.violation) for row in board.rows]
     columns["violation"] = [

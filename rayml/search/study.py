@@ -282,9 +282,10 @@ class Study:
         # JSON has no NaN, which an undefined metric is.
         finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
         running.curve[step], running.metrics[step] = value, finite
-        # `Trial.report` refuses trials of several objectives.
-        self._storage.set_trial_intermediate_value(running.trial_id, step, value)
+        # By the storage, since `Trial.report` refuses trials of several objectives. An epoch that
+        # has a value in the journal has its metrics too.
         self._storage.set_trial_system_attr(running.trial_id, f"{EPOCH}{step}", finite)
+        self._storage.set_trial_intermediate_value(running.trial_id, step, value)
         self._journal.commit()
 
     def _ask_one(self, fixed: Params, tune_trial: str | None) -> AskedTrial:
@@ -324,7 +325,7 @@ class Study:
         return finished
 
     def _keep_best(self, trial: FinishedTrial) -> None:
-        found = rank(trial.standing, self._goals.directions)
+        found = rank(trial.merit, self._goals.directions)
         if self._best_rank is None or found < self._best_rank:
             self._best, self._best_rank = trial, found
 

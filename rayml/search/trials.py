@@ -8,7 +8,7 @@ from typing import Literal
 
 from rayml.search.budget import Budget, Usage, seconds_left
 from rayml.search.parameter import Params
-from rayml.search.ranking import Standing
+from rayml.search.ranking import Merit
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
@@ -48,9 +48,9 @@ class FinishedTrial:
     violation: float = 0.0
 
     @property
-    def standing(self) -> Standing:
+    def merit(self) -> Merit:
         """What its rank follows from."""
-        return Standing(self.number, self.state, tuple(self.values.values()), self.violation)
+        return Merit(self.number, self.state, tuple(self.values.values()), self.violation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.models.objectives import Objective
+from rayml.search.goals import Goals
 from rayml.search.journal import read_study
-from rayml.search.optuna_study import read_goals
+from rayml.search.optuna_study import create_study, read_goals
 from rayml.search.study import Study
 from rayml.search_settings import BoundSettings
 from rayml.types import PrunerSettings, SamplerSettings
@@ -111,6 +112,25 @@ def test_the_goals_of_one_objective_are_read_back(make_study: MakeStudy, tmp_pat
     study = read_study(tmp_path / "journal.log")
     assert read_goals(study).objectives == (Objective("rmse", "minimize"),)
     assert study.metric_names is None
+
+
+def test_a_study_goes_on_with_the_goals_it_had() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = Objective("accuracy", "maximize")
+    goals = Goals((first, PARAMETERS), SMALL)
+    made = create_study("s", storage, goals)
+    made.add_trial(optuna.trial.create_trial(values=[0.5, 3.0]))
+    assert len(create_study("s", storage, goals, resume=True).trials) == 1
+    with pytest.raises(optuna.exceptions.DuplicatedStudyError):
+        create_study("s", storage, goals)
+    others = [
+        Goals((first,), SMALL),
+        Goals((PARAMETERS, first), SMALL),
+        Goals((first, PARAMETERS), {"parameters": BoundSettings(max=99.0)}),
+    ]
+    for other in others:
+        with pytest.raises(SearchError, match="goes on with its own objectives"):
+            create_study("s", storage, other, resume=True)
 
 
 def test_trials_are_pruned_on_the_first_objective(make_study: MakeStudy) -> None:
