@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import SearchError
+from rayml.models.objectives import MEASURED
 from rayml.registry.bundle import BundleInfo, write_bundle
 from rayml.registry.champion import promote
 from rayml.registry.lineage import Lineage
@@ -35,7 +36,8 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
         The number of the new version.
 
     Raises:
-        SearchError: no trial of the sweep came to a value, or its weights are gone.
+        SearchError: no trial of the sweep came to a value or keeps its constraints, or the
+            weights of the best one are gone.
     """
     config = context.config
     registry = Registry(Path(config.paths.registry))
@@ -104,6 +106,13 @@ def write_winner(
 
 def _best(board: Leaderboard, sweep: Path) -> TrialRow:
     rows = [row for row in board.rows if row.value is not None and row.state != "RUNNING"]
+    if rows and not rows[0].feasible:
+        raise SearchError(
+            "a version keeps the search's constraints, and no trial does",
+            value={"trial": rows[0].number, "violation": rows[0].violation},
+            remedy=f"Loosen search.constraints or search longer; `rayml report {sweep.name}` shows"
+            " how far each trial is from them",
+        )
     if not rows:
         raise SearchError(
             "a sweep needs a trial that came to a value",
@@ -129,7 +138,8 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
 
 def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
     _, metrics = best.curve[epoch]
-    return {name: value for name, value in metrics.items() if name != "train_loss"}
+    others = ("train_loss", *MEASURED)
+    return {name: value for name, value in metrics.items() if name not in others}
 
 
 def _test(

@@ -109,7 +109,7 @@ class ArrayBatches:
         for start in range(0, self.rows, self._batch_size):
             index = orders[:, start : start + self._batch_size]
             taken = self._all.take(index.flatten())
-            yield Batch(*(part.unflatten(0, index.shape) for part in taken))
+            yield Batch(*(part.view(*index.shape, *part.shape[1:]) for part in taken))
 
     def in_order(self, rows: int | None = None) -> Iterator[Batch]:
         """Every row once, as stored, so many at a time; None takes the batch size."""

@@ -67,6 +67,11 @@ class TrainingLoop:
         self._best_weights: dict[str, Tensor] = {}
 
     @property
+    def parameters(self) -> int:
+        """Number of trainable weights."""
+        return self._parameters.numel()
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or too many passed without a better one."""
         return is_finished(self.settings, self.epoch, self.best)

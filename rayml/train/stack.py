@@ -144,9 +144,7 @@ class StackedModel:
         cut, start = {}, 0
         for name, shape in self._shapes.items():
             stop = start + shape.numel()
-            cut[name] = flat.detach()[:, start:stop].unflatten(1, shape or (1,))
-            if not shape:
-                cut[name] = cut[name].squeeze(1)
+            cut[name] = flat.detach()[:, start:stop].view(len(flat), *shape)
             start = stop
         return cut
 
