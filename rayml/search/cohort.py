@@ -1,166 +1,276 @@
-"""What runs in a Ray Tune trial: a cohort of the study's trials, trained and reported.
+"""A cohort: trials of one structure that a worker trains together as lanes.
 
-Ray Tune places this function, gives it its worker, which later cohorts use again, and starts
-it anew when that worker dies. Everything else is the study's: it is told of each epoch and
-decides who goes on. Checkpoints are rayml's own.
+The study is told of each epoch, decides who goes on, and proposes who fills the room of those
+that do not. Checkpoints are rayml's own.
 """
 
 from __future__ import annotations
 
-import random
-import shutil
-import traceback
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import copy
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import ray
-from ray.exceptions import RayError
+from torch import nn
 
-from rayml.errors import CheckpointError, SearchError
+from rayml.errors import CheckpointError, DivergedError
 from rayml.models.objectives import PARAMETERS
+from rayml.models.tasks import Task
+from rayml.search.alone import LAST, train_trial
 from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan, SweepData
-from rayml.search.trials import AskedTrial
-from rayml.train.trial import apply, build_loop, train_settings
-from rayml.types import TrainSettings
+from rayml.search.pruning import Decision
+from rayml.search.quota import refill
+from rayml.search.trials import AskedTrial, Ended, Report
+from rayml.search.worker import (
+    explain,
+    forget,
+    require_objective,
+    reset_process,
+    trial_of,
+    write_weights,
+)
+from rayml.train.batches import ArrayBatches
+from rayml.train.checkpoint import load_checkpoint
+from rayml.train.lanes import LaneLoop, NewLane
+from rayml.train.probe import measure_lanes, why_not_stacked
+from rayml.train.results import EpochResult
+from rayml.train.structure import same_structure, structural_values
+from rayml.train.trial import (
+    build_lane,
+    build_model,
+    build_trial_task,
+    choose_device,
+    train_settings,
+)
+from rayml.types import Examples
 
-if TYPE_CHECKING:
-    from rayml.train.loop import TrainingLoop
 
-LAST = "last"
-WEIGHTS = "best.safetensors"
+@dataclass(frozen=True)
+class Setting:
+    """What the lanes of a cohort share besides their structure."""
+
+    task: Task
+    train: ArrayBatches
+    validation: ArrayBatches
+
+    def loop(self, lanes: Sequence[NewLane]) -> LaneLoop:
+        """The training loop of some lanes."""
+        return LaneLoop(lanes, self.task, self.train, self.validation)
 
 
-def train_cohort(
-    config: Mapping[str, Any], *, plan: CohortPlan, data: SweepData, study: Any
-) -> None:
-    """Train the trials that the searcher asked for; the Ray Tune trainable.
+class Cohort:
+    """Trials of one structure that train together until the study has no more of them.
 
     Args:
-        config: of the Tune trial: under `trials` the number and values of each trial.
+        number: of the cohort in the study.
         plan: of the sweep.
-        data: of the sweep, its arrays in shared memory.
+        data: of the sweep.
         study: handle of the study's actor.
     """
-    for asked in asked_trials(config):
-        train_trial(asked, plan, data, study)
 
+    def __init__(self, number: int, plan: CohortPlan, data: SweepData, study: Any) -> None:
+        self._number = number
+        self._plan = plan
+        self._data = data
+        self._study = study
+        self._last = plan.cohorts / str(number) / LAST
+        self._given = 0
+        self._dry = False
+        self._capacity = 1
+        self._fixed: Params = {}
+        self._setting: Setting | None = None
+        self._model: nn.Module | None = None
+        self._loop: LaneLoop | None = None
 
-def cohort_config(trials: list[AskedTrial]) -> dict[str, Any]:
-    """The Tune config of a cohort."""
-    return {"trials": [{"number": each.number, "params": dict(each.params)} for each in trials]}
+    def run(self, asked: Sequence[AskedTrial]) -> None:
+        """Train trials, and those that the study proposes to join them, to their ends."""
+        self._given = len(asked)
+        if reason := self._why_never_lanes():
+            self._train_alone(asked, reason)
+            return
+        lanes = self._built(asked)
+        if not lanes:
+            return
+        assert self._setting is not None
+        if reason := why_not_stacked(lanes[0], self._setting.task, self._setting.train):
+            self._train_alone(asked, reason)
+            return
+        self._open(self._setting, lanes, {each.number: each.params for each in asked})
+        while self._loop is not None:
+            self._end(self._judge(self._loop.run_epoch()))
+            self._join(self._more())
+            if self._loop is not None:
+                self._loop.save(self._last)
+        forget(self._last.parent)
 
+    def _open(
+        self, setting: Setting, lanes: Sequence[NewLane], params: Mapping[int, Params]
+    ) -> None:
+        """Find out what the lanes share and how many there may be, and start them."""
+        self._model = copy.deepcopy(lanes[0].model)
+        self._fixed = self._shared(params[lanes[0].number])
+        self._capacity = max(len(lanes), self._measured(setting, lanes[0]))
+        loop = setting.loop(lanes)
+        self._restore(loop)
+        self._loop = loop
+        ray.get(self._study.begin_all.remote([(each.number, each.epoch) for each in loop.lanes]))
+        self._end([Ended(lane.number, "COMPLETE") for lane in loop.lanes if lane.finished])
+        self._join(self._more())
 
-def asked_trials(config: Mapping[str, Any]) -> list[AskedTrial]:
-    """The inverse of `cohort_config`."""
-    return [AskedTrial(each["number"], each["params"]) for each in config["trials"]]
+    def _restore(self, loop: LaneLoop) -> None:
+        """Let lanes that an earlier worker saved go on from there."""
+        if not self._last.is_dir():
+            return
+        try:
+            loop.restore(load_checkpoint(self._last))
+        except CheckpointError:
+            # The machine may have died while it was written; from the start costs time only.
+            forget(self._last)
 
+    def _judge(self, results: Mapping[int, EpochResult | DivergedError]) -> list[Ended]:
+        """Report an epoch of all lanes; those that end with it."""
+        assert self._loop is not None
+        reports = [
+            self._report(number, each)
+            for number, each in results.items()
+            if not isinstance(each, DivergedError)
+        ]
+        decisions: list[Decision] = ray.get(self._study.report_all.remote(reports))
+        told = {each.number: decision for each, decision in zip(reports, decisions, strict=True)}
+        ended = []
+        for lane in self._loop.lanes:
+            result = results[lane.number]
+            if isinstance(result, DivergedError):
+                ended.append(Ended(lane.number, "FAIL", explain(result)))
+            elif lane.finished:
+                ended.append(Ended(lane.number, "COMPLETE"))
+            elif told[lane.number].action == "prune":
+                ended.append(Ended(lane.number, "PRUNED", told[lane.number].reason))
+        return ended
 
-def train_trial(asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any) -> None:
-    """Train one trial until it is finished or pruned; whatever goes wrong in it makes it FAIL.
-
-    Raises:
-        RayError: the study does not answer, which no trial can mend.
-    """
-    folder = plan.trials / str(asked.number)
-    try:
-        loop = _start(asked.params, plan, data, folder)
-        # If not, an earlier worker finished it and died before Tune knew: its weights stay.
-        if ray.get(study.begin.remote(asked.number, loop.epoch)):
-            reason = _epochs(asked.number, loop, plan.objective.metric, folder, study)
-            _write_weights(loop, folder)
-            state = "PRUNED" if reason else "COMPLETE"
-            value = loop.best.value if loop.best else None
-            ray.get(study.tell.remote(asked.number, state, value, reason))
-    except RayError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        ray.get(study.tell.remote(asked.number, "FAIL", reason=_explain(error)))
-    shutil.rmtree(folder / LAST, ignore_errors=True)
-
-
-def _start(params: Params, plan: CohortPlan, data: SweepData, folder: Path) -> TrainingLoop:
-    """A fresh training loop, or one that goes on where a dead worker left it."""
-    config = apply(plan.trial, params)
-    _reset_process(train_settings(config["train"]))
-    loop = build_loop(
-        config,
-        train=data.train,
-        validation=data.validation,
-        shape=data.shape,
-        target=data.target,
-    )
-    if (loop.task.metric, loop.task.direction) != (plan.objective.metric, plan.objective.direction):
-        raise SearchError(
-            f"every trial optimises the sweep's {plan.objective.metric}",
-            value=loop.task.metric,
-            remedy="Do not search keys of `task` that change the metric",
+    def _report(self, number: int, result: EpochResult) -> Report:
+        assert self._loop is not None
+        return Report(
+            number,
+            result.epoch,
+            result.metrics[self._plan.objective.metric],
+            {"train_loss": result.loss, PARAMETERS: self._loop.parameters, **result.metrics},
+            result.train_seconds,
+            result.eval_seconds,
+            result.steps,
         )
-    if (folder / LAST).is_dir():
-        _restore(loop, folder / LAST)
-    return loop
 
+    def _end(self, ended: Sequence[Ended]) -> None:
+        """Keep the weights of trials that end, tell the study, and free their room."""
+        assert self._loop is not None
+        for each in ended:
+            if each.state != "FAIL":
+                weights = self._loop.best_weights(each.number)
+                write_weights(weights, self._plan.trials / str(each.number))
+        if ended:
+            ray.get(self._study.tell_all.remote(ended))
+        if len(ended) == len(self._loop):
+            self._loop = None
+        else:
+            self._loop.drop([each.number for each in ended])
 
-def _restore(loop: TrainingLoop, folder: Path) -> None:
-    try:
-        loop.restore(folder)
-    except CheckpointError:
-        # The machine may have died while it was written; from the start costs time only.
-        shutil.rmtree(folder)
-
-
-def _epochs(number: int, loop: TrainingLoop, metric: str, folder: Path, study: Any) -> str:
-    """Train and report until the trial is finished.
-
-    Returns:
-        Why it was stopped before; empty if it was not.
-    """
-    while not loop.finished:
-        result = loop.run_epoch()
-        decision = ray.get(
-            study.report.remote(
-                number,
-                result.epoch,
-                result.metrics[metric],
-                {"train_loss": result.loss, PARAMETERS: loop.parameters, **result.metrics},
-                train_seconds=result.train_seconds,
-                eval_seconds=result.eval_seconds,
+    def _more(self) -> list[NewLane]:
+        """New trials of the same structure, for the room that there is."""
+        alive = 0 if self._loop is None else len(self._loop)
+        lanes: list[NewLane] = []
+        while not self._dry:
+            wanted = refill(alive + len(lanes), self._given, self._capacity, self._plan.quota)
+            if not wanted:
+                break
+            asked: list[AskedTrial] = ray.get(
+                self._study.ask.remote(
+                    wanted, self._fixed, cohort=self._number, request=uuid.uuid4().hex
+                )
             )
+            # A budget that is spent stays so.
+            self._dry = len(asked) < wanted
+            self._given += len(asked)
+            lanes += self._built(asked)
+        return lanes
+
+    def _join(self, lanes: Sequence[NewLane]) -> None:
+        if not lanes:
+            return
+        if self._loop is None:
+            assert self._setting is not None
+            self._loop = self._setting.loop(lanes)
+        else:
+            self._loop.add(lanes)
+        ray.get(self._study.begin_all.remote([(each.number, 0) for each in lanes]))
+
+    def _built(self, asked: Sequence[AskedTrial]) -> list[NewLane]:
+        """Lanes of trials; one that cannot be built fails, one of another structure trains alone."""
+        lanes = []
+        for each in asked:
+            try:
+                lane = self._lane(each)
+            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                ended = Ended(each.number, "FAIL", explain(error))
+                ray.get(self._study.tell_all.remote([ended]))
+                continue
+            if self._model is None or same_structure(self._model, lane.model):
+                lanes.append(lane)
+            else:
+                train_trial(each, self._plan, self._data, self._study)
+        return lanes
+
+    def _lane(self, asked: AskedTrial) -> NewLane:
+        config = trial_of(asked.params, self._plan)
+        if self._setting is None:
+            self._setting = self._set(config)
+        shape, target = self._data.shape, self._data.target
+        return build_lane(asked.number, config, shape=shape, target=target)
+
+    def _set(self, config: Mapping[str, Any]) -> Setting:
+        settings = train_settings(config["train"])
+        reset_process(settings)
+        device = choose_device(settings.device)
+        task = build_trial_task(config["task"], self._data.target)
+        require_objective(task, self._plan)
+        train, validation = self._data.train, self._data.validation
+        assert isinstance(train, Examples)
+        assert isinstance(validation, Examples)
+        return Setting(
+            task,
+            ArrayBatches(train, settings.batch_size, device),
+            ArrayBatches(validation, settings.eval_batch_size, device),
         )
-        if decision.action == "prune" and not loop.finished:
-            return str(decision.reason)
-        # After the report: an epoch that a dead worker had not saved is redone and reported
-        # again, which the study expects; one that it had not reported would be missing.
-        if not loop.finished:
-            loop.save(folder / LAST)
-    return ""
 
+    def _shared(self, params: Params) -> Params:
+        def build(values: Params) -> nn.Module:
+            config = trial_of(values, self._plan)
+            outputs = self._data.target.outputs
+            return build_model(config["model"], shape=self._data.shape, outputs=outputs)
 
-def _write_weights(loop: TrainingLoop, folder: Path) -> None:
-    from safetensors.torch import save_file
+        alternatives = {each.key: each.extremes() for each in self._plan.space.parameters}
+        return structural_values(params, alternatives, build)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file(
-        {name: each.cpu().contiguous() for name, each in loop.best_weights().items()}, partial
-    )
-    partial.replace(folder / WEIGHTS)
+    def _measured(self, setting: Setting, lane: NewLane) -> int:
+        """Lanes that the cohort holds; measured unless they are given."""
+        quota = self._plan.quota
+        if not self._plan.measure or quota.lanes == 1:
+            return quota.lanes
+        chosen = measure_lanes(lane, setting.task, setting.train, quota.lanes)
+        self._study.note.remote(f"cohort {self._number} holds {chosen.reason}")
+        return chosen.lanes
 
+    def _why_never_lanes(self) -> str | None:
+        if self._plan.quota.lanes == 1:
+            return ""
+        if not isinstance(self._data.train, Examples):
+            return "the training split is streamed"
+        return None
 
-def _reset_process(settings: TrainSettings) -> None:
-    """Undo what an earlier trial of this worker may have left behind."""
-    import torch
-
-    random.seed(settings.seed)
-    np.random.seed(settings.seed % 2**32)
-    torch.manual_seed(settings.seed)
-    torch.set_num_threads(settings.threads)
-    torch.set_default_dtype(torch.float32)
-
-
-def _explain(error: Exception) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(last.filename).name}:{last.lineno}, in {last.name}: {last.line}"
-    return f"{type(error).__name__}: {error} ({where})"
+    def _train_alone(self, asked: Sequence[AskedTrial], reason: str) -> None:
+        if reason:
+            self._study.note.remote(f"trials train alone: {reason}")
+        for each in asked:
+            train_trial(each, self._plan, self._data, self._study)

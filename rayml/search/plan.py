@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.models.objectives import Objective
+from rayml.search.quota import Quota
 from rayml.search.space import Space
 from rayml.search_settings import BoundSettings, ObjectiveSettings, PriceSettings
 from rayml.types import (
@@ -95,9 +96,17 @@ class CohortPlan:
     Attributes:
         trial: plain config that a trial's values are put into.
         objective: what the study was told to optimise.
+        space: what is searched in it.
         trials: folder of the trials' folders.
+        cohorts: folder of the cohorts' folders.
+        quota: what a cohort may take.
+        measure: whether a cohort holds as many lanes as train fastest, up to its quota.
     """
 
     trial: Mapping[str, Any]
     objective: Objective
+    space: Space
     trials: Path
+    cohorts: Path
+    quota: Quota
+    measure: bool = True

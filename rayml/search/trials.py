@@ -22,6 +22,38 @@ class AskedTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """An epoch of a trial.
+
+    Attributes:
+        number: of the trial.
+        epoch: from 1.
+        value: of the first objective.
+        metrics: all that was measured after the epoch.
+        train_seconds: that the epoch trained; of a cohort the trial's share.
+        eval_seconds: that its evaluation took, likewise.
+        steps: of the optimizer.
+    """
+
+    number: int
+    epoch: int
+    value: float
+    metrics: Mapping[str, float]
+    train_seconds: float
+    eval_seconds: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a trial: its state, and why it is PRUNED or FAIL."""
+
+    number: int
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedTrial:
     """A trial that will not train any more.
 

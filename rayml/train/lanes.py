@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class LaneLoop:
         first = lanes[0].settings
         self.lanes = [Lane(each.number, each.settings) for each in lanes]
         self.task = task
-        self._train = train
+        self._train_split = train
         self._validation = validation
         self._eval_rows = first.eval_batch_size
         self._stack = StackedModel([each.model for each in lanes])
@@ -110,6 +111,11 @@ class LaneLoop:
 
     def __len__(self) -> int:
         return len(self.lanes)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable weights of a lane."""
+        return self._stack.values.shape[1]
 
     def add(self, lanes: Sequence[NewLane]) -> None:
         """Append lanes, which begin with their first epoch.
@@ -159,7 +165,7 @@ class LaneLoop:
             if lane.finished:
                 raise TrainError("a finished trial has no further epoch", value=lane.number)
         start = time.perf_counter()
-        losses = self._train_epoch().tolist()
+        losses = (self._train(self._train_split.steps) / self._train_split.rows).tolist()
         trained = time.perf_counter()
         measured = self._evaluate()
         share = 1 / len(self.lanes)
@@ -177,7 +183,7 @@ class LaneLoop:
             if self._is_best(lane, metrics):
                 better.append(row)
             results[lane.number] = EpochResult(
-                lane.epoch, loss, metrics, train_seconds, eval_seconds, self._train.steps
+                lane.epoch, loss, metrics, train_seconds, eval_seconds, self._train_split.steps
             )
         self._keep_best(better)
         return results
@@ -248,16 +254,20 @@ class LaneLoop:
                 lane.epoch = each["epoch"]
                 lane.best = each["best"] and BestEpoch.from_json(each["best"])
 
-    def _train_epoch(self) -> Tensor:
-        """Mean training loss of each lane over its epoch, [lanes]."""
+    def try_steps(self, steps: int) -> None:
+        """Train some steps of an epoch, to see what they cost; the loop is of no use afterwards."""
+        self._train(min(steps, self._train_split.steps))
+
+    def _train(self, steps: int) -> Tensor:
+        """Train the first steps of an epoch; training losses summed over rows, [lanes]."""
         self._stack.train()
         settings = [lane.settings for lane in self.lanes]
-        keys = self._dropout_keys()
-        factors = self._rate_factors()
+        keys = self._dropout_keys(steps)
+        factors = self._rate_factors(steps)
         smoothing = self._column([each.label_smoothing for each in settings])
         norms = self._norms(settings)
         total = torch.zeros(len(self.lanes), device=self._device)
-        for step, batch in enumerate(self._batches()):
+        for step, batch in enumerate(itertools.islice(self._batches(), steps)):
             if keys is not None:
                 self._stack.set_dropout_keys(keys[step])
             loss = self._gradients(batch, smoothing)
@@ -270,7 +280,7 @@ class LaneLoop:
             ]
             self._optimizer.step(self._stack.values, self._gradient, rates)
             total.add_(loss, alpha=batch.target.shape[-1])
-        return total / self._train.rows
+        return total
 
     def _gradients(self, batch: Batch, smoothing: Tensor) -> Tensor:
         """Put the gradient of every lane's loss in place, and give the losses, [lanes]."""
@@ -291,10 +301,10 @@ class LaneLoop:
         """The training batches of an epoch: shared, or [lanes, rows, ...] where orders differ."""
         places = [(lane.settings.seed, lane.epoch) for lane in self.lanes]
         if len(set(places)) == 1:
-            yield from self._train.epoch(epoch_generator(*places[0]))
+            yield from self._train_split.epoch(epoch_generator(*places[0]))
             return
-        orders = {each: self._train.order(epoch_generator(*each)) for each in set(places)}
-        yield from self._train.lanes(torch.stack([orders[each] for each in places]))
+        orders = {each: self._train_split.order(epoch_generator(*each)) for each in set(places)}
+        yield from self._train_split.lanes(torch.stack([orders[each] for each in places]))
 
     @torch.inference_mode()
     def _evaluate(self) -> list[dict[str, float]]:
@@ -306,23 +316,23 @@ class LaneLoop:
             targets.append(batch.target)
         return self.task.evaluate_lanes(torch.cat(outputs, dim=1), torch.cat(targets))
 
-    def _dropout_keys(self) -> Tensor | None:
+    def _dropout_keys(self, steps: int) -> Tensor | None:
         if not self._stack.dropouts:
             return None
         keys = dropout_keys(
             [lane.settings.seed for lane in self.lanes],
-            [lane.epoch * self._train.steps for lane in self.lanes],
-            self._train.steps,
+            [lane.epoch * self._train_split.steps for lane in self.lanes],
+            steps,
             self._stack.dropouts,
         )
         return torch.from_numpy(keys).to(self._device)
 
-    def _rate_factors(self) -> list[list[float]]:
+    def _rate_factors(self, steps: int) -> list[list[float]]:
         """By lane and step of the epoch the factor of its peak learning rate."""
-        steps = self._train.steps
+        epoch = self._train_split.steps
         return [
             [
-                rate(lane.settings.schedule, lane.epoch * steps + i, lane.settings.epochs * steps)
+                rate(lane.settings.schedule, lane.epoch * epoch + i, lane.settings.epochs * epoch)
                 for i in range(steps)
             ]
             for lane in self.lanes

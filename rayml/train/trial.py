@@ -7,7 +7,8 @@ PyTorch, so that the process that plans a sweep starts fast.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from rayml.models.tasks import Task
     from rayml.train.batches import Batches
+    from rayml.train.lanes import NewLane
     from rayml.train.loop import TrainingLoop
     from rayml.train.streaming import ParquetSplit
 
@@ -152,19 +154,39 @@ def build_loop(
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
-    import torch
-
     from rayml.train.loop import TrainingLoop
 
     settings = train_settings(config["train"])
-    device = _device(settings.device)
+    device = choose_device(settings.device)
     task = build_trial_task(config["task"], target)
     batches = _batches(train, settings.batch_size, device)
     held_out = _batches(validation, settings.eval_batch_size, device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(settings.seed)
+    with _seeded(settings.seed, device):
         model = build_model(config["model"], shape=shape, outputs=target.outputs).to(device)
         return TrainingLoop(model, task, batches, held_out, settings)
+
+
+def build_lane(
+    number: int, config: Mapping[str, Any], *, shape: FeatureShape, target: TargetInfo
+) -> NewLane:
+    """Make a trial's lane of a cohort, its model initialised as `build_loop` does.
+
+    Args:
+        number: of the trial.
+        config: of the trial.
+        shape: of the features.
+        target: what is predicted.
+
+    Raises:
+        ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
+    """
+    from rayml.train.lanes import NewLane
+
+    settings = train_settings(config["train"])
+    device = choose_device(settings.device)
+    with _seeded(settings.seed, device):
+        model = build_model(config["model"], shape=shape, outputs=target.outputs).to(device)
+    return NewLane(number, model, settings)
 
 
 def _users_metrics(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +202,22 @@ def _batches(split: Examples | ParquetSplit, batch_size: int, device: torch.devi
     return ParquetBatches(split, batch_size, device=device)
 
 
-def _device(name: str) -> torch.device:
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """PyTorch's global numbers begin with the seed, and go on afterwards as if nothing were."""
+    import torch
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that the setting `train.device` means in this process.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
     import torch
 
     present = torch.cuda.is_available()

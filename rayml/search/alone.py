@@ -1,0 +1,100 @@
+"""Trains the trials of a cohort one after another, where they cannot be lanes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayError
+
+from rayml.errors import CheckpointError
+from rayml.models.objectives import PARAMETERS
+from rayml.search.plan import CohortPlan, SweepData
+from rayml.search.trials import AskedTrial
+from rayml.search.worker import (
+    explain,
+    forget,
+    require_objective,
+    reset_process,
+    trial_of,
+    write_weights,
+)
+from rayml.train.trial import build_loop, train_settings
+
+if TYPE_CHECKING:
+    from rayml.train.loop import TrainingLoop
+
+LAST = "last"
+
+
+def train_trial(asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any) -> None:
+    """Train one trial until it is finished or pruned; whatever goes wrong in it makes it FAIL.
+
+    Raises:
+        RayError: the study does not answer, which no trial can mend.
+    """
+    folder = plan.trials / str(asked.number)
+    try:
+        loop = _start(asked, plan, data, folder)
+        # If not, an earlier worker finished it and died before Tune knew: its weights stay.
+        if ray.get(study.begin.remote(asked.number, loop.epoch)):
+            reason = _epochs(asked.number, loop, plan.objective.metric, folder, study)
+            write_weights(loop.best_weights(), folder)
+            state = "PRUNED" if reason else "COMPLETE"
+            ray.get(study.tell.remote(asked.number, state, reason=reason))
+    except RayError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        ray.get(study.tell.remote(asked.number, "FAIL", reason=explain(error)))
+    forget(folder / LAST)
+
+
+def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -> TrainingLoop:
+    """A fresh training loop, or one that goes on where a dead worker left it."""
+    config = trial_of(asked.params, plan)
+    reset_process(train_settings(config["train"]))
+    loop = build_loop(
+        config,
+        train=data.train,
+        validation=data.validation,
+        shape=data.shape,
+        target=data.target,
+    )
+    require_objective(loop.task, plan)
+    if (folder / LAST).is_dir():
+        try:
+            loop.restore(folder / LAST)
+        except CheckpointError:
+            # The machine may have died while it was written; from the start costs time only.
+            shutil.rmtree(folder / LAST)
+    return loop
+
+
+def _epochs(number: int, loop: TrainingLoop, metric: str, folder: Path, study: Any) -> str:
+    """Train and report until the trial is finished.
+
+    Returns:
+        Why it was stopped before; empty if it was not.
+    """
+    while not loop.finished:
+        result = loop.run_epoch()
+        decision = ray.get(
+            study.report.remote(
+                number,
+                result.epoch,
+                result.metrics[metric],
+                {"train_loss": result.loss, PARAMETERS: loop.parameters, **result.metrics},
+                train_seconds=result.train_seconds,
+                eval_seconds=result.eval_seconds,
+                steps=result.steps,
+            )
+        )
+        if decision.action == "prune" and not loop.finished:
+            return str(decision.reason)
+        # After the report: an epoch that a dead worker had not saved is redone and reported
+        # again, which the study expects; one that it had not reported would be missing.
+        if not loop.finished:
+            loop.save(folder / LAST)
+    return ""

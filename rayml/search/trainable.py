@@ -1,0 +1,51 @@
+"""What runs in a Ray Tune trial: a cohort of the study's trials.
+
+Ray Tune places this function, gives it its worker, which later cohorts use again, and starts
+it anew when that worker dies. The driver imports this module, so it loads no PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+
+from rayml.search.plan import CohortPlan, SweepData
+from rayml.search.trials import AskedTrial
+
+
+def train_cohort(
+    config: Mapping[str, Any], *, plan: CohortPlan, data: SweepData, study: Any
+) -> None:
+    """Train the trials that the searcher asked for, and further ones; the Ray Tune trainable.
+
+    Args:
+        config: of the Tune trial: the cohort's number, and under `trials` its first trials.
+        plan: of the sweep.
+        data: of the sweep, its arrays in shared memory.
+        study: handle of the study's actor.
+
+    Raises:
+        RayError: the study does not answer, which no trial can mend.
+    """
+    from rayml.search.cohort import Cohort
+
+    cohort, _ = asked_cohort(config)
+    # Those of an earlier worker are among them, and not those that it finished.
+    asked: list[AskedTrial] = ray.get(study.lanes.remote(cohort))
+    Cohort(cohort, plan, data, study).run(asked)
+
+
+def cohort_config(cohort: int, trials: Sequence[AskedTrial]) -> dict[str, Any]:
+    """The Tune config of a cohort."""
+    return {
+        "cohort": cohort,
+        "trials": [{"number": each.number, "params": dict(each.params)} for each in trials],
+    }
+
+
+def asked_cohort(config: Mapping[str, Any]) -> tuple[int, list[AskedTrial]]:
+    """The inverse of `cohort_config`."""
+    asked = [AskedTrial(each["number"], each["params"]) for each in config["trials"]]
+    return config["cohort"], asked

@@ -1,0 +1,115 @@
+"""Tries a cohort out before it trains: whether its models can be stacked, and how many pay."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from rayml.errors import RaymlError, TrainError
+from rayml.models.dropout import Dropout, dropout_keys, set_dropout_keys
+from rayml.models.tasks import Task
+from rayml.train.batches import ArrayBatches, Batch
+from rayml.train.capacity import Capacity, free_memory, measure_capacity
+from rayml.train.evaluate import forward
+from rayml.train.lanes import LaneLoop, NewLane
+from rayml.train.stack import StackedModel
+
+_ROWS = 32
+# Of an output, relative to the largest one; what float32 leaves of a few layers.
+_TOLERANCE = 1e-3
+
+
+def why_not_stacked(lane: NewLane, task: Task, train: ArrayBatches) -> str | None:
+    """Why a model must train alone; None if it may be a lane.
+
+    Two copies are stacked, and must give in training and in evaluation what the model gives
+    alone: `torch.vmap` refuses some modules, and others would take part in one another's rows.
+
+    Raises:
+        ConfigError: the model's outputs have a wrong shape, alone as well.
+    """
+    batch = next(train.in_order(_ROWS))
+    # What the module does alone raises here, and is the trial's own fault.
+    alone = _outputs(copy.deepcopy(lane), task, batch)
+    try:
+        stack = StackedModel([copy.deepcopy(lane.model) for _ in range(2)])
+        for mode, wanted in alone.items():
+            stack.train(mode)
+            stack.set_dropout_keys(_keys(lane, stack.dropouts))
+            given = stack(batch.numeric, batch.categorical)
+            task.loss(given, batch.target).sum().backward()  # type: ignore[no-untyped-call]
+            if not _close(given, wanted):
+                return "stacked it gives other outputs than alone"
+    except RaymlError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - vmap raises whatever the module meets
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return None
+
+
+def measure_lanes(lane: NewLane, task: Task, train: ArrayBatches, most: int) -> Capacity:
+    """Measure how many lanes of a structure train fastest together.
+
+    Args:
+        lane: the first one.
+        task: gives the loss.
+        train: the training split.
+        most: lanes that are wanted at most.
+    """
+    device = next(lane.model.parameters()).device
+
+    def step(lanes: int) -> tuple[Callable[[], None], int]:
+        copies = [NewLane(i, copy.deepcopy(lane.model), lane.settings) for i in range(lanes)]
+        loop = LaneLoop(copies, task, train, train)
+
+        def run() -> None:
+            loop.try_steps(2)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+        return run, _held(loop, run)
+
+    return measure_capacity(step, most, free_memory(device))
+
+
+def _held(loop: LaneLoop, run: Callable[[], None]) -> int:
+    """Bytes of what a step keeps for its backward pass, and of parameters with their state."""
+    kept = 0
+
+    def pack(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run()
+    # Two steps; values, gradient, two moments, the best epoch's values and a checkpoint's copy.
+    return kept // 2 + 6 * 4 * loop.parameters * len(loop)
+
+
+def _outputs(lane: NewLane, task: Task, batch: Batch) -> dict[bool, Tensor]:
+    dropouts = [each for each in lane.model.modules() if isinstance(each, Dropout)]
+    found = {}
+    for mode in (True, False):
+        lane.model.train(mode)
+        set_dropout_keys(dropouts, lane.settings.seed, 0)
+        found[mode] = forward(lane.model, task, batch).detach()
+    return found
+
+
+def _keys(lane: NewLane, layers: int) -> Tensor:
+    """The keys of `_outputs`, for two lanes."""
+    if not layers:
+        return torch.empty(0)
+    keys = dropout_keys([lane.settings.seed] * 2, [0, 0], 1, layers)[0]
+    return torch.from_numpy(keys).to(next(lane.model.parameters()).device)
+
+
+def _close(given: Tensor, wanted: Tensor) -> bool:
+    if given.shape[1:] != wanted.shape:
+        raise TrainError("stacked outputs are [lanes, rows, outputs]", value=tuple(given.shape))
+    scale = wanted.abs().max().clamp(min=1.0)
+    return bool(((given.detach() - wanted).abs() <= _TOLERANCE * scale).all())
