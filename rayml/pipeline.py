@@ -74,12 +74,13 @@ def prepare(context: Context) -> None:
 
 
 def sweep(context: Context) -> None:
-    """Search the space for the best trial."""
-    from rayml.stages.prepare import prepare_data
-    from rayml.stages.sweep import run_search
+    """Search the space for the best trial, or go on with a sweep that did not end."""
+    from rayml.stages.sweep import run_search, show_finished, sweep_data
 
+    if show_finished(context):
+        return
     with context.checked_cluster() as checking:
-        data = prepare_data(context)
+        data = sweep_data(context)
         checking.require()
         found = run_search(context, data)
     show.timings(context.watch, found.timings)
@@ -90,7 +91,7 @@ def report(context: Context, name: str | None) -> None:
     from rayml.search.report import write_report
     from rayml.stages.sweep import find_sweep
 
-    folder = find_sweep(context.config, name)
+    folder = find_sweep(context.config.paths.sweeps, name)
     show.leaderboard(write_report(folder), limit=20)
     show.line(f"wrote {folder / 'report'}")
 
@@ -100,7 +101,7 @@ def register(context: Context, name: str | None) -> None:
     from rayml.stages.register import register_winner
     from rayml.stages.sweep import data_of_sweep, find_sweep
 
-    folder = find_sweep(context.config, name)
+    folder = find_sweep(context.config.paths.sweeps, name)
     register_winner(context, folder, data_of_sweep(folder))
 
 

@@ -112,6 +112,9 @@ class SearchConfig:
         max_failures: restarts of a trial whose worker died.
         sampler: see `SamplerSettings`.
         pruner: see `PrunerSettings`.
+        storage: URL of a database that the study is written to as well, for shared use; None
+            keeps it in the sweep's folder alone.
+        warm_start: names of sweeps whose trials inform this one.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
@@ -122,6 +125,8 @@ class SearchConfig:
     max_failures: Size = 3
     sampler: SamplerSettings = Field(default_factory=SamplerSettings)
     pruner: PrunerSettings = Field(default_factory=PrunerSettings)
+    storage: str | None = None
+    warm_start: tuple[str, ...] = ()
 
 
 @settings

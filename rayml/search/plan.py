@@ -39,6 +39,9 @@ class SweepPlan:
         sampler: who proposes.
         pruner: who is stopped.
         seed: of the sampler.
+        resume: go on with the sweep of that name.
+        storage: URL of a database that its study is written to as well.
+        warm_start: folders of sweeps whose trials inform this one.
     """
 
     name: str
@@ -53,6 +56,9 @@ class SweepPlan:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0
+    resume: bool = False
+    storage: str | None = None
+    warm_start: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rayml.search.journal import read_study
 from rayml.search.parameter import Params
 from rayml.search.progress import params_text
-from rayml.search.study import EPOCH, METRIC, REASON, TUNE_TRIAL
+from rayml.search.replay import EPOCH, METRIC, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
 JOURNAL = "journal.log"

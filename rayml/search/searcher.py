@@ -29,8 +29,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         self._lanes = lanes
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next cohort, or the end of the sweep once a budget is spent."""
-        asked = ray.get(self._study.ask.remote(self._lanes, tune_trial=trial_id))
+        """The next cohort, those that a dead driver left first; the end once a budget is spent."""
+        _, asked = ray.get(self._study.next_cohort.remote(self._lanes, tune_trial=trial_id))
         return cohort_config(asked) if asked else Searcher.FINISHED
 
     def on_trial_complete(

@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import math
 import time
+import uuid
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.search.journal import SweepJournal, SweepStorage
+from rayml.search.draft import DraftStorage
+from rayml.search.history import History
+from rayml.search.journal import SweepJournal
 from rayml.search.parameter import Params, Scalar
 from rayml.search.pruning import KEEP, Decision, build_policy
-from rayml.search.samplers import build_sampler, grid_points
+from rayml.search.replay import (
+    COHORT,
+    EPOCH,
+    FIRST_EPOCH,
+    IDENTITY,
+    METRIC,
+    REASON,
+    REQUEST,
+    RESTARTS,
+    SESSION,
+    SPENT,
+    SUGGESTED,
+    SUGGESTIONS,
+    TUNE_TRIAL,
+    Cohort,
+    Record,
+    Resumed,
+    Spent,
+    by_cohort,
+    in_order,
+    read_record,
+    spent_value,
+)
+from rayml.search.samplers import build_sampler, grid_points, points_left, seed_after
 from rayml.search.space import Space
 from rayml.search.trials import AskedTrial, FinishedTrial, Progress, State
 from rayml.types import Direction, PrunerSettings, SamplerSettings
-
-REASON = "reason"
-TUNE_TRIAL = "tune_trial"
-RESTARTS = "restarts"
-METRIC = "metric"
-EPOCH = "epoch:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +67,8 @@ class StudyPlan:
         pruner: who is stopped.
         seed: of the sampler.
         started: `time.time()` of the moment that the wall-clock counts from.
+        session: of the driver; trials that were given to another one are handed out again.
+        history: of other sweeps, which informs the sampler.
     """
 
     name: str
@@ -61,15 +84,22 @@ class StudyPlan:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0
+    session: str = ""
+    history: History = field(default_factory=History)
 
 
 @dataclass(slots=True)
 class _Running:
-    trial: Trial
     trial_id: int
     params: Params
+    cohort: int
+    session: str
+    tune_trial: str | None = None
+    request: str = ""
     curve: dict[int, float] = field(default_factory=dict)
     begun: bool = False
+    restarts: list[Mapping[str, int]] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
 
 
 class Study:
@@ -80,31 +110,27 @@ class Study:
     attribute; the metrics of each epoch are system attributes, which a dashboard does not show
     as columns.
 
+    Args:
+        plan: of the study.
+        resume: go on with the plan's journal, in place of a new one. What ended stays as it is;
+            `next_cohort` gives out again what did not.
+
     Raises:
-        SearchError: the journal exists.
+        SearchError: the journal exists, or it is to be resumed and cannot be.
     """
 
-    def __init__(self, plan: StudyPlan) -> None:
+    def __init__(self, plan: StudyPlan, *, resume: bool = False) -> None:
         self._plan = plan
         self._sign = 1.0 if plan.direction == "minimize" else -1.0
-        self._journal = SweepJournal(plan.journal)
-        self._storage = SweepStorage(self._journal)
-        self._optuna = optuna.create_study(
-            study_name=plan.name,
-            storage=self._storage,
-            sampler=build_sampler(plan.sampler, plan.seed),
-            direction=plan.direction,
-        )
-        self._optuna.set_user_attr(METRIC, plan.metric)
-        self._journal.commit()
+        self._journal = SweepJournal(plan.journal, existing=resume)
+        self._storage = DraftStorage(self._journal)
+        self._optuna = self._open_optuna(resume)
         self._study_id = self._storage.get_study_id_from_name(plan.name)
         self._policy = build_policy(plan.pruner, plan.max_epochs)
-        self._trials = plan.trials
-        self._grid: list[dict[str, Scalar]] | None = None
-        if plan.sampler.name == "grid":
-            self._grid = grid_points(plan.space, plan.config, plan.seed)
-            self._trials = min(plan.trials, len(self._grid))
         self._asked = 0
+        self._cohorts = 0
+        self._before = 0.0
+        self._suggested: set[int] = set()
         self._running: dict[int, _Running] = {}
         self._finished: dict[int, FinishedTrial] = {}
         self._counts: dict[State, int] = {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0}
@@ -114,10 +140,16 @@ class Study:
         self._restarts = 0
         self._train_seconds = 0.0
         self._eval_seconds = 0.0
-        self._first_epoch: float | None = None
+        self._restore()
 
     def ask(
-        self, n: int = 1, fixed: Params | None = None, *, tune_trial: str | None = None
+        self,
+        n: int = 1,
+        fixed: Params | None = None,
+        *,
+        tune_trial: str | None = None,
+        cohort: int | None = None,
+        request: str = "",
     ) -> list[AskedTrial]:
         """Propose trials, fewer than asked for or none once a budget is spent.
 
@@ -125,13 +157,65 @@ class Study:
             n: trials wanted.
             fixed: values that all of them shall have.
             tune_trial: id of the Ray Tune trial that will train them.
+            cohort: that they join; None makes each of them a cohort of its own.
+            request: names this call; where it is made again, because its answer was lost, it
+                gives the same trials.
         """
+        held = [
+            AskedTrial(number, each.params)
+            for number, each in self._running.items()
+            if request and each.request == request
+        ]
+        if held:
+            return held
         asked: list[AskedTrial] = []
         while len(asked) < n and self._asked < self._trials and not self._clock_spent():
-            point = self._grid[self._asked] if self._grid is not None else {}
-            asked.append(self._ask_one({**(fixed or {}), **point}, tune_trial))
+            joined = self._new_cohort() if cohort is None else cohort
+            asked.append(self._ask_one(fixed or {}, joined, tune_trial, request))
         self._journal.commit()
         return asked
+
+    def next_cohort(self, n: int = 1, *, tune_trial: str) -> tuple[int, list[AskedTrial]]:
+        """The cohort that a Ray Tune trial shall train: one that a dead driver left, or a new one.
+
+        A call that is made again, because its answer was lost, gives the same trials.
+
+        Args:
+            n: trials of a new cohort.
+            tune_trial: id of the Ray Tune trial.
+
+        Returns:
+            The cohort's number, which its checkpoint is kept under, and its trials: none once a
+            budget is spent.
+        """
+        for number, each in self._running.items():
+            if each.tune_trial == tune_trial and each.session == self._plan.session:
+                return each.cohort, self.lanes(self._running[number].cohort)
+        for left in self.orphans():
+            self._claim(left, tune_trial)
+            return left.number, list(left.trials)
+        number = self._new_cohort()
+        return number, self.ask(n, tune_trial=tune_trial, cohort=number)
+
+    def orphans(self) -> tuple[Cohort, ...]:
+        """The cohorts that no worker of this session's driver was given, unfinished."""
+        return by_cohort(
+            (each.cohort, AskedTrial(number, each.params), len(each.curve))
+            for number, each in self._running.items()
+            if each.session != self._plan.session
+        )
+
+    def lanes(self, cohort: int) -> list[AskedTrial]:
+        """The trials of a cohort that have not ended, by number."""
+        return [
+            AskedTrial(number, each.params)
+            for number, each in sorted(self._running.items())
+            if each.cohort == cohort
+        ]
+
+    def resumed(self) -> Resumed:
+        """What was found in the journal, and what is left to do of it."""
+        return Resumed(len(self._finished), self.orphans(), len(self._journal.torn))
 
     def begin(self, number: int, epoch: int) -> bool:
         """Take note that a worker trains a trial; from the second time on it is a restart.
@@ -148,9 +232,8 @@ class Study:
             return False
         if running.begun:
             self._restarts += 1
-            before = running.trial.user_attrs.get(RESTARTS, [])
-            now = {"reported": len(running.curve), "checkpoint": epoch}
-            running.trial.set_user_attr(RESTARTS, [*before, now])
+            running.restarts.append({"reported": len(running.curve), "checkpoint": epoch})
+            self._storage.set_trial_user_attr(running.trial_id, RESTARTS, running.restarts)
             self._journal.commit()
         running.begun = True
         return True
@@ -185,16 +268,13 @@ class Study:
             return Decision("prune", self._known(number).reason)
         if step not in running.curve:
             running.curve[step] = value
-            running.trial.report(value, step)
             # JSON has no NaN, which an undefined metric is.
             finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+            # Before the value: an epoch that has one in the journal has its metrics too.
             self._storage.set_trial_system_attr(running.trial_id, f"{EPOCH}{step}", finite)
+            self._storage.set_trial_intermediate_value(running.trial_id, step, float(value))
+            self._note_epoch(running, train_seconds, eval_seconds)
             self._journal.commit()
-            self._epochs += 1
-            self._train_seconds += train_seconds
-            self._eval_seconds += eval_seconds
-            if self._first_epoch is None:
-                self._first_epoch = self._elapsed()
         decision = self._policy.decide(number, step, self._sign * value)
         if decision == KEEP and self._clock_spent():
             return Decision("prune", f"the budget of {self._plan.seconds:g} seconds is spent")
@@ -217,9 +297,11 @@ class Study:
         if state == "COMPLETE" and (value is None or not math.isfinite(value)):
             state, reason = "FAIL", f"{self._plan.metric} is {value} at its end"
         if reason:
-            running.trial.set_user_attr(REASON, reason)
+            self._storage.set_trial_user_attr(running.trial_id, REASON, reason)
+        running.spent = replace(running.spent, elapsed=self._elapsed())
+        self._storage.set_trial_system_attr(running.trial_id, SPENT, spent_value(running.spent))
         values = value if state == "COMPLETE" else None
-        self._optuna.tell(running.trial, values, state=TrialState[state])
+        self._optuna.tell(number, values, state=TrialState[state])
         self._journal.commit()
         if state == "COMPLETE":
             self._policy.completed(number)
@@ -253,19 +335,129 @@ class Study:
         """Write and close the journal; trials that still run stay RUNNING in it."""
         self._journal.close()
 
-    def _ask_one(self, fixed: Params, tune_trial: str | None) -> AskedTrial:
-        if fixed:
-            self._optuna.enqueue_trial(dict(fixed))
-        trial = self._optuna.ask()
-        params = self._plan.space.suggest(trial, self._plan.config)
-        if tune_trial is not None:
-            trial.set_user_attr(TUNE_TRIAL, tune_trial)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(
-            self._study_id, trial.number
+    def _open_optuna(self, resume: bool) -> optuna.Study:
+        plan = self._plan
+        # A journal that was killed before its first write is empty.
+        study = optuna.create_study(
+            study_name=plan.name,
+            storage=self._storage,
+            direction=plan.direction,
+            load_if_exists=resume,
         )
-        self._running[trial.number] = _Running(trial, trial_id, params)
+        found = (study.user_attrs.get(METRIC, plan.metric), study.direction.name.lower())
+        if found != (plan.metric, plan.direction):
+            raise SearchError(
+                f"a study goes on with its own objective, {' '.join(found)}",
+                value=f"{plan.metric} {plan.direction}",
+                remedy="Leave task.metric as it was, or start a sweep under a new search.name",
+            )
+        if METRIC not in study.user_attrs:
+            self._storage.set_study_system_attr(
+                self._storage.get_study_id_from_name(plan.name),
+                SUGGESTIONS,
+                [dict(each) for each in plan.history.suggestions],
+            )
+            study.set_user_attr(IDENTITY, uuid.uuid4().hex)
+            study.set_user_attr(METRIC, plan.metric)
+        self._journal.commit()
+        return study
+
+    def _restore(self) -> None:
+        """Fill the tables from the journal, and choose who proposes what comes next."""
+        plan = self._plan
+        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        records = [read_record(trial) for trial in trials]
+        attributes = self._storage.get_study_system_attrs(self._study_id)
+        self._suggestions: list[Params] = attributes.get(SUGGESTIONS, [])
+        self._first_epoch: float | None = attributes.get(FIRST_EPOCH)
+        self._trials = plan.trials
+        self._grid: deque[dict[str, Scalar]] | None = None
+        if plan.sampler.name == "grid":
+            points = grid_points(plan.space, plan.config, plan.seed)
+            self._grid = deque(points_left(points, records))
+            self._trials = min(plan.trials, len(records) + len(self._grid))
+        for record in in_order(records):
+            self._restore_trial(record)
+        history = plan.history.over(plan.space, plan.config, trials)
+        seed = seed_after(plan.sampler, plan.seed, len(records))
+        self._optuna.sampler = build_sampler(plan.sampler, seed, history=history)
+
+    def _restore_trial(self, record: Record) -> None:
+        running = self._running[record.number] = _Running(
+            record.trial_id,
+            record.params,
+            record.cohort,
+            record.session,
+            record.tune_trial,
+            record.request,
+            dict(record.curve),
+            bool(record.curve),
+            list(record.restarts),
+        )
         self._asked += 1
-        return AskedTrial(trial.number, params)
+        self._cohorts = max(self._cohorts, record.cohort + 1)
+        self._restarts += len(record.restarts)
+        self._epochs += len(record.curve)
+        self._train_seconds += record.spent.train
+        self._eval_seconds += record.spent.eval
+        if record.suggested is not None:
+            self._suggested.add(record.suggested)
+        if record.session != self._plan.session:
+            self._before = max(self._before, record.spent.elapsed)
+        for step, value in record.curve.items():
+            self._policy.decide(record.number, step, self._sign * value)
+        if record.state == "COMPLETE":
+            self._policy.completed(record.number)
+        if record.state is not None:
+            self._finish(record.number, running, record.state, record.value, record.reason)
+
+    def _ask_one(
+        self, fixed: Params, cohort: int, tune_trial: str | None, request: str
+    ) -> AskedTrial:
+        number, session = self._asked, self._plan.session
+        suggested, values = self._suggestion(fixed)
+        point = self._grid.popleft() if self._grid is not None else {}
+        self._storage.begin_draft(number, {**values, **fixed, **point})
+        params = self._plan.space.suggest(self._optuna.ask(), self._plan.config)
+        system: dict[str, Any] = {COHORT: cohort, SESSION: session, REQUEST: request}
+        trial_id = self._storage.publish(
+            {} if tune_trial is None else {TUNE_TRIAL: tune_trial},
+            {k: v for k, v in system.items() if v != ""}
+            | ({} if suggested is None else {SUGGESTED: suggested}),
+        )
+        self._running[number] = _Running(trial_id, params, cohort, session, tune_trial, request)
+        self._asked += 1
+        return AskedTrial(number, params)
+
+    def _suggestion(self, fixed: Params) -> tuple[int | None, Params]:
+        """The next good configuration of another sweep that has the fixed values."""
+        for index, values in enumerate(self._suggestions):
+            if index not in self._suggested and values.items() >= fixed.items():
+                self._suggested.add(index)
+                return index, values
+        return None, {}
+
+    def _claim(self, left: Cohort, tune_trial: str) -> None:
+        for trial in left.trials:
+            running = self._running[trial.number]
+            running.session, running.tune_trial = self._plan.session, tune_trial
+            self._storage.set_trial_user_attr(running.trial_id, TUNE_TRIAL, tune_trial)
+            self._storage.set_trial_system_attr(running.trial_id, SESSION, running.session)
+        self._journal.commit()
+
+    def _new_cohort(self) -> int:
+        self._cohorts += 1
+        return self._cohorts - 1
+
+    def _note_epoch(self, running: _Running, train_seconds: float, eval_seconds: float) -> None:
+        spent = running.spent
+        running.spent = Spent(spent.train + train_seconds, spent.eval + eval_seconds)
+        self._epochs += 1
+        self._train_seconds += train_seconds
+        self._eval_seconds += eval_seconds
+        if self._first_epoch is None:
+            self._first_epoch = self._elapsed()
+            self._storage.set_study_system_attr(self._study_id, FIRST_EPOCH, self._first_epoch)
 
     def _finish(
         self, number: int, running: _Running, state: State, value: float | None, reason: str
@@ -296,7 +488,7 @@ class Study:
         return self._finished[number]
 
     def _elapsed(self) -> float:
-        return time.time() - self._plan.started
+        return self._before + time.time() - self._plan.started
 
     def _clock_spent(self) -> bool:
         return self._plan.seconds is not None and self._elapsed() >= self._plan.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,14 +20,17 @@ from rayml.errors import SearchError
 from rayml.models.objectives import Objective
 from rayml.search.cohort import WEIGHTS
 from rayml.search.fit import check_fit
+from rayml.search.mirror import check_storage, mirroring
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.progress import View, watching
+from rayml.search.replay import Resumed
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space, lookup
 from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
 from rayml.search.trials import FinishedTrial, Progress
 from rayml.search.tuning import concurrency, run_cohorts
+from rayml.search.warm_start import read_history
 from rayml.train.trial import objective
 from rayml.types import TaskName
 
@@ -69,16 +73,19 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
     Raises:
         InvalidConfigError: the space does not fit the trial config, each key named.
         ConfigError: the metric or the sampler is wrong.
-        SearchError: a sweep of that name exists.
+        SearchError: a sweep of that name exists, or one that it starts from cannot be used.
     """
     check_fit(plan.space, plan.trial)
     check_sampler(plan.sampler, plan.space, plan.trial)
-    if (plan.folder / JOURNAL).exists():
+    if (plan.folder / JOURNAL).exists() and not plan.resume:
         raise SearchError(
             "a new sweep needs a new name",
             value=plan.name,
-            remedy=f"Choose another search.name, or remove {plan.folder}",
+            remedy=f"Choose another search.name, remove {plan.folder}, or go on with it by"
+            f" `rayml sweep resume={plan.name}`",
         )
+    if plan.storage is not None:
+        check_storage(plan.storage, plan.name, resume=plan.resume)
     return objective(plan.trial["task"], task)
 
 
@@ -101,8 +108,9 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     (plan.folder / TRIALS).mkdir(parents=True, exist_ok=True)
     (plan.folder / SPACE).write_text(json.dumps(plan.space.tree(), indent=2))
     cohorts = CohortPlan(plan.trial, goal, (plan.folder / TRIALS).resolve())
-    with _hosted(_study_plan(plan, goal, started)) as study:
-        with watching(study, view):
+    with _hosted(_study_plan(plan, goal, started), resume=plan.resume) as study:
+        found: Resumed = ray.get(study.resumed.remote())
+        with watching(study, view, found.done), mirroring(plan.folder / JOURNAL, plan.storage):
             run_cohorts(plan, cohorts, data, study, workers)
         progress: Progress = ray.get(study.snapshot.remote())
     best = _best(progress)
@@ -127,6 +135,8 @@ def _study_plan(plan: SweepPlan, goal: Objective, started: float) -> StudyPlan:
         pruner=plan.pruner,
         seed=plan.seed,
         started=started,
+        session=uuid.uuid4().hex,
+        history=read_history(plan.warm_start, plan.space, plan.trial, goal.metric, goal.direction),
     )
 
 
@@ -142,9 +152,9 @@ def max_epochs(space: Space, config: Mapping[str, Any]) -> int:
 
 
 @contextmanager
-def _hosted(plan: StudyPlan) -> Iterator[Any]:
+def _hosted(plan: StudyPlan, *, resume: bool) -> Iterator[Any]:
     """The study's actor for as long as the context lasts; its journal is written at the end."""
-    study = start_study(plan)
+    study = start_study(plan, resume=resume)
     try:
         yield study
         ray.get(study.close.remote())
@@ -153,9 +163,10 @@ def _hosted(plan: StudyPlan) -> Iterator[Any]:
         if _answers(study):
             raise
         raise SearchError(
-            "a sweep goes on while its study lives, and its process died",
+            f"a sweep goes on while its study lives, and its process died ({_cause(error)})",
             value=plan.name,
-            remedy=f"What finished is in {plan.journal}; start again under a new search.name",
+            remedy=f"What finished is in {plan.journal}; go on with"
+            f" `rayml sweep resume={plan.name}`",
         ) from error
     finally:
         ray.kill(study)
@@ -167,6 +178,14 @@ def _answers(study: Any) -> bool:
     except RayActorError:
         return False
     return True
+
+
+def _cause(error: BaseException) -> str:
+    """The last line of what Ray tells, which is the error that ended the process, if one did."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _best(progress: Progress) -> FinishedTrial:
