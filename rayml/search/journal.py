@@ -16,7 +16,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.errors import SearchError
-from rayml.search.repair import lock_file, repair
+from rayml.search.repair import lock_file, parse, repair
 
 _SYNC_SECONDS = 1.0
 
@@ -51,9 +51,13 @@ class SweepJournal(BaseJournalBackend):
         self._read = 0
         self._synced = time.monotonic()
         self.torn = b""
-        lock_file(self._file, path)
-        if existing:
-            self._unread, self.torn = repair(self._file, path)
+        try:
+            lock_file(self._file, path)
+            if existing:
+                self._unread, self.torn = repair(self._file, path)
+        except SearchError:
+            self._file.close()
+            raise
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Take in operations, which are in the file after the next `commit`."""
@@ -136,13 +140,17 @@ def read_study(path: Path) -> optuna.Study:
     """Open a journal for reading, while its sweep runs or afterwards.
 
     Raises:
-        SearchError: there is no journal, or it holds no study.
+        SearchError: there is no journal, it is damaged, or it holds no study.
     """
     if not path.is_file():
         raise SearchError(
             "a sweep's folder holds its journal", value=str(path), remedy="Check the sweep's name"
         )
-    storage = JournalStorage(JournalFileBackend(str(path)))
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+    except ValueError:
+        parse(path.read_bytes(), path)  # tells which line it is
+        raise
     studies = storage.get_all_studies()
     if len(studies) != 1:
         raise SearchError(

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -197,6 +198,8 @@ def mirroring(journal: Path, url: str | None) -> Iterator[None]:
     if url is None:
         yield
         return
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     mirror = Mirror(journal, url)
     over = threading.Event()
     thread = threading.Thread(target=_follow, args=(mirror, over), daemon=True)
@@ -207,6 +210,7 @@ def mirroring(journal: Path, url: str | None) -> Iterator[None]:
         over.set()
         thread.join()
         _finish(mirror, journal, url)
+        optuna.logging.set_verbosity(level)
 
 
 def open_database(url: str) -> RDBStorage:

@@ -33,7 +33,6 @@ def lock_file(file: FileIO, path: Path, *, patience: float = _PATIENCE) -> None:
     deadline = time.monotonic() + patience
     while not _locked(file):
         if time.monotonic() >= deadline:
-            file.close()
             raise SearchError(
                 "one process at a time writes a study, and another one does",
                 value=str(path),
@@ -64,21 +63,8 @@ def repair(file: FileIO, path: Path) -> tuple[list[dict[str, Any]], bytes]:
         SearchError: a line before the last one is damaged.
     """
     whole = file.readall()
-    lines = re.findall(rb"[^\n]*\n|[^\n]+", whole)
-    logs: list[dict[str, Any]] = []
-    end = 0
-    for number, line in enumerate(lines, start=1):
-        log = _parse(line)
-        if log is None and number < len(lines):
-            raise SearchError(
-                f"each line of a journal is an operation of its study, line {number} is none",
-                value=line[:80],
-                remedy=f"Restore {path} from a copy, or cut it off before that line",
-            )
-        if log is not None:
-            logs.append(log)
-            end += len(line)
-    torn = whole[end:]
+    logs, torn = parse(whole, path)
+    end = len(whole) - len(torn)
     if torn:
         with path.with_name(path.name + TORN).open("ab") as aside:
             aside.write(torn + b"\n")
@@ -86,6 +72,33 @@ def repair(file: FileIO, path: Path) -> tuple[list[dict[str, Any]], bytes]:
         os.fsync(file.fileno())
     file.seek(end)
     return logs, torn
+
+
+def parse(whole: bytes, path: Path) -> tuple[list[dict[str, Any]], bytes]:
+    """Read the lines of a journal.
+
+    Args:
+        whole: what it holds.
+        path: of it, for the message.
+
+    Returns:
+        Its operations, and its last line if that is unfinished or damaged.
+
+    Raises:
+        SearchError: a line before the last one is damaged.
+    """
+    lines = re.findall(rb"[^\n]*\n|[^\n]+", whole)
+    logs = [_parse(line) for line in lines]
+    torn = lines[-1] if lines and logs[-1] is None else b""
+    found = [log for log in logs if log is not None]
+    if len(found) < len(lines) - bool(torn):
+        number = logs.index(None)
+        raise SearchError(
+            f"each line of a journal is an operation of its study, line {number + 1} is none",
+            value=lines[number][:80],
+            remedy=f"Restore {path} from a copy, or cut it off before that line",
+        )
+    return found, torn
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

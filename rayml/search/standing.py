@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.search.journal import read_study
-from rayml.search.repair import is_locked
+from rayml.search.repair import is_locked, parse
 from rayml.search.replay import SPENT, Spent
 
 
@@ -21,11 +21,13 @@ class Standing:
         finished: trials that ended in whatever state.
         running: trials that did not.
         elapsed: seconds of the sweep until the last one ended.
+        torn: bytes of an unfinished last line of the journal, which resuming cuts off.
     """
 
     finished: int
     running: int
     elapsed: float
+    torn: int = 0
 
     def is_over(self, trials: int, seconds: float | None) -> bool:
         """Whether there is nothing left to do within the budgets."""
@@ -49,12 +51,13 @@ def read_standing(journal: Path) -> Standing:
             value=str(journal),
             remedy="Wait for the sweep that runs under this name, or end it",
         )
-    if not journal.stat().st_size:
-        return Standing(0, 0, 0.0)  # it was killed before it wrote anything
+    logs, torn = parse(journal.read_bytes(), journal)
+    if not logs:
+        return Standing(0, 0, 0.0, len(torn))  # it was killed before it wrote anything
     trials = read_study(journal).get_trials(deepcopy=False)
     finished = [trial for trial in trials if trial.state.is_finished()]
     elapsed = max(
         (Spent(*each.system_attrs.get(SPENT, ())).elapsed for each in finished), default=0.0
     )
     running = sum(trial.state == TrialState.RUNNING for trial in trials)
-    return Standing(len(finished), running, elapsed)
+    return Standing(len(finished), running, elapsed, len(torn))

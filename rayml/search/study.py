@@ -124,7 +124,11 @@ class Study:
         self._sign = 1.0 if plan.direction == "minimize" else -1.0
         self._journal = SweepJournal(plan.journal, existing=resume)
         self._storage = DraftStorage(self._journal)
-        self._optuna = self._open_optuna(resume)
+        try:
+            self._optuna = self._open_optuna(resume)
+        except SearchError:
+            self._journal.close()
+            raise
         self._study_id = self._storage.get_study_id_from_name(plan.name)
         self._policy = build_policy(plan.pruner, plan.max_epochs)
         self._asked = 0

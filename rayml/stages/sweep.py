@@ -15,6 +15,7 @@ from rayml.data.prepare import PreparedDataset, open_prepared
 from rayml.errors import ConfigError
 from rayml.search.plan import SweepData, SweepPlan
 from rayml.search.progress import choose_view
+from rayml.search.repair import TORN
 from rayml.search.report import write_report
 from rayml.search.space import Space
 from rayml.search.standing import read_standing
@@ -46,6 +47,11 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
     if plan.resume:
         standing = read_standing(plan.folder / JOURNAL)
         done = standing.finished
+        if standing.torn:
+            show.line(
+                f"its journal ends in an unfinished line of {standing.torn} bytes, which is cut"
+                f" off and kept in {JOURNAL}{TORN}"
+            )
         if context.extended:
             _replace_config(plan.folder, context.composed.yaml())
         show.line(
