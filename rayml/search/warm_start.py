@@ -1,11 +1,14 @@
 """The history of other sweeps over overlapping spaces, for a sweep that starts from it.
 
 Values of different data are not comparable, ranks are: a trial counts by its rank among the
-trials of its own sweep. The best configurations are tried first, the others inform the sampler.
+trials of its own sweep. The best configurations are tried first, and some trials from all ranks
+stand in for the random ones that a sampler begins with. More would outvote the sweep's own
+trials for long, which costs more than it saves (`tests/bench/LOG.md`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, zip_longest
 from pathlib import Path
@@ -25,7 +28,8 @@ from rayml.search.space import Space
 from rayml.types import Direction
 
 JOURNAL = "journal.log"
-_SUGGESTIONS = 5
+_SUGGESTIONS = 3
+_INFORMING = 10
 
 
 def read_history(
@@ -64,9 +68,9 @@ def read_history(
                 value=folder.name,
                 remedy=f"It searches {', '.join(space.keys)}; leave that sweep out",
             )
-        trials += adopted
+        trials += _spread(adopted, math.ceil(_INFORMING / len(folders)))
         best.append(suggested)
-    return History(tuple(reversed(trials)), tuple(_distinct(best))[:_SUGGESTIONS])
+    return History(tuple(sorted(trials, key=lambda each: each.number)), tuple(_distinct(best))[:_SUGGESTIONS])
 
 
 def _comparable(folder: Path, metric: str, direction: Direction) -> optuna.Study:
@@ -84,7 +88,7 @@ def _comparable(folder: Path, metric: str, direction: Direction) -> optuna.Study
 def _adopt(
     study: optuna.Study, space: Space, config: Mapping[str, Any], numbers: Iterator[int]
 ) -> tuple[list[FrozenTrial], list[Params]]:
-    """The trials over the space, and the configurations of the completed ones from the best on."""
+    """The trials over the space, and the configurations of the completed ones, the best first."""
     random = np.random.default_rng(0)
     finished = [each for each in study.get_trials(deepcopy=False) if is_informative(each)]
     ranks = _ranks(finished)
@@ -102,9 +106,15 @@ def _adopt(
         known = {key: value for key, value in params.items() if key not in drawn}
         adopted.append((_foreign(trial, params, space, ranks, next(numbers)), known))
     sign = 1 if study.direction.name == "MINIMIZE" else -1
-    completed = [each for each in adopted if each[0].state == TrialState.COMPLETE]
-    completed.sort(key=lambda each: sign * each[0].values[0])
-    return [trial for trial, _ in adopted], [params for _, params in completed]
+    adopted.sort(key=lambda each: (each[0].state.name, sign * each[0].values[0]))
+    completed = [params for trial, params in adopted if trial.state == TrialState.COMPLETE]
+    return [trial for trial, _ in adopted], completed
+
+
+def _spread(trials: Sequence[FrozenTrial], most: int) -> list[FrozenTrial]:
+    """Some trials from the first to the last in order of their rank, the completed ones before."""
+    places = np.linspace(0, len(trials) - 1, min(most, len(trials))).round()
+    return [trials[int(place)] for place in places]
 
 
 def _ranks(trials: Sequence[FrozenTrial]) -> dict[int | None, Ranks]:

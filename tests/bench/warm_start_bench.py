@@ -102,7 +102,7 @@ def sweep(
     return values
 
 
-def random_values(surrogate: Surrogate, task: str, count: int = 20_000) -> Any:
+def random_values(surrogate: Surrogate, task: str, count: int) -> Any:
     """Sorted values of random points of the space."""
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     points = [SPACE.suggest(sampler.ask(), CONFIG) for _ in range(count)]
@@ -118,9 +118,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of LCBench")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--trials", type=int, default=40, help="of a target's sweep")
+    parser.add_argument("--trials", type=int, default=30, help="of a target's sweep")
     parser.add_argument("--source-trials", type=int, default=50)
-    parser.add_argument("--random", type=int, default=20_000, help="points that tell what is good")
+    parser.add_argument("--random", type=int, default=5_000, help="points that tell what is good")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     surrogate = Surrogate(arguments.data)

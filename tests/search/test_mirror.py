@@ -191,10 +191,12 @@ def test_a_database_that_goes_away_is_told_at_the_end(
     def away(*_: Any) -> None:
         raise optuna.exceptions.StorageInternalError("away")
 
-    with pytest.raises(SearchError, match=r"takes the study \(away\).*rayml sweep resume="):  # noqa: SIM117
-        with mirroring(journal, url):
-            work(study)
-            monkeypatch.setattr(optuna.storages.RDBStorage, "create_new_trial", away)
+    mirror = mirroring(journal, url)
+    mirror.__enter__()
+    monkeypatch.setattr(optuna.storages.RDBStorage, "create_new_trial", away)
+    work(study)
+    with pytest.raises(SearchError, match=r"takes the study \(away\).*rayml sweep resume="):
+        mirror.__exit__(None, None, None)
     monkeypatch.undo()
     with mirroring(journal, url):
         pass

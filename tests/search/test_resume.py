@@ -16,7 +16,6 @@ from rayml.search.journal import read_study
 from rayml.search.replay import Cohort
 from rayml.search.space import Space
 from rayml.search.study import Study, StudyPlan
-from rayml.search.trials import AskedTrial
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ FLOATS = st.floats(-1e6, 1e6)
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Path]]:
+def sweep(tmp_path: Path, config: dict[str, Any]) -> Callable[..., Path]:
     """Runs a study whose trials of a width have given curves; returns its folder."""
 
     def run(name: str, curves: list[list[float]], **changes: Any) -> Path:
@@ -58,7 +59,7 @@ def sweep(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Path
         study.close()
         return folder
 
-    yield run
+    return run
 
 
 Sweep = Callable[..., Path]
@@ -237,4 +238,4 @@ def test_a_foreign_rank_is_never_better_than_the_best(
     tolerance = 1e-6 * (max(values) - min(values)) + 1e-9
     assert min(values) - tolerance <= found[0]
     assert found[-1] <= max(values) + tolerance
-    assert all(b >= a - tolerance for a, b in zip(found, found[1:], strict=False))
+    assert all(b >= a - tolerance for a, b in pairwise(found))

@@ -39,7 +39,7 @@ def test_a_budget_is_added_to_or_set(stored: Composed, text: str, trials: int) -
 
 
 def test_a_budget_that_there_is_not_cannot_be_added_to(stored: Composed) -> None:
-    with pytest.raises(InvalidConfigError, match="no search.seconds to add to"):
+    with pytest.raises(InvalidConfigError, match=r"no search\.seconds to add to"):
         extended_config(stored, FOLDER, ["search.seconds=+60"])
     limited = compose(["search.seconds=1.5"])
     assert extended_config(limited, FOLDER, ["search.seconds=+60"]).typed().search.seconds == 61.5
