@@ -70,7 +70,9 @@ def read_history(
             )
         trials += _spread(adopted, math.ceil(_INFORMING / len(folders)))
         best.append(suggested)
-    return History(tuple(sorted(trials, key=lambda each: each.number)), tuple(_distinct(best))[:_SUGGESTIONS])
+    return History(
+        tuple(sorted(trials, key=lambda each: each.number)), tuple(_distinct(best))[:_SUGGESTIONS]
+    )
 
 
 def _comparable(folder: Path, metric: str, direction: Direction) -> optuna.Study:

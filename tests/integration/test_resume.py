@@ -15,6 +15,7 @@ import pytest
 from rayml.errors import SearchError
 from rayml.search.journal import SweepJournal
 from rayml.search.plan import SweepPlan
+from rayml.search.space import Space
 from rayml.search.sweep import run_sweep
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture
 from tests.processes import command, descendants, kill
@@ -32,9 +33,9 @@ def interrupted(plan: SweepPlan, at: int) -> None:
 
 @pytest.mark.usefixtures("ray_session")
 def test_an_interrupted_sweep_goes_on(make_plan: MakePlan) -> None:  # noqa: F811
-    plan = make_plan(trials=4, epochs=100, concurrency=2)
+    plan = make_plan(trials=4, epochs=400, concurrency=2)
     journal = plan.folder / "journal.log"
-    interrupted(plan, 230)
+    interrupted(plan, 900)
     before = finished(journal)
     left = [trial for trial in recorded(journal) if not trial.state.is_finished()]
     assert before
@@ -42,7 +43,7 @@ def test_an_interrupted_sweep_goes_on(make_plan: MakePlan) -> None:  # noqa: F81
     result = run_sweep(replace(plan, resume=True), DATA)
     assert_continued(journal, before, 4)
     assert result.best.value == max(trial.value for trial in recorded(journal))  # type: ignore[type-var]
-    assert result.progress.epochs == sum(map(epochs, recorded(journal))) == 400
+    assert result.progress.epochs == sum(map(epochs, recorded(journal))) == 1600
     params = [trial.params["train.optimizer.lr"] for trial in recorded(journal)]
     assert len(set(params)) == 4
 
@@ -140,7 +141,7 @@ def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Pa
     fast = {
         "RAY_health_check_initial_delay_ms": "0",
         "RAY_health_check_period_ms": "500",
-        "RAY_health_check_timeout_ms": "500",
+        "RAY_health_check_timeout_ms": "5000",
         "RAY_health_check_failure_threshold": "4",
     }
     done = subprocess.run(
@@ -181,6 +182,24 @@ def described(trial: Any) -> tuple[Any, ...]:
         trial.intermediate_values,
         trial.user_attrs,
     )
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_finished_sweep_is_extended_in_another_space(make_plan: MakePlan) -> None:  # noqa: F811
+    plan = make_plan(trials=3)
+    journal = plan.folder / "journal.log"
+    first = run_sweep(plan, DATA)
+    before = finished(journal)
+    width = {"type": "categorical", "choices": [8, 16]}
+    lr = {"type": "float", "low": 1e-2, "high": 1.0, "log": True}
+    space = Space.parse({"model": {"width": width}, "train": {"optimizer": {"lr": lr}}})
+    result = run_sweep(replace(plan, resume=True, trials=5, space=space), DATA)
+    assert_continued(journal, before, 5)
+    assert [len(trial.params) for trial in recorded(journal)] == [1, 1, 1, 2, 2]
+    assert result.best.value is not None
+    assert first.best.value is not None
+    assert result.best.value >= first.best.value
+    assert result.weights.is_file()
 
 
 @pytest.mark.usefixtures("ray_session")
