@@ -35,10 +35,10 @@ def test_keys_are_set_added_and_removed(stored: Composed) -> None:
     assert after.problems == ()
     assert after.plain["search"]["trials"] == 9
     assert sorted(changed_keys(stored.plain, after.plain)) == [
+        "search.trials",
         "space.model.depth",
         "space.model.width.choices",
         "space.train.clip_norm",
-        "search.trials",
     ]
 
 
