@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-import uuid
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.search.draft import DraftStorage
 from rayml.search.history import History
 from rayml.search.journal import SweepJournal
+from rayml.search.opening import open_optuna
 from rayml.search.parameter import Params, Scalar
 from rayml.search.pruning import KEEP, Decision, build_policy
 from rayml.search.replay import (
     COHORT,
     EPOCH,
     FIRST_EPOCH,
-    IDENTITY,
-    METRIC,
     REASON,
     REQUEST,
     RESTARTS,
@@ -38,11 +35,11 @@ from rayml.search.replay import (
     Record,
     Resumed,
     Spent,
-    by_cohort,
     in_order,
     read_record,
     spent_value,
 )
+from rayml.search.roster import Running, cohort_of, lanes, left_behind, recalled, requested
 from rayml.search.samplers import build_sampler, grid_points, points_left, seed_after
 from rayml.search.space import Space
 from rayml.search.trials import AskedTrial, FinishedTrial, Progress, State
@@ -88,20 +85,6 @@ class StudyPlan:
     history: History = field(default_factory=History)
 
 
-@dataclass(slots=True)
-class _Running:
-    trial_id: int
-    params: Params
-    cohort: int
-    session: str
-    tune_trial: str | None = None
-    request: str = ""
-    curve: dict[int, float] = field(default_factory=dict)
-    begun: bool = False
-    restarts: list[Mapping[str, int]] = field(default_factory=list)
-    spent: Spent = field(default_factory=Spent)
-
-
 class Study:
     """An Optuna study on a journal, with tables beside it so that no call scans all trials.
 
@@ -125,7 +108,15 @@ class Study:
         self._journal = SweepJournal(plan.journal, existing=resume)
         self._storage = DraftStorage(self._journal)
         try:
-            self._optuna = self._open_optuna(resume)
+            self._optuna = open_optuna(
+                self._storage,
+                plan.name,
+                plan.metric,
+                plan.direction,
+                resume=resume,
+                suggestions=plan.history.suggestions,
+            )
+            self._journal.commit()
         except SearchError:
             self._journal.close()
             raise
@@ -135,7 +126,7 @@ class Study:
         self._cohorts = 0
         self._before = 0.0
         self._suggested: set[int] = set()
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._finished: dict[int, FinishedTrial] = {}
         self._counts: dict[State, int] = {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0}
         self._best: FinishedTrial | None = None
@@ -165,12 +156,7 @@ class Study:
             request: names this call; where it is made again, because its answer was lost, it
                 gives the same trials.
         """
-        held = [
-            AskedTrial(number, each.params)
-            for number, each in self._running.items()
-            if request and each.request == request
-        ]
-        if held:
+        if held := requested(self._running, request):
             return held
         asked: list[AskedTrial] = []
         while len(asked) < n and self._asked < self._trials and not self._clock_spent():
@@ -192,9 +178,9 @@ class Study:
             The cohort's number, which its checkpoint is kept under, and its trials: none once a
             budget is spent.
         """
-        for number, each in self._running.items():
-            if each.tune_trial == tune_trial and each.session == self._plan.session:
-                return each.cohort, self.lanes(self._running[number].cohort)
+        held = cohort_of(self._running, tune_trial, self._plan.session)
+        if held is not None:
+            return held, self.lanes(held)
         for left in self.orphans():
             self._claim(left, tune_trial)
             return left.number, list(left.trials)
@@ -203,19 +189,11 @@ class Study:
 
     def orphans(self) -> tuple[Cohort, ...]:
         """The cohorts that no worker of this session's driver was given, unfinished."""
-        return by_cohort(
-            (each.cohort, AskedTrial(number, each.params), len(each.curve))
-            for number, each in self._running.items()
-            if each.session != self._plan.session
-        )
+        return left_behind(self._running, self._plan.session)
 
     def lanes(self, cohort: int) -> list[AskedTrial]:
         """The trials of a cohort that have not ended, by number."""
-        return [
-            AskedTrial(number, each.params)
-            for number, each in sorted(self._running.items())
-            if each.cohort == cohort
-        ]
+        return lanes(self._running, cohort)
 
     def resumed(self) -> Resumed:
         """What was found in the journal, and what is left to do of it."""
@@ -339,33 +317,6 @@ class Study:
         """Write and close the journal; trials that still run stay RUNNING in it."""
         self._journal.close()
 
-    def _open_optuna(self, resume: bool) -> optuna.Study:
-        plan = self._plan
-        # A journal that was killed before its first write is empty.
-        study = optuna.create_study(
-            study_name=plan.name,
-            storage=self._storage,
-            direction=plan.direction,
-            load_if_exists=resume,
-        )
-        found = (study.user_attrs.get(METRIC, plan.metric), study.direction.name.lower())
-        if found != (plan.metric, plan.direction):
-            raise SearchError(
-                f"a study goes on with its own objective, {' '.join(found)}",
-                value=f"{plan.metric} {plan.direction}",
-                remedy="Leave task.metric as it was, or start a sweep under a new search.name",
-            )
-        if METRIC not in study.user_attrs:
-            self._storage.set_study_system_attr(
-                self._storage.get_study_id_from_name(plan.name),
-                SUGGESTIONS,
-                [dict(each) for each in plan.history.suggestions],
-            )
-            study.set_user_attr(IDENTITY, uuid.uuid4().hex)
-            study.set_user_attr(METRIC, plan.metric)
-        self._journal.commit()
-        return study
-
     def _restore(self) -> None:
         """Fill the tables from the journal, and choose who proposes what comes next."""
         plan = self._plan
@@ -387,17 +338,7 @@ class Study:
         self._optuna.sampler = build_sampler(plan.sampler, seed, history=history)
 
     def _restore_trial(self, record: Record) -> None:
-        running = self._running[record.number] = _Running(
-            record.trial_id,
-            record.params,
-            record.cohort,
-            record.session,
-            record.tune_trial,
-            record.request,
-            dict(record.curve),
-            bool(record.curve),
-            list(record.restarts),
-        )
+        running = self._running[record.number] = recalled(record)
         self._asked += 1
         self._cohorts = max(self._cohorts, record.cohort + 1)
         self._restarts += len(record.restarts)
@@ -429,7 +370,7 @@ class Study:
             {k: v for k, v in system.items() if v != ""}
             | ({} if suggested is None else {SUGGESTED: suggested}),
         )
-        self._running[number] = _Running(trial_id, params, cohort, session, tune_trial, request)
+        self._running[number] = Running(trial_id, params, cohort, session, tune_trial, request)
         self._asked += 1
         return AskedTrial(number, params)
 
@@ -453,7 +394,7 @@ class Study:
         self._cohorts += 1
         return self._cohorts - 1
 
-    def _note_epoch(self, running: _Running, train_seconds: float, eval_seconds: float) -> None:
+    def _note_epoch(self, running: Running, train_seconds: float, eval_seconds: float) -> None:
         spent = running.spent
         running.spent = Spent(spent.train + train_seconds, spent.eval + eval_seconds)
         self._epochs += 1
@@ -464,7 +405,7 @@ class Study:
             self._storage.set_study_system_attr(self._study_id, FIRST_EPOCH, self._first_epoch)
 
     def _finish(
-        self, number: int, running: _Running, state: State, value: float | None, reason: str
+        self, number: int, running: Running, state: State, value: float | None, reason: str
     ) -> FinishedTrial:
         curve = running.curve if state != "FAIL" else {}
         epoch = min(curve, key=lambda step: (self._sign * curve[step], step), default=None)
