@@ -8,7 +8,8 @@ import optuna
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rayml.search.study import Study, StudyPlan
+from rayml.search.study import Study
+from rayml.search.study_plan import StudyPlan
 
 NAMESPACE = "rayml"
 

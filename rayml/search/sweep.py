@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayActorError, RayError
 from ray.tune import TuneError
 
-from rayml.errors import SearchError
+from rayml.errors import ConfigError, SearchError
 from rayml.models.objectives import Objective
 from rayml.search.cohort import WEIGHTS
 from rayml.search.fit import check_fit
@@ -26,8 +26,8 @@ from rayml.search.progress import View, watching
 from rayml.search.replay import Resumed
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space, lookup
-from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
+from rayml.search.study_plan import StudyPlan
 from rayml.search.trials import FinishedTrial, Progress
 from rayml.search.tuning import concurrency, run_cohorts
 from rayml.search.warm_start import read_history
@@ -77,6 +77,12 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
     """
     check_fit(plan.space, plan.trial)
     check_sampler(plan.sampler, plan.space, plan.trial)
+    if plan.warm_start and plan.sampler.name == "grid":
+        raise ConfigError(
+            "a grid tries every point, which no history changes",
+            value=[each.name for each in plan.warm_start],
+            remedy="Leave search.warm_start out, or choose another search.sampler.name",
+        )
     if (plan.folder / JOURNAL).exists() and not plan.resume:
         raise SearchError(
             "a new sweep needs a new name",

@@ -29,7 +29,8 @@ import optuna
 
 from rayml.search.history import History
 from rayml.search.space import Space
-from rayml.search.study import Study, StudyPlan
+from rayml.search.study import Study
+from rayml.search.study_plan import StudyPlan
 from rayml.search.warm_start import read_history
 from rayml.types import PrunerSettings, SamplerSettings
 

@@ -26,8 +26,8 @@ from rayml.search.journal import read_study
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.report import write_report
 from rayml.search.space import Space
-from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
+from rayml.search.study_plan import StudyPlan
 from rayml.search.sweep import SweepResult, run_sweep
 from rayml.search.trials import Progress
 from rayml.types import (

@@ -15,7 +15,8 @@ from rayml.errors import SearchError
 from rayml.search.journal import read_study
 from rayml.search.replay import Cohort
 from rayml.search.space import Space
-from rayml.search.study import Study, StudyPlan
+from rayml.search.study import Study
+from rayml.search.study_plan import StudyPlan
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 

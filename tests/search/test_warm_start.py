@@ -19,7 +19,8 @@ from rayml.errors import SearchError
 from rayml.search.history import History, Ranks
 from rayml.search.informed import Informed
 from rayml.search.space import Space
-from rayml.search.study import Study, StudyPlan
+from rayml.search.study import Study
+from rayml.search.study_plan import StudyPlan
 from rayml.search.warm_start import read_history
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
