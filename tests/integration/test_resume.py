@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +120,7 @@ from rayml.search.sweep import run_sweep
 
 class Killer:
     def update(self, progress):
-        if nodes and progress.running == 2 and progress.epochs >= 60:
+        if len(nodes) == 2 and progress.running == 2 and progress.epochs >= 60:
             cluster.remove_node(nodes.pop(), allow_graceful=False)
 
     def close(self):
@@ -144,13 +145,16 @@ def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Pa
         "RAY_health_check_timeout_ms": "5000",
         "RAY_health_check_failure_threshold": "4",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", NODES, str(tmp_path / "plan")],
-        env={**os.environ, **fast},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Ray notes a running cluster in this folder, and others would join it. Its path is short, as
+    # those of sockets must be.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", NODES, str(tmp_path / "plan")],
+            env={**os.environ, **fast, "RAY_TMPDIR": folder},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     restarts, cpus = done.stdout.split()[-2:]
     assert (int(restarts), float(cpus)) == (1, 1.0)
