@@ -28,18 +28,34 @@ class Verb:
         action: function of the pipeline; takes the context, and the argument if there is one.
         help: one line.
         argument: what the verb's own argument is called; None if it takes none.
+        epilog: what else its help tells.
     """
 
     action: Callable[..., None]
     help: str
     argument: str | None = None
+    epilog: str = ""
 
+
+_SWEEP_EPILOG = """\
+go on with a sweep, by its name:
+  rayml sweep resume=NAME               after a crash or Ctrl-C: unfinished trials go on from
+                                        their checkpoints; it may run elsewhere (cluster.*,
+                                        search.concurrency=…, search.resources.*)
+  rayml sweep extend=NAME search.trials=+100
+                                        100 more trials; the space may change (space.*=…),
+                                        and how it is searched (search.*=…)
+start from other sweeps over overlapping spaces:
+  rayml sweep search.warm_start=[NAME,…]
+keep the study in a shared database as well:
+  rayml sweep search.storage=postgresql://user:password@host/database
+"""
 
 VERBS = {
     "run": Verb(pipeline.run, "prepare, sweep, register and serve"),
     "check": Verb(pipeline.check, "find every error of a config before anything is spent"),
     "prepare": Verb(pipeline.prepare, "fit the preprocessing and store the prepared data set"),
-    "sweep": Verb(pipeline.sweep, "search the space for the best trial"),
+    "sweep": Verb(pipeline.sweep, "search the space for the best trial", epilog=_SWEEP_EPILOG),
     "report": Verb(pipeline.report, "print a sweep's leaderboard and write its tables", "SWEEP"),
     "register": Verb(pipeline.register, "make the best trial of a sweep a version", "SWEEP"),
     "promote": Verb(pipeline.promote, "point the alias `champion` at a version", "VERSION"),
@@ -60,6 +76,8 @@ class Invocation:
     verb: str
     argument: str | None
     overrides: tuple[str, ...]
+    resume: str | None
+    extend: str | None
     config_dirs: tuple[Path, ...]
     show_config: bool
 
@@ -94,10 +112,16 @@ def parse(argv: Sequence[str]) -> Invocation:
             f"`rayml {name}` takes {expected or 'no argument'} and key=value pairs",
             value=" ".join(names),
         )
+    overrides = [word for word in arguments.words if _is_override(word)]
+    resume, extend = (_take(name, overrides, each) for each in ("resume", "extend"))
+    if resume and extend:
+        raise ConfigError("a sweep is resumed or extended", value=f"{resume} and {extend}")
     return Invocation(
         verb=name,
         argument=names[0] if names else None,
-        overrides=tuple(word for word in arguments.words if _is_override(word)),
+        overrides=tuple(overrides),
+        resume=resume,
+        extend=extend,
         config_dirs=tuple(arguments.config_dir),
         show_config=arguments.cfg is not None,
     )
@@ -105,6 +129,17 @@ def parse(argv: Sequence[str]) -> Invocation:
 
 def _is_override(word: str) -> bool:
     return "=" in word or word.startswith("~")
+
+
+def _take(verb: str, overrides: list[str], key: str) -> str | None:
+    """Take `key=NAME` of the sweep verb out of the overrides."""
+    found = [word for word in overrides if verb == "sweep" and word.startswith(f"{key}=")]
+    for word in found:
+        overrides.remove(word)
+    names = [word.partition("=")[2] for word in found]
+    if len(names) > 1 or "" in names:
+        raise ConfigError(f"`rayml sweep {key}=NAME` names one sweep", value=" ".join(found))
+    return names[0] if names else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,6 +164,8 @@ def _verb_parser(name: str) -> argparse.ArgumentParser:
         prog=f"rayml {name}",
         usage=f"rayml {name} {argument}[key=value …] [--config-dir DIR] [--cfg job]",
         description=f"{verb.help[0].upper()}{verb.help[1:]}.",
+        epilog=verb.epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
     parser.add_argument("words", nargs="*", metavar="key=value", help="override of the config")
@@ -163,7 +200,7 @@ class _Help(argparse.Action):
 
 
 def _execute(invocation: Invocation, started: float) -> int:
-    composed = compose(invocation.overrides, invocation.config_dirs)
+    composed, resumed = _compose(invocation)
     if invocation.show_config:
         print(composed.yaml(), end="")
         return _problems(composed)
@@ -171,11 +208,29 @@ def _execute(invocation: Invocation, started: float) -> int:
         composed=composed,
         import_paths=add_import_paths(invocation.config_dirs),
         watch=Stopwatch(started),
+        resumed=resumed,
+        extended=invocation.extend is not None,
     )
     verb = VERBS[invocation.verb]
     arguments = (invocation.argument,) if verb.argument else ()
     verb.action(context, *arguments)
     return 0
+
+
+def _compose(invocation: Invocation) -> tuple[Composed, Path | None]:
+    """The config, and the folder of the sweep that goes on with it."""
+    if not (name := invocation.resume or invocation.extend):
+        return compose(invocation.overrides, invocation.config_dirs), None
+    from rayml.stages import resume
+
+    paths = [each for each in invocation.overrides if each.startswith("paths.")]
+    sweeps = compose(paths, invocation.config_dirs).typed().paths.sweeps
+    folder, stored = resume.find_stored(sweeps, name)
+    change = resume.resumed_config if invocation.resume else resume.extended_config
+    composed = change(stored, folder, invocation.overrides, invocation.config_dirs)
+    if invocation.extend and not invocation.show_config:
+        resume.require_more(folder, composed)
+    return composed, folder
 
 
 def _problems(composed: Composed) -> int:

@@ -77,12 +77,18 @@ def prepare(context: Context) -> None:
 
 
 def sweep(context: Context) -> None:
-    """Search the space for the best trial."""
-    from rayml.stages.prepare import prepare_data
+    """Search the space for the best trial, or go on with a sweep that did not end."""
+    from rayml.stages.prepare import data_of, prepare_data
 
+    if context.resumed is not None:
+        from rayml.stages.sweep import show_finished
+
+        if show_finished(context):
+            return
     with context.checked_cluster() as checking:
-        data = prepare_data(context)
+        data = prepare_data(context) if context.resumed is None else data_of(context.resumed)
         checking.require()
+        # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 
         found = run_search(context, data)
@@ -94,17 +100,18 @@ def report(context: Context, name: str | None) -> None:
     from rayml.search.report import write_report
     from rayml.stages.sweep import find_sweep
 
-    folder = find_sweep(context.config, name)
+    folder = find_sweep(context.config.paths.sweeps, name)
     show.leaderboard(write_report(folder), limit=20)
     show.line(f"wrote {folder / 'report'}")
 
 
 def register(context: Context, name: str | None) -> None:
     """Make the best trial of a sweep, the latest one by default, a version in the registry."""
+    from rayml.stages.prepare import data_of_sweep
     from rayml.stages.register import register_winner
-    from rayml.stages.sweep import data_of_sweep, find_sweep
+    from rayml.stages.sweep import find_sweep
 
-    folder = find_sweep(context.config, name)
+    folder = find_sweep(context.config.paths.sweeps, name)
     register_winner(context, folder, data_of_sweep(folder))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import BeforeValidator, Field
@@ -45,6 +45,18 @@ class BoundSettings:
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min is at most max, got {self.min} and {self.max}")
         return self
+
+
+@settings
+class CohortSettings:
+    """How trials of one structure train together.
+
+    Attributes:
+        lanes: trials of a cohort at most; `auto` measures how many train fastest, and 1 trains
+            every trial by itself.
+    """
+
+    lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
 
 
 @settings

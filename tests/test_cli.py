@@ -91,3 +91,33 @@ def test_starting_the_command_line_loads_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_sweep_that_goes_on_is_told_apart() -> None:
+    call = parse(["sweep", "resume=first", "search.concurrency=1"])
+    assert (call.resume, call.extend) == ("first", None)
+    assert call.overrides == ("search.concurrency=1",)
+    call = parse(["sweep", "search.trials=+5", "extend=first"])
+    assert (call.resume, call.extend) == (None, "first")
+    assert parse(["run", "resume=first"]).overrides == ("resume=first",)
+
+
+@pytest.mark.parametrize("words", [["resume="], ["resume=a", "resume=b"], ["resume=a", "extend=a"]])
+def test_one_sweep_goes_on_at_a_time(words: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        parse(["sweep", *words])
+
+
+def test_a_sweep_that_is_not_there_does_not_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "resume=absent", f"paths.sweeps={tmp_path}"]) == 2
+    assert "'absent'" in capsys.readouterr().err
+
+
+def test_the_help_of_sweep_tells_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    shown = capsys.readouterr().out
+    assert "resume=NAME" in shown
+    assert "extend=NAME search.trials=+100" in shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from rayml.config.schema import Config
+from rayml.config.secrets import masked
 from rayml.errors import ConfigError, InvalidConfigError
 
 _COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
-_PASSWORD = re.compile(
-    r"(://[^:/@\s]*:)[^@\s]*(?=@)|([?&](?:password|pwd|token)=)[^&\s]*", re.IGNORECASE
-)
 _schema = pydantic.TypeAdapter(Config)
 
 
@@ -71,7 +68,7 @@ def read_composed(path: Path) -> Composed:
         ) from error
     if not isinstance(plain, dict):
         raise ConfigError("a config is a YAML mapping", value=str(path))
-    return _checked(plain)  # type: ignore[arg-type]
+    return checked(plain)  # type: ignore[arg-type]
 
 
 def config_folder() -> Path:
@@ -112,8 +109,8 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> 
     except OmegaConfBaseException as error:
         return Composed(_masked(config), (*problems, _first_line(error)))
     assert isinstance(plain, dict)
-    checked = _checked(plain)  # type: ignore[arg-type]
-    return Composed(checked.plain, (*problems, *checked.problems))
+    found = checked(plain)  # type: ignore[arg-type]
+    return Composed(found.plain, (*problems, *found.problems))
 
 
 def _quoted(text: str) -> str:
@@ -177,7 +174,8 @@ def _values(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield from _values(value, f"{prefix}{name}.")
 
 
-def _checked(plain: dict[str, Any]) -> Composed:
+def checked(plain: dict[str, Any]) -> Composed:
+    """A config of plain containers, and what is wrong with it."""
     return Composed(plain, tuple(_invalid(plain)))
 
 
@@ -192,7 +190,7 @@ def _without_passwords(tree: Any) -> Any:
         return {name: _without_passwords(value) for name, value in tree.items()}
     if isinstance(tree, list):
         return [_without_passwords(value) for value in tree]
-    return _PASSWORD.sub(r"\1\2***", tree) if isinstance(tree, str) else tree
+    return masked(tree) if isinstance(tree, str) else tree
 
 
 def _masked(config: DictConfig) -> dict[str, Any]:

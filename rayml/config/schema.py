@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from rayml.config.build import TARGET
-from rayml.search_settings import BoundSettings, ObjectiveEntry, PriceSettings
+from rayml.search_settings import BoundSettings, CohortSettings, ObjectiveEntry, PriceSettings
 from rayml.types import (
     ClassLabel,
     Count,
@@ -115,9 +115,13 @@ class SearchConfig:
         constraints: bounds that a trial keeps, by metric or measured quantity.
         concurrency: trials in progress at most; None takes what the cluster's resources allow.
         resources: of one trial.
-        max_failures: restarts of a trial whose worker died.
+        max_failures: restarts of a cohort whose worker died.
+        cohort: see `CohortSettings`.
         sampler: see `SamplerSettings`.
         pruner: see `PrunerSettings`.
+        storage: URL of a database that the study is written to as well, for shared use; None
+            keeps it in the sweep's folder alone.
+        warm_start: names of sweeps whose trials inform this one.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
@@ -131,8 +135,11 @@ class SearchConfig:
     concurrency: Count | None = None
     resources: ResourceSettings = Field(default_factory=ResourceSettings)
     max_failures: Size = 3
+    cohort: CohortSettings = Field(default_factory=CohortSettings)
     sampler: SamplerSettings = Field(default_factory=SamplerSettings)
     pruner: PrunerSettings = Field(default_factory=PrunerSettings)
+    storage: str | None = None
+    warm_start: tuple[str, ...] = ()
 
 
 @settings

@@ -207,7 +207,7 @@ class Cohort:
         ray.get(self._study.begin_all.remote([(each.number, 0) for each in lanes]))
 
     def _built(self, asked: Sequence[AskedTrial]) -> list[NewLane]:
-        """Lanes of trials; one that cannot be built fails, one of another structure trains alone."""
+        """Lanes of trials; one that cannot be built fails, one of another shape trains alone."""
         lanes = []
         for each in asked:
             try:

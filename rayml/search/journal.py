@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Container, Iterable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.errors import SearchError
+from rayml.search.repair import lock_file, parse, repair
 
 _SYNC_SECONDS = 1.0
 
@@ -24,25 +26,38 @@ class SweepJournal(BaseJournalBackend):
 
     Optuna's backend locks the file, writes, syncs the disk and reads the file again for every
     single parameter and value: 5 to 20 ms to ask for a trial of eight parameters. Only one
-    process ever writes this journal, so here an operation of the study is one write, and what
-    was written need not be read back: under 1 ms. A write survives the death of the process;
-    the disk is synced once a second, which is what a crash of the machine may cost.
+    process ever writes this journal, which it locks until it ends, so here an operation of the
+    study is one write, and what was written need not be read back: under 1 ms. A write survives
+    the death of the process; the disk is synced once a second, which is what a crash of the
+    machine may cost.
+
+    Args:
+        path: of the file.
+        existing: go on with a journal that is there, instead of a new one.
+
+    Attributes:
+        torn: bytes of an unfinished last line, which an earlier writer left and which were cut
+            off; empty if there was none.
 
     Raises:
-        SearchError: the file exists.
+        SearchError: the file exists, or it should and does not; another process writes it; or
+            it is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = path.open("xb", buffering=0)
-        except FileExistsError as error:
-            raise SearchError(
-                "a new study needs a new journal", value=str(path), remedy="Choose another name"
-            ) from error
+    def __init__(self, path: Path, *, existing: bool = False) -> None:
+        self._file = _open(path, existing=existing)
         self._unwritten: list[bytes] = []
         self._unread: list[dict[str, Any]] = []
         self._read = 0
         self._synced = time.monotonic()
+        self.torn = b""
+        try:
+            lock_file(self._file, path)
+            if existing:
+                self._unread, self.torn = repair(self._file, path)
+        except SearchError:
+            self._file.close()
+            raise
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Take in operations, which are in the file after the next `commit`."""
@@ -108,17 +123,34 @@ class SweepStorage(JournalStorage):
         return list(waiting.values())
 
 
+def _open(path: Path, *, existing: bool) -> FileIO:
+    try:
+        return path.open("r+b" if existing else "xb", buffering=0)
+    except FileExistsError as error:
+        raise SearchError(
+            "a new study needs a new journal", value=str(path), remedy="Choose another name"
+        ) from error
+    except FileNotFoundError as error:
+        raise SearchError(
+            "a sweep that goes on has its journal", value=str(path), remedy="Check its name"
+        ) from error
+
+
 def read_study(path: Path) -> optuna.Study:
     """Open a journal for reading, while its sweep runs or afterwards.
 
     Raises:
-        SearchError: there is no journal, or it holds no study.
+        SearchError: there is no journal, it is damaged, or it holds no study.
     """
     if not path.is_file():
         raise SearchError(
             "a sweep's folder holds its journal", value=str(path), remedy="Check the sweep's name"
         )
-    storage = JournalStorage(JournalFileBackend(str(path)))
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+    except ValueError:
+        parse(path.read_bytes(), path)  # tells which line it is
+        raise
     studies = storage.get_all_studies()
     if len(studies) != 1:
         raise SearchError(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import uuid
 import warnings
+from collections.abc import Sequence
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -14,13 +16,14 @@ from optuna.study import StudyDirection
 from rayml.errors import SearchError
 from rayml.models.objectives import Objective
 from rayml.search.goals import Goals
+from rayml.search.parameter import Params
+from rayml.search.replay import IDENTITY, METRIC, SUGGESTIONS
 from rayml.search_settings import BoundSettings
 from rayml.types import Direction
 
 # Optuna's samplers and dashboards read a trial's excesses under this name, as a list. Of the
 # study it is the bounds by name, in the order of that list.
 CONSTRAINTS = "constraints"
-METRIC = "metric"
 
 
 class FirstObjectiveStudy(optuna.Study):
@@ -45,6 +48,7 @@ def create_study(
     sampler: BaseSampler | None = None,
     *,
     resume: bool = False,
+    suggestions: Sequence[Params] = (),
 ) -> FirstObjectiveStudy:
     """Make a study in a storage, with what a reader needs to know of its goals.
 
@@ -54,6 +58,7 @@ def create_study(
         goals: what it seeks.
         sampler: who proposes.
         resume: go on with the study that the storage may hold.
+        suggestions: configurations that a new study shall begin with.
 
     Raises:
         SearchError: the study that is resumed seeks something else.
@@ -66,6 +71,8 @@ def create_study(
     if METRIC in study.user_attrs:
         _require_same(read_goals(study), goals)
         return study
+    study_id = storage.get_study_id_from_name(name)
+    storage.set_study_system_attr(study_id, SUGGESTIONS, [dict(each) for each in suggestions])
     _describe(study, goals)
     return study
 
@@ -78,6 +85,7 @@ def _describe(study: optuna.Study, goals: Goals) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([each.metric for each in goals.objectives])
+    study.set_user_attr(IDENTITY, uuid.uuid4().hex)
     # The last one, so that a study that has it was described to the end.
     study.set_user_attr(METRIC, goals.first.metric)
 

@@ -46,6 +46,13 @@ class Parameter:
             return False
         return _on_step(value, self.distribution)
 
+    def typed(self, value: Scalar) -> Scalar:
+        """A value of the range in the type that a trial would have it: 1 becomes 1.0."""
+        if isinstance(self.distribution, FloatDistribution):
+            assert isinstance(value, int | float)
+            return float(value)
+        return value
+
     def extremes(self) -> tuple[Scalar, ...]:
         """The values that a check has to try: both ends of a range, or every choice."""
         if isinstance(self.distribution, CategoricalDistribution):

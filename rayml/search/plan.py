@@ -42,10 +42,14 @@ class SweepPlan:
         constraints: bounds that a trial keeps, by name of a quantity.
         concurrency: trials in progress at most; None takes what the cluster's resources allow.
         resources: of one trial.
-        max_failures: restarts of a trial whose worker died.
+        max_failures: restarts of a cohort whose worker died.
+        lanes: trials that a cohort holds at most; None leaves that to be measured.
         sampler: who proposes.
         pruner: who is stopped.
         seed: of the sampler.
+        resume: go on with the sweep of that name.
+        storage: URL of a database that its study is written to as well.
+        warm_start: folders of sweeps whose trials inform this one.
     """
 
     name: str
@@ -62,9 +66,13 @@ class SweepPlan:
     concurrency: int | None = None
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     max_failures: int = 3
+    lanes: int | None = None
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0
+    resume: bool = False
+    storage: str | None = None
+    warm_start: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -34,10 +34,18 @@ class View(Protocol):
         """The sweep is over."""
 
 
-def choose_view(metric: str, console: Console | None = None) -> View:
-    """A live panel on a terminal, plain lines where the output goes to a file or a pipe."""
+def choose_view(metric: str, console: Console | None = None, done: int = 0) -> View:
+    """A live panel on a terminal, plain lines where the output goes to a file or a pipe.
+
+    Args:
+        metric: name of what is optimised.
+        console: where it is shown; None is standard output.
+        done: trials that had finished when the sweep was resumed.
+    """
     console = console or Console()
-    return LiveView(metric, console) if console.is_terminal else PlainView(metric, console)
+    if console.is_terminal:
+        return LiveView(metric, console)
+    return PlainView(metric, console, done)
 
 
 class LiveView:
@@ -74,11 +82,11 @@ class LiveView:
 class PlainView:
     """A line for each finished trial, and one now and then when none finishes."""
 
-    def __init__(self, metric: str, console: Console) -> None:
+    def __init__(self, metric: str, console: Console, done: int = 0) -> None:
         self._metric = metric
         self._console = console
         self._spoke = time.monotonic()
-        self._done = 0
+        self._done = done
 
     def update(self, progress: Progress) -> None:
         """Write what is new."""
@@ -97,13 +105,19 @@ class PlainView:
 
 
 @contextmanager
-def watching(study: Any, view: View | None) -> Iterator[None]:
-    """Keep a view up to date from the study's actor, from a thread of its own."""
+def watching(study: Any, view: View | None, seen: int = 0) -> Iterator[None]:
+    """Keep a view up to date from the study's actor, from a thread of its own.
+
+    Args:
+        study: handle of the study's actor.
+        view: what shows it; None shows nothing.
+        seen: trials that had finished before, which are not told again.
+    """
     if view is None:
         yield
         return
     over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(study, view, over), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(study, view, over, seen), daemon=True)
     watcher.start()
     try:
         yield
@@ -113,8 +127,7 @@ def watching(study: Any, view: View | None) -> Iterator[None]:
         view.close()
 
 
-def _watch(study: Any, view: View, over: threading.Event) -> None:
-    seen = 0
+def _watch(study: Any, view: View, over: threading.Event, seen: int) -> None:
     while True:
         last = over.wait(_INTERVAL)
         try:

@@ -21,7 +21,7 @@ from rayml.search.optuna_study import read_goals
 from rayml.search.parameter import Params
 from rayml.search.progress import params_text, value_text
 from rayml.search.ranking import Merit, TrialState, front, rank
-from rayml.search.study import EPOCH, REASON, TUNE_TRIAL
+from rayml.search.replay import EPOCH, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
 JOURNAL = "journal.log"

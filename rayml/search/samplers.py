@@ -7,16 +7,21 @@ import inspect
 import itertools
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.errors import ConfigError, SpaceError
-from rayml.search.parameter import Scalar
+from rayml.search.history import History
+from rayml.search.informed import Informed
+from rayml.search.parameter import Params, Scalar
+from rayml.search.replay import Record
 from rayml.search.space import Space
 from rayml.types import SamplerSettings
 
@@ -69,12 +74,24 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
         _check_grid(space, config)
 
 
-def build_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
+def build_sampler(
+    settings: SamplerSettings, seed: int, *, history: History | None = None
+) -> BaseSampler:
     """Build a sampler, seeded.
 
     `startup_trials` random trials come first, where a sampler has a model to learn: exactly so
-    many for TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does.
+    many for TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does. The
+    trials of a history stand in for them.
+
+    Args:
+        settings: its name and numbers.
+        seed: of its draws.
+        history: what it knows besides the trials of its study.
     """
+    history = history or History()
+    settings = replace(
+        settings, startup_trials=max(settings.startup_trials - len(history.trials), 0)
+    )
     given: dict[str, Any] = {"seed": seed}
     if settings.name == "tpe":
         given["n_startup_trials"] = 0
@@ -88,8 +105,16 @@ def build_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = _CLASSES[settings.name](**(given | dict(settings.options)))
     if settings.name == "tpe":
-        return RandomFirst(settings.startup_trials, RandomSampler(seed=seed), sampler)
-    return sampler
+        sampler = RandomFirst(settings.startup_trials, RandomSampler(seed=seed), sampler)
+    return Informed(sampler, history) if history.matters else sampler
+
+
+def seed_after(settings: SamplerSettings, seed: int, asked: int) -> int:
+    """The seed of a sampler that goes on after some trials, which it shall not propose again."""
+    # A sequence is one by its seed, and Optuna keeps the place in it with the study.
+    if asked == 0 or settings.name == "qmc":
+        return seed
+    return int(np.random.SeedSequence([seed % 2**32, asked]).generate_state(1)[0])
 
 
 def grid_points(space: Space, config: Mapping[str, Any], seed: int) -> list[dict[str, Scalar]]:
@@ -97,6 +122,19 @@ def grid_points(space: Space, config: Mapping[str, Any], seed: int) -> list[dict
     points = list(space.grid(config))
     random.Random(seed).shuffle(points)  # noqa: S311 - an order, not a secret
     return points
+
+
+def points_left(
+    points: Sequence[dict[str, Scalar]], records: Iterable[Record]
+) -> list[dict[str, Scalar]]:
+    """The points of a grid that no trial has taken."""
+    taken = {_identity(record.params) for record in records}
+    return [point for point in points if _identity(point) not in taken]
+
+
+def _identity(params: Params) -> tuple[tuple[str, str, Scalar], ...]:
+    # True is not 1, though it equals it.
+    return tuple((key, type(value).__name__, value) for key, value in sorted(params.items()))
 
 
 class RandomFirst(BaseSampler):

@@ -10,7 +10,8 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
-from rayml.search.cohort import asked_trials, cohort_config
+from rayml.search.trainable import asked_cohort, cohort_config
+from rayml.search.trials import Ended
 
 _FAILURE = "Failure # "
 
@@ -20,18 +21,17 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray has no types
 
     Args:
         study: handle of the study's actor.
-        lanes: trials of a cohort.
     """
 
-    def __init__(self, study: Any, lanes: int = 1) -> None:
+    def __init__(self, study: Any) -> None:
         super().__init__()
         self._study = study
-        self._lanes = lanes
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next cohort, or the end of the sweep once a budget is spent."""
-        asked = ray.get(self._study.ask.remote(self._lanes, tune_trial=trial_id))
-        return cohort_config(asked) if asked else Searcher.FINISHED
+        """The next cohort, those that a dead driver left first; the end once a budget is spent."""
+        # Its worker asks for the others, once it knows what they must share.
+        cohort, asked = ray.get(self._study.next_cohort.remote(1, tune_trial=trial_id))
+        return cohort_config(cohort, asked) if asked else Searcher.FINISHED
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -71,8 +71,10 @@ class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no t
     ) -> None:
         """The restarts are spent: what the cohort did not finish has failed."""
         reason = _died(Path(trial.error_file).read_text() if trial.error_file else "")
-        for asked in asked_trials(trial.config):
-            ray.get(self._study.tell.remote(asked.number, "FAIL", reason=reason))
+        cohort, _ = asked_cohort(trial.config)
+        left = ray.get(self._study.lanes.remote(cohort))
+        ended = [Ended(asked.number, "FAIL", reason) for asked in left]
+        ray.get(self._study.tell_all.remote(ended))
 
 
 def _died(error: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import Trial
 
 from rayml.errors import InvalidConfigError
@@ -82,6 +82,44 @@ class Space:
             if active and not parameter.contains(params[parameter.key]):
                 return False
         return True
+
+    def adopt(
+        self,
+        params: Params,
+        config: Mapping[str, Any],
+        fill: Callable[[Parameter], Scalar] | None = None,
+    ) -> dict[str, Scalar] | None:
+        """Values that another space proposed, as this one would have.
+
+        A parameter that the other space did not search had the value that the config holds.
+
+        Args:
+            params: the values.
+            config: the trial config.
+            fill: gives a value to a parameter whose range does not hold that of the config.
+
+        Returns:
+            A value for each parameter whose condition holds; None where one is out of its
+            range, or has none.
+        """
+        found: dict[str, Scalar] = {}
+        for parameter in self.parameters:
+            if not self._active(parameter, found, config):
+                continue
+            if parameter.key in params:
+                value = params[parameter.key]
+            else:
+                value = lookup(config, parameter.key)
+                if fill is not None and not parameter.contains(value):
+                    value = fill(parameter)
+            if not parameter.contains(value):
+                return None
+            found[parameter.key] = parameter.typed(value)
+        return found
+
+    def distributions(self, params: Params) -> dict[str, BaseDistribution]:
+        """The distributions of some of its parameters."""
+        return {each.key: each.distribution for each in self.parameters if each.key in params}
 
     def grid(self, config: Mapping[str, Any]) -> Iterator[dict[str, Scalar]]:
         """Every combination of values, those of parameters whose condition fails left out."""

@@ -4,94 +4,47 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.models.objectives import TRAIN_SECONDS, Objective
+from rayml.models.objectives import TRAIN_SECONDS
 from rayml.search.budget import Budget, Usage, spent
-from rayml.search.goals import Goals, Outcome, outcome
-from rayml.search.journal import SweepJournal, SweepStorage
+from rayml.search.draft import DraftStorage
+from rayml.search.goals import Outcome, outcome
+from rayml.search.journal import SweepJournal
 from rayml.search.optuna_study import create_study, set_excesses
 from rayml.search.parameter import Params, Scalar
 from rayml.search.pruning import KEEP, Decision, build_policy
 from rayml.search.ranking import Rank, rank
-from rayml.search.samplers import build_sampler, grid_points
-from rayml.search.space import Space
-from rayml.search.trials import AskedTrial, FinishedTrial, Progress, State
-from rayml.search_settings import BoundSettings
-from rayml.types import Direction, PrunerSettings, SamplerSettings
-
-REASON = "reason"
-TUNE_TRIAL = "tune_trial"
-RESTARTS = "restarts"
-EPOCH = "epoch:"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyPlan:
-    """What a study needs to know.
-
-    Attributes:
-        name: of the sweep.
-        journal: file that the study creates.
-        space: what is searched.
-        config: of a trial, for conditions on keys that are not searched.
-        metric: name of what is optimised first.
-        direction: of the metric.
-        objectives: further ones.
-        constraints: bounds by name of a quantity.
-        trials: budget.
-        seconds: wall-clock budget; None sets none.
-        epochs: budget of epochs, summed over all trials; None sets none.
-        cost: budget of the workers' time; None sets none.
-        cost_per_second: of a busy worker.
-        max_epochs: epochs of a trial that is never stopped.
-        sampler: who proposes.
-        pruner: who is stopped.
-        seed: of the sampler.
-        started: `time.time()` of the moment that the wall-clock counts from.
-    """
-
-    name: str
-    journal: Path
-    space: Space
-    config: Mapping[str, Any]
-    metric: str
-    direction: Direction
-    trials: int
-    max_epochs: int
-    started: float
-    objectives: tuple[Objective, ...] = ()
-    constraints: Mapping[str, BoundSettings] = field(default_factory=dict)
-    seconds: float | None = None
-    epochs: int | None = None
-    cost: float | None = None
-    cost_per_second: float = 0.0
-    sampler: SamplerSettings = field(default_factory=SamplerSettings)
-    pruner: PrunerSettings = field(default_factory=PrunerSettings)
-    seed: int = 0
-
-    @property
-    def goals(self) -> Goals:
-        """What the study seeks."""
-        first = Objective(self.metric, self.direction)
-        return Goals((first, *self.objectives), self.constraints)
-
-
-@dataclass(slots=True)
-class _Running:
-    trial: Trial
-    trial_id: int
-    params: Params
-    curve: dict[int, float] = field(default_factory=dict)
-    metrics: dict[int, Mapping[str, float | None]] = field(default_factory=dict)
-    train_seconds: float = 0.0
-    begun: bool = False
+from rayml.search.replay import (
+    COHORT,
+    EPOCH,
+    FIRST_EPOCH,
+    REASON,
+    REQUEST,
+    RESTARTS,
+    SESSION,
+    SPENT,
+    SUGGESTED,
+    SUGGESTIONS,
+    TUNE_TRIAL,
+    Cohort,
+    Record,
+    Resumed,
+    Spent,
+    in_order,
+    read_record,
+    spent_value,
+)
+from rayml.search.roster import Running, cohort_of, lanes, left_behind, recalled, requested
+from rayml.search.samplers import build_sampler, grid_points, points_left, seed_after
+from rayml.search.study_plan import StudyPlan
+from rayml.search.trials import AskedTrial, Ended, FinishedTrial, Progress, Report, State
 
 
 class Study:
@@ -103,40 +56,60 @@ class Study:
     as columns. A curve is that of the first objective, which also chooses the epoch whose values
     count.
 
+    Args:
+        plan: of the study.
+        resume: go on with the plan's journal, in place of a new one. What ended stays as it is;
+            `next_cohort` gives out again what did not.
+
     Raises:
-        SearchError: the journal exists.
+        SearchError: the journal exists, or it is to be resumed and cannot be.
     """
 
-    def __init__(self, plan: StudyPlan) -> None:
+    def __init__(self, plan: StudyPlan, *, resume: bool = False) -> None:
         self._plan = plan
         self._sign = 1.0 if plan.direction == "minimize" else -1.0
-        self._journal = SweepJournal(plan.journal)
-        self._storage = SweepStorage(self._journal)
+        self._journal = SweepJournal(plan.journal, existing=resume)
+        self._storage = DraftStorage(self._journal)
         self._goals = plan.goals
-        sampler = build_sampler(plan.sampler, plan.seed)
-        self._optuna = create_study(plan.name, self._storage, self._goals, sampler)
-        self._journal.commit()
+        try:
+            self._optuna = create_study(
+                plan.name,
+                self._storage,
+                self._goals,
+                resume=resume,
+                suggestions=plan.history.suggestions,
+            )
+            self._journal.commit()
+        except SearchError:
+            self._journal.close()
+            raise
         self._study_id = self._storage.get_study_id_from_name(plan.name)
         self._policy = build_policy(plan.pruner, plan.max_epochs)
-        self._trials = plan.trials
-        self._grid: list[dict[str, Scalar]] | None = None
-        if plan.sampler.name == "grid":
-            self._grid = grid_points(plan.space, plan.config, plan.seed)
-            self._trials = min(plan.trials, len(self._grid))
         self._asked = 0
-        self._running: dict[int, _Running] = {}
+        self._cohorts = 0
+        self._before = 0.0
+        self._suggested: set[int] = set()
+        self._running: dict[int, Running] = {}
         self._finished: dict[int, FinishedTrial] = {}
         self._counts: dict[State, int] = {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0}
         self._best: FinishedTrial | None = None
         self._best_rank: Rank | None = None
+        self._steps = 0
+        self._notes: list[str] = []
         self._epochs = 0
         self._restarts = 0
         self._train_seconds = 0.0
         self._eval_seconds = 0.0
-        self._first_epoch: float | None = None
+        self._restore()
 
     def ask(
-        self, n: int = 1, fixed: Params | None = None, *, tune_trial: str | None = None
+        self,
+        n: int = 1,
+        fixed: Params | None = None,
+        *,
+        tune_trial: str | None = None,
+        cohort: int | None = None,
+        request: str = "",
     ) -> list[AskedTrial]:
         """Propose trials, fewer than asked for or none once a budget is spent.
 
@@ -144,13 +117,52 @@ class Study:
             n: trials wanted.
             fixed: values that all of them shall have.
             tune_trial: id of the Ray Tune trial that will train them.
+            cohort: that they join; None makes each of them a cohort of its own.
+            request: names this call; where it is made again, because its answer was lost, it
+                gives the same trials.
         """
+        if held := requested(self._running, request):
+            return held
         asked: list[AskedTrial] = []
         while len(asked) < n and self._asked < self._trials and not self._spent():
-            point = self._grid[self._asked] if self._grid is not None else {}
-            asked.append(self._ask_one({**(fixed or {}), **point}, tune_trial))
+            joined = self._new_cohort() if cohort is None else cohort
+            asked.append(self._ask_one(fixed or {}, joined, tune_trial, request))
         self._journal.commit()
         return asked
+
+    def next_cohort(self, n: int = 1, *, tune_trial: str) -> tuple[int, list[AskedTrial]]:
+        """The cohort that a Ray Tune trial shall train: one that a dead driver left, or a new one.
+
+        A call that is made again, because its answer was lost, gives the same trials.
+
+        Args:
+            n: trials of a new cohort.
+            tune_trial: id of the Ray Tune trial.
+
+        Returns:
+            The cohort's number, which its checkpoint is kept under, and its trials: none once a
+            budget is spent.
+        """
+        held = cohort_of(self._running, tune_trial, self._plan.session)
+        if held is not None:
+            return held, self.lanes(held)
+        for left in self.orphans():
+            self._claim(left, tune_trial)
+            return left.number, list(left.trials)
+        number = self._new_cohort()
+        return number, self.ask(n, tune_trial=tune_trial, cohort=number)
+
+    def orphans(self) -> tuple[Cohort, ...]:
+        """The cohorts that no worker of this session's driver was given, unfinished."""
+        return left_behind(self._running, self._plan.session)
+
+    def lanes(self, cohort: int) -> list[AskedTrial]:
+        """The trials of a cohort that have not ended, by number."""
+        return lanes(self._running, cohort)
+
+    def resumed(self) -> Resumed:
+        """What was found in the journal, and what is left to do of it."""
+        return Resumed(len(self._finished), self.orphans(), len(self._journal.torn))
 
     def begin(self, number: int, epoch: int) -> bool:
         """Take note that a worker trains a trial; from the second time on it is a restart.
@@ -167,9 +179,8 @@ class Study:
             return False
         if running.begun:
             self._restarts += 1
-            before = running.trial.user_attrs.get(RESTARTS, [])
-            now = {"reported": len(running.curve), "checkpoint": epoch}
-            running.trial.set_user_attr(RESTARTS, [*before, now])
+            running.restarts.append({"reported": len(running.curve), "checkpoint": epoch})
+            self._storage.set_trial_user_attr(running.trial_id, RESTARTS, running.restarts)
             self._journal.commit()
         running.begun = True
         return True
@@ -183,6 +194,7 @@ class Study:
         *,
         train_seconds: float = 0.0,
         eval_seconds: float = 0.0,
+        steps: int = 0,
     ) -> Decision:
         """Record an epoch of a trial and decide whether it goes on.
 
@@ -195,6 +207,7 @@ class Study:
             metrics: all that was measured after the epoch.
             train_seconds: that the epoch trained.
             eval_seconds: that its evaluation took.
+            steps: of the optimizer.
         """
         running = self._running.get(number)
         if running is None:
@@ -203,18 +216,28 @@ class Study:
             self.tell(number, "FAIL", reason=f"{self._plan.metric} is {value} after epoch {step}")
             return Decision("prune", self._known(number).reason)
         if step not in running.curve:
-            running.train_seconds += train_seconds
-            measured = {**metrics, TRAIN_SECONDS: running.train_seconds}
+            self._note_epoch(running, train_seconds, eval_seconds, steps)
+            measured = {**metrics, TRAIN_SECONDS: running.spent.train}
             self._record(running, step, value, measured)
-            self._epochs += 1
-            self._train_seconds += train_seconds
-            self._eval_seconds += eval_seconds
-            if self._first_epoch is None:
-                self._first_epoch = self._elapsed()
         decision = self._policy.decide(number, step, self._sign * value)
         if decision == KEEP and (reason := self._spent()):
             return Decision("prune", reason)
         return decision
+
+    def report_all(self, reports: Sequence[Report]) -> list[Decision]:
+        """Record an epoch of each of some trials, see `report`; the decisions in their order."""
+        return [
+            self.report(
+                each.number,
+                each.epoch,
+                each.value,
+                each.metrics,
+                train_seconds=each.train_seconds,
+                eval_seconds=each.eval_seconds,
+                steps=each.steps,
+            )
+            for each in reports
+        ]
 
     def tell(
         self, number: int, state: State, value: float | None = None, reason: str = ""
@@ -235,15 +258,32 @@ class Study:
         if state == "COMPLETE" and result.undefined:
             state, reason = "FAIL", result.undefined
         if reason:
-            running.trial.set_user_attr(REASON, reason)
+            self._storage.set_trial_user_attr(running.trial_id, REASON, reason)
+        running.spent = replace(running.spent, elapsed=self._elapsed())
+        self._storage.set_trial_system_attr(running.trial_id, SPENT, spent_value(running.spent))
         if state != "FAIL" and result.excesses:
             set_excesses(self._storage, running.trial_id, result.excesses)
         values = list(result.values.values()) if state == "COMPLETE" else None
-        self._optuna.tell(running.trial, values, state=TrialState[state])  # type: ignore[arg-type]
+        self._optuna.tell(number, values, state=TrialState[state])  # type: ignore[arg-type]
         self._journal.commit()
         if state == "COMPLETE":
             self._policy.completed(number)
         return self._finish(number, running, state, result, reason)
+
+    def tell_all(self, ended: Sequence[Ended]) -> None:
+        """Record the end of each of some trials, see `tell`."""
+        for each in ended:
+            self.tell(each.number, each.state, reason=each.reason)
+
+    def begin_all(self, begun: Sequence[tuple[int, int]]) -> None:
+        """Take note that a worker trains some trials: number and epoch of each, see `begin`."""
+        for number, epoch in begun:
+            self.begin(number, epoch)
+
+    def note(self, text: str) -> None:
+        """Take in something that whoever watches the sweep shall read once."""
+        if text not in self._notes:
+            self._notes.append(text)
 
     def snapshot(self, since: int = 0) -> Progress:
         """Where the sweep stands.
@@ -268,6 +308,8 @@ class Study:
             epochs=self._epochs,
             train_seconds=self._train_seconds,
             eval_seconds=self._eval_seconds,
+            steps=self._steps,
+            notes=tuple(self._notes),
             best=self._best,
             finished=tuple(later),
         )
@@ -276,8 +318,96 @@ class Study:
         """Write and close the journal; trials that still run stay RUNNING in it."""
         self._journal.close()
 
+    def _restore(self) -> None:
+        """Fill the tables from the journal, and choose who proposes what comes next."""
+        plan = self._plan
+        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        records = [read_record(trial) for trial in trials]
+        attributes = self._storage.get_study_system_attrs(self._study_id)
+        self._suggestions: list[Params] = attributes.get(SUGGESTIONS, [])
+        self._first_epoch: float | None = attributes.get(FIRST_EPOCH)
+        self._trials = plan.trials
+        self._grid: deque[dict[str, Scalar]] | None = None
+        if plan.sampler.name == "grid":
+            points = grid_points(plan.space, plan.config, plan.seed)
+            self._grid = deque(points_left(points, records))
+            self._trials = min(plan.trials, len(records) + len(self._grid))
+        for record in in_order(records):
+            self._restore_trial(record)
+        history = plan.history.over(plan.space, plan.config, trials)
+        seed = seed_after(plan.sampler, plan.seed, len(records))
+        self._optuna.sampler = build_sampler(plan.sampler, seed, history=history)
+
+    def _restore_trial(self, record: Record) -> None:
+        running = self._running[record.number] = recalled(record)
+        self._asked += 1
+        self._cohorts = max(self._cohorts, record.cohort + 1)
+        self._restarts += len(record.restarts)
+        self._epochs += len(record.curve)
+        self._train_seconds += record.spent.train
+        self._eval_seconds += record.spent.eval
+        if record.suggested is not None:
+            self._suggested.add(record.suggested)
+        if record.session != self._plan.session:
+            self._before = max(self._before, record.spent.elapsed)
+        for step, value in record.curve.items():
+            self._policy.decide(record.number, step, self._sign * value)
+        if record.state == "COMPLETE":
+            self._policy.completed(record.number)
+        if record.state is not None:
+            told = outcome(self._goals, running.curve, running.metrics, record.value)
+            self._finish(record.number, running, record.state, told, record.reason)
+
+    def _ask_one(
+        self, fixed: Params, cohort: int, tune_trial: str | None, request: str
+    ) -> AskedTrial:
+        number, session = self._asked, self._plan.session
+        suggested, values = self._suggestion(fixed)
+        point = self._point(fixed)
+        self._storage.begin_draft(number, {**values, **fixed, **point})
+        params = self._plan.space.suggest(self._optuna.ask(), self._plan.config)
+        system: dict[str, Any] = {COHORT: cohort, SESSION: session, REQUEST: request}
+        trial_id = self._storage.publish(
+            {} if tune_trial is None else {TUNE_TRIAL: tune_trial},
+            {k: v for k, v in system.items() if v != ""}
+            | ({} if suggested is None else {SUGGESTED: suggested}),
+        )
+        self._running[number] = Running(trial_id, params, cohort, session, tune_trial, request)
+        self._asked += 1
+        return AskedTrial(number, params)
+
+    def _point(self, fixed: Params) -> Params:
+        """The next point of the grid, by preference one that has the fixed values."""
+        if self._grid is None:
+            return {}
+        for place, point in enumerate(self._grid):
+            if point.items() >= fixed.items():
+                del self._grid[place]
+                return point
+        return self._grid.popleft()
+
+    def _suggestion(self, fixed: Params) -> tuple[int | None, Params]:
+        """The next good configuration of another sweep that has the fixed values."""
+        for index, values in enumerate(self._suggestions):
+            if index not in self._suggested and values.items() >= fixed.items():
+                self._suggested.add(index)
+                return index, values
+        return None, {}
+
+    def _claim(self, left: Cohort, tune_trial: str) -> None:
+        for trial in left.trials:
+            running = self._running[trial.number]
+            running.session, running.tune_trial = self._plan.session, tune_trial
+            self._storage.set_trial_user_attr(running.trial_id, TUNE_TRIAL, tune_trial)
+            self._storage.set_trial_system_attr(running.trial_id, SESSION, running.session)
+        self._journal.commit()
+
+    def _new_cohort(self) -> int:
+        self._cohorts += 1
+        return self._cohorts - 1
+
     def _record(
-        self, running: _Running, step: int, value: float, metrics: Mapping[str, float]
+        self, running: Running, step: int, value: float, metrics: Mapping[str, float]
     ) -> None:
         # JSON has no NaN, which an undefined metric is.
         finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
@@ -285,25 +415,24 @@ class Study:
         # By the storage, since `Trial.report` refuses trials of several objectives. An epoch that
         # has a value in the journal has its metrics too.
         self._storage.set_trial_system_attr(running.trial_id, f"{EPOCH}{step}", finite)
-        self._storage.set_trial_intermediate_value(running.trial_id, step, value)
+        self._storage.set_trial_intermediate_value(running.trial_id, step, float(value))
         self._journal.commit()
 
-    def _ask_one(self, fixed: Params, tune_trial: str | None) -> AskedTrial:
-        if fixed:
-            self._optuna.enqueue_trial(dict(fixed))
-        trial = self._optuna.ask()
-        params = self._plan.space.suggest(trial, self._plan.config)
-        if tune_trial is not None:
-            trial.set_user_attr(TUNE_TRIAL, tune_trial)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(
-            self._study_id, trial.number
-        )
-        self._running[trial.number] = _Running(trial, trial_id, params)
-        self._asked += 1
-        return AskedTrial(trial.number, params)
+    def _note_epoch(
+        self, running: Running, train_seconds: float, eval_seconds: float, steps: int
+    ) -> None:
+        before = running.spent
+        running.spent = Spent(before.train + train_seconds, before.eval + eval_seconds)
+        self._epochs += 1
+        self._train_seconds += train_seconds
+        self._eval_seconds += eval_seconds
+        self._steps += steps
+        if self._first_epoch is None:
+            self._first_epoch = self._elapsed()
+            self._storage.set_study_system_attr(self._study_id, FIRST_EPOCH, self._first_epoch)
 
     def _finish(
-        self, number: int, running: _Running, state: State, result: Outcome, reason: str
+        self, number: int, running: Running, state: State, result: Outcome, reason: str
     ) -> FinishedTrial:
         kept = state != "FAIL"
         finished = FinishedTrial(
@@ -335,7 +464,7 @@ class Study:
         return self._finished[number]
 
     def _elapsed(self) -> float:
-        return time.time() - self._plan.started
+        return self._before + time.time() - self._plan.started
 
     def _cost(self) -> float:
         return self._plan.cost_per_second * (self._train_seconds + self._eval_seconds)

@@ -6,8 +6,10 @@ from typing import Any
 
 import optuna
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rayml.search.study import Study, StudyPlan
+from rayml.search.study import Study
+from rayml.search.study_plan import StudyPlan
 
 NAMESPACE = "rayml"
 
@@ -20,14 +22,31 @@ class _HostedStudy(Study):
     a model-based proposal.
     """
 
-    def __init__(self, plan: StudyPlan) -> None:
+    def __init__(self, plan: StudyPlan, resume: bool) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        super().__init__(plan)
+        again = ray.get_runtime_context().was_current_actor_reconstructed
+        super().__init__(plan, resume=resume or (again and plan.journal.exists()))
 
 
-StudyActor: Any = ray.remote(num_cpus=0, max_concurrency=1)(_HostedStudy)
+# A study whose process died is opened anew from its journal, and calls that were not answered
+# are made again: each of them, made twice, does what it does once.
+StudyActor: Any = ray.remote(num_cpus=0, max_concurrency=1, max_restarts=-1, max_task_retries=-1)(
+    _HostedStudy
+)
 
 
-def start_study(plan: StudyPlan) -> Any:
-    """Start the study's actor, named `study-<sweep>`, without waiting for it."""
-    return StudyActor.options(name=f"study-{plan.name}", namespace=NAMESPACE).remote(plan)
+def start_study(plan: StudyPlan, *, resume: bool = False) -> Any:
+    """Start the study's actor, named `study-<sweep>`, without waiting for it.
+
+    It runs on the driver's node, where its journal is.
+
+    Args:
+        plan: of the study.
+        resume: go on with the plan's journal.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    return StudyActor.options(
+        name=f"study-{plan.name}",
+        namespace=NAMESPACE,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+    ).remote(plan, resume)

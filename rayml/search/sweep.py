@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,26 +16,31 @@ import ray
 from ray.exceptions import RayActorError, RayError
 from ray.tune import TuneError
 
-from rayml.errors import SearchError
+from rayml.errors import ConfigError, SearchError
 from rayml.models.objectives import Objective
 from rayml.search.budget import check_cost, cost_per_second
-from rayml.search.cohort import WEIGHTS
 from rayml.search.fit import check_fit
 from rayml.search.goals import Goals, check_goals_of_sampler, choose_goals
+from rayml.search.mirror import check_storage, mirroring
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.progress import View, watching
+from rayml.search.quota import quota_of
+from rayml.search.replay import Resumed
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space, lookup
-from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
+from rayml.search.study_plan import StudyPlan
 from rayml.search.trials import FinishedTrial, Progress
 from rayml.search.tuning import concurrency, run_cohorts
+from rayml.search.warm_start import read_history
+from rayml.search.worker import WEIGHTS
 from rayml.train.trial import known_metrics, objective
 from rayml.types import TaskName
 
 JOURNAL = "journal.log"
 SPACE = "space.json"
 TRIALS = "trials"
+COHORTS = "cohorts"
 TIMINGS = "timings.json"
 _EPOCHS = "train.epochs"
 
@@ -71,16 +77,25 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
     Raises:
         InvalidConfigError: the space does not fit the trial config, each key named.
         ConfigError: the metric, a further objective, a constraint or the sampler is wrong.
-        SearchError: a sweep of that name exists.
+        SearchError: a sweep of that name exists, or one that it starts from cannot be used.
     """
     check_fit(plan.space, plan.trial)
     check_sampler(plan.sampler, plan.space, plan.trial)
-    if (plan.folder / JOURNAL).exists():
+    if plan.warm_start and plan.sampler.name == "grid":
+        raise ConfigError(
+            "a grid tries every point, which no history changes",
+            value=[each.name for each in plan.warm_start],
+            remedy="Leave search.warm_start out, or choose another search.sampler.name",
+        )
+    if (plan.folder / JOURNAL).exists() and not plan.resume:
         raise SearchError(
             "a new sweep needs a new name",
             value=plan.name,
-            remedy=f"Choose another search.name, or remove {plan.folder}",
+            remedy=f"Choose another search.name, remove {plan.folder}, or go on with it by"
+            f" `rayml sweep resume={plan.name}`",
         )
+    if plan.storage is not None:
+        check_storage(plan.storage, plan.name, resume=plan.resume)
     check_cost(plan.cost, plan.resources, plan.prices)
     check_goals_of_sampler(
         plan.sampler.name, objectives=1 + len(plan.objectives), constraints=len(plan.constraints)
@@ -117,10 +132,11 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     workers = concurrency(plan)
     (plan.folder / TRIALS).mkdir(parents=True, exist_ok=True)
     (plan.folder / SPACE).write_text(json.dumps(plan.space.tree(), indent=2))
-    cohorts = CohortPlan(plan.trial, goal, (plan.folder / TRIALS).resolve())
+    cohorts = _cohort_plan(plan, goal, workers)
     goals = goals_of(plan, data.target.task)
-    with _hosted(_study_plan(plan, goals, started)) as study:
-        with watching(study, view):
+    with _hosted(_study_plan(plan, goals, started), resume=plan.resume) as study:
+        found: Resumed = ray.get(study.resumed.remote())
+        with watching(study, view, found.done), mirroring(plan.folder / JOURNAL, plan.storage):
             run_cohorts(plan, cohorts, data, study, workers)
         progress: Progress = ray.get(study.snapshot.remote())
     best = _best(progress)
@@ -150,6 +166,22 @@ def _study_plan(plan: SweepPlan, goals: Goals, started: float) -> StudyPlan:
         pruner=plan.pruner,
         seed=plan.seed,
         started=started,
+        session=uuid.uuid4().hex,
+        history=read_history(
+            plan.warm_start, plan.space, plan.trial, goals.first.metric, goals.first.direction
+        ),
+    )
+
+
+def _cohort_plan(plan: SweepPlan, goal: Objective, workers: int) -> CohortPlan:
+    return CohortPlan(
+        trial=plan.trial,
+        objective=goal,
+        space=plan.space,
+        trials=(plan.folder / TRIALS).resolve(),
+        cohorts=(plan.folder / COHORTS).resolve(),
+        quota=quota_of(plan.trials, workers, plan.lanes),
+        measure=plan.lanes is None,
     )
 
 
@@ -165,9 +197,9 @@ def max_epochs(space: Space, config: Mapping[str, Any]) -> int:
 
 
 @contextmanager
-def _hosted(plan: StudyPlan) -> Iterator[Any]:
+def _hosted(plan: StudyPlan, *, resume: bool) -> Iterator[Any]:
     """The study's actor for as long as the context lasts; its journal is written at the end."""
-    study = start_study(plan)
+    study = start_study(plan, resume=resume)
     try:
         yield study
         ray.get(study.close.remote())
@@ -176,9 +208,10 @@ def _hosted(plan: StudyPlan) -> Iterator[Any]:
         if _answers(study):
             raise
         raise SearchError(
-            "a sweep goes on while its study lives, and its process died",
+            f"a sweep goes on while its study lives, and its process died ({_cause(error)})",
             value=plan.name,
-            remedy=f"What finished is in {plan.journal}; start again under a new search.name",
+            remedy=f"What finished is in {plan.journal}; go on with"
+            f" `rayml sweep resume={plan.name}`",
         ) from error
     finally:
         ray.kill(study)
@@ -190,6 +223,14 @@ def _answers(study: Any) -> bool:
     except RayActorError:
         return False
     return True
+
+
+def _cause(error: BaseException) -> str:
+    """The last line of what Ray tells, which is the error that ended the process, if one did."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _best(progress: Progress) -> FinishedTrial:

@@ -102,6 +102,8 @@ class Progress:
         epochs: finished, over all trials.
         train_seconds: of training, added over the workers.
         eval_seconds: of evaluation likewise.
+        steps: of the optimizers, over all trials.
+        notes: what the workers told, in order.
         best: the best trial so far.
         finished: trials that finished since the caller last looked.
         epochs_budget: budget of epochs; None sets none.
@@ -122,6 +124,8 @@ class Progress:
     train_seconds: float
     eval_seconds: float
     best: FinishedTrial | None
+    steps: int = 0
+    notes: tuple[str, ...] = ()
     finished: tuple[FinishedTrial, ...] = field(default=(), repr=False)
     epochs_budget: int | None = None
     cost: float = 0.0

@@ -15,9 +15,9 @@ import ray
 from ray import tune
 
 from rayml.errors import ConfigError
-from rayml.search.cohort import train_cohort
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.searcher import StudySearcher, WorkerDeaths
+from rayml.search.trainable import train_cohort
 
 _FOLDER = ".tune"
 # Tune reads these when it starts a run.

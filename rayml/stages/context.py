@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from rayml.cluster import connect
@@ -65,11 +66,15 @@ class Context:
         composed: the config.
         import_paths: folders of the user's code.
         watch: counts where the seconds go.
+        resumed: folder of the sweep that goes on; None if a new one is meant.
+        extended: whether its config is a new one.
     """
 
     composed: Composed
     import_paths: list[str] = field(default_factory=list)
     watch: Stopwatch = field(default_factory=Stopwatch)
+    resumed: Path | None = None
+    extended: bool = False
 
     @cached_property
     def config(self) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,20 +10,22 @@ from pathlib import Path
 import ray
 
 from rayml.config.compose import Composed, read_composed
-from rayml.config.schema import Config
-from rayml.data.prepare import PreparedDataset, open_prepared
+from rayml.data.prepare import PreparedDataset
 from rayml.errors import ConfigError
+from rayml.search.budget import Budget, cost_per_second
 from rayml.search.plan import SweepData, SweepPlan
 from rayml.search.progress import choose_view
+from rayml.search.repair import TORN
 from rayml.search.report import write_report
 from rayml.search.space import Space
-from rayml.search.sweep import check_sweep, goals_of, run_sweep
+from rayml.search.standing import read_standing
+from rayml.search.sweep import JOURNAL, check_sweep, goals_of, run_sweep
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
+from rayml.stages.prepare import write_data
 
-_CONFIG = "config.yaml"
-_DATA = "data.json"
+CONFIG = "config.yaml"
 # Of Ray's object store: the rest is for what Ray Data and the study put there.
 _STORE_SHARE = 0.3
 
@@ -38,17 +39,34 @@ class Found:
 
 
 def run_search(context: Context, data: PreparedDataset) -> Found:
-    """Search until a budget is spent, and report."""
+    """Search until a budget is spent, and report; go on with the context's sweep if it has one."""
     plan = _plan(context)
     goal = check_sweep(plan, context.config.data.task)
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    (plan.folder / _CONFIG).write_text(context.composed.yaml(), encoding="utf-8")
-    (plan.folder / _DATA).write_text(json.dumps({"path": str(data.path.resolve())}))
     goals = goals_of(plan, context.config.data.task)
-    show.line(f"sweep {plan.name}: {plan.trials} trials for the best {goals}")
+    done = 0
+    if plan.resume:
+        standing = read_standing(plan.folder / JOURNAL)
+        done = standing.finished
+        if standing.torn:
+            show.line(
+                f"its journal ends in an unfinished line of {standing.torn} bytes, which is cut"
+                f" off and kept in {JOURNAL}{TORN}"
+            )
+        if context.extended:
+            _replace_config(plan.folder, context.composed.yaml())
+        show.line(
+            f"sweep {plan.name} goes on for the best {goals}: {done} of {plan.trials} trials"
+            f" are finished, {standing.running} go on from their checkpoints"
+        )
+    else:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        # Before the journal: a sweep that is there can be resumed.
+        (plan.folder / CONFIG).write_text(context.composed.yaml(), encoding="utf-8")
+        write_data(plan.folder, data)
+        show.line(f"sweep {plan.name}: {plan.trials} trials for the best {goals}")
     before = context.watch.total
     with context.watch.stage("sweep"):
-        view = choose_view(goal.metric, show.console())
+        view = choose_view(goal.metric, show.console(), done)
         result = run_sweep(plan, _sweep_data(data), view=view)
     show.leaderboard(write_report(plan.folder))
     # As a user counts it: from the command.
@@ -56,14 +74,33 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
     return Found(plan.folder, {**result.timings, "first_epoch": first_epoch})
 
 
-def find_sweep(config: Config, name: str | None) -> Path:
+def show_finished(context: Context) -> bool:
+    """Tell of a sweep that has nothing left to do, and report it; False if there is something."""
+    if context.resumed is None:
+        return False
+    search = context.config.search
+    standing = read_standing(context.resumed / JOURNAL)
+    budget = Budget(
+        trials=search.trials, seconds=search.seconds, epochs=search.epochs, cost=search.cost
+    )
+    if not standing.is_over(budget, cost_per_second(search.resources, search.prices)):
+        return False
+    show.line(
+        f"sweep {context.resumed.name} is finished: {standing.finished} trials;"
+        f" `rayml sweep extend={context.resumed.name} search.trials=+N` adds some"
+    )
+    show.leaderboard(write_report(context.resumed))
+    return True
+
+
+def find_sweep(sweeps: str | Path, name: str | None) -> Path:
     """Folder of a sweep by name; None is the latest one.
 
     Raises:
         ConfigError: there is no such sweep.
     """
-    sweeps = Path(config.paths.sweeps)
-    found = sorted(sweeps.glob(f"*/{_CONFIG}"), key=lambda path: path.stat().st_mtime)
+    sweeps = Path(sweeps)
+    found = sorted(sweeps.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
     names = [path.parent.name for path in found]
     if not names or (name is not None and name not in names):
         raise ConfigError(
@@ -80,25 +117,31 @@ def config_of_sweep(folder: Path) -> Composed:
     Raises:
         ConfigError: its file cannot be read.
     """
-    return read_composed(folder / _CONFIG)
+    return read_composed(folder / CONFIG)
 
 
-def data_of_sweep(folder: Path) -> PreparedDataset:
-    """The prepared dataset that a sweep's trials trained on.
-
-    Raises:
-        DataError: it is no longer in the store.
-    """
-    return open_prepared(Path(json.loads((folder / _DATA).read_bytes())["path"]))
+def _replace_config(folder: Path, text: str) -> None:
+    """Make a config the one of a sweep, and keep the one before as `config.<n>.yaml`."""
+    current = folder / CONFIG
+    before = current.read_text(encoding="utf-8")
+    older = len(list(folder.glob("config.*.yaml")))
+    (folder / f"config.{older + 1}.yaml").write_text(before, encoding="utf-8")
+    partial = folder / f"{CONFIG}.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(current)
 
 
 def _plan(context: Context) -> SweepPlan:
     config, search = context.config, context.config.search
     model = config.model["_target_"].rpartition(".")[2].lower()
     name = search.name or f"{config.data.name}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
+    sweeps = Path(config.paths.sweeps)
+    if context.resumed is not None:
+        # The stored config may name another folder, or none: a sweep can be moved.
+        name, sweeps = context.resumed.name, context.resumed.parent
     return SweepPlan(
         name=name,
-        sweeps=Path(config.paths.sweeps),
+        sweeps=sweeps,
         trial=trial_config(context.composed.plain),
         space=Space.parse(config.space),
         trials=search.trials,
@@ -111,9 +154,13 @@ def _plan(context: Context) -> SweepPlan:
         concurrency=search.concurrency,
         resources=search.resources,
         max_failures=search.max_failures,
+        lanes=None if search.cohort.lanes == "auto" else search.cohort.lanes,
         sampler=search.sampler,
         pruner=search.pruner,
         seed=config.seed,
+        resume=context.resumed is not None,
+        storage=search.storage,
+        warm_start=tuple(find_sweep(sweeps, each) for each in search.warm_start),
     )
 
 

@@ -26,8 +26,8 @@ from rayml.search.journal import read_study
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.report import write_report
 from rayml.search.space import Space
-from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
+from rayml.search.study_plan import StudyPlan
 from rayml.search.sweep import SweepResult, run_sweep
 from rayml.search.trials import Progress
 from rayml.types import (
@@ -40,6 +40,7 @@ from rayml.types import (
     TargetInfo,
     TrainSettings,
 )
+from tests.processes import command, descendants
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -106,22 +107,6 @@ def kill_worker() -> None:
     """SIGKILL the one process of this test's own Ray that trains a cohort."""
     [worker] = [pid for pid in descendants(os.getpid()) if b"ImplicitFunc" in command(pid)]
     os.kill(worker, signal.SIGKILL)
-
-
-def descendants(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
-    except FileNotFoundError:  # it has ended meanwhile
-        return []
-    return children + [below for child in children for below in descendants(child)]
-
-
-def command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return b""
 
 
 def states(result: SweepResult) -> list[str]:
@@ -284,7 +269,9 @@ def test_a_sweep_that_loses_its_study_says_so(make_plan: Callable[..., SweepPlan
     def kill_study() -> None:
         ray.kill(ray.get_actor(f"study-{plan.name}", namespace="rayml"))
 
-    with pytest.raises(SearchError, match=r"its process died.*journal\.log"):
+    with pytest.raises(
+        SearchError, match=r"its process died.*journal\.log; go on with `rayml sweep resume="
+    ):
         run_sweep(plan, DATA, view=Watcher(150, kill_study))
     assert read_study(plan.folder / "journal.log").trials[0].state == TrialState.COMPLETE
 

@@ -12,7 +12,8 @@ import optuna
 import pytest
 
 from rayml.search.space import Space
-from rayml.search.study import Study, StudyPlan
+from rayml.search.study import Study
+from rayml.search.study_plan import StudyPlan
 from rayml.types import PrunerSettings, SamplerSettings, TrainSettings
 
 TREE = {

@@ -71,6 +71,20 @@ def test_a_name_that_is_taken(plan: SweepPlan) -> None:
         check_sweep(plan, "binary")
 
 
+def test_a_sweep_that_is_there_can_be_resumed(plan: SweepPlan) -> None:
+    plan.folder.mkdir()
+    (plan.folder / "journal.log").touch()
+    check_sweep(replace(plan, resume=True), "binary")
+    with pytest.raises(SearchError, match="rayml sweep resume=s"):
+        check_sweep(plan, "binary")
+
+
+def test_a_grid_has_no_warm_start(plan: SweepPlan, tmp_path: Path) -> None:
+    grid = replace(plan, sampler=SamplerSettings(name="grid"), warm_start=(tmp_path,))
+    with pytest.raises(ConfigError, match="no history changes"):
+        check_sweep(grid, "binary")
+
+
 def test_the_most_epochs_of_a_trial(config: dict[str, Any]) -> None:
     def most(**epochs: Any) -> int:
         tree = {**WIDTH, "train": {"epochs": {"type": "int", "low": 1, **epochs}}}

@@ -1,0 +1,119 @@
+"""What a journal needs before it is written on: to be whole, and no one else's."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from rayml.errors import SearchError
+
+TORN = ".torn"
+# A killed sweep's processes may take some seconds to notice that they are alone.
+_PATIENCE = 20.0
+_POLL = 0.1
+
+
+def lock_file(file: FileIO, path: Path, *, patience: float = _PATIENCE) -> None:
+    """Lock a file for the life of this process, or until it is closed.
+
+    Args:
+        file: opened for writing.
+        path: of it, for the message.
+        patience: seconds to wait for another process to end.
+
+    Raises:
+        SearchError: another process holds it.
+    """
+    deadline = time.monotonic() + patience
+    while not _locked(file):
+        if time.monotonic() >= deadline:
+            raise SearchError(
+                "one process at a time writes a study, and another one does",
+                value=str(path),
+                remedy="Wait for the sweep that runs under this name, or end it",
+            )
+        time.sleep(_POLL)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process writes a journal."""
+    with path.open("rb", buffering=0) as file:
+        return not _locked(file)
+
+
+def repair(file: FileIO, path: Path) -> tuple[list[dict[str, Any]], bytes]:
+    """Read a journal whose writer may have died, and cut off an unfinished last line.
+
+    The bytes that are cut off are kept in a file beside it.
+
+    Args:
+        file: the journal, opened for reading and writing; afterwards at its end.
+        path: of it.
+
+    Returns:
+        Its operations, and what was cut off.
+
+    Raises:
+        SearchError: a line before the last one is damaged.
+    """
+    whole = file.readall()
+    logs, torn = parse(whole, path)
+    end = len(whole) - len(torn)
+    if torn:
+        with path.with_name(path.name + TORN).open("ab") as aside:
+            aside.write(torn + b"\n")
+        file.truncate(end)
+        os.fsync(file.fileno())
+    file.seek(end)
+    return logs, torn
+
+
+def parse(whole: bytes, path: Path) -> tuple[list[dict[str, Any]], bytes]:
+    """Read the lines of a journal.
+
+    Args:
+        whole: what it holds.
+        path: of it, for the message.
+
+    Returns:
+        Its operations, and its last line if that is unfinished or damaged.
+
+    Raises:
+        SearchError: a line before the last one is damaged.
+    """
+    lines = re.findall(rb"[^\n]*\n|[^\n]+", whole)
+    logs = [_parse(line) for line in lines]
+    torn = lines[-1] if lines and logs[-1] is None else b""
+    found = [log for log in logs if log is not None]
+    if len(found) < len(lines) - bool(torn):
+        number = logs.index(None)
+        raise SearchError(
+            f"each line of a journal is an operation of its study, line {number + 1} is none",
+            value=lines[number][:80],
+            remedy=f"Restore {path} from a copy, or cut it off before that line",
+        )
+    return found, torn
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        log = json.loads(line)
+    except ValueError:
+        return None
+    return log if isinstance(log, dict) and "op_code" in log else None
+
+
+def _locked(file: FileIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

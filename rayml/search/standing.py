@@ -1,0 +1,78 @@
+"""Where a sweep stands that may have been interrupted, told from its journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import TrialState
+
+from rayml.errors import SearchError
+from rayml.search.budget import Budget, Usage, spent
+from rayml.search.journal import read_study
+from rayml.search.repair import is_locked, parse
+from rayml.search.replay import SPENT, Spent
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Trials of a sweep.
+
+    Attributes:
+        finished: trials that ended in whatever state.
+        running: trials that did not.
+        elapsed: seconds of the sweep until the last one ended.
+        epochs: that all trials finished.
+        busy: seconds of training and evaluation of those that ended.
+        torn: bytes of an unfinished last line of the journal, which resuming cuts off.
+    """
+
+    finished: int
+    running: int
+    elapsed: float
+    epochs: int = 0
+    busy: float = 0.0
+    torn: int = 0
+
+    def is_over(self, budget: Budget, cost_per_second: float = 0.0) -> bool:
+        """Whether there is nothing left to do within a budget."""
+        usage = Usage(
+            done=self.finished,
+            seconds=self.elapsed,
+            epochs=self.epochs,
+            cost=cost_per_second * self.busy,
+        )
+        over = self.finished >= budget.trials or spent(budget, usage) is not None
+        return over and not self.running
+
+
+def read_standing(journal: Path) -> Standing:
+    """Read a sweep's journal.
+
+    Raises:
+        SearchError: there is none, or a process writes it.
+    """
+    if not journal.is_file():
+        raise SearchError(
+            "a sweep that goes on has its journal", value=str(journal), remedy="Check its name"
+        )
+    if is_locked(journal):
+        raise SearchError(
+            "one process at a time writes a study, and another one does",
+            value=str(journal),
+            remedy="Wait for the sweep that runs under this name, or end it",
+        )
+    logs, torn = parse(journal.read_bytes(), journal)
+    if not logs:
+        return Standing(0, 0, 0.0, torn=len(torn))  # it was killed before it wrote anything
+    trials = read_study(journal).get_trials(deepcopy=False)
+    finished = [trial for trial in trials if trial.state.is_finished()]
+    seconds = [Spent(*each.system_attrs.get(SPENT, ())) for each in finished]
+    return Standing(
+        finished=len(finished),
+        running=sum(trial.state == TrialState.RUNNING for trial in trials),
+        elapsed=max((each.elapsed for each in seconds), default=0.0),
+        epochs=sum(len(trial.intermediate_values) for trial in trials),
+        busy=sum(each.train + each.eval for each in seconds),
+        torn=len(torn),
+    )

@@ -1,0 +1,163 @@
+"""Goes on with a sweep: as it was, or with a larger budget and another space."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rayml.config.compose import Composed
+from rayml.config.secrets import MASK, masked
+from rayml.config.stored import changed_keys, recompose
+from rayml.errors import ConfigError, InvalidConfigError, SearchError
+from rayml.search.budget import Budget, cost_per_second
+from rayml.search.space import lookup
+from rayml.search.standing import Standing, read_standing
+from rayml.search.sweep import JOURNAL
+from rayml.stages.sweep import config_of_sweep, find_sweep
+
+_RELATIVE = re.compile(r"(search\.(?:trials|seconds|epochs|cost))=\+([0-9.eE+]+)")
+# What a sweep may go on with in another way than it began: where and how it runs, not what.
+_RESUME = (
+    "search.concurrency",
+    "search.resources",
+    "search.max_failures",
+    "search.storage",
+    "search.warm_start",
+    "cluster",
+    "paths",
+)
+_EXTEND = ("search", "space", "cluster", "paths")
+_NEVER = ("search.name",)
+
+
+def find_stored(sweeps: str, name: str) -> tuple[Path, Composed]:
+    """Folder and config of a sweep that goes on.
+
+    Raises:
+        ConfigError: there is no such sweep, or its config cannot be read.
+    """
+    folder = find_sweep(sweeps, name)
+    return folder, config_of_sweep(folder)
+
+
+def resumed_config(
+    stored: Composed, folder: Path, overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> Composed:
+    """The config to resume a sweep with.
+
+    Args:
+        stored: the sweep's config.
+        folder: of the sweep.
+        overrides: of where and how it runs; what it searches stays.
+        config_dirs: the user's own folders of config groups.
+
+    Raises:
+        InvalidConfigError: overrides that do not apply.
+        ConfigError: one that changes the search, or a password that is missing.
+    """
+    return _changed(stored, folder, overrides, config_dirs, _RESUME, "resumed")
+
+
+def extended_config(
+    stored: Composed, folder: Path, overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> Composed:
+    """The config to extend a sweep with.
+
+    Args:
+        stored: the sweep's config.
+        folder: of the sweep.
+        overrides: of the budgets (`search.trials=+100` adds to them), the space, and how it
+            searches; the data, the model and the training stay.
+        config_dirs: the user's own folders of config groups.
+
+    Raises:
+        InvalidConfigError: overrides that do not apply.
+        ConfigError: one that changes what a trial is, or a password that is missing.
+    """
+    absolute = [_absolute(text, stored.plain) for text in overrides]
+    return _changed(stored, folder, absolute, config_dirs, _EXTEND, "extended")
+
+
+def require_more(folder: Path, composed: Composed) -> Standing:
+    """Where a sweep stands, for one that is extended.
+
+    Raises:
+        SearchError: it runs, or its budget is spent all the same.
+    """
+    standing, search = read_standing(folder / JOURNAL), composed.typed().search
+    budget = Budget(
+        trials=search.trials, seconds=search.seconds, epochs=search.epochs, cost=search.cost
+    )
+    if standing.is_over(budget, cost_per_second(search.resources, search.prices)):
+        raise SearchError(
+            "an extended sweep has trials left to do",
+            value=f"{standing.finished} of {search.trials} done",
+            remedy="Add some by search.trials=+N, or seconds by search.seconds=+N",
+        )
+    return standing
+
+
+def _changed(
+    stored: Composed,
+    folder: Path,
+    overrides: Sequence[str],
+    config_dirs: Sequence[Path],
+    allowed: Sequence[str],
+    verb: str,
+) -> Composed:
+    composed = recompose(stored, overrides, config_dirs)
+    refused = [
+        key
+        for key in changed_keys(stored.plain, composed.plain)
+        if not _below(key, allowed) or _below(key, _NEVER)
+    ]
+    if refused:
+        raise ConfigError(
+            f"a sweep that is {verb} may change {', '.join(allowed)} alone",
+            value=", ".join(refused),
+            remedy="Start another sweep with search.warm_start=[" + folder.name + "]"
+            if verb == "extended"
+            else f"`rayml sweep extend={folder.name}` takes search and space",
+        )
+    _require_password(stored.plain["search"].get("storage"), composed.plain["search"])
+    return composed
+
+
+def _require_password(stored: str | None, search: dict[str, Any]) -> None:
+    """A stored URL has no password; the one that is given instead names the same database."""
+    given = search.get("storage")
+    if given is not None and MASK in given:
+        raise ConfigError(
+            "a password is not stored, so a database that needs one is named again",
+            value=given,
+            remedy="Give search.storage=… with its password",
+        )
+    if given is not None and stored is not None and masked(given) != stored:
+        raise ConfigError(
+            "a sweep goes on with its own database", value=masked(given), remedy=f"It is {stored}"
+        )
+
+
+def _absolute(text: str, plain: dict[str, Any]) -> str:
+    """`search.trials=+100` as the sum of what there is and 100."""
+    found = _RELATIVE.fullmatch(text)
+    if found is None:
+        return text
+    key, more = found.groups()
+    try:
+        before = lookup(plain, key)
+    except KeyError:
+        before = None
+    try:
+        number = int(more) if more.isdigit() else float(more)
+    except ValueError as error:
+        raise InvalidConfigError([f"{text}: + is followed by a number"]) from error
+    if before is None:
+        raise InvalidConfigError([f"{text}: there is no {key} to add to; give it without the +"])
+    return f"{key}={before + number}"
+
+
+def _below(key: str, sections: Sequence[str]) -> bool:
+    return any(key == each or key.startswith(f"{each}.") for each in sections)
