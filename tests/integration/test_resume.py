@@ -34,19 +34,17 @@ def interrupted(plan: SweepPlan, at: int) -> None:
 
 @pytest.mark.usefixtures("ray_session")
 def test_an_interrupted_sweep_goes_on(make_plan: MakePlan) -> None:  # noqa: F811
-    plan = make_plan(trials=4, epochs=400, concurrency=2)
+    plan = make_plan(trials=8, epochs=100, concurrency=2)
     journal = plan.folder / "journal.log"
-    interrupted(plan, 900)
+    interrupted(plan, 120)
     before = finished(journal)
-    left = [trial for trial in recorded(journal) if not trial.state.is_finished()]
-    assert before
-    assert any(epochs(trial) for trial in left)
+    assert 0 < len(before) < 8
     result = run_sweep(replace(plan, resume=True), DATA)
-    assert_continued(journal, before, 4)
+    assert_continued(journal, before, 8)
     assert result.best.value == max(trial.value for trial in recorded(journal))  # type: ignore[type-var]
-    assert result.progress.epochs == sum(map(epochs, recorded(journal))) == 1600
+    assert result.progress.epochs == sum(map(epochs, recorded(journal))) == 800
     params = [trial.params["train.optimizer.lr"] for trial in recorded(journal)]
-    assert len(set(params)) == 4
+    assert len(set(params)) == 8
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -128,7 +126,7 @@ class Killer:
 
 
 result = run_sweep(plan, data, view=Killer())
-print(result.progress.restarts, ray.cluster_resources()["CPU"])
+Path(sys.argv[2]).write_text(f"{result.progress.restarts} {len(nodes)}")
 ray.shutdown()
 cluster.shutdown()
 """
@@ -149,15 +147,14 @@ def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Pa
     # those of sockets must be.
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder:
         done = subprocess.run(
-            [sys.executable, "-c", NODES, str(tmp_path / "plan")],
+            [sys.executable, "-c", NODES, str(tmp_path / "plan"), str(tmp_path / "told")],
             env={**os.environ, **fast, "RAY_TMPDIR": folder},
             capture_output=True,
             text=True,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr
-    restarts, cpus = done.stdout.split()[-2:]
-    assert (int(restarts), float(cpus)) == (1, 1.0)
+    assert (tmp_path / "told").read_text() == "1 1"
     assert_continued(plan.folder / "journal.log", {}, 3)
     assert all(epochs(trial) == 300 for trial in recorded(plan.folder / "journal.log"))
 
