@@ -18,10 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 from rayml.errors import ConfigError, SpaceError
 from rayml.search.parameter import Scalar
 from rayml.search.space import Space
+from rayml.search.tpe import BoundedTPESampler
 from rayml.types import SamplerSettings
 
 _CLASSES: dict[str, type[BaseSampler]] = {
-    "tpe": optuna.samplers.TPESampler,
+    "tpe": BoundedTPESampler,
+    "optuna_tpe": optuna.samplers.TPESampler,
     "random": RandomSampler,
     # The grid itself is enumerated by `grid_points`; no value is left to a sampler.
     "grid": RandomSampler,
@@ -30,6 +32,7 @@ _CLASSES: dict[str, type[BaseSampler]] = {
     "gp": optuna.samplers.GPSampler,
 }
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
+_OWN = {"seed", "startup_trials"}
 _GRID_LIMIT = 100_000
 
 
@@ -49,9 +52,9 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
             )
     known = inspect.signature(_CLASSES[settings.name]).parameters
     for option in settings.options:
-        if option not in known or option == "seed":
+        if option not in known or option in _OWN:
             raise ConfigError(
-                f"search.sampler.options of {settings.name} are {', '.join(known)}"
+                f"search.sampler.options of {settings.name} are {', '.join(set(known) - _OWN)}"
                 " (the seed is the config's own)",
                 value=option,
                 remedy="Remove it, or check its spelling",
@@ -72,10 +75,12 @@ def build_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
     """Build a sampler, seeded.
 
     `startup_trials` random trials come first, where a sampler has a model to learn: exactly so
-    many for TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does.
+    many for both TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does.
     """
     given: dict[str, Any] = {"seed": seed}
     if settings.name == "tpe":
+        given["startup_trials"] = settings.startup_trials
+    elif settings.name == "optuna_tpe":
         given["n_startup_trials"] = 0
     elif settings.name in {"gp", "cmaes"}:
         given["n_startup_trials"] = max(settings.startup_trials, 1)
@@ -86,7 +91,7 @@ def build_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = _CLASSES[settings.name](**(given | dict(settings.options)))
-    if settings.name == "tpe":
+    if settings.name == "optuna_tpe":
         return RandomFirst(settings.startup_trials, RandomSampler(seed=seed), sampler)
     return sampler
 
