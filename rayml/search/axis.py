@@ -17,9 +17,8 @@ from optuna.distributions import (
 
 Floats = NDArray[np.float64]
 
-# A range of more values is treated as a continuous one, whose values lie closer together than
-# the narrowest kernel is wide.
-_MOST_CELLS = 128
+# Where all cells are smaller a range is treated as a continuous one: kernels are wider.
+_LEAST_CELL = 1 / 128
 
 
 class Axis:
@@ -47,8 +46,8 @@ class Axis:
         self._whole = isinstance(distribution, IntDistribution)
         half = self._step / 2
         self._start, self._end = self._scale(self._low - half), self._scale(self._high + half)
-        count = (self._high - self._low) / self._step + 1 if self._step else math.inf
-        self.cells = count <= _MOST_CELLS
+        widest = self._at(np.array(self._low + half)) if self._step else 0.0
+        self.cells = bool(widest > _LEAST_CELL)
 
     def encode(self, value: Any) -> float:
         """The coordinate of a value; NaN if the range does not hold it."""

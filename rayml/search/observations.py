@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ Rank = tuple[float, ...]
 
 
 class Ranking:
-    """The best of all trials, and a sample of all in which the late ones are the denser.
+    """The best of all trials, the latest, and an even sample of all others.
 
     Attributes:
         count: trials taken in.
@@ -23,26 +24,34 @@ class Ranking:
 
     def __init__(self, best: int, sample: int) -> None:
         self.count = 0
-        self._most_best = best
-        self._most_sample = sample
+        self._most = best
         self._best: list[tuple[Rank, int]] = []
-        self._sample: list[int] = []
+        self._latest: deque[int] = deque(maxlen=sample - sample // 2)
+        self._even: list[int] = []
+        self._most_even = sample // 2
+        self._stride = 1
 
     def add(self, rank: Rank, row: int) -> None:
         """Take in a trial; the smaller its rank, the better."""
-        self.count += 1
         insort(self._best, (rank, row))
-        del self._best[self._most_best :]
-        self._sample.append(row)
-        if len(self._sample) > self._most_sample:
-            # Every second one of the older half goes.
-            del self._sample[: len(self._sample) // 2 : 2]
+        del self._best[self._most :]
+        if len(self._latest) == self._latest.maxlen:
+            self._put_even(self._latest[0])
+        self._latest.append(row)
+        self.count += 1
 
     def split(self, good: int) -> tuple[list[int], list[int]]:
-        """Rows of the so many best trials, and those of the sample that are not among them."""
+        """Rows of the so many best trials, and those of the others that are kept, in order."""
         best = [row for _, row in self._best[:good]]
         known = set(best)
-        return best, [row for row in self._sample if row not in known]
+        return best, [row for row in (*self._even, *self._latest) if row not in known]
+
+    def _put_even(self, row: int) -> None:
+        """Keep every `stride`-th of the trials that are not among the latest any more."""
+        if (self.count - len(self._latest)) % self._stride == 0:
+            self._even.append(row)
+        if len(self._even) > self._most_even:
+            self._even, self._stride = self._even[::2], 2 * self._stride
 
 
 class Observations:

@@ -15,26 +15,25 @@ _TINY = 1e-12
 class Mixture:
     """A Parzen estimator: a kernel around each point, and a uniform one over the whole cube.
 
-    Kernels of numbers are normal, truncated to the range, as wide as the distance to the
-    neighbours, within limits; the kernel of a choice gives the others a little. A point that
-    lacks a coordinate has a uniform kernel there, so that points of other branches of a
-    conditional space still count.
+    All weigh the same. Kernels of numbers are normal, truncated to the range, as wide as the
+    distance to the neighbours, within limits; the kernel of a choice gives the others a little.
+    A point that lacks a coordinate has a uniform kernel there, so that points of other branches
+    of a conditional space still count.
 
     Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; widths
-    and weights as in Optuna's multivariate TPE; Watanabe, Tree-Structured Parzen Estimator:
+    as in Optuna's multivariate TPE; Watanabe, Tree-Structured Parzen Estimator:
     Understanding Its Algorithm Components and Their Roles, arXiv 2304.11127.
 
     Args:
         axes: of the cube, d of them.
         points: (n, d) coordinates, NaN where a point has none.
-        weights: (n,) of the points; the uniform kernel has weight 1.
+        least: width that a kernel of a number has at least.
     """
 
-    def __init__(self, axes: Sequence[Axis], points: Floats, weights: Floats) -> None:
+    def __init__(self, axes: Sequence[Axis], points: Floats, least: float = 0.0) -> None:
         self.size = len(points)
-        every = np.append(weights, 1.0)
-        self._log_weights = np.log(every / every.sum())
-        self._kernels = [_kernel(axis, points[:, i]) for i, axis in enumerate(axes)]
+        self._log_weights = np.full(self.size + 1, -math.log(self.size + 1))
+        self._kernels = [_kernel(axis, points[:, i], least) for i, axis in enumerate(axes)]
 
     def condition(self, known: Mapping[int, float], trust: float) -> None:
         """Weigh each kernel by how well it agrees with coordinates that are given.
@@ -45,11 +44,10 @@ class Mixture:
                 still count.
         """
         for axis, unit in known.items():
-            kernel = self._kernels[axis]
-            log = kernel.log_density(np.array([unit]))[0]
-            flat = kernel.log_density(np.array([unit]))[0, -1]
+            # The last kernel is the uniform one.
+            log = self._kernels[axis].log_density(np.array([unit]))[0]
             self._log_weights = self._log_weights + np.logaddexp(
-                math.log(max(trust, _TINY)) + log, math.log(max(1 - trust, _TINY)) + flat
+                math.log(max(trust, _TINY)) + log, math.log(max(1 - trust, _TINY)) + log[-1]
             )
 
     def sample(self, rng: np.random.Generator, count: int, free: Sequence[int]) -> Floats:
@@ -92,17 +90,18 @@ class _Choices:
         shares = np.cumsum(self._table[chosen], axis=1)
         # The last share is 1 up to rounding.
         drawn = (shares[:, :-1] <= rng.random(len(chosen))[:, None]).sum(axis=1)
-        return drawn.astype(np.float64)
+        found: Floats = drawn.astype(np.float64)
+        return found
 
 
 class _Numbers:
-    def __init__(self, axis: Axis, units: Floats) -> None:
+    def __init__(self, axis: Axis, units: Floats, least: float) -> None:
         self._axis = axis
         present = ~np.isnan(units)
         self._flat = np.append(~present, True)
         self._mean = np.append(np.where(present, units, 0.5), 0.5)
         self._width = np.ones(len(units) + 1)
-        self._width[:-1][present] = _widths(units[present])
+        self._width[:-1][present] = np.maximum(_widths(units[present]), least)
         inside = _normal_cdf((1 - self._mean) / self._width) - _normal_cdf(
             -self._mean / self._width
         )
@@ -133,8 +132,8 @@ class _Numbers:
         return self._axis.snap(drawn)
 
 
-def _kernel(axis: Axis, units: Floats) -> _Choices | _Numbers:
-    return _Choices(axis, units) if axis.choices else _Numbers(axis, units)
+def _kernel(axis: Axis, units: Floats, least: float) -> _Choices | _Numbers:
+    return _Choices(axis, units) if axis.choices else _Numbers(axis, units, least)
 
 
 def _widths(units: Floats) -> Floats:
@@ -154,10 +153,9 @@ def _normal_cdf(x: Floats) -> Floats:
     """The normal distribution function, to 1e-7 (Abramowitz and Stegun 1964, 7.1.26)."""
     z = np.abs(x) / math.sqrt(2)
     t = 1.0 / (1.0 + 0.3275911 * z)
-    series = (
-        t
-        * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    )
+    series = np.zeros_like(t)
+    for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series = t * (series + factor)
     tail = 0.5 * series * np.exp(-z * z)
     cdf: Floats = np.where(x < 0, tail, 1 - tail)
     return cdf

@@ -51,10 +51,11 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
                 remedy=f"Run `pip install {package}`, or choose another search.sampler.name",
             )
     known = inspect.signature(_CLASSES[settings.name]).parameters
+    free = [option for option in known if option not in _OWN]
     for option in settings.options:
-        if option not in known or option in _OWN:
+        if option not in free:
             raise ConfigError(
-                f"search.sampler.options of {settings.name} are {', '.join(set(known) - _OWN)}"
+                f"search.sampler.options of {settings.name} are {', '.join(free)}"
                 " (the seed is the config's own)",
                 value=option,
                 remedy="Remove it, or check its spelling",

@@ -55,7 +55,7 @@ PRUNERS = {
     "median": PrunerSettings(name="median"),
 }
 TRIALS = (25, 50, 100, 200)
-TRAININGS = (5, 10, 20, 40)
+TRAININGS = (2, 5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,13 @@ class _Store:
 
 def _run_seed(case: Case, objectives: Sequence[Any], seed: int, store: _Store) -> None:
     for name, (sampler, pruner) in case.candidates.items():
-        for objective in objectives:
+        for place, objective in enumerate(objectives):
             key = (case.part, case.setting, name, objective.name, seed)
             if key in store:
                 continue
-            history = _simulate(case, objective, sampler, pruner, seed)
+            # Each objective has start-up trials of its own.
+            own = seed * len(objectives) + place
+            history = _simulate(case, objective, sampler, pruner, own)
             regrets = [_regret(case, objective, history, budget) for budget in case.budgets]
             store.put(key, regrets, history.wall / max(int(history.trials[-1]), 1))
 
@@ -198,10 +200,7 @@ def _regret(case: Case, objective: Any, history: History, budget: int) -> float:
 def _print(case: Case, objectives: Sequence[Any], seeds: int, store: _Store) -> None:
     runs = [(objective.name, seed) for objective in objectives for seed in range(seeds)]
     table = np.array(
-        [
-            [store[case.part, case.setting, name, *run] for run in runs]
-            for name in case.candidates
-        ]
+        [[store[case.part, case.setting, name, *run] for run in runs] for name in case.candidates]
     )
     regrets, seconds = 100 * table[:, :, :-1], table[:, :, -1]
     ranks = (regrets[:, None] > regrets).sum(1) + 0.5 * (regrets[:, None] == regrets).sum(1) + 0.5

@@ -1,0 +1,175 @@
+"""Milliseconds of the study's calls at 1,000 and 10,000 trials, beside plain Optuna.
+
+    python tests/bench/study_bench.py [--trials 1000 10000] [--calls 20] [--workers 2] [--lanes 16]
+
+A simulated sweep (learning curves from a formula, no training) runs through the study with its
+default sampler and pruner and its journal on disk. At each number of finished trials it halts, and
+`ask`, `report` and `tell` are measured on the live study; then on plain Optuna with its own
+default sampler over the same trials, once with `JournalFileBackend` on a copy of the journal and
+once with `InMemoryStorage`. Takes about two minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from simulated import Curve, History, open_study, simulate
+
+from rayml.search.space import Space
+from rayml.search.study import Study
+from rayml.types import PrunerSettings, SamplerSettings
+
+CALLS = ("ask", "report", "tell")
+Times = dict[str, float]
+
+
+class Formula:
+    """Seven parameters, one of them conditional; curves that fall towards a smooth optimum."""
+
+    epochs = 9
+    direction: Literal["minimize"] = "minimize"
+    structural = ("width", "depth", "batch")
+    tree: Mapping[str, Any] = {
+        "width": {"type": "int", "low": 16, "high": 256, "step": 16},
+        "depth": {"type": "int", "low": 1, "high": 4},
+        "batch": {"type": "categorical", "choices": [64, 128, 256]},
+        "lr": {"type": "float", "low": 1e-5, "high": 1.0, "log": True},
+        "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+        "kind": {"type": "categorical", "choices": ["adam", "sgd"]},
+        "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"kind": "sgd"}},
+    }
+
+    def curve(self, params: Mapping[str, Any]) -> Curve:
+        """Nearer to the optimum is lower, and is so from the first epoch on."""
+        far = (params["width"] / 256 - 0.6) ** 2 + (params["dropout"] - 0.2) ** 2
+        far += abs(params["lr"] - 1e-3) ** 0.5 + 0.1 * abs(params["depth"] - 2)
+        far += (params.get("momentum", 0.5) - 0.9) ** 2
+        return Curve([far + (0.5 + far) / epoch for epoch in range(1, self.epochs + 1)])
+
+
+def main() -> None:
+    """Run the sweep, halt, measure, and print the table."""
+    options = _options()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    halts: dict[int, dict[str, Times]] = {}
+    clocks: dict[int, float] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        study = open_study(
+            folder / "journal.log",
+            Formula(),
+            trials=max(options.trials) + 10 * options.calls,
+            seed=0,
+            sampler=SamplerSettings(),
+            pruner=PrunerSettings(),
+        )
+        halted = [0.0]
+
+        def watch(finished: int) -> None:
+            for count in options.trials:
+                if finished >= count and count not in halts:
+                    start = time.perf_counter()
+                    clocks[count] = start - halted[0]
+                    halts[count] = _measure(study, folder, options.calls)
+                    halted[0] += time.perf_counter() - start
+
+        begun = time.perf_counter()
+        history = simulate(
+            study, Formula(), workers=options.workers, lanes=options.lanes, watch=watch
+        )
+        study.close()
+    _print(halts, {count: clock - begun for count, clock in clocks.items()}, history)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--trials", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--calls", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--lanes", type=int, default=16)
+    return parser.parse_args()
+
+
+def _measure(study: Study, folder: Path, calls: int) -> dict[str, Times]:
+    copy = folder / "copy.log"
+    shutil.copy(folder / "journal.log", copy)
+    file = JournalStorage(JournalFileBackend(str(copy)))
+    memory = optuna.create_study(storage=InMemoryStorage())
+    loaded = optuna.load_study(study_name="simulated", storage=file)
+    # Zombies of the live study would be running trials here too.
+    memory.add_trials(loaded.get_trials(deepcopy=False))
+    return {
+        "rayml": _ours(study, calls),
+        "JournalFileBackend": _peer(loaded, calls),
+        "InMemoryStorage": _peer(memory, calls),
+    }
+
+
+def _ours(study: Study, calls: int) -> Times:
+    objective, measured = Formula(), {call: [] for call in CALLS}
+    for _ in range(calls):
+        [trial] = _timed(measured["ask"], study.ask)
+        value = objective.curve(trial.params).values[0]
+        _timed(measured["report"], lambda: study.report(trial.number, 1, value, {"value": value}))  # noqa: B023
+        _timed(measured["tell"], lambda: study.tell(trial.number, "COMPLETE", value))  # noqa: B023
+    return _medians(measured)
+
+
+def _peer(study: optuna.Study, calls: int) -> Times:
+    objective, space = Formula(), Space.parse(Formula.tree)
+    measured: dict[str, list[float]] = {call: [] for call in CALLS}
+    for _ in range(calls):
+        start = time.perf_counter()
+        trial = study.ask()
+        params = space.suggest(trial, {})
+        measured["ask"].append(time.perf_counter() - start)
+        value = objective.curve(params).values[0]
+        _timed(measured["report"], lambda: trial.report(value, 1))  # noqa: B023
+        _timed(measured["tell"], lambda: study.tell(trial, value))  # noqa: B023
+    return _medians(measured)
+
+
+def _timed(times: list[float], call: Callable[[], Any]) -> Any:
+    start = time.perf_counter()
+    found = call()
+    times.append(time.perf_counter() - start)
+    return found
+
+
+def _medians(measured: Mapping[str, list[float]]) -> Times:
+    return {call: 1000 * statistics.median(times) for call, times in measured.items()}
+
+
+def _print(
+    halts: Mapping[int, dict[str, Times]], clocks: Mapping[int, float], history: History
+) -> None:
+    for count, sides in halts.items():
+        print(f"\nat {count} finished trials, median milliseconds (times rayml's)")
+        print(f"{'':<22}" + "".join(f"{call:>20}" for call in CALLS))
+        for side, times in sides.items():
+            own = sides["rayml"]
+            cells = (f"{times[call]:.3f} ({times[call] / own[call]:.1f})" for call in CALLS)
+            print(f"{side:<22}" + "".join(f"{cell:>20}" for cell in cells))
+    done = int(history.trials[-1])
+    print(f"\nsimulated sweep: {done} trials, {len(history.trials)} epochs")
+    before = (0, 0.0)
+    for count, clock in clocks.items():
+        pace = (clock - before[1]) / (count - before[0])
+        print(
+            f"trials {before[0]} to {count}: {1000 * pace:.2f} ms a trial, {1 / pace:.0f} trials/s"
+        )
+        before = (count, clock)
+
+
+if __name__ == "__main__":
+    main()
