@@ -16,8 +16,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.search.axis import axis_of
-from rayml.search.observations import Observations, Rank
-from rayml.search.parzen import Mixture
+from rayml.search.observations import Rank
+from rayml.search.tpe_model import TreeParzenModel
 
 _CONSTRAINTS = "constraints"
 _FIXED = "fixed_params"
@@ -73,15 +73,15 @@ class BoundedTPESampler(BaseSampler):
         # Seeds of numpy are not negative.
         self._seed = secrets.randbits(64) if seed is None else seed % 2**64
         self._startup = startup_trials
-        self._candidates = candidates
-        self._share = share
-        self._width = width
-        self._good = good
-        self._others = others
-        self._trust = trust
         self._several = TPESampler(seed=self._seed % 2**32, n_startup_trials=startup_trials)
-        self._seen = Observations(good, others)
-        self._running: dict[int, dict[str, Any]] = {}
+        self._model = TreeParzenModel(
+            candidates=candidates,
+            share=share,
+            good=good,
+            others=others,
+            width=width,
+            trust=trust,
+        )
         self._elsewhere: set[int] = set()
         self._next = 0
 
@@ -93,7 +93,7 @@ class BoundedTPESampler(BaseSampler):
             return self._several.infer_relative_search_space(study, trial)
         if trial.number < self._startup:
             return {}
-        found = self._seen.everywhere()
+        found = self._model.everywhere()
         return {name: each for name, each in found.items() if not each.single()}
 
     def sample_relative(
@@ -102,13 +102,13 @@ class BoundedTPESampler(BaseSampler):
         """See `BaseSampler`."""
         if len(study.directions) > 1:
             return self._several.sample_relative(study, trial, search_space)
-        known = {**trial.system_attrs.get(_FIXED, {}), **trial.params}
+        known = _known(trial)
         free = sorted(name for name in search_space if name not in known)
         if not free:
             return {}
         known = {name: value for name, value in known.items() if name in search_space}
-        chosen = self._propose(trial.number, free, known, None)
-        self._running.setdefault(trial.number, {}).update(chosen)
+        chosen = self._model.propose(trial.number, free, known, self._rng(trial.number, ""))
+        self._model.runs(trial.number, chosen, search_space)
         return chosen
 
     def sample_independent(
@@ -123,14 +123,12 @@ class BoundedTPESampler(BaseSampler):
             return self._several.sample_independent(study, trial, param_name, param_distribution)
         axis = axis_of(param_distribution)
         value = axis.spread(self._place(param_name, trial.number))
-        if trial.number >= self._startup and self._seen.knows(param_name):
-            known = {**trial.system_attrs.get(_FIXED, {}), **trial.params}
-            known = {name: each for name, each in known.items() if self._seen.knows(name)}
-            known.pop(param_name, None)
-            found = self._propose(trial.number, [param_name], known, param_name)[param_name]
+        if trial.number >= self._startup and self._model.knows(param_name):
+            rng = self._rng(trial.number, param_name)
+            found = self._model.propose_one(trial.number, param_name, _known(trial), rng)
             # A range that was changed since may not hold it.
             value = value if math.isnan(axis.encode(found)) else found
-        self._running.setdefault(trial.number, {})[param_name] = value
+        self._model.runs(trial.number, {param_name: value}, {param_name: param_distribution})
         return value
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
@@ -145,7 +143,8 @@ class BoundedTPESampler(BaseSampler):
                 self._meet(study, trials[other])
         self._next = max(self._next, number + 1)
         self._elsewhere.discard(number)
-        self._running[number] = {**trial.system_attrs.get(_FIXED, {}), **trial.params}
+        known = _known(trial)
+        self._model.runs(number, known, self._model.ranges(known) | trial.distributions)
 
     def after_trial(
         self,
@@ -158,18 +157,18 @@ class BoundedTPESampler(BaseSampler):
         if len(study.directions) > 1:
             self._several.after_trial(study, trial, state, values)
             return
-        self._running.pop(trial.number, None)
+        self._model.stops(trial.number)
         self._learn(study, trial, state, values)
 
     def _meet(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self._running.pop(trial.number, None)
+        self._model.stops(trial.number)
         if trial.state.is_finished():
             self._elsewhere.discard(trial.number)
             self._learn(study, trial, trial.state, trial.values)
             return
         self._elsewhere.add(trial.number)
         if trial.state == TrialState.RUNNING:
-            self._running[trial.number] = dict(trial.params)
+            self._model.runs(trial.number, trial.params, trial.distributions)
 
     def _learn(
         self,
@@ -181,59 +180,8 @@ class BoundedTPESampler(BaseSampler):
         if state not in {TrialState.COMPLETE, TrialState.PRUNED}:
             return
         sign = -1.0 if study.directions[0] == StudyDirection.MAXIMIZE else 1.0
-        self._seen.add(_rank(trial, values, state, sign), trial.params, trial.distributions)
-
-    def _propose(
-        self,
-        number: int,
-        free: Sequence[str],
-        known: Mapping[str, Any],
-        branch: str | None,
-    ) -> dict[str, Any]:
-        """Choose values for the free parameters, given the known ones.
-
-        Args:
-            number: of the trial.
-            free: names of parameters.
-            known: values of others.
-            branch: only trials that had this parameter teach; None takes all.
-        """
-        names = [*free, *sorted(known)]
-        axes = [self._seen.axis(name) for name in names]
-        units = {
-            index: axes[index].encode(known[names[index]]) for index in range(len(free), len(names))
-        }
-        units = {index: unit for index, unit in units.items() if not math.isnan(unit)}
-        below, above = self._densities(names, branch, number)
-        for each in (below, above):
-            each.condition(units, self._trust)
-        rng = self._rng(number, branch or "")
-        which = range(len(free))
-        drawn = below.sample(rng, self._candidates, which)
-        gain = below.log_density(drawn, which) - above.log_density(drawn, which)
-        best = drawn[int(np.argmax(gain))]
-        return {name: axes[index].decode(float(best[index])) for index, name in enumerate(free)}
-
-    def _densities(
-        self, names: Sequence[str], branch: str | None, number: int
-    ) -> tuple[Mixture, Mixture]:
-        axes = [self._seen.axis(name) for name in names]
-        ranking = self._seen.ranking(branch)
-        good, others = ranking.split(min(math.ceil(self._share * ranking.count), self._good))
-        running = [
-            [
-                axis.encode(params[name]) if name in params else math.nan
-                for name, axis in zip(names, axes, strict=True)
-            ]
-            for other, params in self._running.items()
-            if other != number and params and (branch is None or branch in params)
-        ]
-        points = self._seen.points(names, others)
-        if running:
-            points = np.concatenate([points, np.array(running)])
-        # The rate of Scott's rule.
-        least = self._width * max(ranking.count, 1) ** (-1 / (len(names) + 4))
-        return Mixture(axes, self._seen.points(names, good), least), Mixture(axes, points, least)
+        rank = _rank(trial, values, state, sign)
+        self._model.learn(rank, trial.params, trial.distributions)
 
     def _place(self, name: str, number: int) -> float:
         """Where a start-up trial lies on an axis: a Latin hypercube, and another after each."""
@@ -243,6 +191,11 @@ class BoundedTPESampler(BaseSampler):
 
     def _rng(self, number: int, name: str) -> np.random.Generator:
         return np.random.default_rng([self._seed, number, zlib.crc32(name.encode())])
+
+
+def _known(trial: FrozenTrial) -> dict[str, Any]:
+    """Values that a trial has already, or will have."""
+    return {**trial.system_attrs.get(_FIXED, {}), **trial.params}
 
 
 def _rank(

@@ -22,7 +22,7 @@ CHOICES = Axis(CategoricalDistribution("abc"))
 
 
 def mixture(axes: list[Axis], points: list[list[float]]) -> Mixture:
-    return Mixture(axes, np.array(points, dtype=float).reshape(-1, len(axes)))
+    return Mixture.around(axes, np.array(points, dtype=float).reshape(-1, len(axes)))
 
 
 @pytest.mark.parametrize("points", [[], [0.0], [0.2, 0.9], [0.5] * 5, [math.nan, 0.3]])
@@ -69,14 +69,25 @@ def test_samples_follow_the_density(distribution: BaseDistribution) -> None:
 def test_given_values_weigh_the_points() -> None:
     shares = []
     for trust in (0.0, 0.5, 1.0):
-        made = mixture([LINE, CHOICES], [[0.1, 0], [0.9, 2]] * 10)
-        made.condition({1: 0.0}, trust)
+        made = mixture([LINE, CHOICES], [[0.1, 0], [0.9, 2]] * 10).given({1: 0.0}, trust)
         drawn = made.sample(np.random.default_rng(0), 4000, [0])
         assert np.isnan(drawn[:, 1]).all()
         shares.append((drawn[:, 0] < 0.5).mean())
     assert shares[0] == pytest.approx(0.5, abs=0.05)
     assert shares[1] > 0.7
     assert shares[2] > 0.85
+
+
+def test_further_points_join() -> None:
+    few = mixture([LINE, CHOICES], [[0.2, 0], [0.3, 0], [0.4, 1]])
+    more = few.joined(np.array([[0.9, 2.0], [math.nan, 2.0]]))
+    assert (few.size, more.size) == (3, 5)
+    at = np.array([[0.9, 2.0], [0.3, 0.0]])
+    before, after = few.log_density(at, [0, 1]), more.log_density(at, [0, 1])
+    assert after[0] > before[0]
+    assert after[1] < before[1]
+    grid = np.array([[(i + 0.5) / 1000, c] for i in range(1000) for c in range(3)])
+    assert np.exp(more.log_density(grid, [0, 1])).sum() / 1000 == pytest.approx(1, abs=1e-4)
 
 
 def test_the_normal_distribution_function() -> None:

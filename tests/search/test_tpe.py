@@ -18,6 +18,7 @@ from rayml.search.parzen import Mixture
 from rayml.search.space import Space
 from rayml.search.study import Study
 from rayml.search.tpe import BoundedTPESampler
+from rayml.search.tpe_model import TreeParzenModel
 from rayml.types import SamplerSettings
 
 TREE = {
@@ -63,7 +64,7 @@ def run(study: optuna.Study, trials: int, at_once: int = 1) -> list[dict[str, An
     return asked
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32), at_once=st.integers(1, 8))
 def test_every_proposal_lies_in_the_space(data: st.DataObject, seed: int, at_once: int) -> None:
     study = new(BoundedTPESampler(seed=seed, startup_trials=4))
@@ -78,7 +79,7 @@ def test_every_proposal_lies_in_the_space(data: st.DataObject, seed: int, at_onc
             study.tell(trial, number if state == "COMPLETE" else None, TrialState[state])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     fixed=st.fixed_dictionaries(
@@ -122,25 +123,25 @@ def test_trials_of_a_dead_process_count_as_running_until_they_end() -> None:
     sampler = BoundedTPESampler(seed=0, startup_trials=2)
     study.sampler = sampler
     ask(study)
-    assert set(sampler._running) == {orphan.number, orphan.number + 1}
-    assert len(sampler._seen) == 6
+    assert set(sampler._model.running) == {orphan.number, orphan.number + 1}
+    assert sampler._model.finished == 6
     study._storage.set_trial_state_values(orphan._trial_id, TrialState.COMPLETE, [1.0])
     ask(study)
-    assert orphan.number not in sampler._running
-    assert len(sampler._seen) == 7
+    assert orphan.number not in sampler._model.running
+    assert sampler._model.finished == 7
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 16])
 def test_exactly_so_many_start_up_trials(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = BoundedTPESampler(seed=0, startup_trials=10)
     modelled: list[int] = []
-    propose = BoundedTPESampler._propose
+    propose = TreeParzenModel.propose
 
-    def watched(self: BoundedTPESampler, number: int, *rest: Any) -> Any:
+    def watched(self: TreeParzenModel, number: int, *rest: Any, **named: Any) -> Any:
         modelled.append(number)
-        return propose(self, number, *rest)
+        return propose(self, number, *rest, **named)
 
-    monkeypatch.setattr(BoundedTPESampler, "_propose", watched)
+    monkeypatch.setattr(TreeParzenModel, "propose", watched)
     study = new(sampler)
     told = 0
     for start in range(0, 48, at_once):
@@ -217,11 +218,11 @@ def test_a_proposal_evaluates_a_bounded_number_of_observations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
-    init = Mixture.__init__
+    density = Mixture.log_density
 
-    def watched(self: Mixture, axes: Any, points: Any, *rest: Any) -> None:
-        sizes.append(len(points))
-        init(self, axes, points, *rest)
+    def watched(self: Mixture, *rest: Any) -> Any:
+        sizes.append(self.size)
+        return density(self, *rest)
 
     sampler = BoundedTPESampler(seed=0, good=20, others=100)
     study = new(sampler)
@@ -234,11 +235,12 @@ def test_a_proposal_evaluates_a_bounded_number_of_observations(
                 params=params, distributions=distributions, value=float(number % 97)
             )
         )
-    monkeypatch.setattr(Mixture, "__init__", watched)
+    monkeypatch.setattr(Mixture, "log_density", watched)
     for running in range(8):
         ask(study)
         assert max(sizes) <= 100 + running
     assert len(sizes) >= 16
+    assert min(sizes) == 20
 
 
 def test_a_finished_study_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +296,7 @@ def test_a_new_parameter_and_a_changed_range(make_study: Callable[..., Study]) -
             trial, params = ask(study, space=space)
             assert space.contains(params, {}), params
             study.tell(trial, sum(params.values()))
-    assert sampler._seen.everywhere().keys() == {"x", "y"}
+    assert sampler._model.everywhere().keys() == {"x", "y"}
 
 
 def test_it_is_the_default_of_a_study(make_study: Callable[..., Study]) -> None:
