@@ -31,8 +31,8 @@ class BoundedTPESampler(BaseSampler):
 
     - The best are a quarter of the trials rather than a tenth, 25 at most, and kernels are no
       narrower than Scott's rule would have them: it stays less long near an early success.
-    - The second density is made of a bounded sample of the other trials, the late ones the
-      denser, so that a proposal costs the same after 10,000 trials as after some hundred.
+    - The second density is made of the latest of the other trials and an even sample of the
+      earlier ones, so that a proposal costs the same after 10,000 trials as after some hundred.
     - Values that are fixed beforehand (`enqueue_trial`) weigh the trials: those that had similar
       ones count more when the others are chosen. Likewise a parameter that only some trials
       have is chosen given the values that the trial has already.
@@ -56,6 +56,9 @@ class BoundedTPESampler(BaseSampler):
         others: finished trials in the second density at most.
         width: of a kernel at least, as a share of the range, were there but one trial.
         trust: how much fixed values weigh, from 0 (not at all) to 1.
+
+    Raises:
+        ValueError: a number out of its range.
     """
 
     def __init__(
@@ -70,6 +73,9 @@ class BoundedTPESampler(BaseSampler):
         width: float = 0.2,
         trust: float = 0.5,
     ) -> None:
+        _check(candidates >= 1 and good >= 1 and others >= 1, "counts are at least 1")
+        _check(0 < share <= 1, "share lies above 0 and at most at 1")
+        _check(0 <= width <= 1 and 0 <= trust <= 1, "width and trust lie between 0 and 1")
         # Seeds of numpy are not negative.
         self._seed = secrets.randbits(64) if seed is None else seed % 2**64
         self._startup = startup_trials
@@ -191,6 +197,11 @@ class BoundedTPESampler(BaseSampler):
 
     def _rng(self, number: int, name: str) -> np.random.Generator:
         return np.random.default_rng([self._seed, number, zlib.crc32(name.encode())])
+
+
+def _check(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ValueError(rule)
 
 
 def _known(trial: FrozenTrial) -> dict[str, Any]:

@@ -121,6 +121,15 @@ def test_an_option_of_a_wrong_value(config: dict[str, Any]) -> None:
         check_sampler(settings, Space.parse(FLOATS), config)
 
 
+@pytest.mark.parametrize(
+    "options", [{"candidates": 0}, {"share": 0.0}, {"trust": 2.0}, {"width": -1.0}, {"others": 0}]
+)
+def test_numbers_of_tpe_have_ranges(options: dict[str, Any], config: dict[str, Any]) -> None:
+    settings = SamplerSettings(name="tpe", options=options)
+    with pytest.raises(ConfigError, match=r"search\.sampler\.options"):
+        check_sampler(settings, Space.parse(FLOATS), config)
+
+
 def test_options_reach_the_sampler(make_study: Callable[..., Study]) -> None:
     settings = SamplerSettings(name="tpe", startup_trials=2, options={"candidates": 1})
     assert len(run(make_study(sampler=settings, tree=FLOATS), 4)) == 4

@@ -192,7 +192,7 @@ def test_others_are_chosen_to_suit_what_is_fixed() -> None:
         "x": {"type": "float", "low": 0.0, "high": 1.0},
     }
     space = Space.parse(tree)
-    study = new(BoundedTPESampler(seed=0))
+    study = new(BoundedTPESampler(seed=0, trust=1.0))
     for number in range(60):
         trial, params = ask(study, {"kind": ["low", "high"][number % 2]}, space)
         wanted = 0.1 if params["kind"] == "low" else 0.9
