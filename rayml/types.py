@@ -289,7 +289,7 @@ class PrunerSettings:
 
     name: Literal["asha", "hyperband", "median", "none"] = "asha"
     min_epochs: Count = 1
-    reduction: Annotated[int, Field(ge=2)] = 3
+    reduction: Annotated[int, Field(ge=2)] = 4
     startup_trials: Size = 5
 
 

@@ -1,12 +1,14 @@
 """Samplers and pruners compared by normalised regret against budget, without training.
 
     python tests/bench/search_bench.py --data FOLDER [--seeds 10] [--minutes 9]
-        [--parts grids,pruning] [--settings 1x1,2x8] [--samplers A,B] [--pruners A,B] [--json FILE]
+        [--parts grids,curves,pruning] [--settings 1x1,2x8x1] [--samplers 'A;B']
+        [--pruners 'A;B'] [--json FILE]
 
 `grids`: samplers alone on the grids of HPOBench, where the regret is exact; the budget is trials.
 `curves`: samplers on LCBench learning curves under the default pruner; the budget is epochs, as
 multiples of a full training. `pruning`: the default sampler under each pruner, likewise.
-A setting is workers x lanes; lanes of a worker share their structural values.
+A setting is workers x lanes, or workers x lanes x fillings: lanes of a worker share their
+structural values until its cohort has had so many times its lanes of trials.
 
 Seeds are the outermost loop and no seed begins after `--minutes`, so that candidates
 are compared on the same seeds and the run is bounded; how many were run is printed. `--json`
@@ -48,7 +50,7 @@ PRUNERS = {
         f"asha {reduction}, {first}": PrunerSettings(
             name="asha", reduction=reduction, min_epochs=first
         )
-        for reduction in (2, 3, 4)
+        for reduction in (2, 3, 4, 6)
         for first in (1, 2, 4)
     },
     "hyperband": PrunerSettings(name="hyperband"),
@@ -67,10 +69,10 @@ class Case:
     candidates: Mapping[str, tuple[SamplerSettings, PrunerSettings]]
 
     @property
-    def workers(self) -> tuple[int, int]:
-        """Workers and their lanes."""
-        workers, lanes = self.setting.split("x")
-        return int(workers), int(lanes)
+    def shape(self) -> dict[str, int]:
+        """Workers, their lanes, and the fillings of a cohort if they are limited."""
+        numbers = map(int, self.setting.split("x"))
+        return dict(zip(("workers", "lanes", "fillings"), numbers, strict=False))
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -104,7 +106,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--parts", default="grids,curves,pruning")
-    parser.add_argument("--settings", default="1x1,2x8")
+    parser.add_argument("--settings", default="1x1,2x8x1")
     parser.add_argument("--samplers", default="random;qmc;optuna_tpe;tpe")
     parser.add_argument("--pruners", default="none;asha 2, 1;asha 3, 1;asha 4, 1;hyperband;median")
     parser.add_argument("--json", type=Path)
@@ -174,7 +176,6 @@ def _run_seed(case: Case, objectives: Sequence[Any], seed: int, store: _Store) -
 def _simulate(
     case: Case, objective: Objective, sampler: SamplerSettings, pruner: PrunerSettings, seed: int
 ) -> History:
-    workers, lanes = case.workers
     on_grid = case.part == "grids"
     with tempfile.TemporaryDirectory() as folder:
         study = open_study(
@@ -186,7 +187,7 @@ def _simulate(
             pruner=pruner,
         )
         budget = None if on_grid else TRAININGS[-1] * objective.epochs
-        history = simulate(study, objective, workers=workers, lanes=lanes, max_epochs=budget)
+        history = simulate(study, objective, max_epochs=budget, **case.shape)
         study.close()
     return history
 
@@ -205,7 +206,7 @@ def _print(case: Case, objectives: Sequence[Any], seeds: int, store: _Store) -> 
     regrets, seconds = 100 * table[:, :, :-1], table[:, :, -1]
     ranks = (regrets[:, None] > regrets).sum(1) + 0.5 * (regrets[:, None] == regrets).sum(1) + 0.5
     what = "trials" if case.part == "grids" else "full trainings"
-    print(f"\n{case.part}, {case.setting} (workers x lanes), {seeds} seeds x {len(objectives)}")
+    print(f"\n{case.part}, {case.setting}, {seeds} seeds x {len(objectives)} objectives")
     print("normalised regret in percent, mean ± standard error, after so many " + what)
     heads = "".join(f"{budget:>15}" for budget in case.budgets)
     print(f"{'':<34}{heads}{'mean rank':>11}{'ms a trial':>12}")

@@ -2,13 +2,15 @@
 
 `simulate` drives `Study` as cohorts do: a worker asks one trial, asks others with the same
 structural values into its remaining lanes, reports all lanes after each epoch, and fills the
-lanes that become free. A cohort's epoch lasts as long as that of its slowest lane.
+lanes that become free. A cohort's epoch lasts as long as that of its slowest lane. When a cohort
+has ended, its worker asks for another, of any structure.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +110,7 @@ def simulate(
     *,
     workers: int = 1,
     lanes: int = 1,
+    fillings: int | None = None,
     max_epochs: int | None = None,
     watch: Callable[[int], None] = lambda finished: None,
 ) -> History:
@@ -117,7 +120,9 @@ def simulate(
         study: asked, reported to and told.
         objective: gives the curves.
         workers: cohorts at a time.
-        lanes: trials of a cohort.
+        lanes: trials of a cohort at a time.
+        fillings: a cohort asks so many times its lanes, then it ends with those that run; None
+            lets it ask for ever, so that its structure stays for the whole sweep.
         max_epochs: over all trials.
         watch: called with the number of finished trials after each of a cohort's epochs.
     """
@@ -125,6 +130,7 @@ def simulate(
     sign = 1.0 if objective.direction == "minimize" else -1.0
     best, finished, track = np.inf, 0, []
     cohorts: dict[int, list[_Lane]] = {worker: [] for worker in range(workers)}
+    left = dict.fromkeys(cohorts, 0)
     order = itertools.count()
     queue = [(0.0, next(order), worker) for worker in range(workers)]
     while queue and (max_epochs is None or len(track) < max_epochs):
@@ -140,7 +146,12 @@ def simulate(
             if not ended:
                 running.append(lane)
         watch(finished)
-        cohorts[worker] = running + _ask(study, objective, running, lanes - len(running))
+        if not running:
+            left[worker] = lanes * fillings if fillings else sys.maxsize
+        free = min(lanes - len(running), left[worker])
+        asked = _ask(study, objective, running, free)
+        left[worker] -= len(asked)
+        cohorts[worker] = running + asked
         if cohorts[worker]:
             seconds = max(lane.curve.seconds for lane in cohorts[worker])
             heapq.heappush(queue, (clock + seconds, next(order), worker))
