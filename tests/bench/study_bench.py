@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import resource
 import shutil
 import statistics
 import tempfile
@@ -32,6 +33,7 @@ from rayml.search.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 
 CALLS = ("ask", "report", "tell")
+OWN = ("ask, fixed", "snapshot")
 Times = dict[str, float]
 
 
@@ -70,7 +72,10 @@ def main() -> None:
         study = open_study(
             folder / "journal.log",
             Formula(),
-            trials=max(options.trials) + 10 * options.calls,
+            # Those that run when the sweep halts, and those that are asked to be measured.
+            trials=max(options.trials)
+            + options.workers * options.lanes
+            + 2 * options.calls * len(options.trials),
             seed=0,
             sampler=SamplerSettings(),
             pruner=PrunerSettings(),
@@ -130,12 +135,20 @@ def _measure(study: Study, folder: Path, calls: int) -> dict[str, Times]:
 
 
 def _ours(study: Study, calls: int) -> Times:
-    objective, measured = Formula(), {call: [] for call in CALLS}
+    objective = Formula()
+    measured: dict[str, list[float]] = {call: [] for call in (*CALLS, *OWN)}
     for _ in range(calls):
         [trial] = _timed(measured["ask"], study.ask)
-        value = objective.curve(trial.params).values[0]
-        _timed(measured["report"], lambda: study.report(trial.number, 1, value, {"value": value}))  # noqa: B023
-        _timed(measured["tell"], lambda: study.tell(trial.number, "COMPLETE", value))  # noqa: B023
+        fixed = {key: trial.params[key] for key in objective.structural}
+        [other] = _timed(measured["ask, fixed"], lambda: study.ask(1, fixed))  # noqa: B023
+        for each in (trial, other):
+            value = objective.curve(each.params).values[0]
+            _timed(
+                measured["report"],
+                lambda: study.report(each.number, 1, value, {"value": value}),  # noqa: B023
+            )
+            _timed(measured["tell"], lambda: study.tell(each.number, "COMPLETE", value))  # noqa: B023
+        _timed(measured["snapshot"], lambda: study.snapshot(trial.number))  # noqa: B023
     return _medians(measured)
 
 
@@ -176,6 +189,10 @@ def _print(
             own = sides["rayml"]
             cells = (f"{times[call]:.3f} ({times[call] / own[call]:.1f})" for call in CALLS)
             print(f"{side:<22}" + "".join(f"{cell:>20}" for cell in cells))
+        own = ", ".join(f"{call} {sides['rayml'][call]:.3f}" for call in OWN)
+        print(f"rayml: {own}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"\npeak resident memory of the process, peers included: {peak} MiB")
     done = int(history.trials[-1])
     print(f"\nsimulated sweep: {done} trials, {len(history.trials)} epochs")
     for before, after in itertools.pairwise([(0, 0.0, 0.0), *marks]):
