@@ -43,7 +43,7 @@ class BoundedTPESampler(BaseSampler):
     Running trials count among the others, so that trials that are asked at once are spread.
     Pruned trials rank behind complete ones, by their last step and their value there;
     infeasible trials (`Trial.set_constraint`) rank behind both, by their violation. Studies of
-    several objectives are left to Optuna's own TPE, whose cost grows.
+    several objectives are left to Optuna's own TPE, whose cost grows with the trials.
 
     Calls must come one at a time. One sampler serves one study.
 
