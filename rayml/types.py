@@ -264,12 +264,13 @@ class SamplerSettings:
     """Who proposes the parameters of trials.
 
     Attributes:
-        name: one of Optuna's samplers.
+        name: `tpe` (`rayml.search.tpe`), or one of Optuna's samplers, its TPE being
+            `optuna_tpe`.
         startup_trials: random trials before a model-based sampler begins.
-        options: further arguments of Optuna's class.
+        options: further arguments of the sampler's class.
     """
 
-    name: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"] = "tpe"
+    name: Literal["tpe", "optuna_tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"] = "tpe"
     startup_trials: Size = 10
     options: Mapping[str, Any] = Field(default_factory=dict)
 
@@ -288,7 +289,7 @@ class PrunerSettings:
 
     name: Literal["asha", "hyperband", "median", "none"] = "asha"
     min_epochs: Count = 1
-    reduction: Annotated[int, Field(ge=2)] = 3
+    reduction: Annotated[int, Field(ge=2)] = 4
     startup_trials: Size = 5
 
 

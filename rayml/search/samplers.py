@@ -23,10 +23,12 @@ from rayml.search.informed import Informed
 from rayml.search.parameter import Params, Scalar
 from rayml.search.replay import Record
 from rayml.search.space import Space
+from rayml.search.tpe import BoundedTPESampler
 from rayml.types import SamplerSettings
 
 _CLASSES: dict[str, type[BaseSampler]] = {
-    "tpe": optuna.samplers.TPESampler,
+    "tpe": BoundedTPESampler,
+    "optuna_tpe": optuna.samplers.TPESampler,
     "random": RandomSampler,
     # The grid itself is enumerated by `grid_points`; no value is left to a sampler.
     "grid": RandomSampler,
@@ -36,6 +38,7 @@ _CLASSES: dict[str, type[BaseSampler]] = {
     "nsga2": optuna.samplers.NSGAIISampler,
 }
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
+_OWN = {"seed", "startup_trials"}
 _GRID_LIMIT = 100_000
 
 
@@ -54,10 +57,11 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
                 remedy=f"Run `pip install {package}`, or choose another search.sampler.name",
             )
     known = inspect.signature(_CLASSES[settings.name]).parameters
+    free = [option for option in known if option not in _OWN]
     for option in settings.options:
-        if option not in known or option == "seed":
+        if option not in free:
             raise ConfigError(
-                f"search.sampler.options of {settings.name} are {', '.join(known)}"
+                f"search.sampler.options of {settings.name} are {', '.join(free)}"
                 " (the seed is the config's own)",
                 value=option,
                 remedy="Remove it, or check its spelling",
@@ -80,20 +84,27 @@ def build_sampler(
     """Build a sampler, seeded.
 
     `startup_trials` random trials come first, where a sampler has a model to learn: exactly so
-    many for TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does. The
-    trials of a history stand in for them.
+    many for both TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does.
+    The trials of a history stand in for them. Our own TPE knows its study alone, so where there
+    is a history Optuna's takes its place.
 
     Args:
         settings: its name and numbers.
         seed: of its draws.
         history: what it knows besides the trials of its study.
+
+    Raises:
+        ConfigError: there is a history, and options of the TPE that cannot take it.
     """
     history = history or History()
+    settings = _for_history(settings) if history.matters else settings
     settings = replace(
         settings, startup_trials=max(settings.startup_trials - len(history.trials), 0)
     )
     given: dict[str, Any] = {"seed": seed}
     if settings.name == "tpe":
+        given["startup_trials"] = settings.startup_trials
+    elif settings.name == "optuna_tpe":
         given["n_startup_trials"] = 0
     elif settings.name in {"gp", "cmaes"}:
         given["n_startup_trials"] = max(settings.startup_trials, 1)
@@ -104,15 +115,30 @@ def build_sampler(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = _CLASSES[settings.name](**(given | dict(settings.options)))
-    if settings.name == "tpe":
+    if settings.name == "optuna_tpe":
         sampler = RandomFirst(settings.startup_trials, RandomSampler(seed=seed), sampler)
     return Informed(sampler, history) if history.matters else sampler
 
 
-def seed_after(settings: SamplerSettings, seed: int, asked: int) -> int:
+def _for_history(settings: SamplerSettings) -> SamplerSettings:
+    if settings.name != "tpe":
+        return settings
+    if settings.options:
+        raise ConfigError(
+            "a warm start, or a changed space, takes search.sampler.name=optuna_tpe, whose options"
+            " are others than those of tpe",
+            value=dict(settings.options),
+            remedy="Name optuna_tpe with its own options, or empty search.sampler.options",
+        )
+    return replace(settings, name="optuna_tpe")
+
+
+def seed_after(settings: SamplerSettings, seed: int, asked: int, *, history: History) -> int:
     """The seed of a sampler that goes on after some trials, which it shall not propose again."""
-    # A sequence is one by its seed, and Optuna keeps the place in it with the study.
-    if asked == 0 or settings.name == "qmc":
+    # A sequence is one by its seed, and Optuna keeps the place in it with the study; our own TPE
+    # draws by the trials' numbers.
+    by_number = settings.name == "tpe" and not history.matters
+    if asked == 0 or by_number or settings.name == "qmc":
         return seed
     return int(np.random.SeedSequence([seed % 2**32, asked]).generate_state(1)[0])
 

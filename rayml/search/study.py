@@ -335,7 +335,7 @@ class Study:
         for record in in_order(records):
             self._restore_trial(record)
         history = plan.history.over(plan.space, plan.config, trials)
-        seed = seed_after(plan.sampler, plan.seed, len(records))
+        seed = seed_after(plan.sampler, plan.seed, len(records), history=history)
         self._optuna.sampler = build_sampler(plan.sampler, seed, history=history)
 
     def _restore_trial(self, record: Record) -> None:

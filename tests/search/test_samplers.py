@@ -40,7 +40,7 @@ def run(study: Study, trials: int, at_once: int = 1) -> list[dict[str, Any]]:
     return params
 
 
-@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "cmaes", "gp"])
+@pytest.mark.parametrize("name", ["tpe", "optuna_tpe", "random", "qmc", "cmaes", "gp"])
 def test_the_seed_decides(name: str, make_study: Callable[..., Study], tmp_path: Any) -> None:
     settings = SamplerSettings(name=name, startup_trials=3)  # type: ignore[arg-type]
     runs = [
@@ -52,7 +52,7 @@ def test_the_seed_decides(name: str, make_study: Callable[..., Study], tmp_path:
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
-def test_exactly_so_many_trials_of_tpe_are_random(
+def test_exactly_so_many_trials_of_optunas_tpe_are_random(
     at_once: int, make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: set[int] = set()
@@ -63,7 +63,7 @@ def test_exactly_so_many_trials_of_tpe_are_random(
         return draw(self, study, trial, *rest)
 
     monkeypatch.setattr(optuna.samplers.RandomSampler, "sample_independent", watched)
-    study = make_study(sampler=SamplerSettings(name="tpe", startup_trials=5), tree=FLOATS)
+    study = make_study(sampler=SamplerSettings(name="optuna_tpe", startup_trials=5), tree=FLOATS)
     run(study, 16, at_once)
     assert drawn == set(range(5))
 
@@ -107,10 +107,10 @@ def test_a_grid_has_a_limit(config: dict[str, Any]) -> None:
         check_sampler(SamplerSettings(name="grid"), space, config)
 
 
-@pytest.mark.parametrize("option", ["n_candidates", "seed"])
+@pytest.mark.parametrize("option", ["n_candidates", "seed", "startup_trials"])
 def test_an_option_that_the_class_lacks(option: str, config: dict[str, Any]) -> None:
     settings = SamplerSettings(name="tpe", options={option: 3})
-    with pytest.raises(ConfigError, match="n_ei_candidates") as caught:
+    with pytest.raises(ConfigError, match="are candidates, share, good, others") as caught:
         check_sampler(settings, Space.parse(FLOATS), config)
     assert caught.value.value == option
 
@@ -121,8 +121,17 @@ def test_an_option_of_a_wrong_value(config: dict[str, Any]) -> None:
         check_sampler(settings, Space.parse(FLOATS), config)
 
 
+@pytest.mark.parametrize(
+    "options", [{"candidates": 0}, {"share": 0.0}, {"trust": 2.0}, {"width": -1.0}, {"others": 0}]
+)
+def test_numbers_of_tpe_have_ranges(options: dict[str, Any], config: dict[str, Any]) -> None:
+    settings = SamplerSettings(name="tpe", options=options)
+    with pytest.raises(ConfigError, match=r"search\.sampler\.options"):
+        check_sampler(settings, Space.parse(FLOATS), config)
+
+
 def test_options_reach_the_sampler(make_study: Callable[..., Study]) -> None:
-    settings = SamplerSettings(name="tpe", startup_trials=2, options={"n_ei_candidates": 1})
+    settings = SamplerSettings(name="tpe", startup_trials=2, options={"candidates": 1})
     assert len(run(make_study(sampler=settings, tree=FLOATS), 4)) == 4
 
 

@@ -1,0 +1,192 @@
+"""A sweep in virtual time: the real study decides, and a surrogate stands in for training.
+
+`simulate` drives `Study` as cohorts do: a worker asks one trial, asks others with the same
+structural values into its remaining lanes, reports all lanes after each epoch, and fills the
+lanes that become free. A cohort's epoch lasts as long as that of its slowest lane. When a cohort
+has ended, its worker asks for another, of any structure.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from rayml.search.space import Space
+from rayml.search.study import Study, StudyPlan
+from rayml.search.trials import AskedTrial
+from rayml.types import Direction, PrunerSettings, SamplerSettings
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a trial would measure after each epoch, and the virtual seconds that each takes."""
+
+    values: Sequence[float]
+    seconds: float = 1.0
+
+
+class Objective(Protocol):
+    """What is searched without training.
+
+    Attributes:
+        tree: of the space, as `Space.parse` reads it.
+        structural: keys whose values the lanes of a cohort share.
+        epochs: of a trial that is never stopped.
+        direction: of the values.
+    """
+
+    tree: Mapping[str, Any]
+    structural: Sequence[str]
+    epochs: int
+    direction: Direction
+
+    def curve(self, params: Mapping[str, Any]) -> Curve:
+        """The learning curve of a trial."""
+
+
+@dataclass(frozen=True)
+class History:
+    """A simulated sweep, one entry an epoch in the order of virtual time.
+
+    Attributes:
+        best: best value of any trial up to then.
+        trials: finished by then.
+        seconds: virtual time.
+        wall: seconds that the simulation itself took.
+    """
+
+    best: np.ndarray
+    trials: np.ndarray
+    seconds: np.ndarray
+    wall: float
+
+
+@dataclass
+class _Lane:
+    number: int
+    params: Mapping[str, Any]
+    curve: Curve
+    epoch: int = 0
+
+
+def open_study(
+    journal: Path,
+    objective: Objective,
+    *,
+    trials: int,
+    seed: int,
+    sampler: SamplerSettings,
+    pruner: PrunerSettings,
+) -> Study:
+    """A study of an objective on a journal that does not exist yet."""
+    plan = StudyPlan(
+        name="simulated",
+        journal=journal,
+        space=Space.parse(objective.tree),
+        config={},
+        metric="value",
+        direction=objective.direction,
+        trials=trials,
+        max_epochs=objective.epochs,
+        started=time.time(),
+        sampler=sampler,
+        pruner=pruner,
+        seed=seed,
+    )
+    return Study(plan)
+
+
+def simulate(
+    study: Study,
+    objective: Objective,
+    *,
+    workers: int = 1,
+    lanes: int = 1,
+    fillings: int | None = None,
+    max_epochs: int | None = None,
+    watch: Callable[[int], None] = lambda finished: None,
+) -> History:
+    """Run a study until its trials, or so many epochs in all, are spent.
+
+    Args:
+        study: asked, reported to and told.
+        objective: gives the curves.
+        workers: cohorts at a time.
+        lanes: trials of a cohort at a time.
+        fillings: a cohort asks so many times its lanes, then it ends with those that run; None
+            lets it ask for ever, so that its structure stays for the whole sweep.
+        max_epochs: over all trials.
+        watch: called with the number of finished trials after each of a cohort's epochs.
+    """
+    start = time.perf_counter()
+    sign = 1.0 if objective.direction == "minimize" else -1.0
+    best, finished, track = np.inf, 0, []
+    cohorts: dict[int, list[_Lane]] = {worker: [] for worker in range(workers)}
+    left = dict.fromkeys(cohorts, 0)
+    order = itertools.count()
+    queue = [(0.0, next(order), worker) for worker in range(workers)]
+    while queue and (max_epochs is None or len(track) < max_epochs):
+        clock, _, worker = heapq.heappop(queue)
+        running = []
+        for lane in cohorts[worker]:
+            lane.epoch += 1
+            value = lane.curve.values[lane.epoch - 1]
+            best = min(best, sign * value)
+            ended = _report(study, objective, lane)
+            finished += ended
+            track.append((sign * best, finished, clock))
+            if not ended:
+                running.append(lane)
+        watch(finished)
+        if not running:
+            left[worker] = lanes * fillings if fillings else sys.maxsize
+        free = min(lanes - len(running), left[worker])
+        asked = _ask(study, objective, running, free)
+        left[worker] -= len(asked)
+        cohorts[worker] = running + asked
+        if cohorts[worker]:
+            seconds = max(lane.curve.seconds for lane in cohorts[worker])
+            heapq.heappush(queue, (clock + seconds, next(order), worker))
+    values, ends, seconds = (np.array(column) for column in zip(*track, strict=True))
+    return History(values, ends, seconds, time.perf_counter() - start)
+
+
+def _ask(study: Study, objective: Objective, running: list[_Lane], free: int) -> list[_Lane]:
+    asked: list[AskedTrial] = []
+    if not running:
+        asked, free = study.ask(1), free - 1
+        if not asked:
+            return []
+        shared: Mapping[str, Any] = asked[0].params
+    else:
+        shared = running[0].params
+    if free:
+        fixed = {key: shared[key] for key in objective.structural if key in shared}
+        asked += study.ask(free, fixed)
+    return [_Lane(trial.number, trial.params, objective.curve(trial.params)) for trial in asked]
+
+
+def _report(study: Study, objective: Objective, lane: _Lane) -> bool:
+    """Report the epoch that a lane has finished.
+
+    Returns:
+        Whether its trial has ended.
+    """
+    value = float(lane.curve.values[lane.epoch - 1])
+    pick = min if objective.direction == "minimize" else max
+    decision = study.report(lane.number, lane.epoch, value, {"value": value})
+    if lane.epoch == objective.epochs:
+        study.tell(lane.number, "COMPLETE", pick(lane.curve.values))
+    elif decision.action == "prune":
+        study.tell(lane.number, "PRUNED", reason=decision.reason)
+    else:
+        return False
+    return True
