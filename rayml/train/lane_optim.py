@@ -38,32 +38,32 @@ class LaneOptimizer:
         self._fused = device.type == "cpu"
         names = ("exp_avg", "exp_avg_sq") if self._adamw else ("momentum_buffer",)
         self._state = {each: torch.zeros(lanes, width, device=device) for each in names}
-        # On the CPU, as the fused kernel wants it, float32 each.
-        self._steps = [torch.zeros(()) for _ in range(lanes)]
+        # On the CPU and in float32, as the fused kernel wants it.
+        self._steps = torch.zeros(lanes)
 
     @property
     def state(self) -> Mapping[str, Tensor]:
         """Moments by name [lanes, parameters], and `step` [lanes]."""
-        return {**self._state, "step": torch.tensor([float(each) for each in self._steps])}
+        return {**self._state, "step": self._steps}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Replace the state by one of the same shapes."""
         for name, own in self._state.items():
             own.copy_(state[name])
-        self._steps = list(state["step"].clone().unbind())
+        self._steps = state["step"].clone()
 
     def add(self, lanes: int) -> None:
         """Append lanes that have not made a step."""
         for name, own in self._state.items():
             self._state[name] = torch.cat([own, own.new_zeros(lanes, own.shape[1])])
-        self._steps += [torch.zeros(()) for _ in range(lanes)]
+        self._steps = torch.cat([self._steps, torch.zeros(lanes)])
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Drop all other lanes; one that is named twice is copied."""
         for name, own in self._state.items():
             index = torch.tensor(lanes, dtype=torch.int64, device=own.device)
             self._state[name] = own.index_select(0, index)
-        self._steps = [self._steps[lane].clone() for lane in lanes]
+        self._steps = self._steps[torch.tensor(lanes, dtype=torch.int64)]
 
     def step(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
         """Update the parameters of every lane in place.
@@ -73,12 +73,13 @@ class LaneOptimizer:
             gradient: likewise.
             rates: of each lane.
         """
+        self._steps += 1
         if not self._fused:
             (self._adamw_together if self._adamw else self._sgd_together)(values, gradient, rates)
             return
         rows = zip(
             values.unbind(), gradient.unbind(), *(s.unbind() for s in self._state.values()),
-            self._steps, rates, strict=True,
+            self._steps.unbind(), rates, strict=True,
         )  # fmt: skip
         if self._adamw:
             for value, slope, mean, square, step, rate in rows:
@@ -88,22 +89,18 @@ class LaneOptimizer:
                 _sgd_row(value, slope, momentum, step, rate)
 
     def _adamw_together(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
-        for step in self._steps:
-            step.add_(1)
         mean, square = self._state["exp_avg"], self._state["exp_avg_sq"]
         lr = _column([each.lr for each in rates], values)
         decay = _column([1 - each.lr * each.settings.weight_decay for each in rates], values)
         beta1 = _column([each.settings.beta1 for each in rates], values)
         beta2 = _column([each.settings.beta2 for each in rates], values)
-        steps = _column([float(each) for each in self._steps], values)
+        steps = self._steps.to(values.device).unsqueeze(1)
         mean.lerp_(gradient, 1 - beta1)
         square.lerp_(gradient.square(), 1 - beta2)
         root = square.sqrt().div_((1 - beta2**steps).sqrt()).add_(1e-8)
         values.mul_(decay).sub_(mean.div(root).mul_(lr / (1 - beta1**steps)))
 
     def _sgd_together(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
-        for step in self._steps:
-            step.add_(1)
         momentum = self._state["momentum_buffer"]
         lr = _column([each.lr for each in rates], values)
         decay = _column([each.settings.weight_decay for each in rates], values)
@@ -121,7 +118,6 @@ def _column(each: Sequence[float], like: Tensor) -> Tensor:
 def _adamw_row(
     value: Tensor, slope: Tensor, mean: Tensor, square: Tensor, step: Tensor, rate: Rates
 ) -> None:
-    step.add_(1)
     torch._fused_adamw_(
         [value], [slope], [mean], [square], [], [step],
         lr=rate.lr, beta1=rate.settings.beta1, beta2=rate.settings.beta2,
@@ -134,6 +130,5 @@ def _sgd_row(value: Tensor, slope: Tensor, momentum: Tensor, step: Tensor, rate:
         [value], [slope], [momentum] if rate.settings.momentum else [],
         weight_decay=rate.settings.weight_decay, momentum=rate.settings.momentum, lr=rate.lr,
         dampening=0.0, nesterov=rate.settings.momentum > 0, maximize=False,
-        is_first_step=not step,
+        is_first_step=bool(step == 1),
     )  # fmt: skip
-    step.add_(1)
