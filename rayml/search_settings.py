@@ -54,9 +54,12 @@ class CohortSettings:
     Attributes:
         lanes: trials of a cohort at most; `auto` measures how many train fastest, and 1 trains
             every trial by itself.
+        fillings: how many times its lanes a cohort is given, before its worker turns to another
+            structure. More keep it full for longer, fewer look at more structures.
     """
 
     lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    fillings: Annotated[int, Field(ge=1)] = 2
 
 
 @settings

@@ -44,6 +44,7 @@ class SweepPlan:
         resources: of one trial.
         max_failures: restarts of a cohort whose worker died.
         lanes: trials that a cohort holds at most; None leaves that to be measured.
+        fillings: how many times its lanes a cohort is given, refills included.
         sampler: who proposes.
         pruner: who is stopped.
         seed: of the sampler.
@@ -67,6 +68,7 @@ class SweepPlan:
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     max_failures: int = 3
     lanes: int | None = None
+    fillings: int = 2
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0

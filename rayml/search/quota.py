@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 # A sweep looks at no fewer structures than so many, if it has the trials.
 _COHORTS = 4
-# A cohort is refilled until it has trained so many times the lanes that it holds.
-_REFILLS = 4
 # Where a GPU could hold more, the gain is small and the search waits longer for its results.
 _MOST_LANES = 128
 
@@ -18,14 +16,16 @@ class Quota:
 
     Attributes:
         lanes: trials at a time at most.
-        trials: altogether, refills included.
+        trials: altogether at most.
+        fillings: how many times the lanes that it holds it is given, refills included.
     """
 
     lanes: int
     trials: int
+    fillings: int = 1
 
 
-def quota_of(trials: int, workers: int, lanes: int | None) -> Quota:
+def quota_of(trials: int, workers: int, lanes: int | None, fillings: int) -> Quota:
     """Deal a sweep's trials to cohorts.
 
     Larger cohorts train faster, and all trials of one share their structure: so that the search
@@ -36,12 +36,12 @@ def quota_of(trials: int, workers: int, lanes: int | None) -> Quota:
         trials: budget of the sweep.
         workers: cohorts that train at a time.
         lanes: of a cohort as the user sets them; None leaves them to be measured.
+        fillings: how many times its lanes a cohort is given.
     """
-    if lanes is not None:
-        return Quota(lanes, _REFILLS * lanes)
     share = max(1, -(-trials // max(_COHORTS, 2 * workers)))
-    most = min(share, _MOST_LANES)
-    return Quota(most, min(share, _REFILLS * most))
+    if lanes is not None:
+        return Quota(lanes, max(lanes, share), fillings)
+    return Quota(min(share, _MOST_LANES), share, fillings)
 
 
 def refill(alive: int, given: int, lanes: int, quota: Quota) -> int:
@@ -53,4 +53,5 @@ def refill(alive: int, given: int, lanes: int, quota: Quota) -> int:
         lanes: that it holds at most.
         quota: of the cohort.
     """
-    return max(0, min(lanes - alive, quota.trials - given))
+    most = min(quota.trials, quota.fillings * lanes)
+    return max(0, min(lanes - alive, most - given))

@@ -180,7 +180,7 @@ def _cohort_plan(plan: SweepPlan, goal: Objective, workers: int) -> CohortPlan:
         space=plan.space,
         trials=(plan.folder / TRIALS).resolve(),
         cohorts=(plan.folder / COHORTS).resolve(),
-        quota=quota_of(plan.trials, workers, plan.lanes),
+        quota=quota_of(plan.trials, workers, plan.lanes, plan.fillings),
         measure=plan.lanes is None,
     )
 

@@ -155,6 +155,7 @@ def _plan(context: Context) -> SweepPlan:
         resources=search.resources,
         max_failures=search.max_failures,
         lanes=None if search.cohort.lanes == "auto" else search.cohort.lanes,
+        fillings=search.cohort.fillings,
         sampler=search.sampler,
         pruner=search.pruner,
         seed=config.seed,

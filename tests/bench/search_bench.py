@@ -10,8 +10,8 @@ multiples of a full training. `pruning`: the default sampler under each pruner, 
 A setting is workers x lanes, or workers x lanes x fillings: lanes of a worker share their
 structural values until its cohort has had so many times its lanes of trials.
 
-Seeds are the outermost loop and no seed begins after `--minutes`, so that candidates
-are compared on the same seeds and the run is bounded; how many were run is printed. `--json`
+Seeds are the outermost loop and only finished ones count, so that candidates are compared on the
+same seeds; nothing begins after `--minutes`, and how many seeds were finished is printed. `--json`
 appends each run to a file, and reads those that are there instead of running them.
 """
 
@@ -87,17 +87,20 @@ def main() -> None:
     warnings.simplefilter("ignore")
     store = _Store(options.json)
     cases = list(_cases(options))
-    objectives = {
-        "grids": grids(options.data),
-        "curves": tasks(options.data) if any(case.part != "grids" for case in cases) else [],
-    }
+    curves = tasks(options.data) if any(case.part != "grids" for case in cases) else []
+    objectives = {"grids": grids(options.data), "curves": curves, "pruning": curves}
     end, seeds = time.monotonic() + 60 * options.minutes, 0
-    while seeds < options.seeds and time.monotonic() < end:
-        for case in cases:
-            _run_seed(case, objectives["grids" if case.part == "grids" else "curves"], seeds, store)
+    while seeds < options.seeds and all(
+        _run_seed(
+            case, objectives["grids" if case.part == "grids" else "curves"], seeds, store, end
+        )
+        for case in cases
+    ):
         seeds += 1
+    if not seeds:
+        raise SystemExit(f"no seed was finished in {options.minutes:g} minutes: give it more")
     for case in cases:
-        _print(case, objectives["grids" if case.part == "grids" else "curves"], seeds, store)
+        _print(case, objectives[case.part], seeds, store)
 
 
 def _options() -> argparse.Namespace:
@@ -160,17 +163,25 @@ class _Store:
                 file.write(json.dumps([*key, regrets, seconds]) + "\n")
 
 
-def _run_seed(case: Case, objectives: Sequence[Any], seed: int, store: _Store) -> None:
+def _run_seed(case: Case, objectives: Sequence[Any], seed: int, store: _Store, end: float) -> bool:
+    """Run what the store lacks.
+
+    Returns:
+        Whether all was run before the time was up.
+    """
     for name, (sampler, pruner) in case.candidates.items():
         for place, objective in enumerate(objectives):
             key = (case.part, case.setting, name, objective.name, seed)
             if key in store:
                 continue
+            if time.monotonic() > end:
+                return False
             # Each objective has start-up trials of its own.
             own = seed * len(objectives) + place
             history = _simulate(case, objective, sampler, pruner, own)
             regrets = [_regret(case, objective, history, budget) for budget in case.budgets]
             store.put(key, regrets, history.wall / max(int(history.trials[-1]), 1))
+    return True
 
 
 def _simulate(

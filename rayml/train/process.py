@@ -1,0 +1,42 @@
+"""What a process that trains is set to, and what an earlier trial may have left behind in it."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import sys
+from functools import cache
+
+import numpy as np
+import torch
+
+from rayml.types import TrainSettings
+
+# Of glibc's mallopt(3).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
+def reset_process(settings: TrainSettings) -> None:
+    """Undo what an earlier trial of this process may have left behind."""
+    random.seed(settings.seed)
+    np.random.seed(settings.seed % 2**32)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
+    torch.set_default_dtype(torch.float32)
+    keep_memory()
+
+
+@cache
+def keep_memory() -> None:
+    """Let the process keep the memory that its tensors free.
+
+    glibc gives larger pieces back to the system at once, which then clears them anew for each
+    step of training: a tenth of a cohort's time.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt is not None:
+        for parameter, value in ((_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, 2**30)):
+            mallopt(parameter, value)
+        mallopt(_TOP_PAD, 2**26)
