@@ -21,7 +21,9 @@ class Linear(nn.Linear):
             return super().forward(input)
         if input.dim() == 2:
             input = input.expand(len(self.weight), -1, -1)  # noqa: A001
-        result: torch.Tensor = _StackedLinear.apply(input, self.weight, self.bias)
+        result: torch.Tensor = _StackedLinear.apply(  # type: ignore[no-untyped-call]
+            input, self.weight, self.bias
+        )
         return result
 
 
