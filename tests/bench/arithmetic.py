@@ -75,7 +75,8 @@ def _work(
     torch.manual_seed(0)
     barrier.wait()
     start = time.perf_counter()
-    for width, depth, epochs in share:
+    for width, depth, left in share:
+        epochs = left
         while epochs:
             count = min(lanes, epochs)
             models = [MLP(shape, 1, width=width, depth=depth) for _ in range(count)]
