@@ -25,6 +25,7 @@ from rayml.types import (
     Size,
     SplitSettings,
     TaskName,
+    TrackingSettings,
     TrainSettings,
     settings,
 )
@@ -112,6 +113,7 @@ class SearchConfig:
         max_failures: restarts of a trial whose worker died.
         sampler: see `SamplerSettings`.
         pruner: see `PrunerSettings`.
+        tracking: see `TrackingSettings`.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
@@ -122,6 +124,7 @@ class SearchConfig:
     max_failures: Size = 3
     sampler: SamplerSettings = Field(default_factory=SamplerSettings)
     pruner: PrunerSettings = Field(default_factory=PrunerSettings)
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
 
 
 @settings

@@ -16,6 +16,7 @@ from rayml.types import (
     ResourceSettings,
     SamplerSettings,
     TargetInfo,
+    TrackingSettings,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class SweepPlan:
         sampler: who proposes.
         pruner: who is stopped.
         seed: of the sampler.
+        tracking: where else the trials are recorded.
     """
 
     name: str
@@ -53,6 +55,7 @@ class SweepPlan:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     @property
     def folder(self) -> Path:

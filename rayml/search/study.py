@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rayml.search.parameter import Params, Scalar
 from rayml.search.pruning import KEEP, Decision, build_policy
 from rayml.search.samplers import build_sampler, grid_points
 from rayml.search.space import Space
-from rayml.search.trials import AskedTrial, FinishedTrial, Progress, State
+from rayml.search.trials import AskedTrial, Curve, FinishedTrial, Progress, State
 from rayml.types import Direction, PrunerSettings, SamplerSettings
 
 REASON = "reason"
@@ -114,6 +114,7 @@ class Study:
         self._restarts = 0
         self._train_seconds = 0.0
         self._eval_seconds = 0.0
+        self._steps = 0
         self._first_epoch: float | None = None
 
     def ask(
@@ -164,6 +165,7 @@ class Study:
         *,
         train_seconds: float = 0.0,
         eval_seconds: float = 0.0,
+        steps: int = 0,
     ) -> Decision:
         """Record an epoch of a trial and decide whether it goes on.
 
@@ -176,6 +178,7 @@ class Study:
             metrics: all that was measured after the epoch.
             train_seconds: that the epoch trained.
             eval_seconds: that its evaluation took.
+            steps: that the epoch trained.
         """
         running = self._running.get(number)
         if running is None:
@@ -193,6 +196,7 @@ class Study:
             self._epochs += 1
             self._train_seconds += train_seconds
             self._eval_seconds += eval_seconds
+            self._steps += steps
             if self._first_epoch is None:
                 self._first_epoch = self._elapsed()
         decision = self._policy.decide(number, step, self._sign * value)
@@ -246,8 +250,17 @@ class Study:
             train_seconds=self._train_seconds,
             eval_seconds=self._eval_seconds,
             best=self._best,
+            steps=self._steps,
             finished=tuple(later),
         )
+
+    def curves(self, numbers: Sequence[int]) -> dict[int, Curve]:
+        """What was measured after each epoch of some trials, for those who keep it elsewhere.
+
+        Args:
+            numbers: of the trials.
+        """
+        return {number: self._curve(number) for number in numbers}
 
     def close(self) -> None:
         """Write and close the journal; trials that still run stay RUNNING in it."""
@@ -283,6 +296,14 @@ class Study:
         if value is not None:
             self._keep_best(finished, value)
         return finished
+
+    def _curve(self, number: int) -> Curve:
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        trial = self._storage.get_trial(trial_id)
+        return {
+            step: {**trial.system_attrs.get(f"{EPOCH}{step}", {}), self._plan.metric: value}
+            for step, value in sorted(trial.intermediate_values.items())
+        }
 
     def _keep_best(self, trial: FinishedTrial, value: float) -> None:
         # A stopped trial is the best only while none has completed.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rayml.search.parameter import Params
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
+# By epoch the metrics by name; None where one is undefined.
+Curve: TypeAlias = Mapping[int, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Progress:
         train_seconds: of training, added over the workers.
         eval_seconds: of evaluation likewise.
         best: the best trial so far.
+        steps: of training, over all trials; 0 where the workers do not tell.
         finished: trials that finished since the caller last looked.
     """
 
@@ -75,6 +79,7 @@ class Progress:
     train_seconds: float
     eval_seconds: float
     best: FinishedTrial | None
+    steps: int = 0
     finished: tuple[FinishedTrial, ...] = field(default=(), repr=False)
 
     @property

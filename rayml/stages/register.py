@@ -14,7 +14,7 @@ from rayml.registry.lineage import Lineage
 from rayml.registry.signature import make_signature
 from rayml.registry.store import Registry
 from rayml.search.cohort import WEIGHTS
-from rayml.search.report import Leaderboard, TrialRow, read_leaderboard
+from rayml.search.report.leaderboard import Leaderboard, TrialRow, read_leaderboard
 from rayml.search.sweep import TRIALS
 from rayml.stages import show
 from rayml.stages.context import Context

@@ -16,7 +16,7 @@ from rayml.data.prepare import PreparedDataset, open_prepared
 from rayml.errors import ConfigError
 from rayml.search.plan import SweepData, SweepPlan
 from rayml.search.progress import choose_view
-from rayml.search.report import write_report
+from rayml.search.report.tables import write_tables
 from rayml.search.space import Space
 from rayml.search.sweep import check_sweep, run_sweep
 from rayml.stages import show
@@ -49,7 +49,8 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
     with context.watch.stage("sweep"):
         view = choose_view(goal.metric, show.console())
         result = run_sweep(plan, _sweep_data(data), view=view)
-    show.leaderboard(write_report(plan.folder))
+    show.leaderboard(write_tables(plan.folder))
+    show.line(f"`rayml report {plan.name}` writes its page")
     # As a user counts it: from the command.
     first_epoch = before + result.timings["first_epoch"]
     return Found(plan.folder, {**result.timings, "first_epoch": first_epoch})
@@ -108,6 +109,7 @@ def _plan(context: Context) -> SweepPlan:
         sampler=search.sampler,
         pruner=search.pruner,
         seed=config.seed,
+        tracking=search.tracking,
     )
 
 

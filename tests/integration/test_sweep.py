@@ -24,7 +24,7 @@ from rayml.models.objectives import Objective
 from rayml.search.cohort import train_trial
 from rayml.search.journal import read_study
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
-from rayml.search.report import write_report
+from rayml.search.report.tables import write_tables
 from rayml.search.space import Space
 from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
@@ -157,7 +157,7 @@ def test_everything_lies_in_one_folder_and_nothing_is_pickled(
     make_plan: Callable[..., SweepPlan],
 ) -> None:
     result = run_sweep(make_plan(trials=2), DATA)
-    write_report(result.folder)
+    write_tables(result.folder)
     found = {p.relative_to(result.folder).as_posix() for p in result.folder.rglob("*.*")}
     assert found == {
         "journal.log",

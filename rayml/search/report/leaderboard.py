@@ -1,15 +1,13 @@
-"""The report of a sweep, from its journal alone: leaderboard, trials and curves."""
+"""The leaderboard: the trials of a sweep, from its journal alone, from the best to the worst."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
@@ -20,7 +18,6 @@ from rayml.search.study import EPOCH, METRIC, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
 JOURNAL = "journal.log"
-FOLDER = "report"
 _ORDER = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
 
 
@@ -31,7 +28,7 @@ class TrialRow:
     Attributes:
         number: in the study.
         state: COMPLETE, PRUNED, RUNNING or FAIL.
-        value: of its best epoch; None if it has none.
+        value: of its best epoch, by the first objective; None if it has none.
         epoch: its best epoch, from 1.
         epochs: how many it finished.
         params: its searched values.
@@ -40,6 +37,8 @@ class TrialRow:
         started: when it was asked.
         ended: when it finished.
         curve: by epoch its value and metrics.
+        values: of all objectives; empty unless it is COMPLETE.
+        violation: by how much it breaks the constraints, added up; 0 for a feasible one.
     """
 
     number: int
@@ -53,21 +52,35 @@ class TrialRow:
     started: datetime | None
     ended: datetime | None
     curve: Mapping[int, tuple[float, Mapping[str, float | None]]]
+    values: tuple[float, ...] = ()
+    violation: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
     """Trials from the best to the worst: completed, pruned, running, failed ones.
 
+    Among equals of state a feasible trial comes before one that breaks a constraint.
+
     Attributes:
-        metric: name of what is optimised.
-        direction: of the metric.
-        rows: the trials.
+        metrics: names of what is optimised.
+        directions: of the metrics.
+        rows: the trials, ranked by the first metric.
     """
 
-    metric: str
-    direction: Direction
+    metrics: tuple[str, ...]
+    directions: tuple[Direction, ...]
     rows: Sequence[TrialRow]
+
+    @property
+    def metric(self) -> str:
+        """The first of what is optimised."""
+        return self.metrics[0]
+
+    @property
+    def direction(self) -> Direction:
+        """Of the first metric."""
+        return self.directions[0]
 
 
 def read_leaderboard(folder: Path) -> Leaderboard:
@@ -76,12 +89,18 @@ def read_leaderboard(folder: Path) -> Leaderboard:
     Raises:
         SearchError: the folder is not that of a sweep.
     """
-    study = read_study(folder / JOURNAL)
-    direction: Direction = "minimize" if study.direction.name == "MINIMIZE" else "maximize"
-    sign = 1.0 if direction == "minimize" else -1.0
+    return rank_trials(read_study(folder / JOURNAL))
+
+
+def rank_trials(study: optuna.Study) -> Leaderboard:
+    """The leaderboard of a study that has been read."""
+    directions: list[Direction] = [
+        "minimize" if each.name == "MINIMIZE" else "maximize" for each in study.directions
+    ]
+    sign = 1.0 if directions[0] == "minimize" else -1.0
     rows = [_row(trial, sign) for trial in study.get_trials(deepcopy=False)]
     rows.sort(key=lambda row: _rank(row, sign))
-    return Leaderboard(study.user_attrs[METRIC], direction, rows)
+    return Leaderboard(_metrics(study), tuple(directions), rows)
 
 
 def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
@@ -98,24 +117,18 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     return table
 
 
-def write_report(folder: Path) -> Leaderboard:
-    """Write `report/trials.parquet` and `report/curves.parquet` into a sweep's folder.
-
-    Raises:
-        SearchError: the folder is not that of a sweep.
-    """
-    board = read_leaderboard(folder)
-    (folder / FOLDER).mkdir(exist_ok=True)
-    pq.write_table(_trials_table(board), folder / FOLDER / "trials.parquet")
-    pq.write_table(_curves_table(board), folder / FOLDER / "curves.parquet")
-    return board
+def _metrics(study: optuna.Study) -> tuple[str, ...]:
+    names = study.metric_names or [str(study.user_attrs[METRIC])]
+    others = range(len(names) + 1, len(study.directions) + 1)
+    return (*names, *(f"objective {number}" for number in others))
 
 
 def _row(trial: FrozenTrial, sign: float) -> TrialRow:
     values = trial.intermediate_values
     failed = trial.state == TrialState.FAIL
     best = None if failed else min(values, key=lambda e: (sign * values[e], e), default=None)
-    value = trial.value if trial.state == TrialState.COMPLETE else values.get(best or 0)
+    told = tuple(trial.values) if trial.state == TrialState.COMPLETE else ()
+    value = told[0] if told else values.get(best or 0)
     attributes = trial.system_attrs
     curve = {e: (v, attributes.get(f"{EPOCH}{e}", {})) for e, v in sorted(values.items())}
     return TrialRow(
@@ -130,43 +143,11 @@ def _row(trial: FrozenTrial, sign: float) -> TrialRow:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         curve=curve,
+        values=told,
+        violation=sum(max(each, 0.0) for each in trial.constraints.values()),
     )
 
 
-def _rank(row: TrialRow, sign: float) -> tuple[int, bool, float, int]:
+def _rank(row: TrialRow, sign: float) -> tuple[int, bool, float, float, int]:
     value = 0.0 if row.value is None else sign * row.value
-    return (_ORDER.index(row.state), row.value is None, value, row.number)
-
-
-def _trials_table(board: Leaderboard) -> pa.Table:
-    columns: dict[str, list[Any]] = {
-        name: [getattr(row, name) for row in board.rows]
-        for name in ("number", "state", "value", "epoch", "epochs", "reason", "tune_trial")
-    }
-    columns["rank"] = list(range(1, len(board.rows) + 1))
-    for name in ("started", "ended"):
-        columns[name] = [getattr(row, name) for row in board.rows]
-    for key in sorted({key for row in board.rows for key in row.params}):
-        columns[f"params.{key}"] = _uniform([row.params.get(key) for row in board.rows])
-    return pa.table(columns)
-
-
-def _curves_table(board: Leaderboard) -> pa.Table:
-    rows = [
-        {"number": row.number, "epoch": epoch, "value": value, **metrics}
-        for row in sorted(board.rows, key=lambda row: row.number)
-        for epoch, (value, metrics) in row.curve.items()
-    ]
-    metrics = sorted({key for row in rows for key in row} - {"number", "epoch", "value"})
-    fields = [("number", pa.int64()), ("epoch", pa.int64()), ("value", pa.float64())]
-    schema = pa.schema(fields + [(name, pa.float64()) for name in metrics])
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _uniform(values: Iterable[Any]) -> list[Any]:
-    """Values of one type; choices of several types become text."""
-    values = list(values)
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 or kinds == {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]
+    return (_ORDER.index(row.state), row.value is None, row.violation, value, row.number)

@@ -1,0 +1,120 @@
+"""What a sweep left behind, read for its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+
+from rayml.errors import SearchError
+from rayml.search.journal import read_study
+from rayml.search.parameter import Distribution
+from rayml.search.report.confirmation import FILE as CONFIRMATION
+from rayml.search.report.confirmation import Confirmation, read_confirmation
+from rayml.search.report.leaderboard import JOURNAL, Leaderboard, TrialRow, rank_trials
+from rayml.search.space import Space
+
+SPACE = "space.json"
+TIMINGS = "timings.json"
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A searched parameter.
+
+    Attributes:
+        key: dotted.
+        distribution: the values it may take.
+        when: other keys with the values under which it is searched.
+    """
+
+    key: str
+    distribution: Distribution
+    when: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """All that the page shows.
+
+    Attributes:
+        name: of the sweep.
+        study: as Optuna reads it.
+        board: its trials.
+        searched: the parameters.
+        front: numbers of the Pareto-optimal trials; empty for a single objective.
+        timings: seconds by name; None until the sweep has ended.
+        confirmation: of the winner; None if there was none.
+        config: plain, as the sweep was started; None if it is not there.
+    """
+
+    name: str
+    study: optuna.Study
+    board: Leaderboard
+    searched: Sequence[Searched]
+    front: frozenset[int]
+    timings: Mapping[str, float] | None
+    confirmation: Confirmation | None
+    config: Any
+
+    @property
+    def rows(self) -> Sequence[TrialRow]:
+        """Trials from the best to the worst."""
+        return self.board.rows
+
+    @property
+    def constrained(self) -> bool:
+        """Whether any trial breaks a constraint."""
+        return any(row.violation > 0 for row in self.rows)
+
+
+def read_record(folder: Path) -> SweepRecord:
+    """Read a sweep's folder, while it runs or afterwards.
+
+    Raises:
+        SearchError: the folder is not that of a sweep, or a file in it is torn.
+    """
+    study = read_study(folder / JOURNAL)
+    several = len(study.directions) > 1
+    config = folder / CONFIG
+    return SweepRecord(
+        name=folder.resolve().name,
+        study=study,
+        board=rank_trials(study),
+        searched=_searched(study, folder / SPACE),
+        front=frozenset(trial.number for trial in study.best_trials) if several else frozenset(),
+        timings=_json(folder / TIMINGS),
+        confirmation=read_confirmation(folder / CONFIRMATION),
+        config=yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None,
+    )
+
+
+def _searched(study: optuna.Study, space: Path) -> list[Searched]:
+    """The space's parameters, and those that only trials of an earlier space have."""
+    found: dict[str, Searched] = {}
+    tree = _json(space)
+    if tree is not None:
+        for each in Space.parse(tree).parameters:
+            found[each.key] = Searched(each.key, each.distribution, each.when)
+    for trial in study.get_trials(deepcopy=False):
+        for key, distribution in trial.distributions.items():
+            if key not in found:
+                found[key] = Searched(key, distribution, {})
+    return list(found.values())
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise SearchError(
+            f"a file of a sweep is JSON ({error})", value=str(path), remedy="Remove it"
+        ) from error

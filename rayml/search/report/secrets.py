@@ -1,0 +1,26 @@
+"""Hides what a shared page must not tell."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MASK = "***"
+_NAME = re.compile(r"password|passwd|\bpwd\b|secret|token|credential|api_?key|access_?key", re.I)
+_URL = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)")
+
+
+def masked(tree: Any) -> Any:
+    """The tree with passwords in URLs, and texts whose keys name a secret, replaced by `***`.
+
+    The config in a sweep's folder has no password in a URL any more; a page is passed on
+    further than a folder.
+    """
+    if isinstance(tree, dict):
+        return {
+            key: MASK if isinstance(value, str) and _NAME.search(str(key)) else masked(value)
+            for key, value in tree.items()
+        }
+    if isinstance(tree, list):
+        return [masked(each) for each in tree]
+    return _URL.sub(rf"\1{MASK}", tree) if isinstance(tree, str) else tree

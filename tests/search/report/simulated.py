@@ -1,0 +1,116 @@
+"""Sweeps without training: a surrogate drives the study as workers would."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rayml.search.study import Study
+
+# Conditional parameters, logarithmic and stepped ranges, choices of several types.
+TREE: dict[str, Any] = {
+    "model": {
+        "width": {"type": "int", "low": 16, "high": 256, "log": True},
+        "depth": {"type": "int", "low": 1, "high": 4},
+        "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+        "norm": {"type": "categorical", "choices": ["layer", "batch", None, True]},
+    },
+    "train": {
+        "optimizer": {
+            "name": {"type": "categorical", "choices": ["adamw", "sgd"]},
+            "lr": {"type": "float", "low": 1e-4, "high": 0.3, "log": True},
+            "momentum": {
+                "type": "float",
+                "low": 0.5,
+                "high": 0.99,
+                "when": {"train.optimizer.name": "sgd"},
+            },
+        },
+        "batch_size": {"type": "categorical", "choices": [64, 128, 256, 512]},
+    },
+}
+
+
+def accuracy(params: Mapping[str, Any], epoch: int, noise: float) -> float:
+    """A learning curve that depends on the learning rate most, and a little on the rest."""
+    sgd = params.get("train.optimizer.name") == "sgd"
+    best_lr = -1.2 if sgd else -2.6
+    off = abs(math.log10(params["train.optimizer.lr"]) - best_lr)
+    width = math.log2(params.get("model.width", 64)) / 8
+    top = 0.80 + 0.10 * math.exp(-(off**2)) + 0.02 * width - 0.03 * params.get("model.dropout", 0)
+    rate = 0.35 + 0.5 * math.exp(-off)
+    return top - 0.35 * math.exp(-rate * epoch) + noise
+
+
+def run_trials(study: Study, count: int, *, epochs: int = 9, seed: int = 0) -> None:
+    """Ask, report and tell trials as a sweep of two workers would, failures among them."""
+    random_ = random.Random(seed)
+    for first in range(0, count, 2):
+        for asked in study.ask(min(2, count - first), tune_trial=f"t{first % 4}"):
+            run_trial(study, asked.number, asked.params, epochs, random_)
+
+
+def run_trial(
+    study: Study, number: int, params: Mapping[str, Any], epochs: int, random_: random.Random
+) -> None:
+    if number % 29 == 11:
+        study.tell(number, "FAIL", reason="DivergedError: the loss is nan after step 7")
+        return
+    best = -math.inf
+    for epoch in range(1, epochs + 1):
+        value = accuracy(params, epoch, random_.gauss(0, 0.004))
+        best = max(best, value)
+        metrics = {"accuracy": value, "loss": 1 - value, "train_loss": 0.9 - value}
+        decision = study.report(number, epoch, value, metrics)
+        if decision.action == "prune" and epoch < epochs:
+            study.tell(number, "PRUNED", reason=decision.reason)
+            return
+    study.tell(number, "COMPLETE", best)
+
+
+def write_surroundings(folder: Path, tree: Mapping[str, Any] = TREE) -> None:
+    """The other files of a sweep's folder, as a sweep that is over leaves them."""
+    from rayml.search.space import Space
+
+    (folder / "space.json").write_text(json.dumps(Space.parse(tree).tree()))
+    timings = {"first_epoch": 6.4, "total": 41.7, "train": 47.2, "eval": 9.9, "idle": 11.3}
+    (folder / "timings.json").write_text(json.dumps(timings))
+    (folder / "config.yaml").write_text(
+        "name: adult\nsearch:\n  trials: 64\n  sampler: {name: tpe}\n  pruner: {name: asha}\n"
+        "data:\n  source: {url: 'postgresql://me:hunter2@host/db', api_key: hunter3}\n"
+    )
+
+
+CONFIRMED = {
+    "metric": "accuracy",
+    "direction": "maximize",
+    "winner": 54,
+    "reason": "Trial 54 has the highest mean; its interval lies above that of trial 7.",
+    "seeds": [0, 1, 2],
+    "candidates": [
+        {
+            "number": 7,
+            "params": {"model.width": 64},
+            "parameters": 12_345,
+            "values": [0.901, 0.904, 0.898],
+            "mean": 0.901,
+            "low": 0.8985,
+            "high": 0.9035,
+        },
+        {
+            "number": 54,
+            "params": {"model.width": 128},
+            "parameters": 45_678,
+            "values": [0.912, 0.915, 0.91],
+            "mean": 0.9123,
+            "low": 0.9105,
+            "high": 0.9145,
+        },
+    ],
+    "ensemble": [0, 2],
+    "test": {"accuracy": 0.9087, "auroc": None},
+}
