@@ -12,7 +12,6 @@ import ray
 from ray.exceptions import RayError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -66,9 +65,11 @@ class LiveView:
         bar.add_row(
             ProgressBar(total=progress.trials, completed=progress.done, width=40),
             f"{progress.done}/{progress.trials} trials",
-            f"{left(progress)}",
+            left(progress),
+            f"{clock(progress.elapsed)} gone",
         )
-        return Group(bar, Text(counts(progress)), escape(best_line(progress, self._metric)))
+        best = Text(best_line(progress, self._metric), style="bold" if progress.best else "dim")
+        return Group(bar, _colored(counts(progress)), best)
 
 
 class PlainView:
@@ -128,14 +129,25 @@ def _watch(study: Any, view: View, over: threading.Event) -> None:
 
 
 def counts(progress: Progress) -> str:
-    """Trials by state, and the pace."""
+    """Lanes that train, trials by state, and the pace."""
     since = progress.elapsed - (progress.first_epoch or progress.elapsed)
     pace = f", {progress.epochs / since:.1f} epochs/s" if since > 0 else ""
+    if since > 0 and progress.steps:
+        pace += f", {progress.steps / since:,.0f} steps/s"
     restarts = f", {progress.restarts} restarted" if progress.restarts else ""
+    lanes = "1 lane" if progress.running == 1 else f"{progress.running} lanes"
     return (
-        f"{progress.running} running, {progress.complete} finished, {progress.pruned} pruned,"
+        f"{lanes} alive, {progress.complete} finished, {progress.pruned} pruned,"
         f" {progress.failed} failed{restarts}{pace}"
     )
+
+
+def _colored(line: str) -> Text:
+    """The counts, those that are not zero in the colour of their state."""
+    text = Text(line)
+    for state, style in (("finished", "green"), ("pruned", "yellow"), ("failed", "red")):
+        text.highlight_regex(rf"\b[1-9]\d* {state}", style)
+    return text
 
 
 def left(progress: Progress) -> str:
@@ -143,10 +155,14 @@ def left(progress: Progress) -> str:
     seconds = progress.seconds_left
     if seconds is None:
         return "starting" if progress.first_epoch is None else "time left unknown"
+    return f"{clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock shows them."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    clock = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-    return f"{clock} left"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def best_line(progress: Progress, metric: str) -> str:

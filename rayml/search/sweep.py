@@ -25,6 +25,8 @@ from rayml.search.samplers import check_sampler
 from rayml.search.space import Space, lookup
 from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
+from rayml.search.tracking.recording import recording
+from rayml.search.tracking.tracker import check_tracking, start_trackers
 from rayml.search.trials import FinishedTrial, Progress
 from rayml.search.tuning import concurrency, run_cohorts
 from rayml.train.trial import objective
@@ -68,11 +70,12 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
 
     Raises:
         InvalidConfigError: the space does not fit the trial config, each key named.
-        ConfigError: the metric or the sampler is wrong.
+        ConfigError: the metric or the sampler is wrong, or a tracker is not installed.
         SearchError: a sweep of that name exists.
     """
     check_fit(plan.space, plan.trial)
     check_sampler(plan.sampler, plan.space, plan.trial)
+    check_tracking(plan.tracking)
     if (plan.folder / JOURNAL).exists():
         raise SearchError(
             "a new sweep needs a new name",
@@ -100,9 +103,10 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     workers = concurrency(plan)
     (plan.folder / TRIALS).mkdir(parents=True, exist_ok=True)
     (plan.folder / SPACE).write_text(json.dumps(plan.space.tree(), indent=2))
+    trackers = start_trackers(plan.tracking, plan.name, plan.folder)
     cohorts = CohortPlan(plan.trial, goal, (plan.folder / TRIALS).resolve())
     with _hosted(_study_plan(plan, goal, started)) as study:
-        with watching(study, view):
+        with watching(study, view), recording(study, trackers):
             run_cohorts(plan, cohorts, data, study, workers)
         progress: Progress = ray.get(study.snapshot.remote())
     best = _best(progress)

@@ -12,6 +12,7 @@ from rayml.models.objectives import DEFAULTS
 from rayml.search.fit import check_fit
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
+from rayml.search.tracking.tracker import check_tracking
 from rayml.train.trial import SECTIONS, build_loop, objective
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
 
 def config_problems(composed: Composed) -> list[str]:
-    """What can be told from the config alone: of its composition, space and sampler."""
+    """What can be told from the config alone: of its composition, space, sampler and tracking."""
     problems = [*composed.problems, *_space_problems(composed.plain)]
     if not problems:
+        search = composed.typed().search
         problems += _told_by("search.sampler", lambda: _check_sampler(composed))
+        problems += _told_by("search.tracking", lambda: check_tracking(search.tracking))
     return problems
 
 

@@ -323,7 +323,7 @@ def test_a_driver_shows_trials_alone_and_imports_no_pytorch(
         check=False,
     )
     # A slow machine may see a line of progress before the first trial has finished.
-    lines = [line for line in done.stdout.splitlines() if " running, " not in line]
+    lines = [line for line in done.stdout.splitlines() if " alive, " not in line]
     assert len(lines) == 3, done.stdout + done.stderr
     assert all("finished after 3 epochs, accuracy" in line for line in lines[:2])
     assert lines[2] == "[]"

@@ -59,7 +59,7 @@ def test_a_line_now_and_then_while_none_finishes(monkeypatch: pytest.MonkeyPatch
     plain, out = console(terminal=False)
     PlainView("accuracy", plain).update(replace(NOW, finished=(), restarts=1))
     assert out.getvalue() == (
-        "2 running, 1 finished, 1 pruned, 1 failed, 1 restarted, 2.0 epochs/s, 0:28 left\n"
+        "2 lanes alive, 1 finished, 1 pruned, 1 failed, 1 restarted, 2.0 epochs/s, 0:28 left\n"
     )
 
 
@@ -73,7 +73,7 @@ def test_a_panel_on_a_terminal() -> None:
     assert "trial 2 failed: ValueError: a b [x]" in shown
     assert "3/10 trials" in shown
     assert "0:28 left" in shown
-    assert "2 running, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s" in shown
+    assert "2 lanes alive, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s" in shown
     assert "best accuracy 0.91234 (trial 0): width=32, lr=0.01235" in shown
 
 

@@ -79,8 +79,7 @@ def read_confirmation(path: Path) -> Confirmation | None:
         return Confirmation.model_validate_json(path.read_bytes())
     except pydantic.ValidationError as error:
         raise SearchError(
-            f"a sweep's {FILE} is what its confirmation wrote"
-            f" ({error.errors()[0]['msg'].lower()})",
+            f"a sweep's {FILE} is what its confirmation wrote ({error.errors()[0]['msg'].lower()})",
             value=str(path),
             remedy="Remove it, or confirm again",
         ) from error

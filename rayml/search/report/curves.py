@@ -44,9 +44,7 @@ def curves_figure(board: Leaderboard, drawn: Selection, best: int | None) -> Fig
     return Figure("curves", traces, {"xaxis": x, "yaxis": y, "hovermode": "closest"}, height=420)
 
 
-def _lines(
-    rows: Iterable[TrialRow], name: str, color: str, opacity: float, width: float
-) -> Trace:
+def _lines(rows: Iterable[TrialRow], name: str, color: str, opacity: float, width: float) -> Trace:
     """Many curves as one trace, which is far faster to draw than a trace for each."""
     x: list[int | None] = []
     y: list[float | None] = []

@@ -48,7 +48,7 @@ def cards(record: SweepRecord) -> list[Card]:
     return [
         Card(
             f"best {metric}",
-            "–" if best is None else number(best.value),
+            "none yet" if best is None else number(best.value),
             better + ("" if best is None else f", trial {best.number}"),
         ),
         Card("trials", f"{len(record.rows):,}", ", ".join(told) or "none was asked for yet"),
@@ -92,9 +92,7 @@ def best_section(record: SweepRecord) -> Section:
 def leaves(keys: Sequence[str]) -> list[str]:
     """The last part of each dotted key where it tells it apart, or else all of it."""
     counts = Counter(key.rpartition(".")[2] for key in keys)
-    return [
-        key.rpartition(".")[2] if counts[key.rpartition(".")[2]] == 1 else key for key in keys
-    ]
+    return [key.rpartition(".")[2] if counts[key.rpartition(".")[2]] == 1 else key for key in keys]
 
 
 def space_section(record: SweepRecord) -> Section:
@@ -119,7 +117,7 @@ def _policies(search: Mapping[str, Any]) -> str:
 
 
 def _cells(row: TrialRow, record: SweepRecord, names: list[str]) -> list[str]:
-    values = row.values or (row.value, *([None] * (len(record.board.metrics) - 1)))
+    values = [row.values.get(metric) for metric in record.board.metrics]
     state = "breaks a constraint" if row.violation > 0 else dict(_STATES).get(row.state, "")
     params = [value_text(row.params[name]) if name in row.params else "" for name in names]
     return [str(row.number), *map(number, values), str(row.epochs), state, *params]
@@ -131,7 +129,7 @@ def _clock(record: SweepRecord) -> Card:
         return Card("wall-clock", duration(record.timings["total"]), _begun(begun))
     ended = [row.ended for row in record.rows if row.ended is not None]
     if not begun or not ended:
-        return Card("wall-clock", "–", "no trial has ended yet")
+        return Card("wall-clock", "none yet", "no trial has ended")
     return Card("wall-clock", duration((max(ended) - min(begun)).total_seconds()), "so far")
 
 

@@ -19,8 +19,8 @@ def improvements(board: Leaderboard, objective: int = 0) -> list[tuple[int, floa
     for row in sorted(board.rows, key=lambda row: row.number):
         if row.state != "COMPLETE" or row.violation > 0:
             continue
-        value = row.values[objective]
-        if not found or sign * value < sign * found[-1][1]:
+        value = row.values.get(board.metrics[objective])
+        if value is not None and (not found or sign * value < sign * found[-1][1]):
             found.append((row.number, value))
     return found
 
@@ -33,9 +33,8 @@ def history_figures(board: Leaderboard, drawn: Selection) -> Iterator[Figure]:
 
 def _figure(board: Leaderboard, drawn: Selection, objective: int) -> Figure:
     def value(row: TrialRow) -> float | None:
-        if row.values:
-            return short(row.values[objective])
-        return short(row.value) if objective == 0 and row.value is not None else None
+        found = row.values.get(board.metrics[objective])
+        return None if found is None else short(found)
 
     valued = [row for row in drawn.rows if row.state != "FAIL" and value(row) is not None]
     failed = [row for row in drawn.rows if row.state == "FAIL"]
@@ -56,8 +55,17 @@ def _best(board: Leaderboard, objective: int) -> list[Trace]:
     y = [short(value) for _, value in steps] + [short(steps[-1][1])]
     line = {"color": "@best", "width": 2.5, "shape": "hv"}
     # The last point ends the line; it is no trial's.
-    return [{"type": "scatter", "mode": "lines", "name": "best so far", "x": x, "y": y, "line": line,
-             "customdata": [number for number, _ in steps] + [steps[-1][0]]}]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "best so far",
+            "x": x,
+            "y": y,
+            "line": line,
+            "customdata": [number for number, _ in steps] + [steps[-1][0]],
+        }
+    ]
 
 
 def _layout(
@@ -68,7 +76,10 @@ def _layout(
     if span is not None:
         y["range"] = list(span)
     last = max(row.number for row in board.rows)
-    layout: dict[str, Any] = {"xaxis": axis("trial", range=[-0.015 * last - 0.3, 1.015 * last + 0.3], zeroline=False), "yaxis": y}
+    layout: dict[str, Any] = {
+        "xaxis": axis("trial", range=[-0.015 * last - 0.3, 1.015 * last + 0.3], zeroline=False),
+        "yaxis": y,
+    }
     if failed:
         layout["yaxis2"] = {
             "domain": [0.0, _STRIP],

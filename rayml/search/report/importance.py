@@ -47,12 +47,12 @@ def importance(study: optuna.Study, objective: int = 0) -> Importance:
     shares = get_param_importances(view, evaluator=PedAnovaImportanceEvaluator())
     if not any(shares.values()):
         return Importance(absent="The best trials do not differ from the others in any parameter.")
-    return Importance({key: share for key, share in shares.items()})
+    return Importance(dict(shares))
 
 
 def importance_figure(shares: Mapping[str, float]) -> Figure:
     """One bar a parameter."""
-    keys = list(reversed(shares))
+    keys = list(shares)[::-1]
     bars = {
         "type": "bar",
         "orientation": "h",

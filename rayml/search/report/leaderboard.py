@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -37,8 +37,9 @@ class TrialRow:
         started: when it was asked.
         ended: when it finished.
         curve: by epoch its value and metrics.
-        values: of all objectives; empty unless it is COMPLETE.
+        values: of the objectives by name; those after the first are known once it is COMPLETE.
         violation: by how much it breaks the constraints, added up; 0 for a feasible one.
+        on_front: whether no other trial is better in every one of several objectives.
     """
 
     number: int
@@ -52,8 +53,9 @@ class TrialRow:
     started: datetime | None
     ended: datetime | None
     curve: Mapping[int, tuple[float, Mapping[str, float | None]]]
-    values: tuple[float, ...] = ()
+    values: Mapping[str, float | None] = field(default_factory=dict)
     violation: float = 0.0
+    on_front: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,13 @@ def rank_trials(study: optuna.Study) -> Leaderboard:
         "minimize" if each.name == "MINIMIZE" else "maximize" for each in study.directions
     ]
     sign = 1.0 if directions[0] == "minimize" else -1.0
-    rows = [_row(trial, sign) for trial in study.get_trials(deepcopy=False)]
+    metrics = _metrics(study)
+    several = len(directions) > 1
+    front = {trial.number for trial in study.best_trials} if several else set()
+    trials = study.get_trials(deepcopy=False)
+    rows = [_row(each, sign, metrics, on_front=each.number in front) for each in trials]
     rows.sort(key=lambda row: _rank(row, sign))
-    return Leaderboard(_metrics(study), tuple(directions), rows)
+    return Leaderboard(metrics, tuple(directions), rows)
 
 
 def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
@@ -123,18 +129,18 @@ def _metrics(study: optuna.Study) -> tuple[str, ...]:
     return (*names, *(f"objective {number}" for number in others))
 
 
-def _row(trial: FrozenTrial, sign: float) -> TrialRow:
+def _row(trial: FrozenTrial, sign: float, names: Sequence[str], *, on_front: bool) -> TrialRow:
     values = trial.intermediate_values
     failed = trial.state == TrialState.FAIL
     best = None if failed else min(values, key=lambda e: (sign * values[e], e), default=None)
-    told = tuple(trial.values) if trial.state == TrialState.COMPLETE else ()
-    value = told[0] if told else values.get(best or 0)
+    complete = trial.state == TrialState.COMPLETE
+    told = trial.values if complete else [values.get(best or 0)]
     attributes = trial.system_attrs
     curve = {e: (v, attributes.get(f"{EPOCH}{e}", {})) for e, v in sorted(values.items())}
     return TrialRow(
         number=trial.number,
         state=trial.state.name,
-        value=value,
+        value=told[0],
         epoch=best,
         epochs=len(values),
         params=trial.params,
@@ -143,8 +149,9 @@ def _row(trial: FrozenTrial, sign: float) -> TrialRow:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         curve=curve,
-        values=told,
+        values=dict(zip(names, told, strict=False)),
         violation=sum(max(each, 0.0) for each in trial.constraints.values()),
+        on_front=on_front,
     )
 
 

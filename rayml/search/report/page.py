@@ -97,11 +97,9 @@ def _trials(record: SweepRecord, shown: Sequence[Section]) -> dict[int, list[lis
 
 
 def _facts(row: TrialRow, record: SweepRecord) -> list[list[str]]:
-    values = row.values or ((row.value,) if row.value is not None else ())
+    values = [(name, row.values.get(name)) for name in record.board.metrics]
     facts = [["state", kind(row)]]
-    facts += [
-        [name, number(value)] for name, value in zip(record.board.metrics, values, strict=False)
-    ]
+    facts += [[name, number(value)] for name, value in values if value is not None]
     facts += [["epochs", str(row.epochs)]]
     facts += [["violation", number(row.violation)]] if row.violation > 0 else []
     facts += [["reason", _cut(row.reason)]] if row.reason else []

@@ -69,7 +69,9 @@ def parallel_figure(
         searched: parameters that get an axis.
     """
     sign = 1.0 if board.direction == "minimize" else -1.0
-    valued = [(r.value, r) for r in rows if r.value is not None and r.state in {"COMPLETE", "PRUNED"}]
+    valued = [
+        (r.value, r) for r in rows if r.value is not None and r.state in {"COMPLETE", "PRUNED"}
+    ]
     if len(valued) < 2 or not searched:
         return None
     ranked = [row for _, row in sorted(valued, key=lambda each: (sign * each[0], each[1].number))]
@@ -118,11 +120,18 @@ def _layout(axes: Sequence[_Axis], ranked: Sequence[TrialRow]) -> dict[str, Any]
             "fixedrange": True,
             "ticks": "",
         },
-        "yaxis": {"visible": False, "range": [-0.2 if lacking else -0.08, 1.06], "fixedrange": True},
+        "yaxis": {
+            "visible": False,
+            "range": [-0.2 if lacking else -0.08, 1.06],
+            "fixedrange": True,
+        },
         "shapes": [
             {
                 "type": "line",
-                **{"x0": index, "x1": index, "y0": -0.04, "y1": 1.04},
+                "x0": index,
+                "x1": index,
+                "y0": -0.04,
+                "y1": 1.04,
                 "line": {"color": "@quiet", "width": 1},
                 "layer": "below",
             }
@@ -132,7 +141,13 @@ def _layout(axes: Sequence[_Axis], ranked: Sequence[TrialRow]) -> dict[str, Any]
             *_texts(axes),
             *(_lacking(axes, ranked) if lacking else ()),
         ],
-        "legend": {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top", "traceorder": "reversed"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": -0.02,
+            "yanchor": "top",
+            "traceorder": "reversed",
+        },
         "margin": {"l": 20, "r": 30, "t": 70, "b": 20},
     }
 
@@ -192,7 +207,9 @@ def _ticks(present: Sequence[float], log: bool, *, whole: bool) -> dict[float, s
         inside = range(math.ceil(low + near), math.floor(high - near) + 1)
         return {place: f"{10**place:.3g}" for place in (low, *map(float, inside), high)}
     values = sorted(set(present))
-    places = values if whole and len(values) <= 8 else [low + (high - low) * i / 4 for i in range(5)]
+    places = (
+        values if whole and len(values) <= 8 else [low + (high - low) * i / 4 for i in range(5)]
+    )
     return {place: value_text(round(place) if whole else float(f"{place:.3g}")) for place in places}
 
 
@@ -200,15 +217,20 @@ def _outcomes(board: Leaderboard, rows: Sequence[TrialRow]) -> Iterator[_Axis]:
     epochs = [float(row.epochs) for row in rows]
     ticks = _ticks(epochs, log=False, whole=True)
     yield _Axis("epochs", lambda row: float(row.epochs), min(epochs), max(epochs), ticks)
-    if any(row.violation > 0 for row in rows):
-        broken = [row.violation for row in rows]
+    broken = [row.violation for row in rows if math.isfinite(row.violation)]
+    if any(broken):
         ticks = _ticks(broken, log=False, whole=False)
-        yield _Axis("violation", lambda row: row.violation, min(broken), max(broken), ticks)
+        yield _Axis("violation", _violation, min(broken), max(broken), ticks)
     values = [row.value for row in rows if row.value is not None]
     low, high = middle(values, board.direction) or (min(values), max(values))
     places = [low + (high - low) * i / 4 for i in range(5)] if high > low else [low]
     shown = {place: number(float(f"{place:.4g}")) for place in places}
     yield _Axis(board.metric, lambda row: row.value, low, high, shown)
+
+
+def _violation(row: TrialRow) -> float | None:
+    # Of a quantity that is undefined it is infinite.
+    return row.violation if math.isfinite(row.violation) else None
 
 
 def _shorten(key: str, limit: int = 16) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import yaml
@@ -48,7 +48,6 @@ class SweepRecord:
         study: as Optuna reads it.
         board: its trials.
         searched: the parameters.
-        front: numbers of the Pareto-optimal trials; empty for a single objective.
         timings: seconds by name; None until the sweep has ended.
         confirmation: of the winner; None if there was none.
         config: plain, as the sweep was started; None if it is not there.
@@ -58,7 +57,6 @@ class SweepRecord:
     study: optuna.Study
     board: Leaderboard
     searched: Sequence[Searched]
-    front: frozenset[int]
     timings: Mapping[str, float] | None
     confirmation: Confirmation | None
     config: Any
@@ -81,14 +79,12 @@ def read_record(folder: Path) -> SweepRecord:
         SearchError: the folder is not that of a sweep, or a file in it is torn.
     """
     study = read_study(folder / JOURNAL)
-    several = len(study.directions) > 1
     config = folder / CONFIG
     return SweepRecord(
         name=folder.resolve().name,
         study=study,
         board=rank_trials(study),
         searched=_searched(study, folder / SPACE),
-        front=frozenset(trial.number for trial in study.best_trials) if several else frozenset(),
         timings=_json(folder / TIMINGS),
         confirmation=read_confirmation(folder / CONFIRMATION),
         config=yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None,
@@ -105,7 +101,8 @@ def _searched(study: optuna.Study, space: Path) -> list[Searched]:
     for trial in study.get_trials(deepcopy=False):
         for key, distribution in trial.distributions.items():
             if key not in found:
-                found[key] = Searched(key, distribution, {})
+                # Optuna has no other than these three.
+                found[key] = Searched(key, cast("Distribution", distribution), {})
     return list(found.values())
 
 

@@ -16,12 +16,11 @@ from rayml.search.report.failures import failures_section
 from rayml.search.report.headline import best_section, best_trial, space_section
 from rayml.search.report.history import history_figures, improvements
 from rayml.search.report.importance import Importance, importance, importance_figure
-from rayml.search.report.parallel import LINES
+from rayml.search.report.masking import masked
+from rayml.search.report.parallel import LINES, parallel_figure
 from rayml.search.report.parallel import MOST as MOST_AXES
-from rayml.search.report.parallel import parallel_figure
 from rayml.search.report.pareto import pareto_figures
 from rayml.search.report.record import Searched, SweepRecord
-from rayml.search.report.secrets import masked
 from rayml.search.report.section import Grid, Section
 from rayml.search.report.selection import CURVES, EPOCHS, POINTS, Selection, select
 from rayml.search.report.slices import MOST as MOST_SLICES
@@ -35,7 +34,8 @@ _FOLDED = "A few values lie far from the others and outside the axis; a double c
 def sections(record: SweepRecord) -> Iterator[Section]:
     """What the page shows below its headline, in its order."""
     steps = [number for number, _ in improvements(record.board)]
-    drawn = select(record.rows, POINTS, keep=[*record.front, *steps])
+    front = [row.number for row in record.rows if row.on_front]
+    drawn = select(record.rows, POINTS, keep=[*front, *steps])
     told = importance(record.study)
     searched = _by_importance(record.searched, told.shares)
     yield best_section(record)
@@ -88,8 +88,8 @@ def _history(record: SweepRecord, drawn: Selection) -> Section:
 def _pareto(record: SweepRecord, drawn: Selection) -> Iterator[Section]:
     if len(record.board.metrics) < 2:
         return
-    figures = pareto_figures(record.board, drawn.rows, record.front)
-    size = len(record.front)
+    figures = pareto_figures(record.board, drawn.rows)
+    size = sum(row.on_front for row in record.rows)
     notes = [
         f"{size} {'trial is' if size == 1 else 'trials are'} on the front: no other is better in"
         " every objective."
@@ -125,11 +125,9 @@ def _importance(record: SweepRecord, told: Importance) -> Section:
     return Section("importance", "Importance", [note], [importance_figure(told.shares)])
 
 
-def _parallel(
-    record: SweepRecord, searched: Sequence[Searched]
-) -> Iterator[Section]:
+def _parallel(record: SweepRecord, searched: Sequence[Searched]) -> Iterator[Section]:
     valued = [row for row in record.rows if row.state in {"COMPLETE", "PRUNED"}]
-    drawn = select(valued, LINES, keep=record.front)
+    drawn = select(valued, LINES, keep=[row.number for row in valued if row.on_front])
     figure = parallel_figure(record.board, drawn.rows, searched[:MOST_AXES])
     if figure is None:
         return

@@ -37,7 +37,8 @@ def slice_figures(
         members = [
             row
             for row in valued
-            if each.key in row.params and numeric(row.params[each.key], each.distribution) is not None
+            if each.key in row.params
+            and numeric(row.params[each.key], each.distribution) is not None
         ]
         if members:
             figures.append(_figure(board, members, each, index))
@@ -82,4 +83,3 @@ def _x_axis(searched: Searched, rows: Sequence[TrialRow]) -> dict[str, Any]:
     if isinstance(distribution, IntDistribution) and len(found) <= 8:
         return axis(searched.key, tickvals=found, tickformat="d")
     return axis(searched.key)
-

@@ -40,8 +40,8 @@ def _trials_table(board: Leaderboard) -> pa.Table:
     columns["rank"] = list(range(1, len(board.rows) + 1))
     for name in ("started", "ended"):
         columns[name] = [getattr(row, name) for row in board.rows]
-    for index, metric in enumerate(board.metrics):
-        columns[f"values.{metric}"] = [row.values[index] if row.values else None for row in board.rows]
+    for metric in board.metrics:
+        columns[f"values.{metric}"] = [row.values.get(metric) for row in board.rows]
     for key in sorted({key for row in board.rows for key in row.params}):
         columns[f"params.{key}"] = _uniform([row.params.get(key) for row in board.rows])
     return pa.table(columns)

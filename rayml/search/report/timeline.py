@@ -77,7 +77,13 @@ def timings_figure(timings: Mapping[str, float]) -> Figure | None:
         "barmode": "stack",
         "xaxis": axis("seconds, added over the workers"),
         "yaxis": {"visible": False, "fixedrange": True},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "yanchor": "bottom",
+            "traceorder": "normal",
+        },
     }
     return Figure("timings", bars, layout, height=190)
 

@@ -6,9 +6,16 @@ import json
 import math
 import random
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from rayml.search.report.leaderboard import rank_trials
+from rayml.search.report.record import Searched, SweepRecord
 from rayml.search.study import Study
 
 # Conditional parameters, logarithmic and stepped ranges, choices of several types.
@@ -114,3 +121,80 @@ CONFIRMED = {
     "ensemble": [0, 2],
     "test": {"accuracy": 0.9087, "auroc": None},
 }
+
+HOSTILE = (
+    "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>",
+    "<a href='javascript:window.pwned=1'>x</a><b>bold</b>",
+    "{{ 7*7 }} %{x} ${window.pwned=1} \u2028 &lt;i&gt;",
+)
+
+
+def hostile_tree() -> dict[str, Any]:
+    """A space whose keys and choices would be code, were they not text."""
+    return {
+        "model": {
+            "<img src=x onerror=window.pwned=1>": {
+                "type": "categorical",
+                "choices": [*HOSTILE, None, 1, "1"],
+            },
+            "width": {"type": "int", "low": 1, "high": 64},
+        }
+    }
+
+
+def run_hostile(study: Study, count: int = 40) -> None:
+    """Trials whose reasons would be code, too."""
+    for asked in study.ask(count):
+        if asked.number % 5 == 4:
+            study.tell(asked.number, "FAIL", reason=HOSTILE[asked.number % 3])
+            continue
+        value = 0.5 + asked.params["model.width"] / 200
+        study.report(asked.number, 1, value, {"accuracy": value})
+        if asked.number % 5 == 3:
+            study.tell(asked.number, "PRUNED", reason=HOSTILE[asked.number % 3])
+        else:
+            study.tell(asked.number, "COMPLETE", value)
+
+
+def many(count: int, epochs: int = 9) -> optuna.Study:
+    """A study in memory, which is faster to fill than a journal."""
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr("metric", "accuracy")
+    random_ = random.Random(0)
+    lr = FloatDistribution(1e-4, 1e-1, log=True)
+    start = datetime(2026, 1, 1)
+    trials = []
+    for number in range(count):
+        params = {"train.optimizer.lr": 10 ** random_.uniform(-4, -1)}
+        pruned = number % 4 > 0
+        curve = {
+            epoch: accuracy(params, epoch, random_.gauss(0, 0.004))
+            for epoch in range(1, 2 if pruned else epochs + 1)
+        }
+        trial = optuna.create_trial(
+            state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
+            value=None if pruned else max(curve.values()),
+            params=params,
+            distributions={"train.optimizer.lr": lr},
+            intermediate_values=curve,
+        )
+        trial.datetime_start = start + timedelta(seconds=number)
+        trial.datetime_complete = start + timedelta(seconds=number + 5)
+        trials.append(trial)
+    study.add_trials(trials)
+    return study
+
+
+def record_of(study: optuna.Study, **more: Any) -> SweepRecord:
+    """What a page shows of a study in memory."""
+    found = {key: each for trial in study.trials for key, each in trial.distributions.items()}
+    parts: dict[str, Any] = {
+        "name": "s",
+        "study": study,
+        "board": rank_trials(study),
+        "searched": [Searched(key, each, {}) for key, each in found.items()],
+        "timings": None,
+        "confirmation": None,
+        "config": None,
+    }
+    return SweepRecord(**(parts | more))

@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 MASK = "***"
-_NAME = re.compile(r"password|passwd|\bpwd\b|secret|token|credential|api_?key|access_?key", re.I)
+_NAME = re.compile(
+    r"password|passwd|\bpwd\b|secret|token|credential|api_?key|access_?key", re.IGNORECASE
+)
 _URL = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)")
 
 
