@@ -119,6 +119,7 @@ def _policies(search: Mapping[str, Any]) -> str:
 def _cells(row: TrialRow, record: SweepRecord, names: list[str]) -> list[str]:
     values = [row.values.get(metric) for metric in record.board.metrics]
     state = "breaks a constraint" if row.violation > 0 else dict(_STATES).get(row.state, "")
+    state += ", on the front" if row.on_front else ""
     params = [value_text(row.params[name]) if name in row.params else "" for name in names]
     return [str(row.number), *map(number, values), str(row.epochs), state, *params]
 

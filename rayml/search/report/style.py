@@ -145,8 +145,11 @@ def short(value: float) -> float:
 
 
 def number(value: float | None) -> str:
-    """A number as text; nothing for none."""
-    return "" if value is None else f"{value:.5g}"
+    """A number as text, a whole one with all its digits; nothing for none."""
+    if value is None:
+        return ""
+    whole = math.isfinite(value) and value == round(value) and abs(value) < 1e15
+    return f"{value:,.0f}" if whole else f"{value:.5g}"
 
 
 def percent(share: float) -> str:

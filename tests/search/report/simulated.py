@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import random
+import warnings
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from rayml.search.report.leaderboard import rank_trials
@@ -198,3 +199,26 @@ def record_of(study: optuna.Study, **more: Any) -> SweepRecord:
         "config": None,
     }
     return SweepRecord(**(parts | more))
+
+
+def two_objectives(count: int = 60) -> optuna.Study:
+    """Accuracy against size, where a width above 40 breaks a constraint; every third is pruned."""
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    study.set_user_attr("metric", "accuracy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(["accuracy", "parameters"])
+    random_ = random.Random(1)
+    space: dict[str, BaseDistribution] = {
+        "model.width": IntDistribution(16, 256, log=True),
+        "train.optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True),
+    }
+    for number in range(count):
+        trial = study.ask(space)
+        width = trial.params["model.width"]
+        trial.set_constraint("width", float(width - 40))
+        if number % 3 == 2:
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, [accuracy(trial.params, 9, random_.gauss(0, 0.004)), width * 65.0])
+    return study

@@ -21,7 +21,16 @@ from rayml.search.report.page import render, write_page
 from rayml.search.report.record import read_record
 from rayml.search.study import Study
 
-from .simulated import CONFIRMED, TREE, hostile_tree, many, record_of, run_hostile, run_trials
+from .simulated import (
+    CONFIRMED,
+    TREE,
+    hostile_tree,
+    many,
+    record_of,
+    run_hostile,
+    run_trials,
+    two_objectives,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5)
 
@@ -222,6 +231,21 @@ def test_long_curves_are_thinned() -> None:
     page = Page(render(record_of(many(8, epochs=1000)), NOW))
     assert "Of curves longer than 120 epochs every n-th epoch is drawn." in page.text
     assert all(len(t["x"]) < 500 for t in page.figures["curves"]["data"])
+
+
+def test_several_objectives_with_constraints() -> None:
+    page = Page(render(record_of(two_objectives()), NOW))
+    assert "pareto" in sections_of(page)
+    assert {"history-0", "history-1", "pareto-1"} <= set(page.figures)
+    traces = {trace["name"]: trace for trace in page.figures["pareto-1"]["data"]}
+    front = traces["Pareto front"]
+    assert list(zip(front["x"], front["y"], strict=True)) == sorted(
+        zip(front["x"], front["y"], strict=True)
+    )
+    assert len(traces["breaks a constraint"]["x"]) > 0
+    assert "breaks a constraint" in {t["name"] for t in page.figures["history-0"]["data"]}
+    assert "violation" in page.figures["parallel"]["layout"]["xaxis"]["ticktext"]
+    assert "pareto" not in sections_of(Page(render(record_of(many(30)), NOW)))
 
 
 def test_a_torn_file_is_named(sweep: Path) -> None:
