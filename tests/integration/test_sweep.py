@@ -38,6 +38,7 @@ from rayml.types import (
     ResourceSettings,
     SamplerSettings,
     TargetInfo,
+    TrackingSettings,
     TrainSettings,
 )
 
@@ -287,6 +288,21 @@ def test_a_sweep_that_loses_its_study_says_so(make_plan: Callable[..., SweepPlan
     with pytest.raises(SearchError, match=r"its process died.*journal\.log"):
         run_sweep(plan, DATA, view=Watcher(150, kill_study))
     assert read_study(plan.folder / "journal.log").trials[0].state == TrialState.COMPLETE
+
+
+def test_trials_are_tracked_while_a_sweep_runs(make_plan: Callable[..., SweepPlan]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plan = make_plan(trials=3, tracking=TrackingSettings(tensorboard=True))
+    result = run_sweep(plan, DATA)
+    folders = sorted((plan.folder / "tensorboard").iterdir())
+    assert [folder.name for folder in folders] == [f"trial-{n:05}" for n in range(3)]
+    events = EventAccumulator(str(folders[result.best.number]))
+    events.Reload()
+    curve = [point.value for point in events.Scalars("accuracy")]
+    assert len(curve) == 3
+    assert max(curve) == pytest.approx(result.best.value)
+    assert len(events.Scalars("train_loss")) == 3
 
 
 def test_a_trial_that_fits_nowhere(make_plan: Callable[..., SweepPlan]) -> None:

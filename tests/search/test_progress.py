@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from rayml.search import progress as module
-from rayml.search.progress import LiveView, PlainView, choose_view, left, params_text
+from rayml.search.progress import LiveView, PlainView, choose_view, counts, left, params_text
 from rayml.search.trials import FinishedTrial, Progress
 
 GOOD = FinishedTrial(0, {"model.width": 32, "lr": 0.012345}, "COMPLETE", 0.91234, 3, 4, "")
@@ -73,8 +73,28 @@ def test_a_panel_on_a_terminal() -> None:
     assert "trial 2 failed: ValueError: a b [x]" in shown
     assert "3/10 trials" in shown
     assert "0:28 left" in shown
+    assert "0:17 gone" in shown
     assert "2 lanes alive, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s" in shown
     assert "best accuracy 0.91234 (trial 0): width=32, lr=0.01235" in shown
+
+
+def test_the_pace_in_steps_where_the_workers_tell_them() -> None:
+    told = counts(replace(NOW, running=1, steps=15_000))
+    assert told == "1 lane alive, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s, 1,250 steps/s"
+    assert counts(replace(NOW, first_epoch=None)) == (
+        "2 lanes alive, 1 finished, 1 pruned, 1 failed"
+    )
+
+
+def test_counts_have_the_colour_of_their_state() -> None:
+    out = io.StringIO()
+    colored = Console(file=out, force_terminal=True, width=120, color_system="standard")
+    view = LiveView("accuracy", colored)
+    view.update(replace(NOW, pruned=0))
+    view.close()
+    assert "\x1b[31m1 failed" in out.getvalue()
+    assert "\x1b[32m1 finished" in out.getvalue()
+    assert "\x1b[33m0 pruned" not in out.getvalue()
 
 
 def test_a_terminal_is_left_alone_until_there_is_something_to_show() -> None:
