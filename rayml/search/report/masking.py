@@ -7,7 +7,7 @@ from typing import Any
 
 MASK = "***"
 _NAME = re.compile(
-    r"password|passwd|\bpwd\b|secret|token|credential|api_?key|access_?key", re.IGNORECASE
+    r"password|passwd|\bpwd\b|secret|token|credential|api.?key|access.?key", re.IGNORECASE
 )
 _URL = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)")
 
@@ -20,9 +20,13 @@ def masked(tree: Any) -> Any:
     """
     if isinstance(tree, dict):
         return {
-            key: MASK if isinstance(value, str) and _NAME.search(str(key)) else masked(value)
-            for key, value in tree.items()
+            key: MASK if _is_secret(key, value) else masked(value) for key, value in tree.items()
         }
     if isinstance(tree, list):
         return [masked(each) for each in tree]
     return _URL.sub(rf"\1{MASK}", tree) if isinstance(tree, str) else tree
+
+
+def _is_secret(key: object, value: object) -> bool:
+    # A number, such as that of tokens, is none.
+    return isinstance(value, str | dict | list) and _NAME.search(str(key)) is not None

@@ -81,7 +81,11 @@
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: narrow ? 44 : 60, r: narrow ? 10 : 20, t: 14, b: 44 },
-      hoverlabel: { align: "left", bgcolor: color("panel"), bordercolor: color("edge"), font: { color: color("text") } },
+      hoverlabel: {
+        align: "left", bgcolor: color("panel"), bordercolor: color("edge"),
+        font: { color: color("text"), family: getComputedStyle(document.body).fontFamily },
+      },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: color("quiet"), activecolor: color("text") },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
       hovermode: "closest",
       ...out,
@@ -94,6 +98,8 @@
       const figure = figures[place.dataset.figure];
       await Plotly.react(place, traces(figure, palette), layout(figure, palette), {
         responsive: true, displaylogo: false, displayModeBar: "hover",
+        // Its default is a button that sends the chart to its makers.
+        showSendToCloud: false, plotlyServerURL: "",
         modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
       });
       if (!place.dataset.drawn) {

@@ -1,4 +1,8 @@
-"""Parallel coordinates: each trial a line through its parameters, coloured by its rank."""
+"""Parallel coordinates: each trial a line through its parameters, coloured by its rank.
+
+They are drawn as ordinary lines: the library's own need WebGL, which a remote desktop or a printer
+often lacks, and have no place for a parameter that a trial was not given.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Mark:
 # In drawing order: what matters more lies above.
 MARKS = {
     "PRUNED": Mark("pruned", "@pruned", "triangle-down", 7, 0.65),
-    "RUNNING": Mark("running", "@running", "diamond-open", 8, 1.0),
+    "RUNNING": Mark("in progress", "@running", "diamond-open", 8, 1.0),
     "INFEASIBLE": Mark("breaks a constraint", "@infeasible", "circle-open", 8, 0.9),
     "COMPLETE": Mark("finished", "@complete", "circle", 7, 0.85),
     "FAIL": Mark("failed", "@failed", "x", 7, 0.9),

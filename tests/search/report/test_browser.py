@@ -74,6 +74,9 @@ def test_every_section_is_drawn(chromium: Browser, sweep: Path) -> None:
         assert page.locator("#slices .figure").count() == 8
         assert page.locator("nav a").count() == page.locator("section").count()
         assert page.locator("#trouble").is_hidden()
+        buttons = page.locator(".modebar-btn").evaluate_all("all => all.map(b => b.dataset.title)")
+        assert "Zoom" in buttons
+        assert not [title for title in buttons if "Share" in title or "Plotly" in title]
 
 
 def test_a_point_tells_its_trial(chromium: Browser, sweep: Path) -> None:
