@@ -50,8 +50,14 @@ def importance(study: optuna.Study, objective: int = 0) -> Importance:
     return Importance(dict(shares))
 
 
-def importance_figure(shares: Mapping[str, float]) -> Figure:
-    """One bar a parameter."""
+def importance_figure(shares: Mapping[str, float], metric: str, objective: int) -> Figure:
+    """One bar a parameter.
+
+    Args:
+        shares: by parameter, the greatest first.
+        metric: that they are about.
+        objective: its index.
+    """
     keys = list(shares)[::-1]
     bars = {
         "type": "bar",
@@ -67,7 +73,9 @@ def importance_figure(shares: Mapping[str, float]) -> Figure:
         "marker": {"color": "@complete"},
     }
     layout = {
-        "xaxis": axis("share", tickformat=".0%", range=[0, 1.08 * max(shares.values())]),
+        "xaxis": axis(
+            f"share for {metric}", tickformat=".0%", range=[0, 1.08 * max(shares.values())]
+        ),
         "yaxis": {
             "tickvals": list(range(len(keys))),
             "ticktext": [literal(key) for key in keys],
@@ -76,7 +84,7 @@ def importance_figure(shares: Mapping[str, float]) -> Figure:
         "showlegend": False,
         "bargap": 0.35,
     }
-    return Figure("importance", [bars], layout, height=110 + 34 * len(keys))
+    return Figure(f"importance-{objective}", [bars], layout, height=110 + 34 * len(keys))
 
 
 def _of_one(

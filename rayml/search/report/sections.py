@@ -36,9 +36,10 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     steps = [number for number, _ in improvements(record.board)]
     front = [row.number for row in record.rows if row.on_front]
     drawn = select(record.rows, POINTS, keep=[*front, *steps])
-    told = importance(record.study)
-    searched = _by_importance(record.searched, told.shares)
+    told = [importance(record.study, index) for index in range(len(record.board.metrics))]
+    searched = _by_importance(record.searched, told[0].shares)
     yield best_section(record)
+    yield space_section(record)
     if record.confirmation is not None:
         yield _confirmation(record.confirmation)
     yield _history(record, drawn)
@@ -47,7 +48,6 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     yield _importance(record, told)
     yield from _parallel(record, searched)
     yield from _slices(record, drawn, searched)
-    yield space_section(record)
     yield _timings(record)
     yield failures_section(record.rows)
     yield from _config(record)
@@ -115,14 +115,20 @@ def _curves(record: SweepRecord) -> Section:
     return Section("curves", "Learning curves", notes, [figure])
 
 
-def _importance(record: SweepRecord, told: Importance) -> Section:
-    if told.absent:
-        return Section("importance", "Importance", [told.absent])
-    note = (
+def _importance(record: SweepRecord, told: Sequence[Importance]) -> Section:
+    if all(each.absent for each in told):
+        return Section("importance", "Importance", [told[0].absent])
+    notes = [
         "How much each parameter decides whether a finished trial is among the best tenth"
-        f" (PED-ANOVA), by {record.board.metric}; the shares add up to 100 %."
-    )
-    return Section("importance", "Importance", [note], [importance_figure(told.shares)])
+        " (PED-ANOVA); the shares add up to 100 %."
+    ]
+    figures = []
+    for index, (metric, each) in enumerate(zip(record.board.metrics, told, strict=True)):
+        if each.absent:
+            notes.append(f"For {metric} there is none. {each.absent}")
+        else:
+            figures.append(importance_figure(each.shares, metric, index))
+    return Section("importance", "Importance", notes, figures)
 
 
 def _parallel(record: SweepRecord, searched: Sequence[Searched]) -> Iterator[Section]:

@@ -14,7 +14,7 @@ def test_shares_add_up_and_the_greatest_comes_first() -> None:
     assert told.absent == ""
     assert sum(told.shares.values()) == pytest.approx(1)
     assert list(told.shares) == ["train.optimizer.lr", "model.width"]
-    figure = importance_figure(told.shares)
+    figure = importance_figure(told.shares, "accuracy", 0)
     assert figure.data[0]["x"] == sorted(figure.data[0]["x"])
 
 

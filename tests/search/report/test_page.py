@@ -87,13 +87,13 @@ def test_the_page_of_a_sweep_that_is_over(sweep: Path) -> None:
     page = page_of(sweep)
     assert sections_of(page) == [
         "best",
+        "space",
         "confirmation",
         "history",
         "curves",
         "importance",
         "parallel",
         "slices",
-        "space",
         "timings",
         "failures",
         "config",
@@ -177,7 +177,7 @@ def test_a_sweep_before_its_first_trial(make_study: Callable[..., Study], tmp_pa
     make_study()
     page = page_of(tmp_path)
     assert sections_of(page) == [
-        *("best", "history", "curves", "importance", "space", "timings", "failures")
+        *("best", "space", "history", "curves", "importance", "timings", "failures")
     ]
     assert page.figures == {}
     assert "not over: it runs, or was interrupted" in page.text
@@ -213,7 +213,7 @@ def test_equal_values_have_no_importance(make_study: Callable[..., Study], tmp_p
         study.tell(asked.number, "COMPLETE", 0.5)
     page = page_of(tmp_path)
     assert "All 25 finished trials came to the same value, 0.5" in page.text
-    assert "importance" not in page.figures
+    assert "importance-0" not in page.figures
 
 
 def test_a_study_of_ten_thousand_trials_makes_a_page_of_bounded_size() -> None:
@@ -236,7 +236,9 @@ def test_long_curves_are_thinned() -> None:
 def test_several_objectives_with_constraints() -> None:
     page = Page(render(record_of(two_objectives()), NOW))
     assert "pareto" in sections_of(page)
-    assert {"history-0", "history-1", "pareto-1"} <= set(page.figures)
+    assert {"history-0", "history-1", "pareto-1", "importance-0", "importance-1"} <= set(
+        page.figures
+    )
     traces = {trace["name"]: trace for trace in page.figures["pareto-1"]["data"]}
     front = traces["Pareto front"]
     assert list(zip(front["x"], front["y"], strict=True)) == sorted(
