@@ -52,8 +52,10 @@ class TensorBoardTracker:
 
 def _write_hparams(writer: SummaryWriter, trial: FinishedTrial) -> None:
     params = {key: _plain(value) for key, value in trial.params.items()}
-    start = hparams({**params, "state": trial.state}, {BEST: trial.value})
-    for summary in start:
+    # Without a list of the parameters, which that of one trial need not have all, TensorBoard
+    # gathers them from the trials.
+    _, start, end = hparams({**params, "state": trial.state}, {})
+    for summary in (start, end):
         if trial.state == "FAIL":
             _mark_failed(summary)
         writer.file_writer.add_summary(summary)
