@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
 
+from rayml.search.masking import masked
 from rayml.search.report.confirmation import (
     Confirmation,
     confirmation_figure,
@@ -16,7 +17,6 @@ from rayml.search.report.failures import failures_section
 from rayml.search.report.headline import best_section, best_trial, space_section
 from rayml.search.report.history import history_figures, improvements
 from rayml.search.report.importance import Importance, importance, importance_figure
-from rayml.search.report.masking import masked
 from rayml.search.report.parallel import LINES, parallel_figure
 from rayml.search.report.parallel import MOST as MOST_AXES
 from rayml.search.report.pareto import pareto_figures

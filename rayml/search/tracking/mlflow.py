@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from rayml.errors import ConfigError
+from rayml.search.masking import masked
 from rayml.search.trials import Curve, FinishedTrial
 
 EXPERIMENT = "rayml"
@@ -53,8 +54,8 @@ class MLflowTracker:
             self._known = {run.data.tags.get(TRIAL) for run in self._children()}
         except (MlflowException, OSError) as error:
             raise ConfigError(
-                f"search.tracking.mlflow is a tracking store ({_first_line(error)})",
-                value=uri,
+                f"search.tracking.mlflow is a tracking store ({masked(_first_line(error))})",
+                value=masked(uri),
                 remedy="Name a database such as sqlite:///mlflow.db or a server that answers",
             ) from error
 

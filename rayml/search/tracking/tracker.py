@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rayml.errors import ConfigError
+from rayml.search.masking import masked
 from rayml.search.trials import Curve, FinishedTrial
 from rayml.types import TrackingSettings
 
@@ -32,7 +33,7 @@ def check_tracking(settings: TrackingSettings) -> None:
     if settings.mlflow is not None and find_spec("mlflow") is None:
         raise ConfigError(
             "search.tracking.mlflow needs MLflow",
-            value=settings.mlflow,
+            value=masked(settings.mlflow),
             remedy="Install it with `pip install 'rayml[mlflow]'`, or set it to null",
         )
 

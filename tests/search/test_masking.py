@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rayml.search.report.masking import masked
+from rayml.search.masking import masked
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Hides what a shared page must not tell."""
+"""Hides what a page or a message that is passed on must not tell."""
 
 from __future__ import annotations
 
