@@ -38,6 +38,13 @@ class Candidate(pydantic.BaseModel):
     high: FiniteFloat
 
 
+class Dropped(pydantic.BaseModel):
+    """A trial that did not train to its end with every seed, and why."""
+
+    number: int
+    reason: str
+
+
 class Confirmation(pydantic.BaseModel):
     """The content of `confirm.json`.
 
@@ -47,7 +54,8 @@ class Confirmation(pydantic.BaseModel):
         winner: number of the chosen trial.
         reason: of the choice.
         seeds: that each candidate was trained with.
-        candidates: the trials.
+        candidates: the trials that trained to their end.
+        failed: the other ones.
         ensemble: seeds whose models are kept together; None keeps one.
         test: metrics of the winner on the test split; None if it was not read.
     """
@@ -58,6 +66,7 @@ class Confirmation(pydantic.BaseModel):
     reason: str
     seeds: list[int]
     candidates: list[Candidate]
+    failed: list[Dropped] = []
     ensemble: list[int] | None = None
     test: dict[str, FiniteFloat | None] | None = None
 

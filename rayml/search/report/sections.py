@@ -64,6 +64,9 @@ def _confirmation(confirmation: Confirmation) -> Section:
         notes.append(f"The models of the seeds {kept} are kept as an ensemble.")
     head = ["trial", f"mean {confirmation.metric}", "95 % interval", "weights", "by seed"]
     tables = [Grid(head, confirmation_rows(confirmation))]
+    if confirmation.failed:
+        rows = [[str(each.number), each.reason] for each in confirmation.failed]
+        tables.append(Grid(["trial", "left out, since"], rows))
     if confirmation.test:
         rows = [[name, number(value)] for name, value in confirmation.test.items()]
         tables.append(Grid(["on the test split", "value"], rows))

@@ -119,6 +119,7 @@ CONFIRMED = {
             "high": 0.9145,
         },
     ],
+    "failed": [{"number": 9, "params": {}, "reason": "DivergedError: the loss is nan"}],
     "ensemble": [0, 2],
     "test": {"accuracy": 0.9087, "auroc": None},
 }

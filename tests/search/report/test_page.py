@@ -101,6 +101,8 @@ def test_the_page_of_a_sweep_that_is_over(sweep: Path) -> None:
     assert "64" in page.text
     assert "DivergedError: the loss is nan after step 7" in page.text
     assert "0.9105 to 0.9145" in page.text
+    assert "DivergedError: the loss is nan" in page.text
+    assert "The models of the seeds 0, 2 are kept as an ensemble." in page.text
     assert "41.7 s" in page.text
     assert "train.optimizer.name is sgd" in page.text
     assert (sweep / "report" / "trials.parquet").is_file()
