@@ -6,7 +6,7 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -202,24 +202,59 @@ def record_of(study: optuna.Study, **more: Any) -> SweepRecord:
     return SweepRecord(**(parts | more))
 
 
-def two_objectives(count: int = 60) -> optuna.Study:
-    """Accuracy against size, where a width above 40 breaks a constraint; every third is pruned."""
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    study.set_user_attr("metric", "accuracy")
+def study_of(*names: str, directions: Sequence[str], **bounds: float) -> optuna.Study:
+    """An empty study of several objectives, with upper bounds of some metrics."""
+    study = optuna.create_study(directions=list(directions))
+    study.set_user_attr("metric", names[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(["accuracy", "parameters"])
+        study.set_metric_names(list(names))
+    if bounds:
+        study.set_user_attr("constraints", {name: {"max": most} for name, most in bounds.items()})
+    return study
+
+
+def add_trial(
+    study: optuna.Study,
+    metrics: Mapping[str, float],
+    params: Mapping[str, Any] | None = None,
+    space: Mapping[str, BaseDistribution] | None = None,
+    state: TrialState = TrialState.COMPLETE,
+) -> None:
+    """A trial of one epoch, recorded as a sweep records it."""
+    names = study.metric_names or []
+    attributes: dict[str, Any] = {"epoch:1": dict(metrics)}
+    if bounds := study.user_attrs.get("constraints"):
+        attributes["constraints"] = [metrics[k] - bound["max"] for k, bound in bounds.items()]
+    study.add_trial(
+        optuna.create_trial(
+            state=state,
+            values=[metrics[name] for name in names] if state == TrialState.COMPLETE else None,
+            params=dict(params or {}),
+            distributions=dict(space or {}),
+            intermediate_values={1: metrics[names[0]]},
+            system_attrs=attributes,
+        )
+    )
+
+
+def two_objectives(count: int = 60) -> optuna.Study:
+    """Accuracy against size, where more than 2,600 parameters are too many; some are pruned."""
+    study = study_of(
+        "accuracy", "parameters", directions=["maximize", "minimize"], parameters=2600.0
+    )
     random_ = random.Random(1)
     space: dict[str, BaseDistribution] = {
         "model.width": IntDistribution(16, 256, log=True),
         "train.optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True),
     }
     for number in range(count):
-        trial = study.ask(space)
-        width = trial.params["model.width"]
-        trial.set_constraint("width", float(width - 40))
-        if number % 3 == 2:
-            study.tell(trial, state=TrialState.PRUNED)
-        else:
-            study.tell(trial, [accuracy(trial.params, 9, random_.gauss(0, 0.004)), width * 65.0])
+        params = {
+            "model.width": round(16 * 16 ** random_.random()),
+            "train.optimizer.lr": 10 ** random_.uniform(-4, -1),
+        }
+        value = accuracy(params, 9, random_.gauss(0, 0.004))
+        metrics = {"accuracy": value, "parameters": params["model.width"] * 65.0}
+        state = TrialState.PRUNED if number % 3 == 2 else TrialState.COMPLETE
+        add_trial(study, metrics, params, space, state)
     return study

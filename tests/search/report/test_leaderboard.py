@@ -7,11 +7,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
 from rich.console import Console
 
 from rayml.errors import SearchError
 from rayml.search.report.leaderboard import leaderboard_table, rank_trials, read_leaderboard
+
+from .simulated import add_trial, study_of
 
 
 @pytest.mark.usefixtures("study")
@@ -46,22 +47,17 @@ def test_a_folder_that_is_no_sweep(tmp_path: Path) -> None:
         read_leaderboard(tmp_path)
 
 
-def several(*constraints: float) -> optuna.Study:
+def several(*sizes: float, **bounds: float) -> optuna.Study:
     """Trials 0 and 1 trade a low loss for a high speed; 2 is worse than 0 in both."""
-    study = optuna.create_study(directions=["minimize", "maximize"])
-    with pytest.warns(optuna.exceptions.ExperimentalWarning):
-        study.set_metric_names(["loss", "speed"])
-    study.set_user_attr("metric", "loss")
-    for number, values in enumerate([(0.5, 0.5), (0.25, 0.25), (0.75, 0.375)]):
-        trial = study.ask({"x": FloatDistribution(0, 1)})
-        if constraints:
-            trial.set_constraint("size", constraints[number])
-        study.tell(trial, values)
+    study = study_of("loss", "speed", directions=["minimize", "maximize"], **bounds)
+    points = [(0.5, 0.5), (0.25, 0.25), (0.75, 0.375)]
+    for (loss, speed), size in zip(points, sizes, strict=True):
+        add_trial(study, {"loss": loss, "speed": speed, "size": size})
     return study
 
 
 def test_several_objectives_are_ranked_by_the_first() -> None:
-    board = rank_trials(several())
+    board = rank_trials(several(1, 1, 1))
     assert board.metrics == ("loss", "speed")
     assert board.directions == ("minimize", "maximize")
     assert [(row.value, row.on_front) for row in board.rows] == [
@@ -73,7 +69,7 @@ def test_several_objectives_are_ranked_by_the_first() -> None:
 
 
 def test_trials_that_break_a_constraint_come_after_those_that_do_not() -> None:
-    board = rank_trials(several(0.125, 0.5, -1.0))
+    board = rank_trials(several(1.125, 1.5, 0.5, size=1.0))
     assert [(row.value, row.violation) for row in board.rows] == [
         (0.75, 0.0),
         (0.5, 0.125),
