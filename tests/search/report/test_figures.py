@@ -18,6 +18,7 @@ from rayml.search.report.selection import Selection, select
 from rayml.search.report.slices import slice_figures
 from rayml.search.report.style import Figure
 from rayml.search.report.timeline import progress_figure, timing_rows, timings_figure
+from rayml.types import Direction
 
 START = datetime(2026, 1, 1)
 SEARCHED = [
@@ -56,7 +57,13 @@ ROWS = [
     row(5, "RUNNING", 0.6),
     row(6, "FAIL", None),
 ]
-BOARD = Leaderboard(("accuracy",), ("maximize",), ROWS)
+
+
+def board(direction: Direction) -> Leaderboard:
+    return Leaderboard(("accuracy",), (direction,), ROWS)
+
+
+BOARD = board("maximize")
 DRAWN = select(ROWS, 100)
 
 
@@ -67,8 +74,7 @@ def trace(figure: Figure, name: str) -> dict[str, Any]:
 
 def test_the_best_so_far_is_of_finished_feasible_trials() -> None:
     assert improvements(BOARD) == [(0, 0.5), (2, 0.8)]
-    small = Leaderboard(("accuracy",), ("minimize",), ROWS)
-    assert improvements(small) == [(0, 0.5), (1, 0.4)]
+    assert improvements(board("minimize")) == [(0, 0.5), (1, 0.4)]
 
 
 def test_the_history_tells_states_apart() -> None:
