@@ -29,7 +29,15 @@ _COLORS = {
 _SPANS = 80
 _PROGRESS_LAYOUT: dict[str, Any] = {
     "yaxis": axis("in progress", rangemode="tozero"),
-    "yaxis2": axis("ended", overlaying="y", side="right", rangemode="tozero", showgrid=False),
+    "yaxis2": axis(
+        "ended",
+        tickmode="auto",
+        tickformat=",d",
+        overlaying="y",
+        side="right",
+        rangemode="tozero",
+        showgrid=False,
+    ),
     "hovermode": "x",
     "margin": {"l": 60, "r": 60, "t": 14, "b": 44},
 }
