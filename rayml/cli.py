@@ -56,7 +56,9 @@ VERBS = {
     "check": Verb(pipeline.check, "find every error of a config before anything is spent"),
     "prepare": Verb(pipeline.prepare, "fit the preprocessing and store the prepared data set"),
     "sweep": Verb(pipeline.sweep, "search the space for the best trial", epilog=_SWEEP_EPILOG),
-    "report": Verb(pipeline.report, "print a sweep's leaderboard and write its tables", "SWEEP"),
+    "report": Verb(
+        pipeline.report, "print a sweep's leaderboard, write its page and tables", "SWEEP"
+    ),
     "register": Verb(pipeline.register, "make the best trial of a sweep a version", "SWEEP"),
     "promote": Verb(pipeline.promote, "point the alias `champion` at a version", "VERSION"),
     "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),

@@ -96,13 +96,14 @@ def sweep(context: Context) -> None:
 
 
 def report(context: Context, name: str | None) -> None:
-    """Print the leaderboard of a sweep, the latest one by default, and write its tables."""
-    from rayml.search.report import write_report
+    """Print the leaderboard of a sweep, the latest one by default; write its page and tables."""
+    from rayml.search.report.page import PAGE, write_page
+    from rayml.search.report.tables import FOLDER
     from rayml.stages.sweep import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
-    show.leaderboard(write_report(folder), limit=20)
-    show.line(f"wrote {folder / 'report'}")
+    show.leaderboard(write_page(folder).board, limit=20)
+    show.line(f"wrote {folder / FOLDER / PAGE}")
 
 
 def register(context: Context, name: str | None) -> None:

@@ -293,6 +293,19 @@ class PrunerSettings:
 
 
 @settings
+class TrackingSettings:
+    """Where else a sweep's trials are recorded.
+
+    Attributes:
+        tensorboard: write event files for TensorBoard into the sweep's folder.
+        mlflow: tracking URI of MLflow, such as `sqlite:///mlflow.db` or a server's address.
+    """
+
+    tensorboard: bool = False
+    mlflow: Annotated[str, Field(min_length=1)] | None = None
+
+
+@settings
 class ResourceSettings:
     """What one trial takes of the cluster: CPU cores, and GPUs or shares of one."""
 

@@ -26,6 +26,7 @@ from rayml.types import (
     Size,
     SplitSettings,
     TaskName,
+    TrackingSettings,
     TrainSettings,
     settings,
 )
@@ -122,6 +123,7 @@ class SearchConfig:
         storage: URL of a database that the study is written to as well, for shared use; None
             keeps it in the sweep's folder alone.
         warm_start: names of sweeps whose trials inform this one.
+        tracking: see `TrackingSettings`.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
@@ -140,6 +142,7 @@ class SearchConfig:
     pruner: PrunerSettings = Field(default_factory=PrunerSettings)
     storage: str | None = None
     warm_start: tuple[str, ...] = ()
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
 
 
 @settings

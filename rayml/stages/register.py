@@ -14,7 +14,7 @@ from rayml.registry.champion import promote
 from rayml.registry.lineage import Lineage
 from rayml.registry.signature import make_signature
 from rayml.registry.store import Registry
-from rayml.search.report import Leaderboard, TrialRow, read_leaderboard
+from rayml.search.report.leaderboard import Leaderboard, TrialRow, read_leaderboard
 from rayml.search.sweep import TRIALS
 from rayml.search.worker import WEIGHTS
 from rayml.stages import show

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rayml.data.prepare import PreparedDataset
     from rayml.registry.bundle import BundleInfo
     from rayml.registry.promotion import Decision
-    from rayml.search.report import Leaderboard
+    from rayml.search.report.leaderboard import Leaderboard
 
 _WALL_CLOCK = ("first_epoch", "total")
 _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
@@ -54,7 +54,7 @@ def prepared(data: PreparedDataset) -> None:
 
 def leaderboard(board: Leaderboard, limit: int = 10) -> None:
     """Print the best trials."""
-    from rayml.search.report import leaderboard_table
+    from rayml.search.report.leaderboard import leaderboard_table
 
     console().print(leaderboard_table(board, limit))
 

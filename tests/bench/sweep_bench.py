@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from rayml.data.prepare import open_prepared
-from rayml.search.report import read_leaderboard
+from rayml.search.report.leaderboard import read_leaderboard
 
 HERE = Path(__file__).resolve().parent
 

@@ -82,7 +82,12 @@ def test_the_prepared_data_is_used_again(
 def test_report_prints_the_leaderboard_of_the_latest_sweep(
     run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
 ) -> None:
-    assert f"of {TRIALS} trials" in rayml(home, "report").stdout
+    done = rayml(home, "report")
+    assert f"of {TRIALS} trials" in done.stdout
+    assert done.stderr == ""
+    page = home / "runs" / "sweeps" / "first" / "report" / "index.html"
+    assert done.stdout.splitlines()[-1] == f"wrote {page}"
+    assert "<title>first" in page.read_text(encoding="utf-8")
     refused = rayml(home, "report", "absent", code=2)
     assert "first" in refused.stderr
 
