@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from rayml.config.build import TARGET
 from rayml.types import (
     ClassLabel,
+    ConfirmSettings,
     Count,
     Positive,
     PreprocessSettings,
@@ -176,6 +177,7 @@ class Config:
         train: how a trial is trained.
         space: what is searched: a tree that mirrors the config, its leaves typed ranges.
         search: how a sweep searches.
+        confirm: how its winner is confirmed.
         registry: how versions are registered.
         serve: how a version is served.
         cluster: the Ray cluster.
@@ -193,3 +195,4 @@ class Config:
     registry: RegistryConfig
     serve: ServeConfig
     cluster: ClusterConfig
+    confirm: ConfirmSettings = Field(default_factory=ConfirmSettings)
