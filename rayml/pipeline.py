@@ -22,11 +22,12 @@ from rayml.stages.preflight import (
 
 
 def run(context: Context) -> None:
-    """Prepare, sweep, register and serve, then ask the endpoint for a prediction.
+    """Prepare, sweep, confirm, register and serve, then ask the endpoint for a prediction.
 
     On a terminal the endpoint serves until it is interrupted; elsewhere it stops after its
     answer.
     """
+    from rayml.stages.confirm import confirm_winner
     from rayml.stages.prepare import prepare_data
     from rayml.stages.register import register_winner
     from rayml.stages.serve import serving, show_prediction, wait_for_signal
@@ -36,6 +37,7 @@ def run(context: Context) -> None:
         data = prepare_data(context)
         checking.require()
         found = run_search(context, data)
+        confirm_winner(context, found.folder, data)
         version = register_winner(context, found.folder, data)
         with serving(context, version) as endpoint:
             show_prediction(context, endpoint, version)
@@ -74,7 +76,8 @@ def prepare(context: Context) -> None:
 
 
 def sweep(context: Context) -> None:
-    """Search the space for the best trial."""
+    """Search the space, and confirm the winner."""
+    from rayml.stages.confirm import confirm_winner
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweep import run_search
 
@@ -82,7 +85,18 @@ def sweep(context: Context) -> None:
         data = prepare_data(context)
         checking.require()
         found = run_search(context, data)
+        confirm_winner(context, found.folder, data)
     show.timings(context.watch, found.timings)
+
+
+def confirm(context: Context, name: str | None) -> None:
+    """Confirm the winner of a sweep, the latest one by default; what is done is not done again."""
+    from rayml.stages.confirm import confirm_winner
+    from rayml.stages.sweep import data_of_sweep, find_sweep
+
+    folder = find_sweep(context.config, name)
+    with context.cluster():
+        confirm_winner(context, folder, data_of_sweep(folder))
 
 
 def report(context: Context, name: str | None) -> None:
@@ -96,7 +110,7 @@ def report(context: Context, name: str | None) -> None:
 
 
 def register(context: Context, name: str | None) -> None:
-    """Make the best trial of a sweep, the latest one by default, a version in the registry."""
+    """Make the winner of a sweep, the latest one by default, a version in the registry."""
     from rayml.stages.register import register_winner
     from rayml.stages.sweep import data_of_sweep, find_sweep
 

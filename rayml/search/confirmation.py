@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,18 @@ def write_confirmation(sweep: Path, confirmation: Confirmation) -> None:
     partial = sweep / f"{FILE}.partial"
     partial.write_bytes(_ADAPTER.dump_json(confirmation, indent=1) + b"\n")
     partial.replace(sweep / FILE)
+
+
+def record_test(sweep: Path, confirmation: Confirmation, metrics: Mapping[str, float]) -> None:
+    """Add what the test split told of the models that are served."""
+    # Undefined metrics are no JSON.
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    write_confirmation(sweep, replace(confirmation, test=finite))
+
+
+def forget_confirmation(sweep: Path) -> None:
+    """Remove the record, if there is one."""
+    (sweep / FILE).unlink(missing_ok=True)
 
 
 def read_confirmation(sweep: Path) -> Confirmation | None:

@@ -48,7 +48,7 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
     before = context.watch.total
     with context.watch.stage("sweep"):
         view = choose_view(goal.metric, show.console())
-        result = run_sweep(plan, _sweep_data(data), view=view)
+        result = run_sweep(plan, sweep_data(data), view=view)
     show.leaderboard(write_report(plan.folder))
     # As a user counts it: from the command.
     first_epoch = before + result.timings["first_epoch"]
@@ -111,7 +111,7 @@ def _plan(context: Context) -> SweepPlan:
     )
 
 
-def _sweep_data(data: PreparedDataset) -> SweepData:
+def sweep_data(data: PreparedDataset) -> SweepData:
     """The splits in memory, or on disk where Ray's object store has no room for them."""
     shape, target = data.preprocessor.shape, data.preprocessor.target
     room = _STORE_SHARE * ray.cluster_resources().get("object_store_memory", 0)
