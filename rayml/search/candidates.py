@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rayml.search.parameter import Params
-from rayml.search.report import Leaderboard
 from rayml.train.seeds import SEED
 from rayml.train.trial import apply
+
+if TYPE_CHECKING:
+    # It loads Optuna, which a worker that trains does without.
+    from rayml.search.report import Leaderboard
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,10 @@ class Predictor:
 
     def predict(self, table: pa.Table) -> list[Answer]:
         """Predict the rows of a raw table, one answer a row."""
-        predictions = self._predictions(self.features(table))
+        features = self.features(table)
         if isinstance(self._model, Ensemble):
-            return self._answers.of_ensemble(predictions)
-        return self._answers(predictions)
+            return self._answers.of_ensemble(self._predictions(features))
+        return self._answers(self.outputs(features))
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
         """Predict parsed rows, one answer a row."""
