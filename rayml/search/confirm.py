@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rayml.errors import SearchError
 from rayml.search.candidates import Candidate, candidates, new_seeds
-from rayml.search.choice import Measured, best_seeds, choose, interval
+from rayml.search.choice import Measured, choose, interval, middle_seeds
 from rayml.search.confirmation import (
     Confirmation,
     ConfirmedTrial,
@@ -99,7 +99,7 @@ def _conclude(
     measured = [Measured(each.number, each.values, each.parameters, each.steps) for each in trained]
     choice = choose(measured, board.direction)
     winner = next(each for each in trained if each.number == choice.winner)
-    ranked = best_seeds(seeds, winner.values, board.direction)
+    (seed,) = middle_seeds(seeds, winner.values, board.direction)
     members = plan.settings.ensemble
     return Confirmation(
         metric=board.metric,
@@ -109,8 +109,8 @@ def _conclude(
         seeds=seeds,
         candidates=tuple(trained),
         failed=tuple(failed),
-        seed=ranked[0],
-        ensemble=ranked[:members] if members else None,
+        seed=seed,
+        ensemble=middle_seeds(seeds, winner.values, board.direction, members) if members else None,
     )
 
 

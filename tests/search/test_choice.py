@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayml.search.choice import Measured, best_seeds, choose, interval
+from rayml.search.choice import Measured, choose, interval, middle_seeds
 
 values = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
 directions = st.sampled_from(["minimize", "maximize"])
@@ -150,7 +150,29 @@ def test_a_steady_difference_is_no_tie_though_the_values_overlap() -> None:
     assert choice.reason == "trial 1 has the best mean, and no other comes near it"
 
 
-def test_seeds_from_the_best_value_to_the_worst() -> None:
+def test_the_served_seeds_are_the_middle_ones() -> None:
     seen = [0.5, 0.9, 0.5, 0.7]
-    assert best_seeds([4, 1, 3, 2], seen, "maximize") == (1, 2, 3, 4)
-    assert best_seeds([4, 1, 3, 2], seen, "minimize") == (3, 4, 2, 1)
+    assert middle_seeds([4, 1, 3, 2], seen, "maximize", 4) == (1, 2, 3, 4)
+    assert middle_seeds([4, 1, 3, 2], seen, "minimize", 4) == (3, 4, 2, 1)
+    assert middle_seeds([4, 1, 3, 2], seen, "maximize", 2) == (2, 3)
+    assert middle_seeds([4, 1, 3, 2], seen, "maximize") == (2,)
+    assert middle_seeds([4, 1, 3, 2], seen, "minimize") == (4,)
+
+
+@given(st.lists(values, min_size=2, max_size=9), directions, st.data())
+def test_middle_seeds_leave_as_many_better_as_worse_ones(
+    seen: list[float], direction: str, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, len(seen)))
+    seeds = range(10, 10 + len(seen))
+    chosen = middle_seeds(seeds, seen, direction, count)  # type: ignore[arg-type]
+    assert len(set(chosen)) == count
+    sign = 1 if direction == "minimize" else -1
+    own = [sign * seen[seed - 10] for seed in chosen]
+    assert own == sorted(own)
+    others = [sign * seen[seed - 10] for seed in seeds if seed not in chosen]
+    better, worse = sum(v <= own[0] for v in others), sum(v >= own[-1] for v in others)
+    assert better >= (len(seen) - count) // 2
+    assert worse >= len(seen) - count - (len(seen) - count) // 2
+    if count == 1 and len(seen) % 2:
+        assert seen[chosen[0] - 10] == np.median(seen)

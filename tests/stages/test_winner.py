@@ -57,7 +57,7 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_one_model_is_that_of_its_best_seed(sweep: Path) -> None:
+def test_one_model_is_that_of_the_recorded_seed(sweep: Path) -> None:
     write_confirmation(sweep, RECORD)
     winner = find_winner(sweep, TRIAL)
     assert (winner.number, winner.params, winner.seeds) == (4, PARAMS, (2,))
