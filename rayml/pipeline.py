@@ -27,17 +27,20 @@ def run(context: Context) -> None:
     On a terminal the endpoint serves until it is interrupted; elsewhere it stops after its
     answer.
     """
-    from rayml.stages.confirm import confirm_winner
     from rayml.stages.prepare import prepare_data
-    from rayml.stages.register import register_winner
-    from rayml.stages.serve import serving, show_prediction, wait_for_signal
-    from rayml.stages.sweep import run_search
 
     with context.checked_cluster() as checking:
         data = prepare_data(context)
         checking.require()
+        # Imported by now beside Ray's start.
+        from rayml.stages.confirm import confirm_winner
+        from rayml.stages.sweep import run_search
+
         found = run_search(context, data)
         confirm_winner(context, found.folder, data)
+        from rayml.stages.register import register_winner
+        from rayml.stages.serve import serving, show_prediction, wait_for_signal
+
         version = register_winner(context, found.folder, data)
         with serving(context, version) as endpoint:
             show_prediction(context, endpoint, version)
@@ -77,13 +80,14 @@ def prepare(context: Context) -> None:
 
 def sweep(context: Context) -> None:
     """Search the space, and confirm the winner."""
-    from rayml.stages.confirm import confirm_winner
     from rayml.stages.prepare import prepare_data
-    from rayml.stages.sweep import run_search
 
     with context.checked_cluster() as checking:
         data = prepare_data(context)
         checking.require()
+        from rayml.stages.confirm import confirm_winner
+        from rayml.stages.sweep import run_search
+
         found = run_search(context, data)
         confirm_winner(context, found.folder, data)
     show.timings(context.watch, found.timings)

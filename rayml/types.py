@@ -269,7 +269,7 @@ class SamplerSettings:
         options: further arguments of Optuna's class.
     """
 
-    name: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"] = "tpe"
+    name: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"] = "tpe"
     startup_trials: Size = 10
     options: Mapping[str, Any] = Field(default_factory=dict)
 

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rayml.config.signature import is_own, read_signature
 from rayml.errors import BuildError, RaymlError
 
 TARGET = "_target_"
@@ -50,6 +51,8 @@ def locate(path: str) -> Callable[..., Any]:
 def check(node: Node, /, *extra: str) -> None:
     """Check that a node can be built, without building it.
 
+    Nodes of rayml's own components are checked without importing them.
+
     Args:
         node: the component node.
         extra: names of the arguments that `build` will be given besides the node's own.
@@ -57,12 +60,18 @@ def check(node: Node, /, *extra: str) -> None:
     Raises:
         BuildError: a target does not import, or its arguments do not bind.
     """
-    target = locate(_path(node))
+    signature = _signature(_path(node))
     arguments = {key: value for key, value in node.items() if key != TARGET}
     for value in arguments.values():
         if is_node(value):
             check(value)
-    _bind(target, node, arguments | dict.fromkeys(extra))
+    _bind(signature, node, arguments | dict.fromkeys(extra))
+
+
+def imports_users_code(node: Node, /) -> bool:
+    """Whether checking a node imports code that does not come with rayml."""
+    values = [value for value in node.values() if is_node(value)]
+    return not is_own(str(node.get(TARGET))) or any(map(imports_users_code, values))
 
 
 def build(node: Node, /, **extra: Any) -> Any:
@@ -78,7 +87,7 @@ def build(node: Node, /, **extra: Any) -> Any:
     """
     target = locate(_path(node))
     arguments = {key: _value(value) for key, value in node.items() if key != TARGET} | extra
-    _bind(target, node, arguments)
+    _bind(_signature_of(target), node, arguments)
     try:
         return target(**arguments)
     except RaymlError:
@@ -102,10 +111,20 @@ def _path(node: Node) -> str:
     return path
 
 
-def _bind(target: Callable[..., Any], node: Node, arguments: Mapping[str, Any]) -> None:
+def _signature(path: str) -> inspect.Signature | None:
+    written = read_signature(path) if is_own(path) else None
+    return _signature_of(locate(path)) if written is None else written
+
+
+def _signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
     try:
-        signature = inspect.signature(target)
+        return inspect.signature(target)
     except ValueError:  # some C functions have none; the call itself will tell
+        return None
+
+
+def _bind(signature: inspect.Signature | None, node: Node, arguments: Mapping[str, Any]) -> None:
+    if signature is None:
         return
     try:
         signature.bind(**arguments)

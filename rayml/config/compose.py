@@ -163,6 +163,8 @@ def _explain(override: str, error: Exception, sound: list[str]) -> str:
         return f"{override}: {text}"
     known = OmegaConf.to_container(hydra_compose("config", overrides=sound))
     keys = [name for name, _ in _values(known)]
+    if key in keys:
+        return f"{key}: holds names of your own; to add one write +{override}"
     near = difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"to add a new key write +{override}"
     return f"{key}: unknown key; {hint}"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from rayml.config.build import TARGET
+from rayml.search_settings import BoundSettings, ObjectiveEntry, PriceSettings
 from rayml.types import (
     ClassLabel,
     ConfirmSettings,
@@ -108,6 +109,11 @@ class SearchConfig:
         name: of the sweep; None makes one from the data, the model and the time.
         trials: trials at most.
         seconds: wall-clock budget; None sets none.
+        epochs: budget of epochs, summed over all trials; None sets none.
+        cost: budget of the workers' time at `prices`; None sets none.
+        prices: what the resources of a trial cost.
+        objectives: what is optimised beside `task.metric`, which stays the first objective.
+        constraints: bounds that a trial keeps, by metric or measured quantity.
         concurrency: trials in progress at most; None takes what the cluster's resources allow.
         resources: of one trial.
         max_failures: restarts of a trial whose worker died.
@@ -118,6 +124,11 @@ class SearchConfig:
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
     trials: Count = 20
     seconds: Positive | None = None
+    epochs: Count | None = None
+    cost: Positive | None = None
+    prices: PriceSettings = Field(default_factory=PriceSettings)
+    objectives: tuple[ObjectiveEntry, ...] = ()
+    constraints: Mapping[str, BoundSettings] = Field(default_factory=dict)
     concurrency: Count | None = None
     resources: ResourceSettings = Field(default_factory=ResourceSettings)
     max_failures: Size = 3

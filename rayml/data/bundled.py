@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import sklearn.datasets
 
 from rayml.data.origin import LINE
-from rayml.data.tables import dataset_of
 from rayml.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -46,15 +42,14 @@ class SklearnSource:
 
     def read(self) -> ray.data.Dataset:
         """All rows; features are float64, and `LINE` is the number of the row."""
-        table = _load(self._name)
-        return dataset_of("ReadSklearn", [partial(_give, table)], table.schema)
+        import ray.data
 
-
-def _give(table: pa.Table) -> Iterator[pa.Table]:
-    yield table
+        return ray.data.from_arrow(_load(self._name))
 
 
 def _load(name: str) -> pa.Table:
+    import sklearn.datasets
+
     data = getattr(sklearn.datasets, f"load_{name}")()
     target = data.target
     names = getattr(data, "target_names", None)

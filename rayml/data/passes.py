@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 import pyarrow as pa
 
@@ -14,6 +14,8 @@ from rayml.errors import RaymlError
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+# Rows of up to so many bytes are held in the driver.
+HELD_BYTES = 2**24
 # Beyond so many blocks of less than so many bytes a pass would spend its time starting tasks.
 _BLOCKS = 16
 _SMALL_BLOCK = 2**20
@@ -40,27 +42,64 @@ def own_errors() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def read_once(dataset: Dataset) -> Dataset:
-    """Read a dataset into the object store, from where Ray spills what does not fit in memory."""
+class HeldRows:
+    """Rows of a small dataset, held by this process as Arrow tables.
+
+    What Ray Data adds to a pass, some tenths of a second and the start of its workers, is more
+    than the pass itself costs while the rows are few.
+    """
+
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self.tables = list(tables)
+
+
+Rows: TypeAlias = "Dataset | HeldRows"
+
+
+def read_once(dataset: Dataset) -> Rows:
+    """Read a dataset once.
+
+    Returns:
+        Few rows are held here. More are in the object store, from where Ray spills what does
+        not fit in memory.
+    """
     dataset.context.raise_original_map_exception = True
     held = dataset.materialize()
-    blocks = held.num_blocks()
-    if blocks > _BLOCKS and held.size_bytes() < blocks * _SMALL_BLOCK:
+    size, blocks = held.size_bytes(), held.num_blocks()
+    if size <= HELD_BYTES:
+        import ray
+
+        # Not by `iter_batches`, which would execute the dataset once more.
+        return HeldRows(ray.get(held.to_arrow_refs()))
+    if blocks > _BLOCKS and size < blocks * _SMALL_BLOCK:
         held = held.repartition(_BLOCKS).materialize()
     return held
 
 
-def each(dataset: Dataset, make: Callable[[pa.Table], pa.Table]) -> Dataset:
+@overload
+def each(rows: HeldRows, make: Callable[[pa.Table], pa.Table]) -> HeldRows: ...
+
+
+@overload
+def each(rows: Dataset, make: Callable[[pa.Table], pa.Table]) -> Dataset: ...
+
+
+def each(rows: Rows, make: Callable[[pa.Table], pa.Table]) -> Rows:
     """Apply a function to each block that has rows."""
-    return dataset.map_batches(
+    if isinstance(rows, HeldRows):
+        return HeldRows(make(table) for table in rows.tables if table.num_rows)
+    return rows.map_batches(
         _NonEmpty(make), batch_format="pyarrow", batch_size=None, zero_copy_batch=True
     )
 
 
-def collect(dataset: Dataset, make: Callable[[pa.Table], pa.Table]) -> Iterator[pa.Table]:
+def collect(rows: Rows, make: Callable[[pa.Table], pa.Table]) -> Iterator[pa.Table]:
     """Give what a function makes of each block, one after another in no certain order."""
-    results = each(dataset, make)
-    yield from results.iter_batches(batch_size=None, batch_format="pyarrow")
+    results = each(rows, make)
+    if isinstance(results, HeldRows):
+        yield from results.tables
+    else:
+        yield from results.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
 class _NonEmpty:

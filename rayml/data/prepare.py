@@ -32,7 +32,7 @@ from rayml.data.blocks import (
 from rayml.data.coerce import BAD_ROWS, Coercer
 from rayml.data.inference import infer_schema
 from rayml.data.origin import ORDER
-from rayml.data.passes import collect, each, own_errors, read_once
+from rayml.data.passes import HeldRows, Rows, collect, each, own_errors, read_once
 from rayml.data.prepared import QUARANTINE, PreparedDataset, open_prepared
 from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
@@ -55,8 +55,6 @@ from rayml.types import (
 )
 
 if TYPE_CHECKING:
-    from ray.data import Dataset
-
     from rayml.data.sources import Source
 
 __all__ = ["PreparedDataset", "open_prepared", "prepare"]
@@ -198,7 +196,7 @@ class _Preparation:
         made.save_manifest()
         return made
 
-    def _schema(self, raw: Dataset) -> FeatureSchema:
+    def _schema(self, raw: Rows) -> FeatureSchema:
         rows = sample_rows(raw, SAMPLE_ROWS)
         settings = self.split_settings
         named: tuple[str, ...] = ()
@@ -222,7 +220,7 @@ class _Preparation:
         given = column if settings.method == "given" else None
         return Coercer(schema, required=(self.target, column), given=given)
 
-    def _judge(self, bad: BadRows, rows: int, raw: Dataset, coerce: Coercer, folder: Path) -> None:
+    def _judge(self, bad: BadRows, rows: int, raw: Rows, coerce: Coercer, folder: Path) -> None:
         if not bad.total:
             return
         if self.policy == "fail" or bad.total == rows:
@@ -232,7 +230,7 @@ class _Preparation:
             for part in collect(raw, Bad(coerce)):
                 writer.write_table(part.cast(BAD_ROWS))
 
-    def _fit(self, placed: Dataset, schema: FeatureSchema) -> Preprocessor:
+    def _fit(self, placed: Rows, schema: FeatureSchema) -> Preprocessor:
         parts: dict[tuple[int, int], Statistics] = {}
         for state in _states(collect(placed, Observe(schema, self.task))):
             parts.update(state)
@@ -249,7 +247,7 @@ class _Preparation:
         return fitted
 
 
-def _count(raw: Dataset, count: Count) -> tuple[int, SplitCounts, BadRows]:
+def _count(raw: Rows, count: Count) -> tuple[int, SplitCounts, BadRows]:
     rows, counts, bad = 0, SplitCounts(), BadRows()
     for part in collect(raw, count):
         for more, keys, wrong in Count.read(part):
@@ -257,8 +255,10 @@ def _count(raw: Dataset, count: Count) -> tuple[int, SplitCounts, BadRows]:
     return rows, counts, bad
 
 
-def _sorted(placed: Dataset, plan: SplitPlan, schema: FeatureSchema) -> Dataset:
+def _sorted(placed: Rows, plan: SplitPlan, schema: FeatureSchema) -> Rows:
     """Bring rows in their order; blocks hold ranges that depend on the number of rows alone."""
+    if isinstance(placed, HeldRows):
+        return each(HeldRows([pa.concat_tables(placed.tables)]), Sort())
     values = [rows * len(schema.read()) for rows in plan.sizes]
     if sum(values) <= _BLOCK_VALUES:
         return each(placed.repartition(1), Sort()).materialize()

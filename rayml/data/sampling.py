@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pyarrow as pa
 
 from rayml.data.blocks import Sample
 from rayml.data.origin import FILE, KEY, LINE, MALFORMED
-from rayml.data.passes import collect
+from rayml.data.passes import HeldRows, Rows, collect
 from rayml.errors import DataError
 
-if TYPE_CHECKING:
-    from ray.data import Dataset
 
-
-def sample_rows(dataset: Dataset, rows: int) -> pa.Table:
+def sample_rows(dataset: Rows, rows: int) -> pa.Table:
     """Take the rows with the smallest hashes, malformed ones left out.
 
     Args:
@@ -42,9 +39,16 @@ def _concatenated(one: pa.Table, other: pa.Table) -> pa.Table:
     return pa.concat_tables([one, other], promote_options="permissive")
 
 
-def _no_rows(dataset: Dataset) -> DataError:
+def _no_rows(dataset: Rows) -> DataError:
     rule, remedy = "a source has rows that can be read", "Check its path, query and format"
-    for row in dataset.take(1):  # it is malformed, as are all others
+    for row in _first(dataset):  # it is malformed, as are all others
         where = f"{row[FILE]} line {row[LINE]}: " if row.get(FILE) else ""
         return DataError(rule, value=f"{where}{row[MALFORMED]}", remedy=remedy)
     return DataError(rule, remedy=remedy)
+
+
+def _first(rows: Rows) -> list[dict[str, Any]]:
+    if not isinstance(rows, HeldRows):
+        found: list[dict[str, Any]] = rows.take(1)
+        return found
+    return [row for table in rows.tables for row in table.slice(0, 1).to_pylist()][:1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -34,10 +36,15 @@ class Dropout(nn.Module):
         limit: int32 scalar; a unit is kept if its number is not smaller.
         scale: float32 scalar, of the units that are kept.
         key: int32 scalar; a new one draws a new mask, see `set_dropout_keys`.
+        shared_buffers: are the same in stacked models.
+        lane_attributes: may differ between stacked models.
 
     Raises:
         ConfigError: p lies outside [0, 1).
     """
+
+    shared_buffers = ("columns",)
+    lane_attributes = ("active",)
 
     limit: torch.Tensor
     scale: torch.Tensor
@@ -60,14 +67,17 @@ class Dropout(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Drop units of `x`, shape [rows, units], and scale the others up, while training."""
+        """Drop units of `x`, [..., rows, units], and scale the others up, while training.
+
+        With a limit, a scale and a key for each lane `x` is [lanes, rows, units].
+        """
         if not (self.training and self.active):
             return x
-        row = torch.arange(len(x), dtype=torch.int32, device=x.device)
-        row = torch.add(self.key, row, alpha=_ROW)  # products wrap around, as a hash should
+        row = torch.arange(0, x.shape[-2], dtype=torch.int32, device=x.device)
+        row = torch.add(self.key.unsqueeze(-1), row, alpha=_ROW)  # wraps around, as a hash should
         row = (row ^ (row >> 15)) * _MIX | 1
-        keep = row.unsqueeze(-1) * self.columns >= self.limit
-        return x * torch.where(keep, self.scale, 0.0)
+        keep = row.unsqueeze(-1) * self.columns >= self.limit[..., None, None]
+        return x * torch.where(keep, self.scale[..., None, None], 0.0)
 
 
 def set_dropout_keys(layers: Iterable[Dropout], seed: int, step: int) -> None:
@@ -80,6 +90,35 @@ def set_dropout_keys(layers: Iterable[Dropout], seed: int, step: int) -> None:
     """
     for index, layer in enumerate(layers):
         layer.key.fill_(_hashed(seed, step, index))
+
+
+def dropout_keys(
+    seeds: Sequence[int], first: Sequence[int], steps: int, layers: int
+) -> npt.NDArray[np.int32]:
+    """The keys that `set_dropout_keys` gives, for many trials and steps at once.
+
+    Args:
+        seeds: of the trials.
+        first: step of each trial that the first key is for.
+        steps: how many steps follow one another.
+        layers: number of `Dropout` layers.
+
+    Returns:
+        int32 [steps, layers, trials].
+    """
+    seed = np.array([each % 2**64 for each in seeds], np.uint64)
+    step = np.array(first, np.uint64) + np.arange(steps, dtype=np.uint64)[:, None, None]
+    layer = np.arange(layers, dtype=np.uint64)[:, None]
+    word = np.zeros((steps, layers, len(seeds)), np.uint64)
+    for part in (seed, step, layer):
+        word = _mixed(word + part + np.uint64(0x9E3779B97F4A7C15))
+    return (word >> np.uint64(32)).astype(np.uint32).view(np.int32) ^ np.int32(-(_WORD // 2))
+
+
+def _mixed(word: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return word ^ (word >> np.uint64(31))
 
 
 def _hashed(*parts: int) -> int:

@@ -38,7 +38,10 @@ class FeatureEmbedding(nn.Module):
 
     Attributes:
         width: of the result, [rows, width].
+        shared_buffers: are the same in stacked models.
     """
+
+    shared_buffers = ("offsets",)
 
     offsets: torch.Tensor
 
@@ -52,10 +55,21 @@ class FeatureEmbedding(nn.Module):
         self.width = shape.numeric + each * len(shape.cardinalities)
 
     def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
-        """Embed float32 [rows, numeric columns] and int64 codes [rows, categorical columns]."""
+        """Embed float32 [rows, numeric columns] and int64 codes [rows, categorical columns].
+
+        With a stacked table, [lanes, codes, width], the result is [lanes, rows, width]; features
+        may then be [lanes, rows, columns] too.
+        """
         if not len(self.offsets):
             return numeric
-        rows = (categorical + self.offsets).flatten()
+        rows = categorical + self.offsets
         # index_select: its backward pass costs half that of nn.Embedding on a CPU.
-        vectors = self.table.index_select(0, rows).view(len(categorical), -1)
-        return torch.cat([numeric, vectors], dim=-1)
+        if self.table.dim() == 2:
+            vectors = self.table.index_select(0, rows.flatten()).view(len(categorical), -1)
+            return torch.cat([numeric, vectors], dim=-1)
+        lanes, codes, width = self.table.shape
+        first = torch.arange(0, lanes * codes, codes, device=rows.device).view(-1, 1, 1)
+        vectors = self.table.reshape(-1, width).index_select(0, (rows + first).flatten())
+        if numeric.dim() == 2:
+            numeric = numeric.expand(lanes, -1, -1)
+        return torch.cat([numeric, vectors.view(lanes, numeric.shape[-2], -1)], dim=-1)

@@ -7,6 +7,7 @@ from torch import nn
 
 from rayml.models.dropout import Dropout
 from rayml.models.embedding import FeatureEmbedding
+from rayml.models.linear import Linear
 from rayml.types import FeatureShape
 
 
@@ -24,7 +25,12 @@ class MLP(nn.Module):
         depth: number of hidden layers.
         dropout: probability of dropping a hidden unit.
         embedding: width of a category's embedding; None derives it from the cardinalities.
+
+    Attributes:
+        stacks: `forward` also takes stacked parameters, [lanes, ...] each.
     """
+
+    stacks = True
 
     def __init__(
         self,
@@ -41,13 +47,13 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         incoming = self.embedding.width
         for _ in range(depth):
-            layers += [nn.Linear(incoming, width), nn.ReLU(), Dropout(width, dropout)]
+            layers += [Linear(incoming, width), nn.ReLU(), Dropout(width, dropout)]
             incoming = width
         self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(incoming, outputs)
+        self.head = Linear(incoming, outputs)
 
     def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
-        """Map features to [rows, outputs]: logits, or one standardised value."""
+        """Map features to [rows, outputs], or [lanes, rows, outputs]: logits, or a value."""
         hidden = self.layers(self.embedding(numeric, categorical))
         result: torch.Tensor = self.head(hidden)
         return result

@@ -23,6 +23,10 @@ DIRECTIONS: Mapping[TaskName, Mapping[str, Direction]] = {
     "multiclass": _CLASSIFICATION,
     "regression": {"rmse": "minimize", "mae": "minimize", "r2": "maximize"},
 }
+PARAMETERS = "parameters"
+TRAIN_SECONDS = "train_seconds"
+# Quantities of a trial rather than of its predictions.
+MEASURED: Mapping[str, Direction] = {PARAMETERS: "minimize", TRAIN_SECONDS: "minimize"}
 DEFAULTS: Mapping[TaskName, str] = {
     "binary": "accuracy",
     "multiclass": "accuracy",
@@ -59,13 +63,7 @@ def choose_objective(
     Raises:
         ConfigError: a metric that is unknown, named twice, or has no direction.
     """
-    directions = {LOSS: "minimize", **DIRECTIONS[task]}
-    for name, own in users.items():
-        if name in directions:
-            raise ConfigError(
-                "task.metrics adds metrics under new names", value=name, remedy="Rename yours"
-            )
-        directions[name] = _direction(name, own)
+    directions = metric_directions(task, users)
     chosen = DEFAULTS[task] if metric is None else metric
     if chosen not in directions:
         raise ConfigError(
@@ -73,16 +71,45 @@ def choose_objective(
             value=chosen,
             remedy=f"Take one of {', '.join(directions)}, or add yours to task.metrics",
         )
-    return Objective(chosen, directions[chosen])
+    direction = directions[chosen]
+    if direction is None:
+        raise _undirected(chosen, None)
+    return Objective(chosen, direction)
 
 
-def _direction(name: str, metric: Directed) -> Direction:
+def metric_directions(task: TaskName, users: Mapping[str, Directed]) -> dict[str, Direction | None]:
+    """Every metric of a task by name, with its direction.
+
+    Args:
+        task: what is predicted.
+        users: the user's own metrics by name; those that say no direction have None.
+
+    Raises:
+        ConfigError: a user's metric under a name that is taken, or of a direction unheard of.
+    """
+    directions: dict[str, Direction | None] = {LOSS: "minimize", **DIRECTIONS[task]}
+    for name, own in users.items():
+        if name in directions or name in MEASURED:
+            raise ConfigError(
+                "task.metrics adds metrics under new names", value=name, remedy="Rename yours"
+            )
+        directions[name] = _direction(name, own)
+    return directions
+
+
+def _direction(name: str, metric: Directed) -> Direction | None:
     direction: object = getattr(metric, "direction", None)
     if direction == "minimize":
         return "minimize"
     if direction == "maximize":
         return "maximize"
-    raise ConfigError(
+    if direction is None:
+        return None
+    raise _undirected(name, direction)
+
+
+def _undirected(name: str, direction: object) -> ConfigError:
+    return ConfigError(
         f"task.metrics.{name} has a `direction`, minimize or maximize",
         value=direction,
         remedy="Set that attribute on the metric",

@@ -7,20 +7,21 @@ from torch import nn
 
 from rayml.models.dropout import Dropout
 from rayml.models.embedding import FeatureEmbedding
+from rayml.models.linear import LayerNorm, Linear
 from rayml.types import FeatureShape
 
 
 class ResidualBlock(nn.Module):
-    """x + Dropout(Linear(Dropout(ReLU(Linear(Norm(x)))))), shape [rows, width] in and out."""
+    """x + Dropout(Linear(Dropout(ReLU(Linear(Norm(x)))))), shape [..., rows, width] in and out."""
 
     def __init__(self, width: int, hidden: int, dropout: float, residual_dropout: float) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, hidden),
+            LayerNorm(width),
+            Linear(width, hidden),
             nn.ReLU(),
             Dropout(hidden, dropout),
-            nn.Linear(hidden, width),
+            Linear(hidden, width),
             Dropout(width, residual_dropout),
         )
 
@@ -46,7 +47,12 @@ class TabularResNet(nn.Module):
         dropout: probability of dropping a unit inside a block.
         residual_dropout: probability of dropping a unit of a block's result.
         embedding: width of a category's embedding; None derives it from the cardinalities.
+
+    Attributes:
+        stacks: `forward` also takes stacked parameters, [lanes, ...] each.
     """
+
+    stacks = True
 
     def __init__(
         self,
@@ -62,15 +68,15 @@ class TabularResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = FeatureEmbedding(shape, embedding)
-        self.stem = nn.Linear(self.embedding.width, width)
+        self.stem = Linear(self.embedding.width, width)
         hidden = round(width * expansion)
         self.blocks = nn.Sequential(
             *(ResidualBlock(width, hidden, dropout, residual_dropout) for _ in range(depth))
         )
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, outputs))
+        self.head = nn.Sequential(LayerNorm(width), nn.ReLU(), Linear(width, outputs))
 
     def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
-        """Map features to [rows, outputs]: logits, or one standardised value."""
+        """Map features to [rows, outputs], or [lanes, rows, outputs]: logits, or a value."""
         hidden = self.blocks(self.stem(self.embedding(numeric, categorical)))
         result: torch.Tensor = self.head(hidden)
         return result

@@ -38,13 +38,20 @@ class Task(ABC):
         self.info = info
         self.metric = objective.metric
         self.direction: Direction = objective.direction
-        self.metrics: Mapping[str, Measure] = {**METRICS[info.task], **metrics}
+        self._own = METRICS[info.task]
+        self.metrics: Mapping[str, Measure] = {**self._own, **metrics}
 
     @abstractmethod
     def loss(
         self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
     ) -> Tensor:
-        """Mean loss of [rows, outputs] against encoded targets [rows], a scalar."""
+        """Mean loss over the rows of [..., rows, outputs], shape [...].
+
+        Args:
+            outputs: of the model, or of stacked ones.
+            target: encoded, [rows] or with the same leading dimensions.
+            label_smoothing: in [0, 1); of stacked models [lanes, 1].
+        """
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
@@ -69,11 +76,26 @@ class Task(ABC):
             outputs: [rows, outputs].
             target: encoded, [rows].
         """
+        (measured,) = self.evaluate_lanes(outputs.unsqueeze(0), target)
+        return measured
+
+    def evaluate_lanes(self, outputs: Tensor, target: Tensor) -> list[dict[str, float]]:
+        """Measure stacked models at once, a mapping each; see `evaluate`.
+
+        Args:
+            outputs: [lanes, rows, outputs].
+            target: encoded, [rows].
+        """
         prediction, truth = self.predict(outputs), self.truth(target)
-        values: dict[str, float] = {LOSS: float(self.loss(outputs, target))}
+        values = {LOSS: self.loss(outputs, target).tolist()}
         for name, metric in self.metrics.items():
-            values[name] = float(metric(prediction, truth))
-        return values
+            if name in self._own:
+                values[name] = metric(prediction, truth).tolist()  # type: ignore[union-attr]
+            else:  # a user's metric knows one model
+                values[name] = [float(metric(each, truth)) for each in prediction]
+        return [
+            {name: lanes[lane] for name, lanes in values.items()} for lane in range(len(outputs))
+        ]
 
 
 class BinaryTask(Task):
@@ -84,7 +106,11 @@ class BinaryTask(Task):
     ) -> Tensor:
         """Cross entropy; smoothing moves each target that far towards even odds."""
         odds = target.to(outputs.dtype) * (1 - label_smoothing) + label_smoothing / 2
-        return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), odds)
+        logits = outputs.squeeze(-1)
+        each = F.binary_cross_entropy_with_logits(
+            logits, odds.expand(logits.shape), reduction="none"
+        )
+        return each.mean(-1)
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Probability of the positive class, [..., rows]."""
@@ -105,8 +131,9 @@ class MulticlassTask(Task):
         """Cross entropy with label smoothing (Szegedy et al. 2016)."""
         # F.cross_entropy takes no tensor as label_smoothing, so no value a lane.
         log_odds = outputs.log_softmax(-1)
-        hit = log_odds.gather(-1, target.unsqueeze(-1)).squeeze(-1)
-        return -((1 - label_smoothing) * hit + label_smoothing * log_odds.mean(-1)).mean()
+        index = target.expand(log_odds.shape[:-1]).unsqueeze(-1)
+        hit = log_odds.gather(-1, index).squeeze(-1)
+        return -((1 - label_smoothing) * hit + label_smoothing * log_odds.mean(-1)).mean(-1)
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Probabilities of the classes, [..., rows, classes]."""
@@ -127,7 +154,7 @@ class RegressionTask(Task):
         label_smoothing: float | Tensor = 0.0,  # noqa: ARG002 - there are no labels
     ) -> Tensor:
         """Mean squared error of standardised values."""
-        return F.mse_loss(outputs.squeeze(-1), target)
+        return (outputs.squeeze(-1) - target).square().mean(-1)
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Values in the target's own units, [..., rows].

@@ -26,7 +26,7 @@ class Candidate:
 
 
 def candidates(board: Leaderboard, trial: Mapping[str, Any], top: int) -> list[Candidate]:
-    """The best trials that trained to their end, each configuration once.
+    """The best trials that trained to their end and keep the constraints, each configuration once.
 
     Args:
         board: the sweep's trials, best first.
@@ -40,7 +40,7 @@ def candidates(board: Leaderboard, trial: Mapping[str, Any], top: int) -> list[C
             config = apply(trial, row.params)
             # A sampler may propose the same again, or under another seed.
             unseeded = apply(config, {SEED: 0})
-            if row.state == "COMPLETE" and unseeded not in seen:
+            if row.state == "COMPLETE" and row.feasible and unseeded not in seen:
                 seen.append(unseeded)
                 yield Candidate(row.number, row.params, config)
 

@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import RayError
 
 from rayml.errors import CheckpointError, SearchError
+from rayml.models.objectives import PARAMETERS
 from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.trials import AskedTrial
@@ -123,7 +124,7 @@ def _epochs(number: int, loop: TrainingLoop, metric: str, folder: Path, study: A
                 number,
                 result.epoch,
                 result.metrics[metric],
-                {"train_loss": result.loss, **result.metrics},
+                {"train_loss": result.loss, PARAMETERS: loop.parameters, **result.metrics},
                 train_seconds=result.train_seconds,
                 eval_seconds=result.eval_seconds,
             )

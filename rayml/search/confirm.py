@@ -29,7 +29,7 @@ def confirm(
     *,
     on_progress: Callable[[str], None] | None = None,
 ) -> Confirmation | None:
-    """Train the best trials again and choose the winner.
+    """Train the best trials again and choose the winner, by the first objective.
 
     Results of seeds that an earlier, interrupted confirmation finished are used again.
 
@@ -41,7 +41,7 @@ def confirm(
 
     Returns:
         The record, which also lies in the sweep's folder; None if no trial of the sweep trained
-        to its end.
+        to its end and keeps the constraints.
 
     Raises:
         ConfigError: the cluster cannot hold a training.

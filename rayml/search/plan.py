@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rayml.models.objectives import Objective
 from rayml.search.space import Space
+from rayml.search_settings import BoundSettings, ObjectiveSettings, PriceSettings
 from rayml.types import (
     Examples,
     FeatureShape,
@@ -33,6 +34,11 @@ class SweepPlan:
         space: what is searched in it.
         trials: trials at most.
         seconds: wall-clock budget; None sets none.
+        epochs: budget of epochs, summed over all trials; None sets none.
+        cost: budget of the workers' time at `prices`; None sets none.
+        prices: what the resources of a trial cost.
+        objectives: what is optimised beside the metric of the section task.
+        constraints: bounds that a trial keeps, by name of a quantity.
         concurrency: trials in progress at most; None takes what the cluster's resources allow.
         resources: of one trial.
         max_failures: restarts of a trial whose worker died.
@@ -47,6 +53,11 @@ class SweepPlan:
     space: Space
     trials: int
     seconds: float | None = None
+    epochs: int | None = None
+    cost: float | None = None
+    prices: PriceSettings = field(default_factory=PriceSettings)
+    objectives: tuple[ObjectiveSettings, ...] = ()
+    constraints: Mapping[str, BoundSettings] = field(default_factory=dict)
     concurrency: int | None = None
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     max_failures: int = 3

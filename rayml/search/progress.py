@@ -132,9 +132,14 @@ def counts(progress: Progress) -> str:
     since = progress.elapsed - (progress.first_epoch or progress.elapsed)
     pace = f", {progress.epochs / since:.1f} epochs/s" if since > 0 else ""
     restarts = f", {progress.restarts} restarted" if progress.restarts else ""
+    budgets = ""
+    if progress.epochs_budget is not None:
+        budgets += f", {progress.epochs}/{progress.epochs_budget} epochs"
+    if progress.cost_budget is not None:
+        budgets += f", cost {progress.cost:.3g}/{progress.cost_budget:g}"
     return (
         f"{progress.running} running, {progress.complete} finished, {progress.pruned} pruned,"
-        f" {progress.failed} failed{restarts}{pace}"
+        f" {progress.failed} failed{restarts}{pace}{budgets}"
     )
 
 
@@ -154,7 +159,9 @@ def best_line(progress: Progress, metric: str) -> str:
     best = progress.best
     if best is None:
         return f"no {metric} yet"
-    return f"best {metric} {best.value:.5g} (trial {best.number}): {params_text(best.params)}"
+    further = "".join(f", {each}" for each in _further(best, metric))
+    of = f"trial {best.number}{further}"
+    return f"best {metric} {best.value:.5g} ({of}): {params_text(best.params)}"
 
 
 def trial_line(trial: FinishedTrial, metric: str) -> str:
@@ -163,8 +170,24 @@ def trial_line(trial: FinishedTrial, metric: str) -> str:
         return failure_line(trial)
     word = "finished" if trial.state == "COMPLETE" else "pruned"
     value = "" if trial.value is None else f", {metric} {trial.value:.5g}"
+    value += "".join(f", {each}" for each in _further(trial, metric))
     epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
     return f"trial {trial.number} {word} after {epochs}{value}: {params_text(trial.params)}"
+
+
+def value_text(value: float | None) -> str:
+    """A value of an objective, short; a count keeps all its digits."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() and value else f"{value:.5g}"
+
+
+def _further(trial: FinishedTrial, metric: str) -> list[str]:
+    """What there is to say of a trial besides its first objective."""
+    if trial.epoch is None:
+        return []
+    told = [f"{k} {value_text(v) or 'undefined'}" for k, v in trial.values.items() if k != metric]
+    return told if trial.violation <= 0 else [*told, f"violation {value_text(trial.violation)}"]
 
 
 def failure_line(trial: FinishedTrial) -> str:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.table import Table
 
+from rayml.search.goals import Goals, outcome
 from rayml.search.journal import read_study
+from rayml.search.optuna_study import read_goals
 from rayml.search.parameter import Params
-from rayml.search.progress import params_text
-from rayml.search.study import EPOCH, METRIC, REASON, TUNE_TRIAL
+from rayml.search.progress import params_text, value_text
+from rayml.search.ranking import Merit, TrialState, front, rank
+from rayml.search.study import EPOCH, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
 JOURNAL = "journal.log"
 FOLDER = "report"
-_ORDER = ("COMPLETE", "PRUNED", "RUNNING", "FAIL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class TrialRow:
     Attributes:
         number: in the study.
         state: COMPLETE, PRUNED, RUNNING or FAIL.
-        value: of its best epoch; None if it has none.
+        value: of its best epoch by the first objective; None if it has none.
         epoch: its best epoch, from 1.
         epochs: how many it finished.
         params: its searched values.
@@ -40,10 +44,13 @@ class TrialRow:
         started: when it was asked.
         ended: when it finished.
         curve: by epoch its value and metrics.
+        values: of all objectives by name after its best epoch; None where undefined.
+        violation: of the constraints then; infinite where it cannot be told.
+        on_front: whether it is on the Pareto front of the feasible trials that completed.
     """
 
     number: int
-    state: str
+    state: TrialState
     value: float | None
     epoch: int | None
     epochs: int
@@ -53,21 +60,52 @@ class TrialRow:
     started: datetime | None
     ended: datetime | None
     curve: Mapping[int, tuple[float, Mapping[str, float | None]]]
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    violation: float = 0.0
+    on_front: bool = False
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps all constraints."""
+        return self.violation <= 0
+
+    @property
+    def merit(self) -> Merit:
+        """What its rank follows from."""
+        return Merit(self.number, self.state, tuple(self.values.values()), self.violation)
 
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """Trials from the best to the worst: completed, pruned, running, failed ones.
+    """Trials from the best to the worst, in the order of `rayml.search.ranking`.
 
     Attributes:
-        metric: name of what is optimised.
-        direction: of the metric.
+        goals: what is sought.
         rows: the trials.
     """
 
-    metric: str
-    direction: Direction
+    goals: Goals
     rows: Sequence[TrialRow]
+
+    @property
+    def metric(self) -> str:
+        """Name of what is optimised first."""
+        return self.goals.first.metric
+
+    @property
+    def direction(self) -> Direction:
+        """Of that metric."""
+        return self.goals.first.direction
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all objectives, the first one first."""
+        return tuple(each.metric for each in self.goals.objectives)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Of the objectives."""
+        return self.goals.directions
 
 
 def read_leaderboard(folder: Path) -> Leaderboard:
@@ -76,25 +114,40 @@ def read_leaderboard(folder: Path) -> Leaderboard:
     Raises:
         SearchError: the folder is not that of a sweep.
     """
-    study = read_study(folder / JOURNAL)
-    direction: Direction = "minimize" if study.direction.name == "MINIMIZE" else "maximize"
-    sign = 1.0 if direction == "minimize" else -1.0
-    rows = [_row(trial, sign) for trial in study.get_trials(deepcopy=False)]
-    rows.sort(key=lambda row: _rank(row, sign))
-    return Leaderboard(study.user_attrs[METRIC], direction, rows)
+    return rank_trials(read_study(folder / JOURNAL))
+
+
+def rank_trials(study: optuna.Study) -> Leaderboard:
+    """The leaderboard of a study that has been read."""
+    goals = read_goals(study)
+    rows = [_row(trial, goals) for trial in study.get_trials(deepcopy=False)]
+    chosen = front([row.merit for row in rows], goals.directions)
+    rows = [replace(row, on_front=row.number in chosen) for row in rows]
+    rows.sort(key=lambda row: rank(row.merit, goals.directions, on_front=row.on_front))
+    return Leaderboard(goals, rows)
 
 
 def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     """The first trials as a table for the terminal."""
     table = Table(title=f"best {min(limit, len(board.rows))} of {len(board.rows)} trials")
-    for name in ("rank", "trial", board.metric, "epochs"):
+    several = len(board.metrics) > 1
+    for name in ("rank", "trial", *board.metrics, "epochs"):
         table.add_column(name, justify="right")
     table.add_column("state")
-    table.add_column("parameters")
-    for rank, row in enumerate(board.rows[:limit], start=1):
-        value = "" if row.value is None else f"{row.value:.5g}"
-        last = row.reason if row.state == "FAIL" else params_text(row.params)
-        table.add_row(str(rank), str(row.number), value, str(row.epochs), row.state, last)
+    if several:
+        table.add_column("front")
+    if board.goals.constraints:
+        table.add_column("violation", justify="right")
+    table.add_column("searched values")
+    for place, row in enumerate(board.rows[:limit], start=1):
+        values = [value_text(row.values.get(name)) for name in board.metrics]
+        cells = [str(place), str(row.number), *values, str(row.epochs), row.state]
+        if several:
+            cells.append("yes" if row.on_front else "")
+        if board.goals.constraints:
+            cells.append("" if row.epoch is None else value_text(row.violation))
+        cells.append(row.reason if row.state == "FAIL" else params_text(row.params))
+        table.add_row(*cells)
     return table
 
 
@@ -111,31 +164,28 @@ def write_report(folder: Path) -> Leaderboard:
     return board
 
 
-def _row(trial: FrozenTrial, sign: float) -> TrialRow:
-    values = trial.intermediate_values
-    failed = trial.state == TrialState.FAIL
-    best = None if failed else min(values, key=lambda e: (sign * values[e], e), default=None)
-    value = trial.value if trial.state == TrialState.COMPLETE else values.get(best or 0)
-    attributes = trial.system_attrs
-    curve = {e: (v, attributes.get(f"{EPOCH}{e}", {})) for e, v in sorted(values.items())}
+def _row(trial: FrozenTrial, goals: Goals) -> TrialRow:
+    curve = dict(sorted(trial.intermediate_values.items()))
+    metrics = {epoch: trial.system_attrs.get(f"{EPOCH}{epoch}", {}) for epoch in curve}
+    state: TrialState = trial.state.name  # type: ignore[assignment]
+    counted = {} if state == "FAIL" else curve
+    told = trial.values[0] if state == "COMPLETE" else None
+    result = outcome(goals, counted, metrics, told)
     return TrialRow(
         number=trial.number,
-        state=trial.state.name,
-        value=value,
-        epoch=best,
-        epochs=len(values),
+        state=state,
+        value=result.value,
+        epoch=result.epoch,
+        epochs=len(curve),
         params=trial.params,
         reason=trial.user_attrs.get(REASON, ""),
         tune_trial=trial.user_attrs.get(TUNE_TRIAL, ""),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
-        curve=curve,
+        curve={epoch: (value, metrics[epoch]) for epoch, value in curve.items()},
+        values=result.values,
+        violation=result.violation,
     )
-
-
-def _rank(row: TrialRow, sign: float) -> tuple[int, bool, float, int]:
-    value = 0.0 if row.value is None else sign * row.value
-    return (_ORDER.index(row.state), row.value is None, value, row.number)
 
 
 def _trials_table(board: Leaderboard) -> pa.Table:
@@ -144,6 +194,14 @@ def _trials_table(board: Leaderboard) -> pa.Table:
         for name in ("number", "state", "value", "epoch", "epochs", "reason", "tune_trial")
     }
     columns["rank"] = list(range(1, len(board.rows) + 1))
+    for name in board.metrics:
+        columns[f"values.{name}"] = [row.values.get(name) for row in board.rows]
+    defined = [math.isfinite(row.violation) for row in board.rows]
+    columns["violation"] = [
+        row.violation if told else None for row, told in zip(board.rows, defined, strict=True)
+    ]
+    for name in ("feasible", "on_front"):
+        columns[name] = [getattr(row, name) for row in board.rows]
     for name in ("started", "ended"):
         columns[name] = [getattr(row, name) for row in board.rows]
     for key in sorted({key for row in board.rows for key in row.params}):

@@ -9,22 +9,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import Trial, TrialState
 
 from rayml.errors import SearchError
+from rayml.models.objectives import TRAIN_SECONDS, Objective
+from rayml.search.budget import Budget, Usage, spent
+from rayml.search.goals import Goals, Outcome, outcome
 from rayml.search.journal import SweepJournal, SweepStorage
+from rayml.search.optuna_study import create_study, set_excesses
 from rayml.search.parameter import Params, Scalar
 from rayml.search.pruning import KEEP, Decision, build_policy
+from rayml.search.ranking import Rank, rank
 from rayml.search.samplers import build_sampler, grid_points
 from rayml.search.space import Space
 from rayml.search.trials import AskedTrial, FinishedTrial, Progress, State
+from rayml.search_settings import BoundSettings
 from rayml.types import Direction, PrunerSettings, SamplerSettings
 
 REASON = "reason"
 TUNE_TRIAL = "tune_trial"
 RESTARTS = "restarts"
-METRIC = "metric"
 EPOCH = "epoch:"
 
 
@@ -37,10 +41,15 @@ class StudyPlan:
         journal: file that the study creates.
         space: what is searched.
         config: of a trial, for conditions on keys that are not searched.
-        metric: name of what is optimised.
+        metric: name of what is optimised first.
         direction: of the metric.
+        objectives: further ones.
+        constraints: bounds by name of a quantity.
         trials: budget.
         seconds: wall-clock budget; None sets none.
+        epochs: budget of epochs, summed over all trials; None sets none.
+        cost: budget of the workers' time; None sets none.
+        cost_per_second: of a busy worker.
         max_epochs: epochs of a trial that is never stopped.
         sampler: who proposes.
         pruner: who is stopped.
@@ -57,10 +66,21 @@ class StudyPlan:
     trials: int
     max_epochs: int
     started: float
+    objectives: tuple[Objective, ...] = ()
+    constraints: Mapping[str, BoundSettings] = field(default_factory=dict)
     seconds: float | None = None
+    epochs: int | None = None
+    cost: float | None = None
+    cost_per_second: float = 0.0
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0
+
+    @property
+    def goals(self) -> Goals:
+        """What the study seeks."""
+        first = Objective(self.metric, self.direction)
+        return Goals((first, *self.objectives), self.constraints)
 
 
 @dataclass(slots=True)
@@ -69,6 +89,8 @@ class _Running:
     trial_id: int
     params: Params
     curve: dict[int, float] = field(default_factory=dict)
+    metrics: dict[int, Mapping[str, float | None]] = field(default_factory=dict)
+    train_seconds: float = 0.0
     begun: bool = False
 
 
@@ -78,7 +100,8 @@ class Study:
     Any process can read the journal meanwhile (`optuna.load_study`, optuna-dashboard). A pruned
     trial is PRUNED there, with its curve; a failed one is FAIL, with its `reason` as a user
     attribute; the metrics of each epoch are system attributes, which a dashboard does not show
-    as columns.
+    as columns. A curve is that of the first objective, which also chooses the epoch whose values
+    count.
 
     Raises:
         SearchError: the journal exists.
@@ -89,13 +112,9 @@ class Study:
         self._sign = 1.0 if plan.direction == "minimize" else -1.0
         self._journal = SweepJournal(plan.journal)
         self._storage = SweepStorage(self._journal)
-        self._optuna = optuna.create_study(
-            study_name=plan.name,
-            storage=self._storage,
-            sampler=build_sampler(plan.sampler, plan.seed),
-            direction=plan.direction,
-        )
-        self._optuna.set_user_attr(METRIC, plan.metric)
+        self._goals = plan.goals
+        sampler = build_sampler(plan.sampler, plan.seed)
+        self._optuna = create_study(plan.name, self._storage, self._goals, sampler)
         self._journal.commit()
         self._study_id = self._storage.get_study_id_from_name(plan.name)
         self._policy = build_policy(plan.pruner, plan.max_epochs)
@@ -109,7 +128,7 @@ class Study:
         self._finished: dict[int, FinishedTrial] = {}
         self._counts: dict[State, int] = {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0}
         self._best: FinishedTrial | None = None
-        self._best_rank = (True, math.inf)
+        self._best_rank: Rank | None = None
         self._epochs = 0
         self._restarts = 0
         self._train_seconds = 0.0
@@ -127,7 +146,7 @@ class Study:
             tune_trial: id of the Ray Tune trial that will train them.
         """
         asked: list[AskedTrial] = []
-        while len(asked) < n and self._asked < self._trials and not self._clock_spent():
+        while len(asked) < n and self._asked < self._trials and not self._spent():
             point = self._grid[self._asked] if self._grid is not None else {}
             asked.append(self._ask_one({**(fixed or {}), **point}, tune_trial))
         self._journal.commit()
@@ -184,20 +203,17 @@ class Study:
             self.tell(number, "FAIL", reason=f"{self._plan.metric} is {value} after epoch {step}")
             return Decision("prune", self._known(number).reason)
         if step not in running.curve:
-            running.curve[step] = value
-            running.trial.report(value, step)
-            # JSON has no NaN, which an undefined metric is.
-            finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
-            self._storage.set_trial_system_attr(running.trial_id, f"{EPOCH}{step}", finite)
-            self._journal.commit()
+            running.train_seconds += train_seconds
+            measured = {**metrics, TRAIN_SECONDS: running.train_seconds}
+            self._record(running, step, value, measured)
             self._epochs += 1
             self._train_seconds += train_seconds
             self._eval_seconds += eval_seconds
             if self._first_epoch is None:
                 self._first_epoch = self._elapsed()
         decision = self._policy.decide(number, step, self._sign * value)
-        if decision == KEEP and self._clock_spent():
-            return Decision("prune", f"the budget of {self._plan.seconds:g} seconds is spent")
+        if decision == KEEP and (reason := self._spent()):
+            return Decision("prune", reason)
         return decision
 
     def tell(
@@ -207,23 +223,27 @@ class Study:
 
         Args:
             number: of the trial.
-            state: COMPLETE needs a value; one that is not finite makes it FAIL.
-            value: of the trial's best epoch.
+            state: COMPLETE needs an epoch or a value; an objective that is not finite, or a
+                constraint on something undefined, makes it FAIL.
+            value: of the first objective; None takes that of the trial's best epoch.
             reason: why it is PRUNED or FAIL.
         """
         running = self._running.get(number)
         if running is None:
             return self._known(number)
-        if state == "COMPLETE" and (value is None or not math.isfinite(value)):
-            state, reason = "FAIL", f"{self._plan.metric} is {value} at its end"
+        result = outcome(self._goals, running.curve, running.metrics, value)
+        if state == "COMPLETE" and result.undefined:
+            state, reason = "FAIL", result.undefined
         if reason:
             running.trial.set_user_attr(REASON, reason)
-        values = value if state == "COMPLETE" else None
-        self._optuna.tell(running.trial, values, state=TrialState[state])
+        if state != "FAIL" and result.excesses:
+            set_excesses(self._storage, running.trial_id, result.excesses)
+        values = list(result.values.values()) if state == "COMPLETE" else None
+        self._optuna.tell(running.trial, values, state=TrialState[state])  # type: ignore[arg-type]
         self._journal.commit()
         if state == "COMPLETE":
             self._policy.completed(number)
-        return self._finish(number, running, state, value, reason)
+        return self._finish(number, running, state, result, reason)
 
     def snapshot(self, since: int = 0) -> Progress:
         """Where the sweep stands.
@@ -240,6 +260,9 @@ class Study:
             restarts=self._restarts,
             trials=self._trials,
             seconds=self._plan.seconds,
+            epochs_budget=self._plan.epochs,
+            cost=self._cost(),
+            cost_budget=self._plan.cost,
             elapsed=self._elapsed(),
             first_epoch=self._first_epoch,
             epochs=self._epochs,
@@ -252,6 +275,18 @@ class Study:
     def close(self) -> None:
         """Write and close the journal; trials that still run stay RUNNING in it."""
         self._journal.close()
+
+    def _record(
+        self, running: _Running, step: int, value: float, metrics: Mapping[str, float]
+    ) -> None:
+        # JSON has no NaN, which an undefined metric is.
+        finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+        running.curve[step], running.metrics[step] = value, finite
+        # By the storage, since `Trial.report` refuses trials of several objectives. An epoch that
+        # has a value in the journal has its metrics too.
+        self._storage.set_trial_system_attr(running.trial_id, f"{EPOCH}{step}", finite)
+        self._storage.set_trial_intermediate_value(running.trial_id, step, value)
+        self._journal.commit()
 
     def _ask_one(self, fixed: Params, tune_trial: str | None) -> AskedTrial:
         if fixed:
@@ -268,27 +303,31 @@ class Study:
         return AskedTrial(trial.number, params)
 
     def _finish(
-        self, number: int, running: _Running, state: State, value: float | None, reason: str
+        self, number: int, running: _Running, state: State, result: Outcome, reason: str
     ) -> FinishedTrial:
-        curve = running.curve if state != "FAIL" else {}
-        epoch = min(curve, key=lambda step: (self._sign * curve[step], step), default=None)
-        if state != "COMPLETE":
-            value = None if epoch is None else curve[epoch]
+        kept = state != "FAIL"
         finished = FinishedTrial(
-            number, running.params, state, value, epoch, len(running.curve), reason
+            number,
+            running.params,
+            state,
+            result.value if kept else None,
+            result.epoch if kept else None,
+            len(running.curve),
+            reason,
+            result.values if kept else {},
+            result.violation if kept else 0.0,
         )
         del self._running[number]
         self._finished[number] = finished
         self._counts[state] += 1
-        if value is not None:
-            self._keep_best(finished, value)
+        if finished.value is not None:
+            self._keep_best(finished)
         return finished
 
-    def _keep_best(self, trial: FinishedTrial, value: float) -> None:
-        # A stopped trial is the best only while none has completed.
-        rank = (trial.state != "COMPLETE", self._sign * value)
-        if rank < self._best_rank:
-            self._best, self._best_rank = trial, rank
+    def _keep_best(self, trial: FinishedTrial) -> None:
+        found = rank(trial.merit, self._goals.directions)
+        if self._best_rank is None or found < self._best_rank:
+            self._best, self._best_rank = trial, found
 
     def _known(self, number: int) -> FinishedTrial:
         if number not in self._finished:
@@ -298,5 +337,14 @@ class Study:
     def _elapsed(self) -> float:
         return time.time() - self._plan.started
 
-    def _clock_spent(self) -> bool:
-        return self._plan.seconds is not None and self._elapsed() >= self._plan.seconds
+    def _cost(self) -> float:
+        return self._plan.cost_per_second * (self._train_seconds + self._eval_seconds)
+
+    def _spent(self) -> str | None:
+        plan = self._plan
+        budget = Budget(
+            trials=self._trials, seconds=plan.seconds, epochs=plan.epochs, cost=plan.cost
+        )
+        done = len(self._finished)
+        usage = Usage(done=done, seconds=self._elapsed(), epochs=self._epochs, cost=self._cost())
+        return spent(budget, usage)

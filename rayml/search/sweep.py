@@ -17,8 +17,10 @@ from ray.tune import TuneError
 
 from rayml.errors import SearchError
 from rayml.models.objectives import Objective
+from rayml.search.budget import check_cost, cost_per_second
 from rayml.search.cohort import WEIGHTS
 from rayml.search.fit import check_fit
+from rayml.search.goals import Goals, check_goals_of_sampler, choose_goals
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.progress import View, watching
 from rayml.search.samplers import check_sampler
@@ -27,7 +29,7 @@ from rayml.search.study import StudyPlan
 from rayml.search.study_actor import start_study
 from rayml.search.trials import FinishedTrial, Progress
 from rayml.search.tuning import concurrency, run_cohorts
-from rayml.train.trial import objective
+from rayml.train.trial import known_metrics, objective
 from rayml.types import TaskName
 
 JOURNAL = "journal.log"
@@ -43,7 +45,7 @@ class SweepResult:
 
     Attributes:
         folder: where everything of it lies.
-        objective: what was optimised.
+        objective: what was optimised first.
         best: the best trial; its value is that of its best epoch.
         weights: safetensors file of the best trial's best epoch.
         progress: counts of trials, at the end.
@@ -64,11 +66,11 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
     """Check all that can be checked before anything is spent.
 
     Returns:
-        What the sweep will optimise.
+        What the sweep will optimise first.
 
     Raises:
         InvalidConfigError: the space does not fit the trial config, each key named.
-        ConfigError: the metric or the sampler is wrong.
+        ConfigError: the metric, a further objective, a constraint or the sampler is wrong.
         SearchError: a sweep of that name exists.
     """
     check_fit(plan.space, plan.trial)
@@ -79,7 +81,22 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
             value=plan.name,
             remedy=f"Choose another search.name, or remove {plan.folder}",
         )
-    return objective(plan.trial["task"], task)
+    check_cost(plan.cost, plan.resources, plan.prices)
+    check_goals_of_sampler(
+        plan.sampler.name, objectives=1 + len(plan.objectives), constraints=len(plan.constraints)
+    )
+    return goals_of(plan, task).first
+
+
+def goals_of(plan: SweepPlan, task: TaskName) -> Goals:
+    """What a sweep seeks.
+
+    Raises:
+        ConfigError: the metric, a further objective or a constraint is wrong.
+    """
+    section = plan.trial["task"]
+    first = objective(section, task)
+    return choose_goals(first, known_metrics(section, task), plan.objectives, plan.constraints)
 
 
 def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> SweepResult:
@@ -101,7 +118,8 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     (plan.folder / TRIALS).mkdir(parents=True, exist_ok=True)
     (plan.folder / SPACE).write_text(json.dumps(plan.space.tree(), indent=2))
     cohorts = CohortPlan(plan.trial, goal, (plan.folder / TRIALS).resolve())
-    with _hosted(_study_plan(plan, goal, started)) as study:
+    goals = goals_of(plan, data.target.task)
+    with _hosted(_study_plan(plan, goals, started)) as study:
         with watching(study, view):
             run_cohorts(plan, cohorts, data, study, workers)
         progress: Progress = ray.get(study.snapshot.remote())
@@ -112,16 +130,21 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     return SweepResult(plan.folder, goal, best, weights, progress, timings)
 
 
-def _study_plan(plan: SweepPlan, goal: Objective, started: float) -> StudyPlan:
+def _study_plan(plan: SweepPlan, goals: Goals, started: float) -> StudyPlan:
     return StudyPlan(
         name=plan.name,
         journal=(plan.folder / JOURNAL).resolve(),
         space=plan.space,
         config=plan.trial,
-        metric=goal.metric,
-        direction=goal.direction,
+        metric=goals.first.metric,
+        direction=goals.first.direction,
+        objectives=goals.objectives[1:],
+        constraints=goals.constraints,
         trials=plan.trials,
         seconds=plan.seconds,
+        epochs=plan.epochs,
+        cost=plan.cost,
+        cost_per_second=cost_per_second(plan.resources, plan.prices),
         max_epochs=max_epochs(plan.space, plan.trial),
         sampler=plan.sampler,
         pruner=plan.pruner,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rayml.search.budget import Budget, Usage, seconds_left
 from rayml.search.parameter import Params
+from rayml.search.ranking import Merit
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 
@@ -26,10 +29,12 @@ class FinishedTrial:
         number: in the study.
         params: its searched values.
         state: COMPLETE trained to its end, PRUNED was stopped, FAIL could not go on.
-        value: of its best epoch; None if it has none, or failed.
+        value: of its best epoch by the first objective; None if it has none, or failed.
         epoch: its best epoch, from 1; None likewise.
         epochs: how many it finished.
         reason: why it was stopped or failed; empty for COMPLETE.
+        values: of all objectives by name after its best epoch; None where undefined.
+        violation: of the constraints then; 0 for a feasible trial.
     """
 
     number: int
@@ -39,6 +44,13 @@ class FinishedTrial:
     epoch: int | None
     epochs: int
     reason: str
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    violation: float = 0.0
+
+    @property
+    def merit(self) -> Merit:
+        """What its rank follows from."""
+        return Merit(self.number, self.state, tuple(self.values.values()), self.violation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,9 @@ class Progress:
         eval_seconds: of evaluation likewise.
         best: the best trial so far.
         finished: trials that finished since the caller last looked.
+        epochs_budget: budget of epochs; None sets none.
+        cost: of the workers' time so far.
+        cost_budget: budget of cost; None sets none.
     """
 
     running: int
@@ -76,6 +91,9 @@ class Progress:
     eval_seconds: float
     best: FinishedTrial | None
     finished: tuple[FinishedTrial, ...] = field(default=(), repr=False)
+    epochs_budget: int | None = None
+    cost: float = 0.0
+    cost_budget: float | None = None
 
     @property
     def done(self) -> int:
@@ -84,13 +102,18 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time left by both budgets; None until a trial has finished.
-
-        Trials are taken to go on finishing as fast as they did since the first epoch.
-        """
-        clock = None if self.seconds is None else max(self.seconds - self.elapsed, 0.0)
-        if not self.done or self.first_epoch is None:
-            return clock
-        pace = (self.elapsed - self.first_epoch) / self.done
-        work = pace * max(self.trials - self.done, 0)
-        return work if clock is None else min(work, clock)
+        """Time left by all budgets; None until there is a pace to go by."""
+        budget = Budget(
+            trials=self.trials,
+            seconds=self.seconds,
+            epochs=self.epochs_budget,
+            cost=self.cost_budget,
+        )
+        usage = Usage(
+            done=self.done,
+            seconds=self.elapsed,
+            epochs=self.epochs,
+            cost=self.cost,
+            first_epoch=self.first_epoch,
+        )
+        return seconds_left(budget, usage)

@@ -18,7 +18,7 @@ from rayml.stages.sweep import config_of_sweep, sweep_data
 def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None:
     """Train the best trials of a sweep again over several seeds, and choose the winner.
 
-    Where the config confirms nothing, or no trial trained to its end, what an earlier
+    Where the config confirms nothing, or no trial may be confirmed, what an earlier
     confirmation found is forgotten: the sweep may have gone on since.
     """
     settings, search = context.config.confirm, context.config.search
@@ -37,6 +37,6 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
         found = confirm(plan, read_leaderboard(sweep), sweep_data(data), on_progress=show.line)
     if found is None:
         forget_confirmation(sweep)
-        show.line("no trial trained to its end, so none is confirmed")
+        show.line("no trial trained to its end and keeps the constraints: none is confirmed")
     else:
         show.confirmed(found)

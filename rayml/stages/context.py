@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,25 +14,37 @@ from rayml.config.build import locate
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
 from rayml.errors import BuildError, InvalidConfigError
-from rayml.stages.preflight import component_problems, config_problems
+from rayml.stages.preflight import component_problems, config_problems, names_users_code
 from rayml.timing import Stopwatch
 
 
 class Checking:
-    """The check of a config's components, in a worker, while the driver goes on.
+    """The check of a config's components.
 
-    Importing a model's code takes seconds of PyTorch, which the driver need not wait for.
+    Importing a user's code may take seconds of PyTorch, so that goes on in a worker while the
+    driver prepares.
+
+    Args:
+        plain: the config in plain containers.
     """
 
-    def __init__(self, pending: Any) -> None:
-        self._pending = pending
+    def __init__(self, plain: Mapping[str, Any]) -> None:
+        import ray
+
+        self._found: list[str] = []
+        self._pending: Any = None
+        if names_users_code(plain):
+            self._pending = ray.remote(num_cpus=0)(component_problems).remote(plain)
+        else:
+            self._found = component_problems(plain)
 
     def problems(self) -> list[str]:
         """What is wrong with the components; waits for the answer."""
         import ray
 
-        found: list[str] = ray.get(self._pending)
-        return found
+        if self._pending is not None:
+            self._found, self._pending = ray.get(self._pending), None
+        return self._found
 
     def require(self) -> None:
         """Go on only if nothing is wrong.
@@ -90,8 +102,6 @@ class Context:
         Raises:
             InvalidConfigError: what can be told of the config without its code.
         """
-        import ray
-
         source = self.config.data.source["_target_"]
         problems = config_problems(self.composed)
         if problems:
@@ -99,15 +109,15 @@ class Context:
         # Ray's start waits for its processes most of the time.
         threading.Thread(target=_preload, args=(source,)).start()
         with self.cluster():
-            check = ray.remote(num_cpus=0)(component_problems)
-            yield Checking(check.remote(self.composed.plain))
+            yield Checking(self.composed.plain)
 
 
 def _preload(source: str) -> None:
-    """Import what preparing needs."""
+    """Import what preparing needs, then what a sweep does."""
     import ray.data  # noqa: F401 - for its effect on the module cache
 
     try:
         locate(source)
     except BuildError:
         return  # `component_problems` tells
+    import rayml.search.sweep  # noqa: F401 - for its effect on the module cache

@@ -5,44 +5,63 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rayml.config.build import build, check, is_node
+import pydantic
+
+from rayml.config.build import build, check, imports_users_code, is_node
 from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.objectives import DEFAULTS
+from rayml.search.budget import check_cost
 from rayml.search.fit import check_fit
+from rayml.search.goals import check_goals_of_sampler, choose_goals
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
-from rayml.train.trial import SECTIONS, build_loop, objective
+from rayml.search_settings import BoundSettings, ObjectiveEntry
+from rayml.train.trial import SECTIONS, build_loop, known_metrics, objective
 
 if TYPE_CHECKING:
-    from rayml.config.schema import Config
+    from rayml.config.schema import Config, SearchConfig
     from rayml.data.glance import Glance
+    from rayml.types import TaskName
+
+_objectives: pydantic.TypeAdapter[tuple[Any, ...]] = pydantic.TypeAdapter(
+    tuple[ObjectiveEntry, ...]
+)
+_constraints = pydantic.TypeAdapter(dict[str, BoundSettings])
+
+# Arguments that only the program knows.
+_GIVEN = {"model": ("shape", "outputs")}
 
 
 def config_problems(composed: Composed) -> list[str]:
-    """What can be told from the config alone: of its composition, space and sampler."""
+    """What can be told from the config alone: of its composition, space, sampler and budgets."""
     problems = [*composed.problems, *_space_problems(composed.plain)]
     if not problems:
         problems += _told_by("search.sampler", lambda: _check_sampler(composed))
+        problems += _search_problems(composed.typed().search)
     return problems
 
 
 def component_problems(plain: Mapping[str, Any]) -> list[str]:
     """What can be told by importing the code that a config names.
 
-    Targets that do not import or whose arguments do not bind, and an unknown metric. It may load
-    PyTorch.
+    Targets that do not import or whose arguments do not bind, and an unknown metric, further
+    objective or constraint. The user's code may load PyTorch; without any nothing does.
     """
     data, task = _section(plain, "data"), _section(plain, "task")
-    problems = [
-        *_component("model", plain.get("model"), "shape", "outputs"),
-        *_component("data.source", data.get("source")),
-    ]
-    for name, node in _section(task, "metrics").items():
-        problems += _component(f"task.metrics.{name}", node)
+    problems: list[str] = []
+    for key, node in _components(plain):
+        problems += _component(key, node, *_GIVEN.get(key, ()))
     if not problems and data.get("task") in DEFAULTS:
-        problems += _told_by("task", lambda: objective(task, data["task"]))
+        problems += _told_by("task", lambda: objective(task, data["task"])) or _told_by(
+            "search", lambda: _check_goals(plain, data["task"])
+        )
     return problems
+
+
+def names_users_code(plain: Mapping[str, Any]) -> bool:
+    """Whether `component_problems` imports code that does not come with rayml."""
+    return any(is_node(node) and imports_users_code(node) for _, node in _components(plain))
 
 
 def trial_config(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +142,13 @@ def _run_epoch(plain: Mapping[str, Any], glanced: Glance) -> None:
     ).run_epoch()
 
 
+def _components(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "model", plain.get("model")
+    yield "data.source", _section(plain, "data").get("source")
+    for name, node in _section(_section(plain, "task"), "metrics").items():
+        yield f"task.metrics.{name}", node
+
+
 def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = tree.get(name)
     return section if isinstance(section, Mapping) else {}
@@ -148,6 +174,25 @@ def _space_problems(plain: Mapping[str, Any]) -> list[str]:
 def _check_sampler(composed: Composed) -> None:
     space = Space.parse(composed.plain["space"])
     check_sampler(composed.typed().search.sampler, space, trial_config(composed.plain))
+
+
+def _search_problems(search: SearchConfig) -> list[str]:
+    counts = {"objectives": 1 + len(search.objectives), "constraints": len(search.constraints)}
+    return [
+        *_told_by("search", lambda: check_goals_of_sampler(search.sampler.name, **counts)),
+        *_told_by("search", lambda: check_cost(search.cost, search.resources, search.prices)),
+    ]
+
+
+def _check_goals(plain: Mapping[str, Any], task: TaskName) -> None:
+    search, section = _section(plain, "search"), _section(plain, "task")
+    try:
+        objectives = _objectives.validate_python(search.get("objectives", ()))
+        constraints = _constraints.validate_python(search.get("constraints", {}))
+    except pydantic.ValidationError:
+        return  # composition has told already
+    first, known = objective(section, task), known_metrics(section, task)
+    choose_goals(first, known, objectives, constraints)
 
 
 def _told_by(key: str, action: Callable[[], object]) -> list[str]:

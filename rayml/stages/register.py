@@ -34,7 +34,8 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
         The number of the new version.
 
     Raises:
-        SearchError: no trial of the sweep came to a value, or its weights are gone.
+        SearchError: no trial of the sweep came to a value or keeps its constraints, or the
+            weights of the best one are gone.
     """
     config = context.config
     registry = Registry(Path(config.paths.registry))

@@ -18,7 +18,7 @@ from rayml.search.plan import SweepData, SweepPlan
 from rayml.search.progress import choose_view
 from rayml.search.report import write_report
 from rayml.search.space import Space
-from rayml.search.sweep import check_sweep, run_sweep
+from rayml.search.sweep import check_sweep, goals_of, run_sweep
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
@@ -44,7 +44,8 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
     plan.folder.mkdir(parents=True, exist_ok=True)
     (plan.folder / _CONFIG).write_text(context.composed.yaml(), encoding="utf-8")
     (plan.folder / _DATA).write_text(json.dumps({"path": str(data.path.resolve())}))
-    show.line(f"sweep {plan.name}: {plan.trials} trials for the best {goal.metric}")
+    goals = goals_of(plan, context.config.data.task)
+    show.line(f"sweep {plan.name}: {plan.trials} trials for the best {goals}")
     before = context.watch.total
     with context.watch.stage("sweep"):
         view = choose_view(goal.metric, show.console())
@@ -102,6 +103,11 @@ def _plan(context: Context) -> SweepPlan:
         space=Space.parse(config.space),
         trials=search.trials,
         seconds=search.seconds,
+        epochs=search.epochs,
+        cost=search.cost,
+        prices=search.prices,
+        objectives=search.objectives,
+        constraints=search.constraints,
         concurrency=search.concurrency,
         resources=search.resources,
         max_failures=search.max_failures,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import CheckpointError, SearchError
+from rayml.models.objectives import MEASURED
 from rayml.search.cohort import WEIGHTS
 from rayml.search.confirmation import Confirmation, read_confirmation
 from rayml.search.parameter import Params
@@ -108,6 +109,13 @@ def _best_trial(board: Leaderboard, sweep: Path, trial: Mapping[str, Any]) -> Wi
 
 def _best(board: Leaderboard, sweep: Path) -> TrialRow:
     rows = [row for row in board.rows if row.value is not None and row.state != "RUNNING"]
+    if rows and not rows[0].feasible:
+        raise SearchError(
+            "a version keeps the search's constraints, and no trial does",
+            value={"trial": rows[0].number, "violation": rows[0].violation},
+            remedy=f"Loosen search.constraints or search longer; `rayml report {sweep.name}` shows"
+            " how far each trial is from them",
+        )
     if not rows:
         raise SearchError(
             "a sweep needs a trial that came to a value",
@@ -133,4 +141,5 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
     _, metrics = best.curve[epoch]
-    return {name: value for name, value in metrics.items() if name != "train_loss"}
+    others = ("train_loss", *MEASURED)
+    return {name: value for name, value in metrics.items() if name not in others}

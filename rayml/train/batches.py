@@ -57,6 +57,12 @@ class Batches(Protocol):
         """Every row once, in the order that they are stored."""
 
 
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """What draws the order of a trial's epoch, from 0: the same one alone, in a lane, resumed."""
+    # PyTorch mixes a seed well enough for neighbouring ones; one word holds both.
+    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+
+
 class ArrayBatches:
     """Batches of examples that lie in memory.
 
@@ -83,14 +89,33 @@ class ArrayBatches:
 
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
         """Every row once, in a random order."""
-        order = torch.randperm(self.rows, generator=generator).to(self._all.target.device)
+        order = self.order(generator)
         for start in range(0, self.rows, self._batch_size):
             yield self._all.take(order[start : start + self._batch_size])
 
-    def in_order(self) -> Iterator[Batch]:
-        """Every row once, as stored."""
+    def order(self, generator: torch.Generator) -> Tensor:
+        """The rows of an epoch in a random order, int64 [rows]."""
+        return torch.randperm(self.rows, generator=generator).to(self._all.target.device)
+
+    def lanes(self, orders: Tensor) -> Iterator[Batch]:
+        """Batches of stacked models, each with an order of its own.
+
+        Args:
+            orders: int64 [lanes, rows].
+
+        Yields:
+            Batches whose parts have the shape [lanes, rows of the batch, ...].
+        """
         for start in range(0, self.rows, self._batch_size):
-            yield self._all.rows(start, start + self._batch_size)
+            index = orders[:, start : start + self._batch_size]
+            taken = self._all.take(index.flatten())
+            yield Batch(*(part.view(*index.shape, *part.shape[1:]) for part in taken))
+
+    def in_order(self, rows: int | None = None) -> Iterator[Batch]:
+        """Every row once, as stored, so many at a time; None takes the batch size."""
+        size = rows or self._batch_size
+        for start in range(0, self.rows, size):
+            yield self._all.rows(start, start + size)
 
 
 def to_batch(examples: Examples, device: torch.device = CPU) -> Batch:

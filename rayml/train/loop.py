@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,22 +9,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rayml.errors import CheckpointError, DivergedError, TrainError
+from rayml.errors import CheckpointError, TrainError
 from rayml.models.dropout import Dropout, set_dropout_keys
-from rayml.models.objectives import LOSS
 from rayml.models.tasks import Task
-from rayml.train.batches import Batch, Batches
+from rayml.train.batches import Batch, Batches, epoch_generator
 from rayml.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.evaluate import evaluate, forward
 from rayml.train.flat import flatten_parameters
 from rayml.train.optim import build_optimizer, clip, rate
 from rayml.train.randomness import Randomness
-from rayml.train.results import BestEpoch, EpochResult
+from rayml.train.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
 from rayml.types import TrainSettings
 
-_MODEL, _BEST, _OPTIMIZER, _RANDOM, _ORDER = "model.", "best.", "optimizer.", "random.", "order"
-# What may differ between the runs of one trial: how it is computed, not what.
-_FREE = ("device", "threads", "eval_batch_size")
+_MODEL, _BEST, _OPTIMIZER, _RANDOM = "model.", "best.", "optimizer.", "random."
 
 
 class TrainingLoop:
@@ -68,16 +63,18 @@ class TrainingLoop:
         self._parameters, self._gradient = flatten_parameters(model)
         self._optimizer = build_optimizer([self._parameters], settings.optimizer)
         self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
-        self._order = torch.Generator().manual_seed(settings.seed)
         self._randomness = Randomness(self._parameters.device)
         self._best_weights: dict[str, Tensor] = {}
 
     @property
+    def parameters(self) -> int:
+        """Number of trainable weights."""
+        return self._parameters.numel()
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or too many passed without a better one."""
-        patience = self.settings.patience
-        stale = self.epoch - self.best.epoch if self.best else 0
-        return self.epoch >= self.settings.epochs or (patience is not None and stale >= patience)
+        return is_finished(self.settings, self.epoch, self.best)
 
     def run_epoch(self) -> EpochResult:
         """Train for one epoch and evaluate.
@@ -97,9 +94,7 @@ class TrainingLoop:
             metrics = evaluate(self.model, self.task, self._validation)
         done = time.perf_counter()
         self.epoch += 1
-        _require_finite("training loss", loss)
-        _require_finite("validation loss", metrics[LOSS])
-        _require_finite(self.task.metric, metrics[self.task.metric])
+        require_finite(self.task.metric, loss, metrics)
         self._keep_best(metrics)
         return EpochResult(
             self.epoch, loss, metrics, trained - start, done - trained, self._train.steps
@@ -117,15 +112,14 @@ class TrainingLoop:
 
     def save(self, folder: Path) -> None:
         """Write everything that the rest of the trial depends on; call it between epochs."""
-        tensors = {_ORDER: self._order.get_state()}
-        tensors |= under(_MODEL, self.model.state_dict())
+        tensors = under(_MODEL, self.model.state_dict())
         tensors |= under(_BEST, self._best_weights)
         tensors |= under(_OPTIMIZER, self._moments())
         tensors |= under(_RANDOM, self._randomness.states)
         state = {
             "epoch": self.epoch,
             "best": self.best and self.best.to_json(),
-            "settings": _fixed(self.settings),
+            "settings": fixed(self.settings),
         }
         save_checkpoint(folder, Checkpoint(tensors, state))
 
@@ -145,7 +139,6 @@ class TrainingLoop:
         self._optimizer.state[self._parameters] = {k: v.to(device) for k, v in moments.items()}
         self._best_weights = {k: v.to(device) for k, v in within(_BEST, tensors).items()}
         self._randomness.states = within(_RANDOM, tensors)
-        self._order.set_state(tensors[_ORDER])
         self.epoch = checkpoint.state["epoch"]
         best = checkpoint.state["best"]
         self.best = best and BestEpoch.from_json(best)
@@ -154,7 +147,7 @@ class TrainingLoop:
         self.model.train()
         step = self.epoch * self._train.steps
         total = torch.zeros((), device=self._parameters.device)
-        for batch in self._train.epoch(self._order):
+        for batch in self._train.epoch(epoch_generator(self.settings.seed, self.epoch)):
             # Read once an epoch: each read would wait for the device.
             total.add_(self._step(batch, step), alpha=len(batch.target))
             step += 1
@@ -176,7 +169,7 @@ class TrainingLoop:
 
     def _keep_best(self, metrics: Mapping[str, float]) -> None:
         value = metrics[self.task.metric]
-        if self.best is None or _better(value, self.best.value, self.task.direction):
+        if self.best is None or self.best.beaten_by(value, self.task.direction):
             self.best = BestEpoch(self.epoch, value, metrics)
             state = self.model.state_dict()
             self._best_weights = {name: each.detach().clone() for name, each in state.items()}
@@ -188,26 +181,9 @@ class TrainingLoop:
     def _require_own(self, checkpoint: Checkpoint) -> None:
         saved = {k: v.shape for k, v in within(_MODEL, checkpoint.tensors).items()}
         own = {k: v.shape for k, v in self.model.state_dict().items()}
-        if saved != own or checkpoint.state["settings"] != _fixed(self.settings):
+        if saved != own or checkpoint.state["settings"] != fixed(self.settings):
             raise CheckpointError(
                 "a checkpoint belongs to a trial of the same model and settings",
                 value=checkpoint.state["settings"],
                 remedy="Restore it with the config that it was trained with",
             )
-
-
-def _require_finite(what: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise DivergedError(
-            f"the {what} must stay finite",
-            value=value,
-            remedy="Lower train.optimizer.lr or set train.clip_norm; AUROC needs both classes",
-        )
-
-
-def _better(value: float, than: float, direction: str) -> bool:
-    return value < than if direction == "minimize" else value > than
-
-
-def _fixed(settings: TrainSettings) -> dict[str, object]:
-    return {k: v for k, v in dataclasses.asdict(settings).items() if k not in _FREE}

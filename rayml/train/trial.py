@@ -14,8 +14,15 @@ import pydantic
 
 from rayml.config.build import Node, build
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
-from rayml.models.objectives import Objective, choose_objective
-from rayml.types import Examples, FeatureShape, TargetInfo, TaskName, TrainSettings
+from rayml.models.objectives import Objective, choose_objective, metric_directions
+from rayml.types import (
+    Direction,
+    Examples,
+    FeatureShape,
+    TargetInfo,
+    TaskName,
+    TrainSettings,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +88,15 @@ def objective(section: Mapping[str, Any], task: TaskName) -> Objective:
         ConfigError: an unknown metric, or one of the user's that cannot be built.
     """
     return choose_objective(task, section["metric"], _users_metrics(section))
+
+
+def known_metrics(section: Mapping[str, Any], task: TaskName) -> dict[str, Direction | None]:
+    """Every metric that the section `task` measures, with its direction if it has one.
+
+    Raises:
+        ConfigError: a metric of the user's that cannot be built, or under a name that is taken.
+    """
+    return metric_directions(task, _users_metrics(section))
 
 
 def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:

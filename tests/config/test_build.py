@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rayml.config.build import build, check, is_node, locate
+from rayml.config.build import build, check, imports_users_code, is_node, locate
 from rayml.errors import BuildError, ConfigError
 from rayml.types import FeatureShape
 
@@ -104,3 +106,19 @@ def test_is_node() -> None:
     assert is_node({"_target_": "a.b"})
     assert not is_node({"a": 1})
     assert not is_node("a.b")
+
+
+def test_own_components_are_checked_without_an_import() -> None:
+    code = (
+        "import sys; from rayml.config.build import check;"
+        " check({'_target_': 'rayml.models.mlp.MLP', 'width': 3}, 'shape', 'outputs');"
+        " sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_only_users_components_are_imported_by_a_check() -> None:
+    own = {"_target_": "rayml.models.mlp.MLP"}
+    assert not imports_users_code(own)
+    assert imports_users_code({"_target_": f"{HERE}.Car"})
+    assert imports_users_code({**own, "inner": {"_target_": f"{HERE}.Wheel"}})

@@ -54,6 +54,14 @@ def test_missing_values_name_their_keys() -> None:
     assert any(problem.startswith("data.target: a value is missing") for problem in problems)
 
 
+def test_names_added_to_a_mapping_are_explained() -> None:
+    override = "search.constraints={parameters: {max: 9}}"
+    (problem,) = compose([override]).problems
+    assert problem == f"search.constraints: holds names of your own; to add one write +{override}"
+    bounds = compose([f"+{override}"]).typed().search.constraints
+    assert bounds["parameters"].max == 9
+
+
 def test_a_broken_override_is_explained() -> None:
     (problem,) = compose(["train.epochs=[1"]).problems
     assert problem.startswith("train.epochs=[1:")

@@ -20,10 +20,12 @@ from rayml.data.observe import observe
 from rayml.data.preprocess import Preprocessor
 from rayml.errors import ConfigError, SearchError
 from rayml.models.mlp import MLP
+from rayml.models.objectives import Objective
 from rayml.registry.bundle import load_bundle
 from rayml.search.choice import interval
 from rayml.search.confirm import confirm
 from rayml.search.confirmation import Confirmation, read_confirmation
+from rayml.search.goals import Goals
 from rayml.search.plan import SweepData
 from rayml.search.report import Leaderboard, TrialRow
 from rayml.search.retrain import ConfirmPlan
@@ -119,7 +121,7 @@ def board(*params: dict[str, Any], state: str = "COMPLETE") -> Leaderboard:
         TrialRow(number, state, 0.5, 1, 3, each, "", "", None, None, {1: (0.5, {})})
         for number, each in enumerate(params, start=10)
     ]
-    return Leaderboard("accuracy", "maximize", rows)
+    return Leaderboard(Goals((Objective("accuracy", "maximize"),)), rows)
 
 
 BOARD = board({LR: 0.01}, {LR: 1e-6}, {LR: 0.02, "model.width": 8})

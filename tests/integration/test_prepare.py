@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rayml.data import passes
 from rayml.data import prepare as prepare_module
 from rayml.data.bundled import SklearnSource
 from rayml.data.prepare import PreparedDataset, open_prepared, prepare
@@ -75,8 +76,13 @@ def shuffled(table: pa.Table, blocks: int, seed: int = 1) -> list[pa.Table]:
     return [table.slice(low, high - low) for low, high in pairwise(bounds)]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., PreparedDataset]:
+@pytest.fixture(params=["held in the driver", "in the object store"])
+def run(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., PreparedDataset]:
+    if request.param == "in the object store":
+        monkeypatch.setattr(passes, "HELD_BYTES", 0)
+
     def run(source: Any, *, store: str = "store", **changes: Any) -> PreparedDataset:
         settings: dict[str, Any] = {
             "target": "y",
@@ -135,6 +141,7 @@ def test_data_of_many_blocks_is_shuffled_to_the_same_rows(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(Tables([raw()]), split=SplitSettings(seed=5))
+    monkeypatch.setattr(passes, "HELD_BYTES", 0)
     monkeypatch.setattr(prepare_module, "_BLOCK_VALUES", 400)
     parts = run(Tables(shuffled(raw(), 5)), split=SplitSettings(seed=5), store="other")
     assert len(parts.files("train")) > 1

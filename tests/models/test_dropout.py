@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from rayml.errors import ConfigError
-from rayml.models.dropout import Dropout, set_dropout_keys
+from rayml.models.dropout import Dropout, dropout_keys, set_dropout_keys
 
 
 def masks(p: float, rows: int, units: int, seed: int = 0, step: int = 0) -> torch.Tensor:
@@ -79,3 +79,13 @@ def test_its_buffers_are_no_weights():
 def test_a_probability_outside_its_range_is_refused(p):
     with pytest.raises(ConfigError, match=r"\[0, 1\)"):
         Dropout(3, p)
+
+
+def test_keys_of_many_trials_are_those_of_each():
+    seeds, first = [0, 7, 2**63 + 5], [0, 11, 400]
+    keys = dropout_keys(seeds, first, steps=3, layers=2)
+    layers = [Dropout(4, 0.5), Dropout(4, 0.5)]
+    for trial, seed in enumerate(seeds):
+        for step in range(3):
+            set_dropout_keys(layers, seed, first[trial] + step)
+            assert keys[step, :, trial].tolist() == [int(layer.key) for layer in layers]

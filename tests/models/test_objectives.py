@@ -6,7 +6,7 @@ import pytest
 
 from rayml.errors import ConfigError
 from rayml.models.metrics import METRICS
-from rayml.models.objectives import DIRECTIONS, Objective, choose_objective
+from rayml.models.objectives import DIRECTIONS, Objective, choose_objective, metric_directions
 
 
 def test_every_metric_has_a_direction_and_every_direction_a_metric():
@@ -39,13 +39,20 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
         choose_objective("binary", "acuracy", {"profit": SimpleNamespace(direction="minimize")})
 
 
-@pytest.mark.parametrize("direction", [None, "up"])
-def test_a_users_metric_needs_a_direction(direction):
+@pytest.mark.parametrize(("metric", "direction"), [("profit", None), (None, "up")])
+def test_a_users_metric_that_is_optimised_needs_a_direction(metric, direction):
     with pytest.raises(ConfigError, match=r"task\.metrics\.profit has a `direction`"):
-        choose_objective("binary", None, {"profit": SimpleNamespace(direction=direction)})
+        choose_objective("binary", metric, {"profit": SimpleNamespace(direction=direction)})
 
 
-@pytest.mark.parametrize("name", ["accuracy", "loss"])
+def test_a_users_metric_that_is_only_measured_needs_none():
+    users = {"profit": SimpleNamespace(direction=None), "share": object()}
+    assert choose_objective("binary", None, users).metric == "accuracy"
+    known = metric_directions("binary", users)
+    assert (known["profit"], known["share"], known["auroc"]) == (None, None, "maximize")
+
+
+@pytest.mark.parametrize("name", ["accuracy", "loss", "parameters", "train_seconds"])
 def test_a_users_metric_needs_a_new_name(name):
     with pytest.raises(ConfigError, match="new names"):
         choose_objective("binary", None, {name: SimpleNamespace(direction="maximize")})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from rayml.models.objectives import Objective
 from rayml.search.candidates import candidates, new_seeds
+from rayml.search.goals import Goals
 from rayml.search.report import Leaderboard, TrialRow
 
 LR, SEED = "train.optimizer.lr", "train.seed"
@@ -15,7 +18,7 @@ def row(number: int, state: str, params: dict[str, Any]) -> TrialRow:
 
 
 def board(*rows: TrialRow) -> Leaderboard:
-    return Leaderboard("accuracy", "maximize", rows)
+    return Leaderboard(Goals((Objective("accuracy", "maximize"),)), rows)
 
 
 def test_only_trials_that_trained_to_their_end(config: dict[str, Any]) -> None:
@@ -51,3 +54,9 @@ def test_seeds_are_new_and_more_of_them_begin_alike(config: dict[str, Any]) -> N
     )
     assert new_seeds(config, found, 3) == (8, 10, 11)
     assert new_seeds(config, found, 5)[:3] == (8, 10, 11)
+
+
+def test_only_trials_that_keep_the_constraints(config: dict[str, Any]) -> None:
+    broken = dataclasses.replace(row(0, "COMPLETE", {LR: 0.1}), violation=0.5)
+    found = candidates(board(broken, row(1, "COMPLETE", {LR: 0.2})), config, 2)
+    assert [each.number for each in found] == [1]

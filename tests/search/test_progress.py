@@ -9,7 +9,16 @@ import pytest
 from rich.console import Console
 
 from rayml.search import progress as module
-from rayml.search.progress import LiveView, PlainView, choose_view, left, params_text
+from rayml.search.progress import (
+    LiveView,
+    PlainView,
+    best_line,
+    choose_view,
+    counts,
+    left,
+    params_text,
+    trial_line,
+)
 from rayml.search.trials import FinishedTrial, Progress
 
 GOOD = FinishedTrial(0, {"model.width": 32, "lr": 0.012345}, "COMPLETE", 0.91234, 3, 4, "")
@@ -75,6 +84,23 @@ def test_a_panel_on_a_terminal() -> None:
     assert "0:28 left" in shown
     assert "2 running, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s" in shown
     assert "best accuracy 0.91234 (trial 0): width=32, lr=0.01235" in shown
+
+
+def test_further_objectives_and_violations_are_told() -> None:
+    values = {"accuracy": 0.91234, "parameters": 12345678.0, "auroc": None}
+    several = replace(GOOD, values=values)
+    told = "accuracy 0.91234, parameters 12345678, auroc undefined"
+    assert trial_line(several, "accuracy").startswith(f"trial 0 finished after 4 epochs, {told}: ")
+    broken = replace(several, values={"accuracy": 0.91234}, violation=0.0321)
+    assert best_line(replace(NOW, best=broken), "accuracy") == (
+        "best accuracy 0.91234 (trial 0, violation 0.0321): width=32, lr=0.01235"
+    )
+
+
+def test_budgets_of_epochs_and_cost_are_told() -> None:
+    spending = replace(NOW, epochs_budget=100, cost=0.01234, cost_budget=2.5)
+    assert counts(spending).endswith("2.0 epochs/s, 24/100 epochs, cost 0.0123/2.5")
+    assert left(replace(NOW, epochs_budget=30)) == "0:03 left"
 
 
 def test_a_terminal_is_left_alone_until_there_is_something_to_show() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from rich.console import Console
 
 from rayml.errors import SearchError
+from rayml.models.objectives import Objective
 from rayml.search.report import leaderboard_table, read_leaderboard, write_report
 from rayml.search.study import Study
+from rayml.search_settings import BoundSettings
 
 MIXED = {"model": {"dropout": {"type": "categorical", "choices": [None, 1, "x"]}}}
 
@@ -83,6 +86,57 @@ def test_trials_and_curves_in_parquet(tmp_path: Path) -> None:
     ]
     assert curves[1] | {"auroc": None} == curves[1]
     assert curves[1]["loss"] == 0.25
+
+
+@pytest.fixture
+def goals(make_study: Callable[..., Study]) -> Study:
+    """Trial 0 is dominated, 1 and 2 are the front, 3 breaks a constraint, 4 too and is pruned."""
+    study = make_study(
+        objectives=(Objective("parameters", "minimize"),),
+        constraints={"loss": BoundSettings(max=0.5)},
+    )
+    rows = [(0.7, 90, 0.4), (0.8, 80, 0.4), (0.6, 10, 0.5), (0.9, 50, 0.6), (0.95, 5, 0.55)]
+    for trial, (accuracy, parameters, loss) in zip(study.ask(5), rows, strict=True):
+        metrics = {"accuracy": accuracy, "parameters": parameters, "loss": loss}
+        study.report(trial.number, 1, accuracy, metrics)
+        study.report(trial.number, 2, accuracy - 0.1, {**metrics, "loss": 9.0})
+        study.tell(trial.number, "PRUNED" if trial.number == 4 else "COMPLETE")
+    study.tell(study.ask()[0].number, "PRUNED", reason="no time")
+    return study
+
+
+@pytest.mark.usefixtures("goals")
+def test_the_front_leads_the_leaderboard_and_infeasible_trials_follow(tmp_path: Path) -> None:
+    board = read_leaderboard(tmp_path)
+    assert (board.metric, str(board.goals)) == ("accuracy", "accuracy, parameters with loss <= 0.5")
+    rows = [(row.number, row.on_front, row.feasible, round(row.violation, 6)) for row in board.rows]
+    assert rows == [
+        (1, True, True, 0),
+        (2, True, True, 0),
+        (0, False, True, 0),
+        (4, False, False, 0.05),
+        (3, False, False, 0.1),
+        (5, False, False, math.inf),
+    ]
+    assert board.rows[0].values == {"accuracy": 0.8, "parameters": 80}
+
+
+@pytest.mark.usefixtures("goals")
+def test_goals_in_parquet_and_on_the_terminal(tmp_path: Path) -> None:
+    board = write_report(tmp_path)
+    trials = pq.read_table(tmp_path / "report" / "trials.parquet").to_pylist()
+    assert [row["values.parameters"] for row in trials] == [80, 10, 90, 5, 50, None]
+    assert [row["values.accuracy"] for row in trials] == [row["value"] for row in trials]
+    assert [row["on_front"] for row in trials] == [True, True] + [False] * 4
+    assert [row["feasible"] for row in trials] == [True] * 3 + [False] * 3
+    assert trials[4]["violation"] == pytest.approx(0.1)
+    assert trials[5]["violation"] is None
+    out = io.StringIO()
+    Console(file=out, width=120, color_system=None).print(leaderboard_table(board))
+    head, *_ = [line for line in out.getvalue().splitlines() if "rank" in line]
+    names = ["accuracy", "parameters", "front", "violation", "searched"]
+    assert all(name in head for name in names)
+    assert "yes" in out.getvalue()
 
 
 def test_choices_of_several_types_become_text(

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
@@ -39,7 +40,7 @@ def test_a_trial_from_ask_to_tell(make_study: MakeStudy, tmp_path: Path) -> None
     assert trial.params == asked.params
     assert trial.intermediate_values == {1: 0.5, 2: 0.75, 3: 0.625}
     assert trial.user_attrs == {"tune_trial": "abc"}
-    assert trial.system_attrs["epoch:2"] == {"accuracy": 0.75, "auroc": None}
+    assert trial.system_attrs["epoch:2"] == {"accuracy": 0.75, "auroc": None, "train_seconds": 0.0}
 
 
 def test_a_pruned_trial_is_pruned_with_its_curve(make_study: MakeStudy, tmp_path: Path) -> None:
@@ -141,6 +142,33 @@ def test_a_running_trial_is_stopped_when_the_seconds_are_spent(
     best = study.snapshot().best
     assert best is not None
     assert (best.state, best.value) == ("PRUNED", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        ({"epochs": 3}, "the budget of 3 epochs is spent"),
+        ({"cost": 0.5, "cost_per_second": 0.0625}, "the budget of cost 0.5 is spent"),
+    ],
+)
+def test_the_budgets_of_epochs_and_cost(
+    budget: dict[str, Any], reason: str, make_study: MakeStudy
+) -> None:
+    """Three epochs of 2 s of training and 1 s of evaluation; the second trial stays in progress."""
+    study = make_study(**budget)
+    first, second = study.ask(2)
+    for step in (1, 2):
+        spent = {"train_seconds": 2.0, "eval_seconds": 1.0}
+        assert study.report(first.number, step, 0.5, {}, **spent).action == "keep"
+    assert study.ask() != []
+    assert study.report(second.number, 1, 0.5, {}, **spent).reason == reason
+    assert study.ask() == []
+    # An epoch in progress meanwhile still counts, and ends its trial too.
+    assert study.report(first.number, 3, 0.5, {}, **spent).reason == reason
+    assert study.tell(second.number, "PRUNED", reason=reason).value == 0.5
+    progress = study.snapshot()
+    assert progress.seconds_left == 0
+    assert (progress.epochs, progress.cost) == (4, 12 * budget.get("cost_per_second", 0))
 
 
 def test_a_completed_trial_is_the_best_before_any_stopped_one(make_study: MakeStudy) -> None:

@@ -14,7 +14,8 @@ from rayml.errors import ConfigError, InvalidConfigError, SearchError, SpaceErro
 from rayml.models.objectives import Objective
 from rayml.search.plan import SweepPlan
 from rayml.search.space import Space
-from rayml.search.sweep import check_sweep, max_epochs
+from rayml.search.sweep import check_sweep, goals_of, max_epochs
+from rayml.search_settings import BoundSettings, ObjectiveSettings
 from rayml.types import SamplerSettings
 
 WIDTH = {"model": {"width": {"type": "int", "low": 16, "high": 64}}}
@@ -46,6 +47,20 @@ def test_an_unknown_metric(plan: SweepPlan) -> None:
     trial = {**plan.trial, "task": {"metric": "rmse", "metrics": {}}}
     with pytest.raises(ConfigError, match=r"task\.metric"):
         check_sweep(replace(plan, trial=trial), "binary")
+
+
+def test_goals_are_checked_with_the_sweep(plan: SweepPlan) -> None:
+    size = (ObjectiveSettings(metric="parameters"),)
+    assert goals_of(replace(plan, objectives=size), "binary").objectives == (
+        Objective("accuracy", "maximize"),
+        Objective("parameters", "minimize"),
+    )
+    with pytest.raises(InvalidConfigError, match=r"search\.constraints\.grace"):
+        check_sweep(replace(plan, constraints={"grace": BoundSettings(max=1)}), "binary")
+    with pytest.raises(ConfigError, match="takes one objective"):
+        check_sweep(replace(plan, objectives=size, sampler=SamplerSettings(name="cmaes")), "binary")
+    with pytest.raises(ConfigError, match="needs a price"):
+        check_sweep(replace(plan, cost=1.0), "binary")
 
 
 def test_a_name_that_is_taken(plan: SweepPlan) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from rayml.config.compose import compose
@@ -25,6 +27,56 @@ def test_a_space_that_does_not_fit_is_told_with_composition_errors() -> None:
 def test_a_sampler_that_cannot_search_the_space_is_told() -> None:
     (problem,) = config_problems(compose(["search=grid"]))
     assert "step" in problem
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["search=cmaes", "search.objectives=[parameters]"], "search: search.sampler.name=cmaes"),
+        (["search.cost=2.5"], "search: search.cost needs a price"),
+        (["search.epochs=0"], "search.epochs: "),
+        (["search.objectives=[{metric: auroc, direction: up}]"], "search.objectives.0.direction: "),
+        (["+search.constraints={parameters: {}}"], "search.constraints.parameters: "),
+    ],
+)
+def test_goals_and_budgets_that_cannot_be_are_told(overrides: list[str], words: str) -> None:
+    (problem,) = config_problems(compose(overrides))
+    assert problem.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("search.objectives=[beauty]", "search.objectives.0: .*known are loss, accuracy"),
+        ("search.objectives=[accuracy]", "search.objectives.0: an objective is named once"),
+        ("+search.constraints={beauty: {max: 1}}", "search.constraints.beauty: "),
+    ],
+)
+def test_goals_that_name_nothing_are_told(override: str, words: str) -> None:
+    composed = compose([override])
+    assert config_problems(composed) == []
+    (problem,) = component_problems(composed.plain)
+    assert re.match(words, problem)
+
+
+def test_goals_that_do_not_parse_are_told_once() -> None:
+    composed = compose(["search.objectives=[{metric: 3}]"])
+    assert len(config_problems(composed)) == 1
+    assert component_problems(composed.plain) == []
+
+
+def test_sound_goals_have_no_problems() -> None:
+    composed = compose(
+        [
+            "search=pareto",
+            "search.objectives=[parameters, {metric: auroc}]",
+            "+search.constraints={calibration_error: {max: 0.05}, train_seconds: {max: 60}}",
+            "search.cost=1",
+            "search.prices.cpu_hour=0.04",
+        ]
+    )
+    assert config_problems(composed) == []
+    assert component_problems(composed.plain) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""Optimizers of stacked models: each lane with its own rate, decay and moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rayml.types import OptimizerSettings
+
+
+class Rates(NamedTuple):
+    """Hyperparameters of one lane's step."""
+
+    lr: float
+    settings: OptimizerSettings
+
+
+class LaneOptimizer:
+    """AdamW or SGD over a flat buffer of stacked parameters.
+
+    The updates are those of `torch.optim.AdamW` (Loshchilov & Hutter 2019) and of
+    `torch.optim.SGD` with Nesterov momentum. On a CPU each lane's row is updated by PyTorch's
+    fused kernel, whose pass over a row stays in the cache; on a GPU, where starting a kernel
+    costs more than the row, all rows are updated together.
+
+    Args:
+        name: `adamw` or `sgd`.
+        lanes: number of lanes at the start.
+        width: parameters of a lane.
+        device: of the parameters.
+    """
+
+    def __init__(self, name: str, lanes: int, width: int, device: torch.device) -> None:
+        self._adamw = name == "adamw"
+        self._fused = device.type == "cpu"
+        names = ("exp_avg", "exp_avg_sq") if self._adamw else ("momentum_buffer",)
+        self._state = {each: torch.zeros(lanes, width, device=device) for each in names}
+        # On the CPU, as the fused kernel wants it, float32 each.
+        self._steps = [torch.zeros(()) for _ in range(lanes)]
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """Moments by name [lanes, parameters], and `step` [lanes]."""
+        return {**self._state, "step": torch.tensor([float(each) for each in self._steps])}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Replace the state by one of the same shapes."""
+        for name, own in self._state.items():
+            own.copy_(state[name])
+        self._steps = list(state["step"].clone().unbind())
+
+    def add(self, lanes: int) -> None:
+        """Append lanes that have not made a step."""
+        for name, own in self._state.items():
+            self._state[name] = torch.cat([own, own.new_zeros(lanes, own.shape[1])])
+        self._steps += [torch.zeros(()) for _ in range(lanes)]
+
+    def keep(self, lanes: Sequence[int]) -> None:
+        """Drop all other lanes; one that is named twice is copied."""
+        for name, own in self._state.items():
+            index = torch.tensor(lanes, dtype=torch.int64, device=own.device)
+            self._state[name] = own.index_select(0, index)
+        self._steps = [self._steps[lane].clone() for lane in lanes]
+
+    def step(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
+        """Update the parameters of every lane in place.
+
+        Args:
+            values: [lanes, parameters].
+            gradient: likewise.
+            rates: of each lane.
+        """
+        if not self._fused:
+            (self._adamw_together if self._adamw else self._sgd_together)(values, gradient, rates)
+            return
+        rows = zip(
+            values.unbind(), gradient.unbind(), *(s.unbind() for s in self._state.values()),
+            self._steps, rates, strict=True,
+        )  # fmt: skip
+        if self._adamw:
+            for value, slope, mean, square, step, rate in rows:
+                _adamw_row(value, slope, mean, square, step, rate)
+        else:
+            for value, slope, momentum, step, rate in rows:
+                _sgd_row(value, slope, momentum, step, rate)
+
+    def _adamw_together(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
+        for step in self._steps:
+            step.add_(1)
+        mean, square = self._state["exp_avg"], self._state["exp_avg_sq"]
+        lr = _column([each.lr for each in rates], values)
+        decay = _column([1 - each.lr * each.settings.weight_decay for each in rates], values)
+        beta1 = _column([each.settings.beta1 for each in rates], values)
+        beta2 = _column([each.settings.beta2 for each in rates], values)
+        steps = _column([float(each) for each in self._steps], values)
+        mean.lerp_(gradient, 1 - beta1)
+        square.lerp_(gradient.square(), 1 - beta2)
+        root = square.sqrt().div_((1 - beta2**steps).sqrt()).add_(1e-8)
+        values.mul_(decay).sub_(mean.div(root).mul_(lr / (1 - beta1**steps)))
+
+    def _sgd_together(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
+        for step in self._steps:
+            step.add_(1)
+        momentum = self._state["momentum_buffer"]
+        lr = _column([each.lr for each in rates], values)
+        decay = _column([each.settings.weight_decay for each in rates], values)
+        share = _column([each.settings.momentum for each in rates], values)
+        slope = gradient + decay * values
+        momentum.mul_(share).add_(slope)
+        # Nesterov; without momentum the buffer holds the slope itself, times zero.
+        values.sub_(lr * (slope + share * momentum))
+
+
+def _column(each: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(each, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+
+def _adamw_row(
+    value: Tensor, slope: Tensor, mean: Tensor, square: Tensor, step: Tensor, rate: Rates
+) -> None:
+    step.add_(1)
+    torch._fused_adamw_(
+        [value], [slope], [mean], [square], [], [step],
+        lr=rate.lr, beta1=rate.settings.beta1, beta2=rate.settings.beta2,
+        weight_decay=rate.settings.weight_decay, eps=1e-8, amsgrad=False, maximize=False,
+    )  # fmt: skip
+
+
+def _sgd_row(value: Tensor, slope: Tensor, momentum: Tensor, step: Tensor, rate: Rates) -> None:
+    torch._fused_sgd_(
+        [value], [slope], [momentum] if rate.settings.momentum else [],
+        weight_decay=rate.settings.weight_decay, momentum=rate.settings.momentum, lr=rate.lr,
+        dampening=0.0, nesterov=rate.settings.momentum > 0, maximize=False,
+        is_first_step=not step,
+    )  # fmt: skip
+    step.add_(1)

@@ -1,0 +1,52 @@
+"""Signatures read from source are those that an import would give."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from rayml.config.build import locate
+from rayml.config.signature import is_own, read_signature
+
+SHIPPED = [
+    "rayml.models.mlp.MLP",
+    "rayml.models.resnet.TabularResNet",
+    "rayml.data.bundled.SklearnSource",
+    "rayml.data.files.FileSource",
+    "rayml.data.sql.SqlSource",
+    "rayml.data.uci.AdultSource",
+    "rayml.data.uci.OnlineShoppersSource",
+    "rayml.models.tasks.build_task",
+]
+
+
+@pytest.mark.parametrize("path", SHIPPED)
+def test_reads_what_an_import_gives(path: str) -> None:
+    read, imported = read_signature(path), inspect.signature(locate(path))
+    assert is_own(path)
+    assert read is not None
+    assert [(p.name, p.kind) for p in read.parameters.values()] == [
+        (p.name, p.kind) for p in imported.parameters.values()
+    ]
+    assert [p.default is p.empty for p in read.parameters.values()] == [
+        p.default is p.empty for p in imported.parameters.values()
+    ]
+
+
+def test_defaults_read_as_they_are_written() -> None:
+    assert "depth: 'int' = 2" in str(read_signature("rayml.models.mlp.MLP"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "rayml.models.mlp.Nothing",
+        "rayml.nowhere.Model",
+        "rayml.nowhere.deeper.Model",
+        "rayml.models.tasks.BinaryTask",  # inherits its constructor
+        "rayml.types.TrainSettings",  # a decorator makes it
+    ],
+)
+def test_leaves_to_an_import_what_the_source_does_not_tell(path: str) -> None:
+    assert read_signature(path) is None

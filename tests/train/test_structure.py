@@ -1,0 +1,87 @@
+"""What lanes must share is found by building models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from rayml.models.mlp import MLP
+from rayml.models.resnet import TabularResNet
+from rayml.train.structure import same_structure, structural_values
+from rayml.types import FeatureShape
+
+SHAPE = FeatureShape(numeric=3, cardinalities=(4, 5))
+MLP_ALTERNATIVES: dict[str, tuple[Any, ...]] = {
+    "model.width": (8, 16),
+    "model.depth": (1, 3),
+    "model.dropout": (0.0, 0.5),
+    "model.embedding": (None, 7),
+}
+
+
+class Gain(nn.Module):
+    """Holds one searched value as a number, the other one as a tensor."""
+
+    def __init__(self, gain: float, shift: float) -> None:
+        super().__init__()
+        if gain > 5:
+            raise ValueError("too much")
+        self.gain = gain
+        self.register_buffer("shift", torch.tensor(shift))
+
+
+def mlp(params: Mapping[str, Any]) -> nn.Module:
+    return MLP(
+        SHAPE, 1, **{key.removeprefix("model."): v for key, v in params.items() if "model" in key}
+    )
+
+
+def test_shapes_are_shared_and_rates_are_not() -> None:
+    params = {
+        "model.width": 8, "model.depth": 1, "model.dropout": 0.1, "model.embedding": None,
+        "train.batch_size": 64, "train.optimizer.lr": 0.1, "train.optimizer.name": "adamw",
+        "train.seed": 3, "train.schedule.warmup": 0.1, "task.metric": "auroc",
+    }  # fmt: skip
+    assert structural_values(params, MLP_ALTERNATIVES, mlp) == {
+        "model.width": 8, "model.depth": 1, "model.embedding": None,
+        "train.batch_size": 64, "train.optimizer.name": "adamw", "task.metric": "auroc",
+    }  # fmt: skip
+
+
+def test_a_value_that_a_module_keeps_as_a_number_is_shared() -> None:
+    params = {"model.gain": 1.0, "model.shift": 0.0}
+
+    def build(params: Mapping[str, Any]) -> nn.Module:
+        return Gain(params["model.gain"], params["model.shift"])
+
+    alternatives = {"model.gain": (1.0, 2.0), "model.shift": (0.0, 1.0)}
+    assert structural_values(params, alternatives, build) == {"model.gain": 1.0}
+
+
+def test_a_value_that_no_model_takes_is_no_lane_value() -> None:
+    def build(params: Mapping[str, Any]) -> nn.Module:
+        return Gain(1.0, params["model.shift"]) if params["model.shift"] < 1 else Gain(9.0, 0.0)
+
+    alternatives = {"model.shift": (0.0, 1.0)}
+    assert structural_values({"model.shift": 0.0}, alternatives, build) == {"model.shift": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (MLP(SHAPE, 1), MLP(SHAPE, 1, dropout=0.0), True),
+        (MLP(SHAPE, 1), MLP(SHAPE, 1, depth=3), False),
+        (MLP(SHAPE, 1), MLP(SHAPE, 1, width=3), False),
+        (MLP(SHAPE, 1), TabularResNet(SHAPE, 1), False),
+        (MLP(SHAPE, 1), MLP(FeatureShape(3, (5, 4)), 1), False),  # other offsets
+        (TabularResNet(SHAPE, 1), TabularResNet(SHAPE, 1, residual_dropout=0.4), True),
+        (nn.LayerNorm(3), nn.LayerNorm(3, eps=1e-3), False),
+        (nn.Linear(3, 2), nn.Linear(3, 2), True),
+    ],
+)
+def test_models_of_one_structure(one: nn.Module, other: nn.Module, same: bool) -> None:
+    assert same_structure(one, other) is same
