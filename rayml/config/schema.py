@@ -15,6 +15,7 @@ from rayml.config.build import TARGET
 from rayml.search_settings import BoundSettings, CohortSettings, ObjectiveEntry, PriceSettings
 from rayml.types import (
     ClassLabel,
+    ConfirmSettings,
     Count,
     Positive,
     PreprocessSettings,
@@ -197,6 +198,7 @@ class Config:
         train: how a trial is trained.
         space: what is searched: a tree that mirrors the config, its leaves typed ranges.
         search: how a sweep searches.
+        confirm: how its winner is confirmed.
         registry: how versions are registered.
         serve: how a version is served.
         cluster: the Ray cluster.
@@ -214,3 +216,4 @@ class Config:
     registry: RegistryConfig
     serve: ServeConfig
     cluster: ClusterConfig
+    confirm: ConfirmSettings = Field(default_factory=ConfirmSettings)

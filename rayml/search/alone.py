@@ -17,10 +17,10 @@ from rayml.search.worker import (
     explain,
     forget,
     require_objective,
-    reset_process,
     trial_of,
     write_weights,
 )
+from rayml.train.process import reset_process
 from rayml.train.trial import build_loop, train_settings
 
 if TYPE_CHECKING:

@@ -28,7 +28,6 @@ from rayml.search.worker import (
     explain,
     forget,
     require_objective,
-    reset_process,
     trial_of,
     write_weights,
 )
@@ -36,6 +35,7 @@ from rayml.train.batches import ArrayBatches
 from rayml.train.checkpoint import load_checkpoint
 from rayml.train.lanes import LaneLoop, NewLane
 from rayml.train.probe import measure_lanes, why_not_stacked
+from rayml.train.process import reset_process
 from rayml.train.results import EpochResult
 from rayml.train.structure import same_structure, structural_values
 from rayml.train.trial import (

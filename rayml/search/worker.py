@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rayml.errors import SearchError
 from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan
 from rayml.train.trial import apply
-from rayml.types import TrainSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,17 +48,6 @@ def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
     partial = folder / f"{WEIGHTS}.partial"
     save_file({name: each.cpu().contiguous() for name, each in weights.items()}, partial)
     partial.replace(folder / WEIGHTS)
-
-
-def reset_process(settings: TrainSettings) -> None:
-    """Undo what an earlier trial of this worker may have left behind."""
-    import torch
-
-    random.seed(settings.seed)
-    np.random.seed(settings.seed % 2**32)
-    torch.manual_seed(settings.seed)
-    torch.set_num_threads(settings.threads)
-    torch.set_default_dtype(torch.float32)
 
 
 def explain(error: Exception) -> str:

@@ -14,6 +14,7 @@ from rayml.config.compose import Composed, read_composed
 from rayml.data.prepare import PreparedDataset
 from rayml.errors import ConfigError
 from rayml.search.budget import Budget, cost_per_second
+from rayml.search.confirmation import FILE as CONFIRMATION
 from rayml.search.plan import SweepData, SweepPlan
 from rayml.search.progress import choose_view
 from rayml.search.repair import TORN
@@ -70,7 +71,7 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
     before = context.watch.total
     with context.watch.stage("sweep"):
         view = choose_view(goal.metric, show.console(), done)
-        result = run_sweep(plan, _sweep_data(data), view=view)
+        result = run_sweep(plan, sweep_data(data), view=view)
     _add_timings(plan.folder, context.watch.rows())
     show.leaderboard(write_tables(plan.folder))
     show.line(f"`rayml report {plan.name}` writes its page")
@@ -95,6 +96,8 @@ def show_finished(context: Context) -> bool:
         f" `rayml sweep extend={context.resumed.name} search.trials=+N` adds some"
     )
     show.leaderboard(write_tables(context.resumed))
+    if context.config.confirm.top and not (context.resumed / CONFIRMATION).exists():
+        show.line(f"no winner is confirmed; `rayml confirm {context.resumed.name}` does that")
     return True
 
 
@@ -177,7 +180,7 @@ def _plan(context: Context) -> SweepPlan:
     )
 
 
-def _sweep_data(data: PreparedDataset) -> SweepData:
+def sweep_data(data: PreparedDataset) -> SweepData:
     """The splits in memory, or on disk where Ray's object store has no room for them."""
     shape, target = data.preprocessor.shape, data.preprocessor.target
     room = _STORE_SHARE * ray.cluster_resources().get("object_store_memory", 0)
