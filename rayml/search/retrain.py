@@ -14,11 +14,8 @@ from rayml.errors import ConfigError
 from rayml.search.candidates import Candidate
 from rayml.search.plan import SweepData
 from rayml.search.seed_files import SeedFiles
-from rayml.train.seeds import train_seeds
-from rayml.types import ConfirmSettings, ResourceSettings
-
-# Seeds that a worker trains at a time: one after another they gain nothing by going together.
-_TOGETHER = 1
+from rayml.train.seeds import FailedSeed, train_seeds
+from rayml.types import ConfirmSettings, Examples, ResourceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +87,9 @@ def _start(
         max_retries=plan.max_failures,
     )(_train_unit)
     sweep, shared = plan.sweep.resolve(), ray.put(data)
-    units = [seeds[start : start + _TOGETHER] for start in range(0, len(seeds), _TOGETHER)]
+    # As lanes all seeds of a candidate take about the time of one; a streamed split has no lanes.
+    together = len(seeds) if isinstance(data.train, Examples) else 1
+    units = [seeds[start : start + together] for start in range(0, len(seeds), together)]
     return {task.remote(sweep, each, unit, shared): each for each in found for unit in units}
 
 
@@ -106,12 +105,14 @@ def _train_unit(
     """Train some seeds of a candidate, in a worker; those whose files are whole are done.
 
     Returns:
-        Their scores; or why one could not train to its end.
+        Their scores; or why one could not train to its end, where the others are kept for a
+        confirmation that needs them.
     """
     files = SeedFiles(sweep, candidate.number, candidate.config)
     try:
         results = {seed: files.find(seed) for seed in seeds}
         missing = [seed for seed, result in results.items() if result is None]
+        failed: list[FailedSeed] = []
         for result in train_seeds(
             candidate.config,
             missing,
@@ -120,10 +121,15 @@ def _train_unit(
             shape=data.shape,
             target=data.target,
         ):
-            files.save(result)
-            results[result.seed] = result
+            if isinstance(result, FailedSeed):
+                failed.append(result)
+            else:
+                files.save(result)
+                results[result.seed] = result
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         return f"{type(error).__name__}: {error}"
+    for each in failed:
+        return f"{type(each.error).__name__}: {each.error}; its seed was {each.seed}"
     return [
         Score(each.seed, each.best.value, each.parameters, each.steps, each.seconds)
         for each in results.values()

@@ -20,7 +20,7 @@ from rayml.models.tasks import Task
 from rayml.search.choice import middle_seeds
 from rayml.train.batches import ArrayBatches
 from rayml.train.evaluate import evaluate, evaluate_ensemble
-from rayml.train.seeds import train_seeds
+from rayml.train.seeds import SeedResult, train_seeds
 from rayml.train.trial import build_model, build_trial_task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
 
@@ -69,6 +69,7 @@ def _split(
         for result in train_seeds(
             CONFIG, seeds, train=train, validation=validation, shape=shape, target=target
         )
+        if isinstance(result, SeedResult)
     }
     promised = [results[seed].best.value for seed in seeds]
     ranked = middle_seeds(seeds, promised, measure.direction, count)
