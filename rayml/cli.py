@@ -52,12 +52,15 @@ keep the study in a shared database as well:
 """
 
 VERBS = {
-    "run": Verb(pipeline.run, "prepare, sweep, register and serve"),
+    "run": Verb(pipeline.run, "prepare, sweep, confirm, register and serve"),
     "check": Verb(pipeline.check, "find every error of a config before anything is spent"),
     "prepare": Verb(pipeline.prepare, "fit the preprocessing and store the prepared data set"),
-    "sweep": Verb(pipeline.sweep, "search the space for the best trial", epilog=_SWEEP_EPILOG),
-    "report": Verb(pipeline.report, "print a sweep's leaderboard and write its tables", "SWEEP"),
-    "register": Verb(pipeline.register, "make the best trial of a sweep a version", "SWEEP"),
+    "sweep": Verb(pipeline.sweep, "search the space, and confirm the winner", epilog=_SWEEP_EPILOG),
+    "confirm": Verb(pipeline.confirm, "train a sweep's best trials again over seeds", "SWEEP"),
+    "report": Verb(
+        pipeline.report, "print a sweep's leaderboard, write its page and tables", "SWEEP"
+    ),
+    "register": Verb(pipeline.register, "make the winner of a sweep a version", "SWEEP"),
     "promote": Verb(pipeline.promote, "point the alias `champion` at a version", "VERSION"),
     "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),
     "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),

@@ -22,7 +22,7 @@ from rayml.stages.preflight import (
 
 
 def run(context: Context) -> None:
-    """Prepare, sweep, register and serve, then ask the endpoint for a prediction.
+    """Prepare, sweep, confirm, register and serve, then ask the endpoint for a prediction.
 
     On a terminal the endpoint serves until it is interrupted; elsewhere it stops after its
     answer.
@@ -36,6 +36,9 @@ def run(context: Context) -> None:
         from rayml.stages.sweep import run_search
 
         found = run_search(context, data)
+        from rayml.stages.confirm import confirm_winner
+
+        confirm_winner(context, found.folder, data)
         from rayml.stages.register import register_winner
         from rayml.stages.serve import serving, show_prediction, wait_for_signal
 
@@ -77,7 +80,7 @@ def prepare(context: Context) -> None:
 
 
 def sweep(context: Context) -> None:
-    """Search the space for the best trial, or go on with a sweep that did not end."""
+    """Search the space, or go on with a sweep that did not end, and confirm the winner."""
     from rayml.stages.prepare import data_of, prepare_data
 
     if context.resumed is not None:
@@ -92,21 +95,36 @@ def sweep(context: Context) -> None:
         from rayml.stages.sweep import run_search
 
         found = run_search(context, data)
+        from rayml.stages.confirm import confirm_winner
+
+        confirm_winner(context, found.folder, data)
     show.timings(context.watch, found.timings)
 
 
-def report(context: Context, name: str | None) -> None:
-    """Print the leaderboard of a sweep, the latest one by default, and write its tables."""
-    from rayml.search.report import write_report
+def confirm(context: Context, name: str | None) -> None:
+    """Confirm the winner of a sweep, the latest one by default; what is done is not done again."""
+    from rayml.stages.confirm import confirm_winner
+    from rayml.stages.prepare import data_of_sweep
     from rayml.stages.sweep import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
-    show.leaderboard(write_report(folder), limit=20)
-    show.line(f"wrote {folder / 'report'}")
+    with context.cluster():
+        confirm_winner(context, folder, data_of_sweep(folder))
+
+
+def report(context: Context, name: str | None) -> None:
+    """Print the leaderboard of a sweep, the latest one by default; write its page and tables."""
+    from rayml.search.report.page import PAGE, write_page
+    from rayml.search.report.tables import FOLDER
+    from rayml.stages.sweep import find_sweep
+
+    folder = find_sweep(context.config.paths.sweeps, name)
+    show.leaderboard(write_page(folder).board, limit=20)
+    show.line(f"wrote {folder / FOLDER / PAGE}")
 
 
 def register(context: Context, name: str | None) -> None:
-    """Make the best trial of a sweep, the latest one by default, a version in the registry."""
+    """Make the winner of a sweep, the latest one by default, a version in the registry."""
     from rayml.stages.prepare import data_of_sweep
     from rayml.stages.register import register_winner
     from rayml.stages.sweep import find_sweep

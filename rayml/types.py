@@ -294,11 +294,48 @@ class PrunerSettings:
 
 
 @settings
+class TrackingSettings:
+    """Where else a sweep's trials are recorded.
+
+    Attributes:
+        tensorboard: write event files for TensorBoard into the sweep's folder.
+        mlflow: tracking URI of MLflow, such as `sqlite:///mlflow.db` or a server's address.
+    """
+
+    tensorboard: bool = False
+    mlflow: Annotated[str, Field(min_length=1)] | None = None
+
+
+@settings
 class ResourceSettings:
     """What one trial takes of the cluster: CPU cores, and GPUs or shares of one."""
 
     cpu: Positive = 1.0
     gpu: NonNegative = 0.0
+
+
+@settings
+class ConfirmSettings:
+    """How the winner of a sweep is confirmed.
+
+    Attributes:
+        top: best trials that are trained again; 0 confirms nothing, and the best trial wins.
+        seeds: trainings of each of them, every one with its own initialisation, dropout and
+            batch order.
+        ensemble: models of the winner that are served together; None serves one.
+    """
+
+    top: Size = 3
+    seeds: Annotated[int, Field(ge=2)] = 5
+    ensemble: Annotated[int, Field(ge=2)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _enough(self) -> ConfirmSettings:
+        if self.ensemble is not None and not self.top:
+            raise ValueError("an ensemble is made of confirmed seeds, so top is at least 1")
+        if self.ensemble is not None and self.ensemble > self.seeds:
+            raise ValueError(f"ensemble is at most seeds, got {self.ensemble} and {self.seeds}")
+        return self
 
 
 # ---------------------------------------------------------------- settings of serving

@@ -8,7 +8,14 @@ import numpy as np
 import pydantic
 import pytest
 
-from rayml.types import Examples, Features, OptimizerSettings, TargetInfo, TrainSettings
+from rayml.types import (
+    ConfirmSettings,
+    Examples,
+    Features,
+    OptimizerSettings,
+    TargetInfo,
+    TrainSettings,
+)
 
 
 def test_settings_refuse_unknown_keys_and_bad_values_all_at_once() -> None:
@@ -42,3 +49,17 @@ def test_examples_know_their_size() -> None:
     examples = Examples(features, np.zeros(3, np.int64))
     assert (len(features), len(examples)) == (3, 3)
     assert examples.nbytes == 3 * 2 * 4 + 3 * 8 + 3 * 8
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seeds": 1}, "greater than or equal to 2"),
+        ({"ensemble": 1}, "greater than or equal to 2"),
+        ({"seeds": 3, "ensemble": 4}, "ensemble is at most seeds"),
+        ({"top": 0, "ensemble": 2}, "top is at least 1"),
+    ],
+)
+def test_what_cannot_be_confirmed(values: dict[str, int], message: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=message):
+        ConfirmSettings(**values)

@@ -15,6 +15,7 @@ from rayml.config.build import TARGET
 from rayml.search_settings import BoundSettings, CohortSettings, ObjectiveEntry, PriceSettings
 from rayml.types import (
     ClassLabel,
+    ConfirmSettings,
     Count,
     Positive,
     PreprocessSettings,
@@ -26,6 +27,7 @@ from rayml.types import (
     Size,
     SplitSettings,
     TaskName,
+    TrackingSettings,
     TrainSettings,
     settings,
 )
@@ -122,6 +124,7 @@ class SearchConfig:
         storage: URL of a database that the study is written to as well, for shared use; None
             keeps it in the sweep's folder alone.
         warm_start: names of sweeps whose trials inform this one.
+        tracking: see `TrackingSettings`.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
@@ -140,6 +143,7 @@ class SearchConfig:
     pruner: PrunerSettings = Field(default_factory=PrunerSettings)
     storage: str | None = None
     warm_start: tuple[str, ...] = ()
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
 
 
 @settings
@@ -194,6 +198,7 @@ class Config:
         train: how a trial is trained.
         space: what is searched: a tree that mirrors the config, its leaves typed ranges.
         search: how a sweep searches.
+        confirm: how its winner is confirmed.
         registry: how versions are registered.
         serve: how a version is served.
         cluster: the Ray cluster.
@@ -211,3 +216,4 @@ class Config:
     registry: RegistryConfig
     serve: ServeConfig
     cluster: ClusterConfig
+    confirm: ConfirmSettings = Field(default_factory=ConfirmSettings)

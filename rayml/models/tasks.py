@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -56,6 +57,14 @@ class Task(ABC):
     def predict(self, outputs: Tensor) -> Tensor:
         """Decode outputs [..., rows, outputs] into what the task predicts."""
 
+    @abstractmethod
+    def pool(self, outputs: Tensor) -> Tensor:
+        """Outputs [rows, outputs] whose prediction is the mean of several models' predictions.
+
+        Args:
+            outputs: of an ensemble's members, [members, rows, outputs].
+        """
+
     def truth(self, target: Tensor) -> Tensor:
         """Encoded targets as the metrics take them."""
         return target
@@ -107,6 +116,11 @@ class BinaryTask(Task):
         """Probability of the positive class, [..., rows]."""
         return outputs.squeeze(-1).sigmoid()
 
+    def pool(self, outputs: Tensor) -> Tensor:
+        """The logit of the mean probability."""
+        # Of both classes, since 1 - p has no digits left where p is near 1.
+        return F.logsigmoid(outputs).logsumexp(0) - F.logsigmoid(-outputs).logsumexp(0)
+
 
 class MulticlassTask(Task):
     """Several classes: a logit each."""
@@ -124,6 +138,10 @@ class MulticlassTask(Task):
     def predict(self, outputs: Tensor) -> Tensor:
         """Probabilities of the classes, [..., rows, classes]."""
         return outputs.softmax(-1)
+
+    def pool(self, outputs: Tensor) -> Tensor:
+        """Logarithms of the mean probabilities."""
+        return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
 
 
 class RegressionTask(Task):
@@ -145,6 +163,10 @@ class RegressionTask(Task):
         digits that the model predicts.
         """
         return self.truth(outputs.squeeze(-1))
+
+    def pool(self, outputs: Tensor) -> Tensor:
+        """The mean value."""
+        return outputs.mean(0)
 
     def truth(self, target: Tensor) -> Tensor:
         """Standardised values in own units."""

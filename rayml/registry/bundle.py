@@ -6,7 +6,8 @@ A bundle is a folder of plain files, with no pickle among them:
     bundle.json            what it is: `BundleInfo`
     signature.json         columns in, predictions out: `Signature`
     lineage.json           where it comes from: `Lineage`
-    weights.safetensors    the model's parameters and buffers
+    weights.safetensors    the model's parameters and buffers; of an ensemble those of its members,
+                           each tensor with a first dimension of members
     preprocessor/          state of the fitted preprocessor, training profile of raw columns
     MODEL_CARD.md          all that for people
 """
@@ -29,13 +30,30 @@ from rayml.registry.card import model_card
 from rayml.registry.lineage import Lineage
 from rayml.registry.manifest import verify, write_manifest
 from rayml.registry.signature import Signature
-from rayml.types import Direction, settings
+from rayml.types import Count, Direction, settings
 
 if TYPE_CHECKING:
     import torch
 
 Metrics = Mapping[str, Annotated[float | None, Field(allow_inf_nan=True)]]
 T = TypeVar("T")
+
+
+@settings
+class ConfirmedMetric:
+    """What the configuration of a bundle is worth, over several trainings.
+
+    Attributes:
+        seeds: number of trainings.
+        mean: of the bundle's metric on validation.
+        low: lower end of the mean's 95 % bootstrap interval.
+        high: upper end.
+    """
+
+    seeds: Count
+    mean: float
+    low: float
+    high: float
 
 
 @settings
@@ -47,7 +65,9 @@ class BundleInfo:
         model: component node of the `torch.nn.Module`.
         metric: name of the metric that chose it.
         direction: whether more or less of it is better.
-        metrics: by split, then by name.
+        metrics: by split, then by name; of an ensemble those of its members' mean.
+        ensemble: number of members; None where one model predicts.
+        confirmed: over several seeds; None where the sweep's winner was not confirmed.
         created: time in UTC, ISO 8601.
         rayml: version that wrote it.
     """
@@ -57,6 +77,8 @@ class BundleInfo:
     metric: str
     direction: Direction
     metrics: Mapping[Literal["validation", "test"], Metrics]
+    ensemble: Annotated[int, Field(ge=2)] | None = None
+    confirmed: ConfirmedMetric | None = None
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     rayml: str = __version__
 
@@ -76,10 +98,23 @@ class Bundle:
         return Preprocessor.load(self.folder / "preprocessor")
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The model's parameters and buffers by name, on the CPU."""
+        """The model's parameters and buffers by name, on the CPU; stacked where it is an ensemble.
+
+        Raises:
+            BundleError: those of an ensemble are not stacked over its members.
+        """
         from safetensors.torch import load_file
 
-        return load_file(self.folder / "weights.safetensors")
+        weights = load_file(self.folder / "weights.safetensors")
+        members = self.info.ensemble
+        for name, each in weights.items():
+            if members is not None and (each.dim() == 0 or len(each) != members):
+                raise BundleError(
+                    f"the weights of an ensemble have a first dimension of {members} members",
+                    value=f"{name} {tuple(each.shape)}",
+                    remedy="Register the model again",
+                )
+        return weights
 
 
 def write_bundle(
@@ -99,7 +134,7 @@ def write_bundle(
         signature: its columns.
         lineage: where it comes from.
         preprocessor: fitted on the training split.
-        weights: the model's `state_dict`.
+        weights: the model's `state_dict`; of an ensemble see `rayml.models.ensemble`.
 
     Raises:
         BundleError: the folder exists.

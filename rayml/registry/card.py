@@ -19,7 +19,7 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         f"# {info.name}",
         "",
         f"Predicts `{target.name}` ({target.task}{': ' + classes if classes else ''}) with "
-        f"`{info.model['_target_']}`. Made {info.created} by rayml {info.rayml}.",
+        f"{_models(info)}. Made {info.created} by rayml {info.rayml}.",
         "",
         "## Metrics",
         "",
@@ -27,6 +27,7 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         "",
         f"Chosen by `{info.metric}` ({info.direction}) on validation; the test split was "
         "read once.",
+        *_confirmed(info),
         "",
         "## Inputs",
         "",
@@ -42,12 +43,39 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         "## Lineage",
         "",
         f"- prepared dataset `{lineage.data_hash}`, source `{lineage.source_fingerprint}`",
-        f"- sweep `{lineage.sweep}`, trial {lineage.trial}, seed {lineage.seed}",
+        f"- sweep `{lineage.sweep}`, trial {lineage.trial}, {_seeds(lineage)}",
         *(f"- `{key}` = {value!r}" for key, value in lineage.params.items()),
         "- " + ", ".join(f"{name} {version}" for name, version in lineage.packages.items()),
         "",
     ]
     return "\n".join(lines)
+
+
+def _models(info: BundleInfo) -> str:
+    model = f"`{info.model['_target_']}`"
+    if info.ensemble is None:
+        return model
+    return (
+        f"an ensemble of {info.ensemble} models {model}: the mean of their predictions, and as "
+        "`spread` its standard deviation over them"
+    )
+
+
+def _confirmed(info: BundleInfo) -> list[str]:
+    found = info.confirmed
+    if found is None:
+        return ["Its configuration was trained with one seed."]
+    return [
+        f"Trained again over {found.seeds} seeds its configuration has a mean `{info.metric}` of "
+        f"{found.mean:.5g} on validation (95 % bootstrap interval {found.low:.5g} to "
+        f"{found.high:.5g})."
+    ]
+
+
+def _seeds(lineage: Lineage) -> str:
+    if not lineage.members:
+        return f"seed {lineage.seed}"
+    return f"seeds {', '.join(map(str, lineage.members))}"
 
 
 def _metrics(

@@ -34,7 +34,8 @@ class Lineage:
         sweep: name of the sweep.
         trial: its number in the study.
         params: searched values of the trial.
-        seed: of the trial.
+        seed: of the training; of an ensemble that of its first member.
+        members: seeds of all members of an ensemble.
         packages: installed versions by name.
     """
 
@@ -44,4 +45,5 @@ class Lineage:
     trial: int
     params: Mapping[str, Any]
     seed: int
+    members: tuple[int, ...] = ()
     packages: Mapping[str, str] = Field(default_factory=package_versions)

@@ -15,7 +15,9 @@ from rayml.errors import BundleError
 from rayml.types import Size, settings
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+# 1: one model. 2: `bundle.json` knows ensembles and confirmations, the rest is the same.
+FORMAT = 2
+_READABLE = (1, 2)
 
 _REMEDY = "Copy the bundle again from where it was written"
 
@@ -101,9 +103,9 @@ def _refuse_newer(content: bytes, path: Path) -> None:
         raise BundleError(
             "a manifest must be JSON with a format version", value=str(path), remedy=_REMEDY
         ) from error
-    if version != FORMAT:
+    if version not in _READABLE:
         raise BundleError(
-            f"{path}: this rayml reads bundles of format {FORMAT}",
+            f"{path}: this rayml reads bundles of format {' and '.join(map(str, _READABLE))}",
             value=version,
             remedy="Upgrade rayml",
         )

@@ -18,6 +18,7 @@ from rayml.types import (
     ResourceSettings,
     SamplerSettings,
     TargetInfo,
+    TrackingSettings,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SweepPlan:
         resume: go on with the sweep of that name.
         storage: URL of a database that its study is written to as well.
         warm_start: folders of sweeps whose trials inform this one.
+        tracking: where else the trials are recorded.
     """
 
     name: str
@@ -75,6 +77,7 @@ class SweepPlan:
     resume: bool = False
     storage: str | None = None
     warm_start: tuple[Path, ...] = ()
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     @property
     def folder(self) -> Path:

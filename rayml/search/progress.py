@@ -12,7 +12,6 @@ import ray
 from ray.exceptions import RayError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -49,17 +48,20 @@ def choose_view(metric: str, console: Console | None = None, done: int = 0) -> V
 
 
 class LiveView:
-    """A panel that changes in place, with one line above it for each failure."""
+    """A panel that changes in place, with one line above it for each note and each failure."""
 
     def __init__(self, metric: str, console: Console) -> None:
         self._metric = metric
         self._console = console
+        self._noted: set[str] = set()
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def update(self, progress: Progress) -> None:
         """Redraw."""
         # Not before: a sweep that is refused would leave a terminal without its cursor.
         self._live.start()
+        for note in new_notes(progress, self._noted):
+            self._console.print(Text(note, style="yellow"))
         for trial in progress.finished:
             if trial.state == "FAIL":
                 self._console.print(Text(failure_line(trial), style="red"))
@@ -74,22 +76,27 @@ class LiveView:
         bar.add_row(
             ProgressBar(total=progress.trials, completed=progress.done, width=40),
             f"{progress.done}/{progress.trials} trials",
-            f"{left(progress)}",
+            left(progress),
+            f"{clock(progress.elapsed)} gone",
         )
-        return Group(bar, Text(counts(progress)), escape(best_line(progress, self._metric)))
+        best = Text(best_line(progress, self._metric), style="bold" if progress.best else "dim")
+        return Group(bar, _colored(counts(progress)), best)
 
 
 class PlainView:
-    """A line for each finished trial, and one now and then when none finishes."""
+    """A line for each note and each finished trial, and one now and then when there is none."""
 
     def __init__(self, metric: str, console: Console, done: int = 0) -> None:
         self._metric = metric
         self._console = console
         self._spoke = time.monotonic()
         self._done = done
+        self._noted: set[str] = set()
 
     def update(self, progress: Progress) -> None:
         """Write what is new."""
+        for note in new_notes(progress, self._noted):
+            self._say(note)
         for trial in progress.finished:
             self._done += 1
             self._say(f"[{self._done}/{progress.trials}] {trial_line(trial, self._metric)}")
@@ -140,20 +147,39 @@ def _watch(study: Any, view: View, over: threading.Event, seen: int) -> None:
             return
 
 
+def new_notes(progress: Progress, shown: set[str]) -> list[str]:
+    """The notes that were not shown yet, which count as shown from now on."""
+    # By their text: a study whose process died and came back has forgotten the earlier ones.
+    new = [note for note in progress.notes if note not in shown]
+    shown.update(new)
+    return new
+
+
 def counts(progress: Progress) -> str:
-    """Trials by state, and the pace."""
+    """Lanes that train, trials by state, and the pace."""
     since = progress.elapsed - (progress.first_epoch or progress.elapsed)
     pace = f", {progress.epochs / since:.1f} epochs/s" if since > 0 else ""
+    if since > 0 and progress.steps:
+        pace += f", {progress.steps / since:,.0f} steps/s"
     restarts = f", {progress.restarts} restarted" if progress.restarts else ""
     budgets = ""
     if progress.epochs_budget is not None:
         budgets += f", {progress.epochs}/{progress.epochs_budget} epochs"
     if progress.cost_budget is not None:
         budgets += f", cost {progress.cost:.3g}/{progress.cost_budget:g}"
+    lanes = "1 lane" if progress.running == 1 else f"{progress.running} lanes"
     return (
-        f"{progress.running} running, {progress.complete} finished, {progress.pruned} pruned,"
+        f"{lanes} alive, {progress.complete} finished, {progress.pruned} pruned,"
         f" {progress.failed} failed{restarts}{pace}{budgets}"
     )
+
+
+def _colored(line: str) -> Text:
+    """The counts, those that are not zero in the colour of their state."""
+    text = Text(line)
+    for state, style in (("finished", "green"), ("pruned", "yellow"), ("failed", "red")):
+        text.highlight_regex(rf"\b[1-9]\d* {state}", style)
+    return text
 
 
 def left(progress: Progress) -> str:
@@ -161,10 +187,14 @@ def left(progress: Progress) -> str:
     seconds = progress.seconds_left
     if seconds is None:
         return "starting" if progress.first_epoch is None else "time left unknown"
+    return f"{clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock shows them."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    clock = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-    return f"{clock} left"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def best_line(progress: Progress, metric: str) -> str:

@@ -44,7 +44,15 @@ from rayml.search.replay import (
 from rayml.search.roster import Running, cohort_of, lanes, left_behind, recalled, requested
 from rayml.search.samplers import build_sampler, grid_points, points_left, seed_after
 from rayml.search.study_plan import StudyPlan
-from rayml.search.trials import AskedTrial, Ended, FinishedTrial, Progress, Report, State
+from rayml.search.trials import (
+    AskedTrial,
+    Curve,
+    Ended,
+    FinishedTrial,
+    Progress,
+    Report,
+    State,
+)
 
 
 class Study:
@@ -314,6 +322,14 @@ class Study:
             finished=tuple(later),
         )
 
+    def curves(self, numbers: Sequence[int]) -> dict[int, Curve]:
+        """What was measured after each epoch of some trials, for those who keep it elsewhere.
+
+        Args:
+            numbers: of the trials.
+        """
+        return {number: self._curve(number) for number in numbers}
+
     def close(self) -> None:
         """Write and close the journal; trials that still run stay RUNNING in it."""
         self._journal.close()
@@ -457,6 +473,14 @@ class Study:
         found = rank(trial.merit, self._goals.directions)
         if self._best_rank is None or found < self._best_rank:
             self._best, self._best_rank = trial, found
+
+    def _curve(self, number: int) -> Curve:
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        trial = self._storage.get_trial(trial_id)
+        return {
+            step: {**trial.system_attrs.get(f"{EPOCH}{step}", {}), self._plan.metric: value}
+            for step, value in sorted(trial.intermediate_values.items())
+        }
 
     def _known(self, number: int) -> FinishedTrial:
         if number not in self._finished:

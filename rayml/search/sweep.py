@@ -30,6 +30,8 @@ from rayml.search.samplers import check_sampler
 from rayml.search.space import Space, lookup
 from rayml.search.study_actor import start_study
 from rayml.search.study_plan import StudyPlan
+from rayml.search.tracking.recording import recording
+from rayml.search.tracking.tracker import check_tracking, start_trackers
 from rayml.search.trials import FinishedTrial, Progress
 from rayml.search.tuning import concurrency, run_cohorts
 from rayml.search.warm_start import read_history
@@ -76,11 +78,13 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
 
     Raises:
         InvalidConfigError: the space does not fit the trial config, each key named.
-        ConfigError: the metric, a further objective, a constraint or the sampler is wrong.
+        ConfigError: the metric, a further objective, a constraint or the sampler is wrong, or a
+            tracker is not installed.
         SearchError: a sweep of that name exists, or one that it starts from cannot be used.
     """
     check_fit(plan.space, plan.trial)
     check_sampler(plan.sampler, plan.space, plan.trial)
+    check_tracking(plan.tracking)
     if plan.warm_start and plan.sampler.name == "grid":
         raise ConfigError(
             "a grid tries every point, which no history changes",
@@ -132,11 +136,18 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     workers = concurrency(plan)
     (plan.folder / TRIALS).mkdir(parents=True, exist_ok=True)
     (plan.folder / SPACE).write_text(json.dumps(plan.space.tree(), indent=2))
+    # A sweep that goes on is not over, which this file says.
+    (plan.folder / TIMINGS).unlink(missing_ok=True)
     cohorts = _cohort_plan(plan, goal, workers)
     goals = goals_of(plan, data.target.task)
+    trackers = start_trackers(plan.tracking, plan.name, plan.folder)
     with _hosted(_study_plan(plan, goals, started), resume=plan.resume) as study:
         found: Resumed = ray.get(study.resumed.remote())
-        with watching(study, view, found.done), mirroring(plan.folder / JOURNAL, plan.storage):
+        with (
+            watching(study, view, found.done),
+            mirroring(plan.folder / JOURNAL, plan.storage),
+            recording(study, trackers),
+        ):
             run_cohorts(plan, cohorts, data, study, workers)
         progress: Progress = ray.get(study.snapshot.remote())
     best = _best(progress)

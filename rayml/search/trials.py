@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rayml.search.budget import Budget, Usage, seconds_left
 from rayml.search.parameter import Params
 from rayml.search.ranking import Merit
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
+# By epoch the metrics by name; None where one is undefined.
+Curve: TypeAlias = Mapping[int, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ class Answers:
     """Makes answers for one target.
 
     A class is answered as `{"label", "probability", "probabilities": {class: p}}`, where
-    `probability` is that of the label; a regression as `{"value"}`.
+    `probability` is that of the label; a regression as `{"value"}`. An ensemble adds `spread`, the
+    standard deviation over its members: of that probability, or of the value, in its units.
     """
 
     def __init__(self, target: TargetInfo) -> None:
@@ -33,12 +34,7 @@ class Answers:
         Raises:
             ServeError: one is not finite, which JSON cannot say.
         """
-        if not predictions.isfinite().all():
-            raise ServeError(
-                "a model predicts finite numbers",
-                value=predictions[~predictions.isfinite()][0].item(),
-                remedy="Mend the model, whose values overflow on this row, and train it again",
-            )
+        _require_finite(predictions)
         match self._target.task:
             case "regression":
                 return [{"value": value} for value in predictions.tolist()]
@@ -49,12 +45,39 @@ class Answers:
                 best = predictions.argmax(dim=1).tolist()
                 return list(map(self._class, best, predictions.tolist()))
 
+    def of_ensemble(self, predictions: torch.Tensor) -> list[Answer]:
+        """Make one answer a row, with its spread.
+
+        Args:
+            predictions: of the members, members first.
+
+        Raises:
+            ServeError: one is not finite.
+        """
+        mean, spread = predictions.mean(0), predictions.std(0)
+        if self._target.task == "multiclass":
+            spread = spread.gather(1, mean.argmax(dim=1, keepdim=True)).squeeze(1)
+        answers = self(mean)
+        _require_finite(spread)
+        for answer, each in zip(answers, spread.tolist(), strict=True):
+            answer["spread"] = each
+        return answers
+
     def _class(self, code: int, probabilities: list[float]) -> Answer:
         return {
             "label": self._target.classes[code],
             "probability": probabilities[code],
             "probabilities": dict(zip(self._keys, probabilities, strict=True)),
         }
+
+
+def _require_finite(numbers: torch.Tensor) -> None:
+    if not numbers.isfinite().all():
+        raise ServeError(
+            "a model predicts finite numbers",
+            value=numbers[~numbers.isfinite()][0].item(),
+            remedy="Mend the model, whose values overflow on this row, and train it again",
+        )
 
 
 def class_key(label: ClassLabel) -> str:

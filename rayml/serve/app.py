@@ -68,7 +68,8 @@ class PredictionApp:
             (b"x-model-name", name.encode()),
             (b"x-model-version", version.encode()),
         )
-        document = openapi(name, version, signature, max_rows=settings.max_rows)
+        ensemble = predictor.bundle.info.ensemble
+        document = openapi(name, version, signature, max_rows=settings.max_rows, ensemble=ensemble)
         self._pages = {
             "/healthz": json_response({"status": "alive"}),
             "/readyz": json_response({"status": "ready"}),
@@ -159,5 +160,7 @@ def _metadata(predictor: Predictor, version: str) -> dict[str, Any]:
         "inputs": [asdict(column) for column in bundle.signature.inputs],
         "metric": info.metric,
         "metrics": info.metrics,
+        "ensemble": info.ensemble,
+        "confirmed": info.confirmed and asdict(info.confirmed),
         "lineage": asdict(bundle.lineage),
     }

@@ -16,6 +16,14 @@ _JSON_TYPES = {
     "boolean": "boolean",
     "timestamp": "string",
 }
+_SPREAD = {
+    "spread": {
+        "type": "number",
+        "minimum": 0,
+        "description": "Standard deviation over the ensemble's members, of `probability` or"
+        " `value`.",
+    }
+}
 _ERRORS = {
     "400": "The body is no JSON, or an object in it names a key twice.",
     "408": "The request took too long.",
@@ -27,7 +35,14 @@ _ERRORS = {
 }
 
 
-def openapi(name: str, version: str, signature: Signature, *, max_rows: int) -> Schema:
+def openapi(
+    name: str,
+    version: str,
+    signature: Signature,
+    *,
+    max_rows: int,
+    ensemble: int | None = None,
+) -> Schema:
     """Describe an endpoint.
 
     Args:
@@ -35,13 +50,15 @@ def openapi(name: str, version: str, signature: Signature, *, max_rows: int) -> 
         version: of the model.
         signature: of its bundle.
         max_rows: rows of a request at most.
+        ensemble: models whose mean is answered; None where one model answers.
     """
+    models = f" It is the mean of {ensemble} models." if ensemble else ""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": name,
             "version": version,
-            "description": f"Predicts `{signature.target.name}` ({signature.target.task}).",
+            "description": f"Predicts `{signature.target.name}` ({signature.target.task}).{models}",
         },
         "paths": {
             "/predict": {"post": _predict(signature)},
@@ -49,7 +66,7 @@ def openapi(name: str, version: str, signature: Signature, *, max_rows: int) -> 
             "/readyz": {"get": _get("ready", "Whether the model predicts", "Status")},
             "/metadata": {"get": _get("metadata", "What is served", "Metadata")},
         },
-        "components": {"schemas": _schemas(signature, max_rows)},
+        "components": {"schemas": _schemas(signature, max_rows, ensemble=ensemble is not None)},
     }
 
 
@@ -88,7 +105,7 @@ def _response(description: str, schema: str) -> Schema:
     }
 
 
-def _schemas(signature: Signature, max_rows: int) -> Schema:
+def _schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schema:
     rows = {"type": "array", "items": _ref("Row"), "minItems": 1, "maxItems": max_rows}
     answers = {"type": "array", "items": _ref("Answer")}
     place = {"row": {"type": "integer", "minimum": 0}, "column": {"type": "string"}}
@@ -102,7 +119,7 @@ def _schemas(signature: Signature, max_rows: int) -> Schema:
         },
         "RowList": rows,
         "Rows": _object({"rows": _ref("RowList")}) | {"additionalProperties": False},
-        "Answer": _answer(signature.target),
+        "Answer": _answer(signature.target, _SPREAD if ensemble else {}),
         "Predictions": _object({"predictions": answers}),
         "Error": _object({"error": {"type": "string"}}, place),
         "Status": _object({"status": {"type": "string"}}),
@@ -127,15 +144,16 @@ def _column(column: InputColumn) -> Schema:
     return schema
 
 
-def _answer(target: TargetInfo) -> Schema:
+def _answer(target: TargetInfo, spread: Schema) -> Schema:
     if target.task == "regression":
-        return _object({"value": {"type": "number"}})
+        return _object({"value": {"type": "number"}, **spread})
     share = {"type": "number", "minimum": 0, "maximum": 1}
     return _object(
         {
             "label": {"enum": list(target.classes)},
             "probability": share,
             "probabilities": _object({class_key(label): share for label in target.classes}),
+            **spread,
         }
     )
 

@@ -13,10 +13,11 @@ from torch import nn
 from rayml.config.build import build
 from rayml.data.preprocess import Preprocessor
 from rayml.errors import BundleError
+from rayml.models.ensemble import Ensemble
 from rayml.models.tasks import Task, build_task
 from rayml.registry.bundle import Bundle, load_bundle
 from rayml.serve.answer import Answer, Answers
-from rayml.types import Features
+from rayml.types import Features, FeatureShape
 
 if TYPE_CHECKING:
     from rayml.serve.request import Row
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 class Predictor:
     """A bundle's preprocessor and model, ready to predict; safe to use from several threads.
+
+    The members of an ensemble are run together, and their mean is the prediction.
 
     Args:
         bundle: a verified bundle.
@@ -36,7 +39,7 @@ class Predictor:
         self._struct = self.signature.struct()
         self._device = torch.device(device)
         self._preprocessor: Preprocessor = bundle.preprocessor()
-        self._model = _model(bundle, self._preprocessor).to(self._device)
+        self._model = _model(bundle, self._preprocessor, self._device)
         self._task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
@@ -62,30 +65,47 @@ class Predictor:
 
         Returns:
             Of a binary task P(positive) [n], of a multiclass one probabilities [n, classes], of a
-            regression values in the target's own units [n]; on the CPU.
+            regression values in the target's own units [n]; on the CPU. An ensemble gives the
+            mean over its members.
         """
-        with torch.inference_mode():
-            numeric = torch.from_numpy(features.numeric).to(self._device)
-            categorical = torch.from_numpy(features.categorical).to(self._device)
-            return self._task.predict(self._model(numeric, categorical)).cpu()
+        predictions = self._predictions(features)
+        return predictions.mean(0) if isinstance(self._model, Ensemble) else predictions
 
     def predict(self, table: pa.Table) -> list[Answer]:
         """Predict the rows of a raw table, one answer a row."""
-        return self._answers(self.outputs(self.features(table)))
+        features = self.features(table)
+        if isinstance(self._model, Ensemble):
+            return self._answers.of_ensemble(self._predictions(features))
+        return self._answers(self.outputs(features))
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
         """Predict parsed rows, one answer a row."""
         return self.predict(self.table(rows))
 
+    def _predictions(self, features: Features) -> torch.Tensor:
+        """Those of the model; of an ensemble each member's, members first."""
+        with torch.inference_mode():
+            numeric = torch.from_numpy(features.numeric).to(self._device)
+            categorical = torch.from_numpy(features.categorical).to(self._device)
+            return self._task.predict(self._model(numeric, categorical)).cpu()
 
-def _model(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
-    model = build(
-        bundle.info.model, shape=preprocessor.shape, outputs=bundle.signature.target.outputs
-    )
-    if not isinstance(model, nn.Module):
-        raise BundleError("a bundle's model is a torch.nn.Module", value=bundle.info.model)
+
+def _model(
+    bundle: Bundle, preprocessor: Preprocessor, device: torch.device
+) -> nn.Module | Ensemble:
+    def make() -> nn.Module:
+        outputs = bundle.signature.target.outputs
+        model = build(bundle.info.model, shape=preprocessor.shape, outputs=outputs)
+        if not isinstance(model, nn.Module):
+            raise BundleError("a bundle's model is a torch.nn.Module", value=bundle.info.model)
+        return model
+
+    weights = {name: each.to(device) for name, each in bundle.weights().items()}
     try:
-        model.load_state_dict(bundle.weights())
+        if bundle.info.ensemble is not None:
+            return Ensemble(make, weights, _probe(preprocessor.shape, device))
+        model = make().to(device)
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise BundleError(
             f"the weights of a bundle fit its model ({error})",
@@ -93,3 +113,12 @@ def _model(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
             remedy="Install the rayml, and the package of the model, that its lineage names",
         ) from error
     return model.eval().requires_grad_(False)
+
+
+def _probe(shape: FeatureShape, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """A few rows that a model of this shape takes."""
+    generator = torch.Generator().manual_seed(0)
+    numeric = torch.randn(8, shape.numeric, generator=generator)
+    categorical = [torch.randint(n, (8,), generator=generator) for n in shape.cardinalities]
+    codes = torch.stack(categorical, 1) if categorical else torch.zeros(8, 0, dtype=torch.int64)
+    return numeric.to(device), codes.to(device)

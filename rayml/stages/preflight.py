@@ -16,6 +16,7 @@ from rayml.search.fit import check_fit
 from rayml.search.goals import check_goals_of_sampler, choose_goals
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
+from rayml.search.tracking.tracker import check_tracking
 from rayml.search_settings import BoundSettings, ObjectiveEntry
 from rayml.train.trial import SECTIONS, build_loop, known_metrics, objective
 
@@ -34,11 +35,13 @@ _GIVEN = {"model": ("shape", "outputs")}
 
 
 def config_problems(composed: Composed) -> list[str]:
-    """What can be told from the config alone: of its composition, space, sampler and budgets."""
+    """What the config alone tells: of its composition, space, sampler, budgets and tracking."""
     problems = [*composed.problems, *_space_problems(composed.plain)]
     if not problems:
+        search = composed.typed().search
         problems += _told_by("search.sampler", lambda: _check_sampler(composed))
-        problems += _search_problems(composed.typed().search)
+        problems += _search_problems(search)
+        problems += _told_by("search.tracking", lambda: check_tracking(search.tracking))
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Makes the best trial of a sweep a version in the registry, measured once on the test split."""
+"""Makes the winner of a sweep a version in the registry, measured once on the test split."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rayml.errors import SearchError
-from rayml.models.objectives import MEASURED
-from rayml.registry.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle import BundleInfo, ConfirmedMetric, write_bundle
 from rayml.registry.champion import promote
 from rayml.registry.lineage import Lineage
 from rayml.registry.signature import make_signature
 from rayml.registry.store import Registry
-from rayml.search.report import Leaderboard, TrialRow, read_leaderboard
-from rayml.search.sweep import TRIALS
-from rayml.search.worker import WEIGHTS
+from rayml.search.confirmation import Confirmation, record_test
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
 from rayml.stages.sweep import config_of_sweep
-from rayml.train.trial import apply, build_model, build_trial_task
+from rayml.stages.winner import Winner, find_winner
+from rayml.train.trial import build_model, build_trial_task
+from rayml.types import SplitName
 
 if TYPE_CHECKING:
-    import torch
+    from torch import nn
 
     from rayml.data.prepare import PreparedDataset
 
 
 def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int:
-    """Bundle and register the best trial of a sweep; the config's policy may promote it.
+    """Bundle and register the winner of a sweep; the config's policy may promote it.
 
     Returns:
         The number of the new version.
@@ -59,7 +57,7 @@ def write_winner(
     name: str,
     folder: Path,
 ) -> BundleInfo:
-    """Write the bundle of a sweep's best trial, measured once on the test split.
+    """Write the bundle of a sweep's winner, measured once on the test split.
 
     Args:
         sweep: folder of the sweep.
@@ -71,20 +69,21 @@ def write_winner(
     Raises:
         SearchError: no trial of the sweep came to a value, or its weights are gone.
     """
-    board = read_leaderboard(sweep)
-    best = _best(board, sweep)
-    config = apply(trial, best.params)
-    weights = _weights(sweep / TRIALS / str(best.number) / WEIGHTS)
-    assert best.epoch is not None
+    from rayml.models.ensemble import stack_weights
+
+    winner = find_winner(sweep, trial)
+    members = len(winner.members)
     info = BundleInfo(
         name=name,
-        model=config["model"],
-        metric=board.metric,
-        direction=board.direction,
+        model=winner.config["model"],
+        metric=winner.metric,
+        direction=winner.direction,
         metrics={
-            "validation": _validation(best, best.epoch),
-            "test": _test(config, weights, data),
+            "validation": winner.validation or _measure(winner, data, "validation"),
+            "test": _test(winner, data, sweep),
         },
+        ensemble=members if members > 1 else None,
+        confirmed=_confirmed(winner.confirmation),
     )
     write_bundle(
         folder,
@@ -94,65 +93,55 @@ def write_winner(
             data_hash=data.hash,
             source_fingerprint=data.source,
             sweep=sweep.name,
-            trial=best.number,
-            params=best.params,
-            seed=config["train"]["seed"],
+            trial=winner.number,
+            params=winner.params,
+            seed=winner.seeds[0],
+            members=winner.seeds if members > 1 else (),
         ),
         preprocessor=data.preprocessor,
-        weights=weights,
+        weights=stack_weights(winner.members) if members > 1 else winner.members[0],
     )
     return info
 
 
-def _best(board: Leaderboard, sweep: Path) -> TrialRow:
-    rows = [row for row in board.rows if row.value is not None and row.state != "RUNNING"]
-    if rows and not rows[0].feasible:
-        raise SearchError(
-            "a version keeps the search's constraints, and no trial does",
-            value={"trial": rows[0].number, "violation": rows[0].violation},
-            remedy=f"Loosen search.constraints or search longer; `rayml report {sweep.name}` shows"
-            " how far each trial is from them",
-        )
-    if not rows:
-        raise SearchError(
-            "a sweep needs a trial that came to a value",
-            value=str(sweep),
-            remedy=f"`rayml report {sweep.name}` tells why its trials failed",
-        )
-    return rows[0]
+def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, float | None]:
+    """Metrics on the test split, which is read once for a confirmed winner."""
+    confirmation = winner.confirmation
+    if confirmation is not None and confirmation.test is not None:
+        return confirmation.test
+    metrics = _measure(winner, data, "test")
+    if confirmation is not None:
+        record_test(sweep, confirmation, metrics)
+    return metrics
 
 
-def _weights(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise SearchError(
-            f"the best trial's weights can be read ({error})",
-            value=str(path),
-            remedy="Restore the sweep's folder, or run the sweep again",
-        ) from error
-
-
-def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
-    _, metrics = best.curve[epoch]
-    others = ("train_loss", *MEASURED)
-    return {name: value for name, value in metrics.items() if name not in others}
-
-
-def _test(
-    config: Mapping[str, Any], weights: Mapping[str, torch.Tensor], data: PreparedDataset
-) -> dict[str, float]:
+def _measure(winner: Winner, data: PreparedDataset, split: SplitName) -> dict[str, float]:
     from rayml.train.batches import ArrayBatches
-    from rayml.train.evaluate import evaluate
+    from rayml.train.evaluate import evaluate, evaluate_ensemble
 
-    preprocessor = data.preprocessor
-    model = build_model(
-        config["model"], shape=preprocessor.shape, outputs=preprocessor.target.outputs
+    config = winner.config
+    task = build_trial_task(config["task"], data.preprocessor.target)
+    batches = ArrayBatches(data.examples(split), config["train"]["eval_batch_size"])
+    models = _models(winner, data)
+    if len(models) > 1:
+        return evaluate_ensemble(models, task, batches)
+    return evaluate(models[0], task, batches)
+
+
+def _models(winner: Winner, data: PreparedDataset) -> list[nn.Module]:
+    shape, target = data.preprocessor.shape, data.preprocessor.target
+    models = []
+    for weights in winner.members:
+        model = build_model(winner.config["model"], shape=shape, outputs=target.outputs)
+        model.load_state_dict(dict(weights))
+        models.append(model)
+    return models
+
+
+def _confirmed(confirmation: Confirmation | None) -> ConfirmedMetric | None:
+    if confirmation is None:
+        return None
+    chosen = confirmation.chosen
+    return ConfirmedMetric(
+        seeds=len(chosen.values), mean=chosen.mean, low=chosen.low, high=chosen.high
     )
-    model.load_state_dict(dict(weights))
-    task = build_trial_task(config["task"], preprocessor.target)
-    rows = config["train"]["eval_batch_size"]
-    return evaluate(model, task, ArrayBatches(data.examples("test"), rows))

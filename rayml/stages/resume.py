@@ -25,10 +25,11 @@ _RESUME = (
     "search.max_failures",
     "search.storage",
     "search.warm_start",
+    "confirm",
     "cluster",
     "paths",
 )
-_EXTEND = ("search", "space", "cluster", "paths")
+_EXTEND = ("search", "space", "confirm", "cluster", "paths")
 _NEVER = ("search.name",)
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rayml.data.prepare import PreparedDataset
     from rayml.registry.bundle import BundleInfo
     from rayml.registry.promotion import Decision
-    from rayml.search.report import Leaderboard
+    from rayml.search.confirmation import Confirmation
+    from rayml.search.report.leaderboard import Leaderboard
 
 _WALL_CLOCK = ("first_epoch", "total")
 _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
@@ -54,9 +55,32 @@ def prepared(data: PreparedDataset) -> None:
 
 def leaderboard(board: Leaderboard, limit: int = 10) -> None:
     """Print the best trials."""
-    from rayml.search.report import leaderboard_table
+    from rayml.search.report.leaderboard import leaderboard_table
 
     console().print(leaderboard_table(board, limit))
+
+
+def confirmed(found: Confirmation) -> None:
+    """Print what the trials that were trained again are worth, and which of them wins."""
+    table = Table(title=f"{len(found.seeds)} seeds each", title_justify="left")
+    for name in ("trial", f"mean {found.metric}", "95 % interval", "weights", "steps"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for each in found.candidates:
+        table.add_row(
+            str(each.number),
+            f"{each.mean:.5g}",
+            f"{each.low:.5g} to {each.high:.5g}",
+            f"{each.parameters:,}",
+            f"{each.steps:,}",
+            "winner" if each.number == found.winner else "",
+        )
+    console().print(table)
+    line(found.reason)
+    if found.ensemble:
+        line(f"an ensemble of its seeds {', '.join(map(str, found.ensemble))} is served")
+    else:
+        line(f"its seed {found.seed} is served")
 
 
 def registered(info: BundleInfo, version: int, decision: Decision) -> None:

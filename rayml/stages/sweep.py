@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,19 +14,22 @@ from rayml.config.compose import Composed, read_composed
 from rayml.data.prepare import PreparedDataset
 from rayml.errors import ConfigError
 from rayml.search.budget import Budget, cost_per_second
+from rayml.search.confirmation import FILE as CONFIRMATION
 from rayml.search.plan import SweepData, SweepPlan
 from rayml.search.progress import choose_view
 from rayml.search.repair import TORN
-from rayml.search.report import write_report
+from rayml.search.report.tables import write_tables
 from rayml.search.space import Space
 from rayml.search.standing import read_standing
-from rayml.search.sweep import JOURNAL, check_sweep, goals_of, run_sweep
+from rayml.search.sweep import JOURNAL, TIMINGS, check_sweep, goals_of, run_sweep
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
 from rayml.stages.prepare import write_data
 
 CONFIG = "config.yaml"
+# What the page calls the stages before a sweep.
+_BEFORE = {"start": "start Ray", "data": "prepare"}
 # Of Ray's object store: the rest is for what Ray Data and the study put there.
 _STORE_SHARE = 0.3
 
@@ -67,8 +71,10 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
     before = context.watch.total
     with context.watch.stage("sweep"):
         view = choose_view(goal.metric, show.console(), done)
-        result = run_sweep(plan, _sweep_data(data), view=view)
-    show.leaderboard(write_report(plan.folder))
+        result = run_sweep(plan, sweep_data(data), view=view)
+    _add_timings(plan.folder, context.watch.rows())
+    show.leaderboard(write_tables(plan.folder))
+    show.line(f"`rayml report {plan.name}` writes its page")
     # As a user counts it: from the command.
     first_epoch = before + result.timings["first_epoch"]
     return Found(plan.folder, {**result.timings, "first_epoch": first_epoch})
@@ -89,7 +95,9 @@ def show_finished(context: Context) -> bool:
         f"sweep {context.resumed.name} is finished: {standing.finished} trials;"
         f" `rayml sweep extend={context.resumed.name} search.trials=+N` adds some"
     )
-    show.leaderboard(write_report(context.resumed))
+    show.leaderboard(write_tables(context.resumed))
+    if context.config.confirm.top and not (context.resumed / CONFIRMATION).exists():
+        show.line(f"no winner is confirmed; `rayml confirm {context.resumed.name}` does that")
     return True
 
 
@@ -118,6 +126,13 @@ def config_of_sweep(folder: Path) -> Composed:
         ConfigError: its file cannot be read.
     """
     return read_composed(folder / CONFIG)
+
+
+def _add_timings(folder: Path, spent: Mapping[str, float]) -> None:
+    """Put what went before the sweep beside its own seconds, for its page."""
+    own = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
+    before = {key: spent[stage] for key, stage in _BEFORE.items() if stage in spent}
+    (folder / TIMINGS).write_text(json.dumps({**before, **own}, indent=2), encoding="utf-8")
 
 
 def _replace_config(folder: Path, text: str) -> None:
@@ -162,10 +177,11 @@ def _plan(context: Context) -> SweepPlan:
         resume=context.resumed is not None,
         storage=search.storage,
         warm_start=tuple(find_sweep(sweeps, each) for each in search.warm_start),
+        tracking=search.tracking,
     )
 
 
-def _sweep_data(data: PreparedDataset) -> SweepData:
+def sweep_data(data: PreparedDataset) -> SweepData:
     """The splits in memory, or on disk where Ray's object store has no room for them."""
     shape, target = data.preprocessor.shape, data.preprocessor.target
     room = _STORE_SHARE * ray.cluster_resources().get("object_store_memory", 0)

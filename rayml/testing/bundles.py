@@ -29,8 +29,9 @@ def untrained_bundle(
     name: str = "model",
     model: Mapping[str, Any] = SMALL_MLP,
     accuracy: float = 0.5,
+    ensemble: int | None = None,
 ) -> Path:
-    """Write a bundle whose model has not been trained.
+    """Write a bundle whose model, or each of whose models, has not been trained.
 
     Args:
         folder: where it will lie; must not exist yet.
@@ -40,15 +41,21 @@ def untrained_bundle(
         name: of the model.
         model: its component node.
         accuracy: the metric that it claims.
+        ensemble: number of members; None writes one model.
     """
     import torch
+
+    from rayml.models.ensemble import stack_weights
 
     schema = infer_schema(table, target=target, settings=SchemaSettings())
     statistics = observe(table, schema, task)
     preprocessor = Preprocessor.fit(schema, statistics, PreprocessSettings(), task)
     torch.manual_seed(0)
     outputs = preprocessor.target.outputs
-    module = build(model, shape=preprocessor.shape, outputs=outputs)
+    states = [
+        build(model, shape=preprocessor.shape, outputs=outputs).state_dict()
+        for _ in range(ensemble or 1)
+    ]
     metrics = {"accuracy": accuracy}
     return write_bundle(
         folder,
@@ -58,6 +65,7 @@ def untrained_bundle(
             metric="accuracy",
             direction="maximize",
             metrics={"validation": metrics, "test": metrics},
+            ensemble=ensemble,
         ),
         signature=make_signature(preprocessor),
         lineage=Lineage(
@@ -67,7 +75,8 @@ def untrained_bundle(
             trial=0,
             params={},
             seed=0,
+            members=tuple(range(ensemble or 0)),
         ),
         preprocessor=preprocessor,
-        weights=module.state_dict(),
+        weights=stack_weights(states) if ensemble else states[0],
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -44,3 +46,13 @@ def predict_outputs(model: nn.Module, task: Task, batches: Batches) -> tuple[Ten
 def evaluate(model: nn.Module, task: Task, batches: Batches) -> dict[str, float]:
     """Measure a model on all rows of a split: `loss` and every metric of the task."""
     return task.evaluate(*predict_outputs(model, task, batches))
+
+
+@torch.inference_mode()
+def evaluate_ensemble(
+    members: Iterable[nn.Module], task: Task, batches: Batches
+) -> dict[str, float]:
+    """Measure the mean prediction of several models, as `evaluate` measures that of one."""
+    seen = [predict_outputs(member, task, batches) for member in members]
+    outputs, (target, *_) = zip(*seen, strict=True)
+    return task.evaluate(task.pool(torch.stack(outputs)), target)

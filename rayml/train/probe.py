@@ -59,20 +59,44 @@ def measure_lanes(lane: NewLane, task: Task, train: ArrayBatches, most: int) -> 
         train: the training split.
         most: lanes that are wanted at most.
     """
-    device = next(lane.model.parameters()).device
 
     def step(lanes: int) -> tuple[Callable[[], None], int]:
-        copies = [NewLane(i, copy.deepcopy(lane.model), lane.settings) for i in range(lanes)]
-        loop = LaneLoop(copies, task, train, train)
+        return _steps(lane, task, train, lanes)
 
-        def run() -> None:
-            loop.try_steps(2)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+    return measure_capacity(step, most, free_memory(_device(lane)))
 
-        return run, _held(loop, run)
 
-    return measure_capacity(step, most, free_memory(device))
+def lanes_in_memory(lane: NewLane, task: Task, train: ArrayBatches, most: int) -> int:
+    """How many lanes of a structure fit together in what a cohort may take; at least one.
+
+    Args:
+        lane: the first one.
+        task: gives the loss.
+        train: the training split.
+        most: lanes that are wanted at most.
+    """
+    _, held = _steps(lane, task, train, 1)
+    return max(1, min(most, free_memory(_device(lane)) // max(held, 1)))
+
+
+def _steps(
+    lane: NewLane, task: Task, train: ArrayBatches, lanes: int
+) -> tuple[Callable[[], None], int]:
+    """What trains some steps of so many copies of a lane, and the bytes that a step holds."""
+    copies = [NewLane(i, copy.deepcopy(lane.model), lane.settings) for i in range(lanes)]
+    loop = LaneLoop(copies, task, train, train)
+    device = _device(lane)
+
+    def run() -> None:
+        loop.try_steps(2)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return run, _held(loop, run)
+
+
+def _device(lane: NewLane) -> torch.device:
+    return next(lane.model.parameters()).device
 
 
 def _held(loop: LaneLoop, run: Callable[[], None]) -> int:

@@ -72,6 +72,21 @@ def test_everything_of_a_sweep_lies_in_its_folder(
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
 
 
+def test_the_winner_is_confirmed_and_it_is_what_is_served(
+    run: subprocess.CompletedProcess[str], home: Path
+) -> None:
+    assert "trials over 5 seeds each" in run.stdout
+    confirmed = json.loads((home / "runs/sweeps/first/confirm.json").read_text())
+    assert len(confirmed["seeds"]) == 5
+    assert all(len(each["values"]) == 5 for each in confirmed["candidates"])
+    version = home / "runs/registry/breast_cancer/versions/1"
+    info = json.loads((version / "bundle.json").read_text())
+    assert info["metrics"]["test"] == confirmed["test"]
+    assert info["confirmed"]["seeds"] == 5
+    lineage = json.loads((version / "lineage.json").read_text())
+    assert (lineage["trial"], lineage["seed"]) == (confirmed["winner"], confirmed["seed"])
+
+
 def test_the_prepared_data_is_used_again(
     run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
 ) -> None:
@@ -82,7 +97,12 @@ def test_the_prepared_data_is_used_again(
 def test_report_prints_the_leaderboard_of_the_latest_sweep(
     run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
 ) -> None:
-    assert f"of {TRIALS} trials" in rayml(home, "report").stdout
+    done = rayml(home, "report")
+    assert f"of {TRIALS} trials" in done.stdout
+    assert done.stderr == ""
+    page = home / "runs" / "sweeps" / "first" / "report" / "index.html"
+    assert done.stdout.splitlines()[-1] == f"wrote {page}"
+    assert "<title>first" in page.read_text(encoding="utf-8")
     refused = rayml(home, "report", "absent", code=2)
     assert "first" in refused.stderr
 
@@ -125,6 +145,24 @@ def test_predict_reads_files(
     assert len(answers[0]) == 20
     for other in answers[1:]:
         assert [each["label"] for each in other] == [each["label"] for each in answers[0]]
+
+
+def test_a_sweep_is_confirmed_again_as_an_ensemble(
+    run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
+) -> None:
+    folder = home / "runs" / "sweeps" / "first"
+    files = list(folder.glob("confirm/*/*/checkpoint.safetensors"))
+    before = {file: file.stat().st_mtime_ns for file in files}
+    done = rayml(home, "confirm", "first", "confirm.ensemble=2")
+    assert {file: file.stat().st_mtime_ns for file in files} == before
+    assert "an ensemble of its seeds" in done.stdout
+    registered = rayml(home, "register", "first", "registry.promote=never")
+    (version,) = {line.split()[2] for line in registered.stdout.splitlines() if " on test" in line}
+    rows = [{"mean radius": 14.0}, {"mean radius": 20.0}]
+    (home / "two.json").write_text(json.dumps(rows))
+    predicted = rayml(home, "predict", "two.json", f"serve.version={version}").stdout
+    answers = [json.loads(line) for line in predicted.splitlines()]
+    assert all(answer["spread"] > 0 for answer in answers)
 
 
 def test_serve_answers_until_it_is_asked_to_end(

@@ -23,6 +23,7 @@ SWEEP = (
     "search.concurrency=2",
     f"train.epochs={EPOCHS}",
     "space=none",
+    "confirm=none",
     "+space.train.optimizer.lr={type: float, low: 0.0001, high: 0.01, log: true}",
 )
 

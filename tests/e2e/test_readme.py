@@ -52,6 +52,7 @@ def test_the_readme_shows_commands_and_files() -> None:
     }
 
 
+@pytest.mark.timeout(600)  # a dozen commands, each with a Ray of its own
 def test_the_commands_of_the_readme_run(project: Path, rayml: Rayml) -> None:
     for command in COMMANDS:
         if command[0] == "curl":

@@ -45,7 +45,7 @@ def test_a_terminal_gets_a_live_view_and_an_endpoint_until_ctrl_c(tmp_path: Path
             shown = _read_until(terminal, b"serving until Ctrl-C", 200)
             assert b"serving until Ctrl-C" in shown, shown.decode()
             text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-            assert "running," in text
+            assert " alive," in text
             assert "finished," in text
             assert "/2 trials" in text
             url = re.search(r"http://127\.0\.0\.1:\d+", text)

@@ -9,7 +9,11 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +71,22 @@ def test_haproxy_can_be_started(installed: Path, tmp_path: Path) -> None:
     serve = Path(_run(installed.with_name("python"), "-c", where, folder=tmp_path).strip())
     assert installed.parents[1] in serve.parents
     assert os.access(serve / "haproxy-loopback", os.X_OK)
+
+
+def test_the_page_of_a_report_is_made_from_files_of_the_wheel(
+    installed: Path, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweeps" / "s"
+    sweep.mkdir(parents=True)
+    (sweep / "config.yaml").write_text("name: s\n")
+    storage = JournalStorage(JournalFileBackend(str(sweep / "journal.log")))
+    study = optuna.create_study(study_name="s", storage=storage)
+    study.set_user_attr("metric", "loss")
+    study.tell(study.ask({"x": FloatDistribution(0, 1)}), 0.5)
+    out = _run(installed, "report", "s", f"paths.sweeps={sweep.parent}", folder=tmp_path)
+    page = sweep / "report" / "index.html"
+    assert f"wrote {page}" in out
+    assert 'id="figure-history-0"' in page.read_text(encoding="utf-8")
 
 
 def test_check_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:

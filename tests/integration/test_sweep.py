@@ -24,7 +24,7 @@ from rayml.models.objectives import Objective
 from rayml.search.cohort import train_trial
 from rayml.search.journal import read_study
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
-from rayml.search.report import write_report
+from rayml.search.report.tables import write_tables
 from rayml.search.space import Space
 from rayml.search.study_actor import start_study
 from rayml.search.study_plan import StudyPlan
@@ -38,6 +38,7 @@ from rayml.types import (
     ResourceSettings,
     SamplerSettings,
     TargetInfo,
+    TrackingSettings,
     TrainSettings,
 )
 from tests.processes import command, descendants
@@ -142,7 +143,7 @@ def test_everything_lies_in_one_folder_and_nothing_is_pickled(
     make_plan: Callable[..., SweepPlan],
 ) -> None:
     result = run_sweep(make_plan(trials=2), DATA)
-    write_report(result.folder)
+    write_tables(result.folder)
     found = {p.relative_to(result.folder).as_posix() for p in result.folder.rglob("*.*")}
     assert found == {
         "journal.log",
@@ -276,6 +277,21 @@ def test_a_sweep_that_loses_its_study_says_so(make_plan: Callable[..., SweepPlan
     assert read_study(plan.folder / "journal.log").trials[0].state == TrialState.COMPLETE
 
 
+def test_trials_are_tracked_while_a_sweep_runs(make_plan: Callable[..., SweepPlan]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plan = make_plan(trials=3, tracking=TrackingSettings(tensorboard=True))
+    result = run_sweep(plan, DATA)
+    folders = sorted((plan.folder / "tensorboard").iterdir())
+    assert [folder.name for folder in folders] == [f"trial-{n:05}" for n in range(3)]
+    events = EventAccumulator(str(folders[result.best.number]))
+    events.Reload()
+    curve = [point.value for point in events.Scalars("accuracy")]
+    assert len(curve) == 3
+    assert max(curve) == pytest.approx(result.best.value)
+    assert len(events.Scalars("train_loss")) == 3
+
+
 def test_a_trial_that_fits_nowhere(make_plan: Callable[..., SweepPlan]) -> None:
     plan = make_plan(resources=ResourceSettings(cpu=64))
     with pytest.raises(ConfigError, match="must fit in the cluster"):
@@ -310,7 +326,7 @@ def test_a_driver_shows_trials_alone_and_imports_no_pytorch(
         check=False,
     )
     # A slow machine may see a line of progress before the first trial has finished.
-    lines = [line for line in done.stdout.splitlines() if " running, " not in line]
+    lines = [line for line in done.stdout.splitlines() if " alive, " not in line]
     assert len(lines) == 3, done.stdout + done.stderr
     assert all("finished after 3 epochs, accuracy" in line for line in lines[:2])
     assert lines[2] == "[]"

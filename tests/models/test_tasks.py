@@ -78,3 +78,21 @@ def test_a_users_metric_is_evaluated_and_optimised():
 def test_one_class_alone_leaves_only_auroc_undefined():
     values = build_task(BINARY).evaluate(torch.randn(4, 1), torch.zeros(4, dtype=torch.int64))
     assert {name for name, value in values.items() if math.isnan(value)} == {"auroc"}
+
+
+@pytest.mark.parametrize("info", [BINARY, MULTICLASS, REGRESSION])
+@given(st.integers(1, 5), st.floats(0.1, 30.0))
+def test_pooled_outputs_predict_the_mean_of_the_predictions(info, members, scale):
+    task = build_task(info)
+    outputs = scale * torch.randn(members, 16, info.outputs)
+    mean = task.predict(outputs).double().mean(0)
+    torch.testing.assert_close(
+        task.predict(task.pool(outputs)).double(), mean, rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("info", [BINARY, MULTICLASS])
+def test_pooled_extreme_logits_stay_finite(info):
+    outputs = torch.full((3, 4, info.outputs), -1e4)
+    outputs[..., -1] = 1e4
+    assert build_task(info).pool(outputs).isfinite().all()

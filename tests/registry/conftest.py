@@ -36,11 +36,17 @@ def bundle(pristine: Path, tmp_path: Path) -> Path:
 def make_bundle(tmp_path: Path) -> Callable[..., Path]:
     """Writes a bundle of a name with a metric."""
 
-    def make(name: str, accuracy: float = 0.5) -> Path:
+    def make(name: str, accuracy: float = 0.5, ensemble: int | None = None) -> Path:
         table = pa.table({"x": [0.0, 1.0, 2.0], "y": ["a", "b", "a"]})
         folder = tmp_path / f"{name}-{accuracy}"
         return untrained_bundle(
-            folder, table, target="y", task="binary", name=name, accuracy=accuracy
+            folder,
+            table,
+            target="y",
+            task="binary",
+            name=name,
+            accuracy=accuracy,
+            ensemble=ensemble,
         )
 
     return make

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from rayml.errors import BundleError
-from rayml.registry.bundle import BundleInfo, load_bundle, write_bundle
+from rayml.registry.bundle import BundleInfo, ConfirmedMetric, load_bundle, write_bundle
+from rayml.registry.card import model_card
+from rayml.registry.manifest import write_manifest
 from rayml.registry.signature import InputColumn, Signature
 from rayml.types import TargetInfo
 
@@ -118,7 +122,7 @@ def test_a_manifest_cannot_name_a_file_outside(bundle: Path, name: str) -> None:
     [
         ("[]", "format version"),
         ("{", "format version"),
-        ('{"format": 2, "files": {}}', "Upgrade rayml"),
+        ('{"format": 3, "files": {}}', "Upgrade rayml"),
         ('{"format": 1, "files": {"a": {"size": -1, "sha256": ""}}}', "readable"),
         ('{"format": 1, "files": {}, "more": 1}', "readable"),
         ("[" * 100_000, "format version"),
@@ -150,6 +154,66 @@ def test_a_bundle_is_written_once_and_completely(bundle: Path, tmp_path: Path) -
     with pytest.raises(AttributeError):
         write_bundle(target, weights={"w": None}, **parts)  # type: ignore[dict-item]
     assert list(target.parent.iterdir()) == []
+
+
+def test_a_bundle_of_the_first_format_still_loads(bundle: Path) -> None:
+    """It had no key of ensembles and confirmations."""
+    now = load_bundle(bundle)
+    for name, keys in {
+        "bundle.json": ["ensemble", "confirmed"],
+        "lineage.json": ["members"],
+    }.items():
+        content = json.loads((bundle / name).read_text())
+        for key in keys:
+            del content[key]
+        (bundle / name).write_text(json.dumps(content))
+    (bundle / "manifest.json").unlink()
+    write_manifest(bundle)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["format"] == 2
+    (bundle / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
+    old = load_bundle(bundle)
+    assert (old.info, old.signature, old.lineage) == (now.info, now.signature, now.lineage)
+    assert old.info.ensemble is None
+    assert old.weights().keys() == now.weights().keys()
+
+
+def test_an_ensemble_is_one_file_of_stacked_weights(make_bundle: Callable[..., Path]) -> None:
+    opened = load_bundle(make_bundle("m", ensemble=3))
+    assert opened.info.ensemble == 3
+    assert opened.lineage.members == (0, 1, 2)
+    weights = opened.weights()
+    assert weights["head.weight"].shape == (3, 1, 16)
+    assert not torch.equal(weights["head.weight"][0], weights["head.weight"][1])
+    card = (opened.folder / "MODEL_CARD.md").read_text()
+    assert "an ensemble of 3 models" in card
+    assert "seeds 0, 1, 2" in card
+
+
+def test_weights_that_are_not_stacked_are_no_ensembles(
+    make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    opened = load_bundle(make_bundle("m", ensemble=3))
+    folder = write_bundle(
+        tmp_path / "two",
+        info=dataclasses.replace(opened.info, ensemble=2),
+        signature=opened.signature,
+        lineage=opened.lineage,
+        preprocessor=opened.preprocessor(),
+        weights=opened.weights(),
+    )
+    with pytest.raises(BundleError, match="first dimension of 2 members"):
+        load_bundle(folder).weights()
+
+
+def test_the_card_tells_what_the_configuration_is_worth(pristine: Path) -> None:
+    opened = load_bundle(pristine)
+    assert "trained with one seed" in model_card(opened.info, opened.signature, opened.lineage)
+    worth = ConfirmedMetric(seeds=5, mean=0.75, low=0.7, high=0.8)
+    info = dataclasses.replace(opened.info, confirmed=worth)
+    card = model_card(info, opened.signature, opened.lineage)
+    assert "over 5 seeds" in card
+    assert "0.75 on validation (95 % bootstrap interval 0.7 to 0.8)" in card
 
 
 def test_a_metric_that_is_no_number_becomes_null() -> None:

@@ -68,7 +68,7 @@ def test_a_line_now_and_then_while_none_finishes(monkeypatch: pytest.MonkeyPatch
     plain, out = console(terminal=False)
     PlainView("accuracy", plain).update(replace(NOW, finished=(), restarts=1))
     assert out.getvalue() == (
-        "2 running, 1 finished, 1 pruned, 1 failed, 1 restarted, 2.0 epochs/s, 0:28 left\n"
+        "2 lanes alive, 1 finished, 1 pruned, 1 failed, 1 restarted, 2.0 epochs/s, 0:28 left\n"
     )
 
 
@@ -82,7 +82,8 @@ def test_a_panel_on_a_terminal() -> None:
     assert "trial 2 failed: ValueError: a b [x]" in shown
     assert "3/10 trials" in shown
     assert "0:28 left" in shown
-    assert "2 running, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s" in shown
+    assert "0:17 gone" in shown
+    assert "2 lanes alive, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s" in shown
     assert "best accuracy 0.91234 (trial 0): width=32, lr=0.01235" in shown
 
 
@@ -101,6 +102,25 @@ def test_budgets_of_epochs_and_cost_are_told() -> None:
     spending = replace(NOW, epochs_budget=100, cost=0.01234, cost_budget=2.5)
     assert counts(spending).endswith("2.0 epochs/s, 24/100 epochs, cost 0.0123/2.5")
     assert left(replace(NOW, epochs_budget=30)) == "0:03 left"
+
+
+def test_the_pace_in_steps_where_the_workers_tell_them() -> None:
+    told = counts(replace(NOW, running=1, steps=15_000))
+    assert told == "1 lane alive, 1 finished, 1 pruned, 1 failed, 2.0 epochs/s, 1,250 steps/s"
+    assert counts(replace(NOW, first_epoch=None)) == (
+        "2 lanes alive, 1 finished, 1 pruned, 1 failed"
+    )
+
+
+def test_counts_have_the_colour_of_their_state() -> None:
+    out = io.StringIO()
+    colored = Console(file=out, force_terminal=True, width=120, color_system="standard")
+    view = LiveView("accuracy", colored)
+    view.update(replace(NOW, pruned=0))
+    view.close()
+    assert "\x1b[31m1 failed" in out.getvalue()
+    assert "\x1b[32m1 finished" in out.getvalue()
+    assert "\x1b[33m0 pruned" not in out.getvalue()
 
 
 def test_a_terminal_is_left_alone_until_there_is_something_to_show() -> None:
@@ -134,3 +154,15 @@ def test_time_left_before_a_trial_has_finished() -> None:
 
 def test_parameters_keep_what_tells_them_apart() -> None:
     assert params_text({"a.x": 1, "b.x": None, "b.y": "z"}) == "a.x=1, b.x=None, y=z"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_each_note_is_shown_once(terminal: bool) -> None:
+    out = io.StringIO()
+    view = choose_view("accuracy", Console(file=out, force_terminal=terminal, width=100))
+    both = ("alone: no lanes", "9 lanes fit")
+    for notes in ((), both[:1], both, both[1:], both):
+        view.update(replace(NOW, notes=notes, finished=()))
+    view.close()
+    assert out.getvalue().count("alone: no lanes") == 1
+    assert out.getvalue().count("9 lanes fit") == 1

@@ -101,6 +101,28 @@ def test_an_epoch_reported_again_is_recorded_once(make_study: MakeStudy) -> None
     assert (progress.epochs, progress.train_seconds, progress.eval_seconds) == (1, 2.0, 1.0)
 
 
+def test_steps_are_counted_once_for_each_epoch(make_study: MakeStudy) -> None:
+    study = make_study()
+    one, other = study.ask(2)
+    for number in (one.number, one.number, other.number):
+        study.report(number, 1, 0.5, {}, steps=30)
+    study.report(one.number, 2, 0.5, {}, steps=12)
+    assert study.snapshot().steps == 72
+
+
+def test_the_curves_of_some_trials(make_study: MakeStudy) -> None:
+    study = make_study()
+    for trial in study.ask(2):
+        study.report(trial.number, 1, 0.5, {"accuracy": 0.5, "auroc": math.nan})
+    study.report(1, 2, 0.75, {"accuracy": 0.75})
+    study.tell(1, "COMPLETE", 0.75)
+    seconds = {"train_seconds": 0.0}
+    assert study.curves([1]) == {
+        1: {1: {"accuracy": 0.5, "auroc": None, **seconds}, 2: {"accuracy": 0.75, **seconds}}
+    }
+    assert study.curves([]) == {}
+
+
 def test_a_trial_that_was_not_asked(make_study: MakeStudy) -> None:
     with pytest.raises(SearchError, match="asked before it is told"):
         make_study().tell(7, "COMPLETE", 1.0)

@@ -98,7 +98,7 @@ def test_the_most_epochs_of_a_trial(config: dict[str, Any]) -> None:
 
 def test_planning_a_sweep_imports_no_pytorch() -> None:
     code = (
-        "import sys, rayml.search.sweep, rayml.search.report;"
+        "import sys, rayml.search.sweep, rayml.search.report.tables;"
         "print([name for name in ('torch', 'tensorboardX', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

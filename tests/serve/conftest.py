@@ -8,6 +8,7 @@ import pytest
 
 from rayml.serve.predictor import Predictor
 from rayml.testing.bundles import untrained_bundle
+from rayml.types import TaskName
 
 TIMES = [datetime(2024, month, 3, 4, 5, 6, 789, tzinfo=UTC) for month in range(1, 7)]
 
@@ -29,16 +30,32 @@ def table() -> pa.Table:
     )
 
 
-@pytest.fixture(scope="session", params=["binary", "multiclass", "regression"])
+TARGETS = {"binary": "label", "multiclass": "grade", "regression": "price"}
+
+
+def make_predictor(
+    factory: pytest.TempPathFactory, table: pa.Table, task: TaskName, ensemble: int | None
+) -> Predictor:
+    folder = factory.mktemp("bundles") / task
+    inputs = table.select([*table.column_names[:5], TARGETS[task]])
+    untrained_bundle(folder, inputs, target=TARGETS[task], task=task, ensemble=ensemble)
+    return Predictor.load(folder)
+
+
+@pytest.fixture(scope="session", params=TARGETS)
 def predictor(
     request: pytest.FixtureRequest, table: pa.Table, tmp_path_factory: pytest.TempPathFactory
 ) -> Predictor:
     """A predictor of each task."""
-    target = {"binary": "label", "multiclass": "grade", "regression": "price"}
-    folder = tmp_path_factory.mktemp("bundles") / request.param
-    inputs = table.select([*table.column_names[:5], target[request.param]])
-    untrained_bundle(folder, inputs, target=inputs.column_names[-1], task=request.param)
-    return Predictor.load(folder)
+    return make_predictor(tmp_path_factory, table, request.param, None)
+
+
+@pytest.fixture(scope="session", params=TARGETS)
+def ensemble(
+    request: pytest.FixtureRequest, table: pa.Table, tmp_path_factory: pytest.TempPathFactory
+) -> Predictor:
+    """A predictor of each task with three models."""
+    return make_predictor(tmp_path_factory, table, request.param, 3)
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,7 @@ def test_metadata_tells_what_is_served(app: PredictionApp, boxes: Predictor) -> 
     ]
     assert metadata["metrics"]["test"] == {"accuracy": 0.5}
     assert metadata["lineage"]["sweep"] == "none"
+    assert (metadata["ensemble"], metadata["confirmed"]) == (None, None)
 
 
 def test_the_docs_load_nothing_from_elsewhere(app: PredictionApp) -> None:
@@ -155,6 +156,22 @@ def test_the_openapi_document_is_valid_and_typed(predictor: Predictor) -> None:
     for example in examples.values():
         sent = json.dumps(example["value"]).encode()
         assert call(app, "POST", "/predict", content=sent).status_code == 200
+
+
+def test_an_ensemble_says_so_and_answers_with_its_spread(ensemble: Predictor) -> None:
+    app = PredictionApp(ensemble, version="1", settings=SETTINGS)
+    document = call(app, "GET", "/openapi.json").json()
+    OpenAPI.model_validate(document)
+    assert "the mean of 3 models" in document["info"]["description"]
+    schema = document["components"]["schemas"]["Answer"]
+    body = json.dumps([ROW, {"size": 2}]).encode()
+    answers = call(app, "POST", "/predict", content=body).json()["predictions"]
+    for answer in answers:
+        assert list(schema["properties"]) == schema["required"] == list(answer)
+        assert answer["spread"] > 0
+    # To the last bit: both run the same batch.
+    assert answers == ensemble.predict_rows([ROW, {"size": 2.0}])
+    assert call(app, "GET", "/metadata").json()["ensemble"] == 3
 
 
 def chunked(app: PredictionApp, chunks: Iterable[dict[str, Any]]) -> tuple[list[Any], int]:

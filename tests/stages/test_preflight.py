@@ -7,6 +7,7 @@ import re
 import pytest
 
 from rayml.config.compose import compose
+from rayml.search.tracking import tracker
 from rayml.stages.preflight import component_problems, config_problems
 
 
@@ -27,6 +28,12 @@ def test_a_space_that_does_not_fit_is_told_with_composition_errors() -> None:
 def test_a_sampler_that_cannot_search_the_space_is_told() -> None:
     (problem,) = config_problems(compose(["search=grid"]))
     assert "step" in problem
+
+
+def test_a_tracker_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker, "find_spec", lambda name: None)
+    (problem,) = config_problems(compose(["search.tracking.mlflow=sqlite:///mlflow.db"]))
+    assert problem.startswith("search.tracking: search.tracking.mlflow needs MLflow")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 
 import pytest
 
+from rayml.search.confirmation import Confirmation, ConfirmedTrial
 from rayml.stages import show
 from rayml.timing import Stopwatch
 
@@ -32,3 +34,42 @@ def test_timings_name_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
     assert "sweep" in out
     assert "train 1.2" in out
     assert "the first epoch was trained 4.5 s after the command" in out
+
+
+def test_a_confirmation_names_its_winner_and_what_is_served(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trials = [
+        ConfirmedTrial(
+            number=number,
+            params={},
+            parameters=weights,
+            steps=60,
+            seconds=1.0,
+            values=(0.5, 0.75),
+            mean=0.625,
+            low=0.5,
+            high=0.75,
+        )
+        for number, weights in ((7, 12345), (3, 120))
+    ]
+    found = Confirmation(
+        metric="accuracy",
+        direction="maximize",
+        winner=3,
+        reason="trial 3 is the cheapest",
+        seeds=(1, 2),
+        candidates=tuple(trials),
+        failed=(),
+        seed=2,
+    )
+    show.confirmed(found)
+    out = capsys.readouterr().out
+    (winner,) = [line for line in out.splitlines() if "winner" in line]
+    assert "0.5 to 0.75" in winner
+    assert "120" in winner
+    assert "12,345" in out
+    assert "trial 3 is the cheapest" in out
+    assert "its seed 2 is served" in out
+    show.confirmed(dataclasses.replace(found, ensemble=(2, 1)))
+    assert "an ensemble of its seeds 2, 1 is served" in capsys.readouterr().out

@@ -1,17 +1,13 @@
-"""The report of a sweep, from its journal alone: leaderboard, trials and curves."""
+"""The leaderboard: the trials of a sweep, from its journal alone, from the best to the worst."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import optuna
-import pyarrow as pa
-import pyarrow.parquet as pq
 from optuna.trial import FrozenTrial
 from rich.table import Table
 
@@ -25,7 +21,6 @@ from rayml.search.replay import EPOCH, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
 JOURNAL = "journal.log"
-FOLDER = "report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +146,6 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     return table
 
 
-def write_report(folder: Path) -> Leaderboard:
-    """Write `report/trials.parquet` and `report/curves.parquet` into a sweep's folder.
-
-    Raises:
-        SearchError: the folder is not that of a sweep.
-    """
-    board = read_leaderboard(folder)
-    (folder / FOLDER).mkdir(exist_ok=True)
-    pq.write_table(_trials_table(board), folder / FOLDER / "trials.parquet")
-    pq.write_table(_curves_table(board), folder / FOLDER / "curves.parquet")
-    return board
-
-
 def _row(trial: FrozenTrial, goals: Goals) -> TrialRow:
     curve = dict(sorted(trial.intermediate_values.items()))
     metrics = {epoch: trial.system_attrs.get(f"{EPOCH}{epoch}", {}) for epoch in curve}
@@ -186,45 +168,3 @@ def _row(trial: FrozenTrial, goals: Goals) -> TrialRow:
         values=result.values,
         violation=result.violation,
     )
-
-
-def _trials_table(board: Leaderboard) -> pa.Table:
-    columns: dict[str, list[Any]] = {
-        name: [getattr(row, name) for row in board.rows]
-        for name in ("number", "state", "value", "epoch", "epochs", "reason", "tune_trial")
-    }
-    columns["rank"] = list(range(1, len(board.rows) + 1))
-    for name in board.metrics:
-        columns[f"values.{name}"] = [row.values.get(name) for row in board.rows]
-    defined = [math.isfinite(row.violation) for row in board.rows]
-    columns["violation"] = [
-        row.violation if told else None for row, told in zip(board.rows, defined, strict=True)
-    ]
-    for name in ("feasible", "on_front"):
-        columns[name] = [getattr(row, name) for row in board.rows]
-    for name in ("started", "ended"):
-        columns[name] = [getattr(row, name) for row in board.rows]
-    for key in sorted({key for row in board.rows for key in row.params}):
-        columns[f"params.{key}"] = _uniform([row.params.get(key) for row in board.rows])
-    return pa.table(columns)
-
-
-def _curves_table(board: Leaderboard) -> pa.Table:
-    rows = [
-        {"number": row.number, "epoch": epoch, "value": value, **metrics}
-        for row in sorted(board.rows, key=lambda row: row.number)
-        for epoch, (value, metrics) in row.curve.items()
-    ]
-    metrics = sorted({key for row in rows for key in row} - {"number", "epoch", "value"})
-    fields = [("number", pa.int64()), ("epoch", pa.int64()), ("value", pa.float64())]
-    schema = pa.schema(fields + [(name, pa.float64()) for name in metrics])
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _uniform(values: Iterable[Any]) -> list[Any]:
-    """Values of one type; choices of several types become text."""
-    values = list(values)
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 or kinds == {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]

@@ -1,0 +1,194 @@
+"""The sections of the page, each from what a sweep left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import yaml
+
+from rayml.search.masking import masked
+from rayml.search.report.confirmation import (
+    Confirmation,
+    confirmation_figure,
+    confirmation_rows,
+)
+from rayml.search.report.curves import curves_figure
+from rayml.search.report.failures import failures_section
+from rayml.search.report.headline import best_section, best_trial, space_section
+from rayml.search.report.history import history_figures, improvements
+from rayml.search.report.importance import Importance, importance, importance_figure
+from rayml.search.report.parallel import LINES, parallel_figure
+from rayml.search.report.parallel import MOST as MOST_AXES
+from rayml.search.report.pareto import pareto_figures
+from rayml.search.report.record import Searched, SweepRecord
+from rayml.search.report.section import Grid, Section
+from rayml.search.report.selection import CURVES, EPOCHS, POINTS, Selection, select
+from rayml.search.report.slices import MOST as MOST_SLICES
+from rayml.search.report.slices import slice_figures
+from rayml.search.report.style import Figure, number
+from rayml.search.report.timeline import progress_figure, timing_rows, timings_figure
+
+_FOLDED = "A few values lie far from the others and outside the axis; a double click shows them."
+
+
+def sections(record: SweepRecord) -> Iterator[Section]:
+    """What the page shows below its headline, in its order."""
+    steps = [number for number, _ in improvements(record.board)]
+    front = [row.number for row in record.rows if row.on_front]
+    drawn = select(record.rows, POINTS, keep=[*front, *steps])
+    told = [importance(record.study, index) for index in range(len(record.board.metrics))]
+    searched = _by_importance(record.searched, told[0].shares)
+    yield best_section(record)
+    yield space_section(record)
+    if record.confirmation is not None:
+        yield _confirmation(record.confirmation)
+    yield _history(record, drawn)
+    yield from _pareto(record, drawn)
+    yield _curves(record)
+    yield _importance(record, told)
+    yield from _parallel(record, searched)
+    yield from _slices(record, drawn, searched)
+    yield _timings(record)
+    yield failures_section(record.rows)
+    yield from _config(record)
+
+
+def _confirmation(confirmation: Confirmation) -> Section:
+    seeds = len(confirmation.seeds)
+    notes = [
+        f"The best trials were trained again with {seeds} {'seed' if seeds == 1 else 'seeds'};"
+        f" bars are 95 % bootstrap intervals of the mean. {confirmation.reason}",
+    ]
+    if confirmation.ensemble:
+        kept = ", ".join(map(str, confirmation.ensemble))
+        notes.append(f"The models of the seeds {kept} are kept as an ensemble.")
+    head = ["trial", f"mean {confirmation.metric}", "95 % interval", "weights", "by seed"]
+    tables = [Grid(head, confirmation_rows(confirmation))]
+    if confirmation.failed:
+        rows = [[str(each.number), each.reason] for each in confirmation.failed]
+        tables.append(Grid(["trial", "left out, since"], rows))
+    if confirmation.test:
+        rows = [[name, number(value)] for name, value in confirmation.test.items()]
+        tables.append(Grid(["on the test split", "value"], rows))
+    figures = [confirmation_figure(confirmation)] if confirmation.candidates else []
+    return Section("confirmation", "Confirmation", notes, figures, tables)
+
+
+def _history(record: SweepRecord, drawn: Selection) -> Section:
+    if not record.rows:
+        return Section("history", "Optimisation history", ["No trial was asked for yet."])
+    figures = list(history_figures(record.board, drawn))
+    notes = [
+        "Each point is a trial by the value of its best epoch. The line is the best value of the"
+        " finished trials so far"
+        + (", of those that break no constraint." if record.constrained else "."),
+        drawn.note("trials"),
+        _folded(figures),
+    ]
+    return Section("history", "Optimisation history", notes, figures)
+
+
+def _pareto(record: SweepRecord, drawn: Selection) -> Iterator[Section]:
+    if len(record.board.metrics) < 2:
+        return
+    figures = pareto_figures(record.board, drawn.rows)
+    size = sum(row.on_front for row in record.rows)
+    notes = [
+        f"{size} {'trial is' if size == 1 else 'trials are'} on the front: no other is better in"
+        " every objective."
+        if figures
+        else "No trial has finished yet."
+    ]
+    yield Section("pareto", "Pareto front", [*notes, drawn.note("trials")], figures)
+
+
+def _curves(record: SweepRecord) -> Section:
+    best = best_trial(record)
+    with_curves = [row for row in record.rows if row.curve]
+    drawn = select(with_curves, CURVES, keep=[] if best is None else [best.number])
+    figure = curves_figure(record.board, drawn, None if best is None else best.number)
+    if figure is None:
+        return Section("curves", "Learning curves", ["No trial has finished an epoch yet."])
+    long = any(len(row.curve) > EPOCHS for row in drawn.rows)
+    notes = [
+        drawn.note("curves"),
+        f"Of curves longer than {EPOCHS} epochs every n-th epoch is drawn." if long else "",
+        _folded([figure]),
+    ]
+    return Section("curves", "Learning curves", notes, [figure])
+
+
+def _importance(record: SweepRecord, told: Sequence[Importance]) -> Section:
+    if all(each.absent for each in told):
+        return Section("importance", "Importance", [told[0].absent])
+    notes = [
+        "How much each parameter decides whether a finished trial is among the best tenth"
+        " (PED-ANOVA); the shares add up to 100 %."
+    ]
+    figures = []
+    for index, (metric, each) in enumerate(zip(record.board.metrics, told, strict=True)):
+        if each.absent:
+            notes.append(f"For {metric} there is none. {each.absent}")
+        else:
+            figures.append(importance_figure(each.shares, metric, index))
+    return Section("importance", "Importance", notes, figures)
+
+
+def _parallel(record: SweepRecord, searched: Sequence[Searched]) -> Iterator[Section]:
+    valued = [row for row in record.rows if row.state in {"COMPLETE", "PRUNED"}]
+    drawn = select(valued, LINES, keep=[row.number for row in valued if row.on_front])
+    figure = parallel_figure(record.board, drawn.rows, searched[:MOST_AXES])
+    if figure is None:
+        return
+    notes = [
+        "Each line is a trial that finished or was pruned, coloured by its rank among the drawn"
+        f" ones by {record.board.metric}. A click on the legend hides a group, a double click"
+        " shows it alone.",
+        _first(MOST_AXES, searched),
+        drawn.note("trials"),
+    ]
+    yield Section("parallel", "Parallel coordinates", notes, [figure])
+
+
+def _slices(
+    record: SweepRecord, drawn: Selection, searched: Sequence[Searched]
+) -> Iterator[Section]:
+    figures = slice_figures(record.board, drawn.rows, searched[:MOST_SLICES])
+    if figures:
+        notes = [
+            f"{record.board.metric} by one parameter at a time, the most important first.",
+            _first(MOST_SLICES, searched),
+            drawn.note("trials"),
+            _folded(figures),
+        ]
+        yield Section("slices", "Slices", notes, figures, small=True)
+
+
+def _timings(record: SweepRecord) -> Section:
+    figures = [progress_figure(record.rows)]
+    if record.timings is None:
+        notes = ["Where the workers' time went is told once the sweep is over."]
+        return Section("timings", "Timings", notes, [f for f in figures if f is not None])
+    figures.insert(0, timings_figure(record.timings))
+    grid = Grid(["what", "whose seconds", "how long", "share"], timing_rows(record.timings))
+    return Section("timings", "Timings", [], [f for f in figures if f is not None], [grid])
+
+
+def _config(record: SweepRecord) -> Iterator[Section]:
+    if record.config is not None:
+        text = yaml.safe_dump(masked(record.config), sort_keys=False, allow_unicode=True)
+        yield Section("config", "Config", text=text)
+
+
+def _by_importance(searched: Sequence[Searched], shares: Mapping[str, float]) -> list[Searched]:
+    return sorted(searched, key=lambda each: -shares.get(each.key, 0.0))
+
+
+def _first(most: int, searched: Sequence[Searched]) -> str:
+    if len(searched) <= most:
+        return ""
+    return f"The {most} most important of {len(searched)} parameters are shown."
+
+
+def _folded(figures: Sequence[Figure]) -> str:
+    return _FOLDED if any("range" in figure.layout.get("yaxis", {}) for figure in figures) else ""

@@ -1,0 +1,42 @@
+"""Confirms the winner of a sweep, as the config asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rayml.data.prepare import PreparedDataset
+from rayml.search.confirm import confirm
+from rayml.search.confirmation import forget_confirmation
+from rayml.search.report.leaderboard import read_leaderboard
+from rayml.search.retrain import ConfirmPlan
+from rayml.stages import show
+from rayml.stages.context import Context
+from rayml.stages.preflight import trial_config
+from rayml.stages.sweep import config_of_sweep, sweep_data
+
+
+def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None:
+    """Train the best trials of a sweep again over several seeds, and choose the winner.
+
+    Where the config confirms nothing, or no trial may be confirmed, what an earlier
+    confirmation found is forgotten: the sweep may have gone on since.
+    """
+    settings, search = context.config.confirm, context.config.search
+    if not settings.top:
+        forget_confirmation(sweep)
+        return
+    show.line(f"confirming the best {settings.top} trials over {settings.seeds} seeds each")
+    plan = ConfirmPlan(
+        sweep=sweep,
+        trial=trial_config(config_of_sweep(sweep).plain),
+        settings=settings,
+        resources=search.resources,
+        max_failures=search.max_failures,
+    )
+    with context.watch.stage("confirm"):
+        found = confirm(plan, read_leaderboard(sweep), sweep_data(data), on_progress=show.line)
+    if found is None:
+        forget_confirmation(sweep)
+        show.line("no trial trained to its end and keeps the constraints: none is confirmed")
+    else:
+        show.confirmed(found)

@@ -1,0 +1,115 @@
+"""Trains the seeds of one configuration together, as lanes of stacked tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rayml.errors import DivergedError
+from rayml.models.tasks import Task
+from rayml.train.batches import ArrayBatches
+from rayml.train.lanes import Lane, LaneLoop, NewLane
+from rayml.train.probe import lanes_in_memory, why_not_stacked
+from rayml.train.process import reset_process
+from rayml.train.seeds import FailedSeed, SeedResult, seeded
+from rayml.train.structure import same_structure
+from rayml.train.trial import build_lane, build_trial_task, choose_device, train_settings
+from rayml.types import Examples, FeatureShape, TargetInfo
+
+
+@dataclass(slots=True)
+class _Spent:
+    steps: int = 0
+    seconds: float = 0.0
+
+
+class SeedLanes:
+    """Seeds of one configuration whose models can be stacked; see `stacked_seeds`.
+
+    Args:
+        lanes: one a seed, which is its number.
+        task: gives loss and metrics.
+        train: the training split.
+        validation: the validation split.
+    """
+
+    def __init__(
+        self, lanes: Sequence[NewLane], task: Task, train: ArrayBatches, validation: ArrayBatches
+    ) -> None:
+        self._lanes = lanes
+        self._task = task
+        self._train = train
+        self._validation = validation
+        self._parameters = sum(each.numel() for each in lanes[0].model.parameters())
+
+    def train(self) -> Iterator[SeedResult | FailedSeed]:
+        """Train each seed to its end, as many at a time as the memory takes."""
+        count = len(self._lanes)
+        size = lanes_in_memory(self._lanes[0], self._task, self._train, count)
+        for start in range(0, count, size):
+            yield from self._together(self._lanes[start : start + size])
+
+    def _together(self, lanes: Sequence[NewLane]) -> Iterator[SeedResult | FailedSeed]:
+        loop = LaneLoop(lanes, self._task, self._train, self._validation)
+        spent = {each.number: _Spent() for each in lanes}
+        while True:
+            over = []
+            for number, result in loop.run_epoch().items():
+                if isinstance(result, DivergedError):
+                    over.append(number)
+                    yield FailedSeed(number, result)
+                else:
+                    spent[number].steps += result.steps
+                    spent[number].seconds += result.train_seconds + result.eval_seconds
+            for lane in loop.lanes:
+                if lane.finished and lane.number not in over:
+                    over.append(lane.number)
+                    yield self._result(loop, lane, spent[lane.number])
+            if len(over) == len(loop):
+                return
+            loop.drop(over)
+
+    def _result(self, loop: LaneLoop, lane: Lane, spent: _Spent) -> SeedResult:
+        assert lane.best is not None
+        return SeedResult(
+            seed=lane.number,
+            best=lane.best,
+            weights={k: each.cpu() for k, each in loop.best_weights(lane.number).items()},
+            parameters=self._parameters,
+            steps=spent.steps,
+            seconds=spent.seconds,
+        )
+
+
+def stacked_seeds(
+    config: Mapping[str, Any],
+    seeds: Sequence[int],
+    *,
+    train: Examples,
+    validation: Examples,
+    shape: FeatureShape,
+    target: TargetInfo,
+) -> SeedLanes | None:
+    """The lanes of some seeds; None where the configuration's models must train alone.
+
+    Raises:
+        ConfigError: any part of the config is wrong.
+    """
+    settings = train_settings(config["train"])
+    device = choose_device(settings.device)
+    task = build_trial_task(config["task"], target)
+    lanes = []
+    for seed in seeds:
+        own = seeded(config, seed)
+        # A user's module may draw its weights from any of the global generators.
+        reset_process(train_settings(own["train"]))
+        lanes.append(build_lane(seed, own, shape=shape, target=target))
+    batches = ArrayBatches(train, settings.batch_size, device)
+    first = lanes[0]
+    if not all(same_structure(first.model, each.model) for each in lanes):
+        return None
+    if why_not_stacked(first, task, batches):
+        return None
+    held_out = ArrayBatches(validation, settings.eval_batch_size, device)
+    return SeedLanes(lanes, task, batches, held_out)

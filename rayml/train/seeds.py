@@ -1,0 +1,121 @@
+"""Trains one configuration over several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rayml.errors import DivergedError
+from rayml.train.process import reset_process
+from rayml.train.results import BestEpoch
+from rayml.train.trial import apply, build_loop, train_settings
+from rayml.types import Examples, FeatureShape, TargetInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rayml.train.loop import TrainingLoop
+    from rayml.train.streaming import ParquetSplit
+
+SEED = "train.seed"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """What one seed came to.
+
+    Attributes:
+        seed: of initialisation, dropout and batch order.
+        best: the best epoch on validation.
+        weights: the model's `state_dict` at that epoch, on the CPU.
+        parameters: number of the model's weights.
+        steps: optimizer steps, those after the best epoch included.
+        seconds: of training and evaluation; of seeds that train together a share.
+    """
+
+    seed: int
+    best: BestEpoch
+    weights: Mapping[str, Tensor]
+    parameters: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSeed:
+    """A seed that did not train to its end, and why."""
+
+    seed: int
+    error: DivergedError
+
+
+def seeded(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """A trial's config with another seed."""
+    return apply(config, {SEED: seed})
+
+
+def train_seeds(
+    config: Mapping[str, Any],
+    seeds: Sequence[int],
+    *,
+    train: Examples | ParquetSplit,
+    validation: Examples | ParquetSplit,
+    shape: FeatureShape,
+    target: TargetInfo,
+) -> Iterator[SeedResult | FailedSeed]:
+    """Train a configuration to its end once for each seed.
+
+    Every seed has its own initialisation, dropout and batch order; a seed's result does not
+    depend on the others, up to the rounding of float32. Seeds train together as lanes where the
+    data are in memory and the models can be stacked, one after another elsewhere.
+
+    Args:
+        config: of the trial; its own seed is not used.
+        seeds: distinct ones.
+        train: the training split, in memory or on disk.
+        validation: the validation split likewise.
+        shape: of the features.
+        target: what is predicted.
+
+    Yields:
+        One result a seed, as soon as it is there; one that diverges fails alone.
+
+    Raises:
+        ConfigError: any part of the config is wrong.
+    """
+    if len(seeds) > 1 and isinstance(train, Examples) and isinstance(validation, Examples):
+        # It loads PyTorch, which whoever names a seed does without.
+        from rayml.train.seed_lanes import stacked_seeds
+
+        lanes = stacked_seeds(
+            config, seeds, train=train, validation=validation, shape=shape, target=target
+        )
+        if lanes is not None:
+            yield from lanes.train()
+            return
+    for seed in seeds:
+        own = seeded(config, seed)
+        reset_process(train_settings(own["train"]))
+        loop = build_loop(own, train=train, validation=validation, shape=shape, target=target)
+        yield _alone(seed, loop)
+
+
+def _alone(seed: int, loop: TrainingLoop) -> SeedResult | FailedSeed:
+    steps, seconds = 0, 0.0
+    while not loop.finished:
+        try:
+            result = loop.run_epoch()
+        except DivergedError as error:
+            return FailedSeed(seed, error)
+        steps += result.steps
+        seconds += result.train_seconds + result.eval_seconds
+    assert loop.best is not None
+    return SeedResult(
+        seed=seed,
+        best=loop.best,
+        weights={name: each.cpu() for name, each in loop.best_weights().items()},
+        parameters=sum(each.numel() for each in loop.model.parameters()),
+        steps=steps,
+        seconds=seconds,
+    )
