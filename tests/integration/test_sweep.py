@@ -21,9 +21,10 @@ from safetensors.numpy import load_file
 
 from rayml.errors import ConfigError, SearchError
 from rayml.models.objectives import Objective
-from rayml.search.cohort import train_trial
+from rayml.search.alone import train_trial
 from rayml.search.journal import read_study
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.quota import Quota
 from rayml.search.report.tables import write_tables
 from rayml.search.space import Space
 from rayml.search.study_actor import start_study
@@ -220,7 +221,14 @@ def test_a_worker_that_died_after_its_trial_ended_does_not_train_it_again(
             started=time.time(),
         )
     )
-    cohort = CohortPlan(plan.trial, Objective("accuracy", "maximize"), plan.folder)
+    cohort = CohortPlan(
+        trial=plan.trial,
+        objective=Objective("accuracy", "maximize"),
+        space=plan.space,
+        trials=plan.folder,
+        cohorts=plan.folder / "cohorts",
+        quota=Quota(1, 1),
+    )
     try:
         [asked] = ray.get(study.ask.remote())
         train_trial(asked, cohort, DATA, study)
