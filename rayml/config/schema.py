@@ -122,6 +122,9 @@ class SearchConfig:
         storage: URL of a database that the study is written to as well, for shared use; None
             keeps it in the sweep's folder alone.
         warm_start: names of sweeps whose trials inform this one.
+        deterministic: whether a run on the same machine gives the same trials and values again,
+            however long anything takes. Cohorts then wait for one another, and hold 32 lanes at
+            most where `cohort.lanes` is `auto`.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
@@ -140,6 +143,7 @@ class SearchConfig:
     pruner: PrunerSettings = Field(default_factory=PrunerSettings)
     storage: str | None = None
     warm_start: tuple[str, ...] = ()
+    deterministic: bool = False
 
 
 @settings

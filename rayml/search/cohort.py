@@ -24,6 +24,7 @@ from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.pruning import Decision
 from rayml.search.quota import refill
 from rayml.search.trials import AskedTrial, Ended, Report
+from rayml.search.turn import Turn
 from rayml.search.worker import (
     explain,
     forget,
@@ -76,6 +77,7 @@ class Cohort:
         self._plan = plan
         self._data = data
         self._study = study
+        self._turn = Turn(number, study if plan.deterministic else None)
         self._last = plan.cohorts / str(number) / LAST
         self._given = 0
         self._dry = False
@@ -88,25 +90,39 @@ class Cohort:
     def run(self, asked: Sequence[AskedTrial]) -> None:
         """Train trials, and those that the study proposes to join them, to their ends."""
         self._given = len(asked)
-        if reason := self._why_never_lanes():
+        if (reason := self._why_never_lanes()) is not None:
             self._train_alone(asked, reason)
             return
-        lanes = self._built(asked)
-        if not lanes:
-            return
-        assert self._setting is not None
-        if reason := why_not_stacked(lanes[0], self._setting.task, self._setting.train):
+        with self._turn.taken():
+            reason = self._open(asked)
+        if reason is not None:
             self._train_alone(asked, reason)
             return
-        self._open(self._setting, lanes, {each.number: each.params for each in asked})
         while self._loop is not None:
-            self._end(self._judge(self._loop.run_epoch()))
-            self._join(self._more())
+            results = self._loop.run_epoch()
+            with self._turn.taken():
+                self._end(self._judge(results))
+                self._join(self._more())
             if self._loop is not None:
                 self._loop.save(self._last)
         forget(self._last.parent)
 
-    def _open(
+    def leave(self) -> None:
+        """Tell a study with turns that the cohort has had its last one."""
+        self._turn.leave()
+
+    def _open(self, asked: Sequence[AskedTrial]) -> str | None:
+        """Start trials as lanes, and those that join them; or why they must train alone."""
+        lanes = self._built(asked)
+        if not lanes:
+            return None
+        assert self._setting is not None
+        if reason := why_not_stacked(lanes[0], self._setting.task, self._setting.train):
+            return reason
+        self._start(self._setting, lanes, {each.number: each.params for each in asked})
+        return None
+
+    def _start(
         self, setting: Setting, lanes: Sequence[NewLane], params: Mapping[int, Params]
     ) -> None:
         """Find out what the lanes share and how many there may be, and start them."""
@@ -219,7 +235,7 @@ class Cohort:
             if self._model is None or same_structure(self._model, lane.model):
                 lanes.append(lane)
             else:
-                train_trial(each, self._plan, self._data, self._study)
+                train_trial(each, self._plan, self._data, self._study, self._turn)
         return lanes
 
     def _lane(self, asked: AskedTrial) -> NewLane:
@@ -231,7 +247,7 @@ class Cohort:
 
     def _set(self, config: Mapping[str, Any]) -> Setting:
         settings = train_settings(config["train"])
-        reset_process(settings)
+        reset_process(settings, deterministic=self._plan.deterministic)
         device = choose_device(settings.device)
         task = build_trial_task(config["task"], self._data.target)
         require_objective(task, self._plan)
@@ -273,4 +289,4 @@ class Cohort:
         if reason:
             self._study.note.remote(f"trials train alone: {reason}")
         for each in asked:
-            train_trial(each, self._plan, self._data, self._study)
+            train_trial(each, self._plan, self._data, self._study, self._turn)

@@ -50,6 +50,7 @@ class SweepPlan:
         resume: go on with the sweep of that name.
         storage: URL of a database that its study is written to as well.
         warm_start: folders of sweeps whose trials inform this one.
+        deterministic: whether its trials are the same on every run, however long they take.
     """
 
     name: str
@@ -73,6 +74,7 @@ class SweepPlan:
     resume: bool = False
     storage: str | None = None
     warm_start: tuple[Path, ...] = ()
+    deterministic: bool = False
 
     @property
     def folder(self) -> Path:
@@ -109,6 +111,8 @@ class CohortPlan:
         cohorts: folder of the cohorts' folders.
         quota: what a cohort may take.
         measure: whether a cohort holds as many lanes as train fastest, up to its quota.
+        deterministic: whether cohorts speak with the study in turns, and PyTorch may only use
+            algorithms that give the same result each time.
     """
 
     trial: Mapping[str, Any]
@@ -118,3 +122,4 @@ class CohortPlan:
     cohorts: Path
     quota: Quota
     measure: bool = True
+    deterministic: bool = False

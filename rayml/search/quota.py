@@ -10,6 +10,8 @@ _COHORTS = 4
 _REFILLS = 4
 # Where a GPU could hold more, the gain is small and the search waits longer for its results.
 _MOST_LANES = 128
+# Where they are not measured: on a CPU more are seldom faster, and memory for so many is there.
+UNMEASURED_LANES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Quota:
     trials: int
 
 
-def quota_of(trials: int, workers: int, lanes: int | None) -> Quota:
+def quota_of(trials: int, workers: int, lanes: int | None, most: int = _MOST_LANES) -> Quota:
     """Deal a sweep's trials to cohorts.
 
     Larger cohorts train faster, and all trials of one share their structure: so that the search
@@ -35,12 +37,13 @@ def quota_of(trials: int, workers: int, lanes: int | None) -> Quota:
     Args:
         trials: budget of the sweep.
         workers: cohorts that train at a time.
-        lanes: of a cohort as the user sets them; None leaves them to be measured.
+        lanes: of a cohort as the user sets them; None leaves them to be chosen.
+        most: lanes of a cohort at most, where the user does not set them.
     """
     if lanes is not None:
         return Quota(lanes, _REFILLS * lanes)
     share = max(1, -(-trials // max(_COHORTS, 2 * workers)))
-    most = min(share, _MOST_LANES)
+    most = min(share, most)
     return Quota(most, min(share, _REFILLS * most))
 
 

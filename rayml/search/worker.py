@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import traceback
@@ -54,8 +55,16 @@ def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
     partial.replace(folder / WEIGHTS)
 
 
-def reset_process(settings: TrainSettings) -> None:
-    """Undo what an earlier trial of this worker may have left behind."""
+def reset_process(settings: TrainSettings, *, deterministic: bool = False) -> None:
+    """Undo what an earlier trial of this worker may have left behind.
+
+    Args:
+        settings: of the trial.
+        deterministic: whether PyTorch raises where an operation has no deterministic algorithm.
+    """
+    # Read by CUDA's library of linear algebra when it starts.
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     random.seed(settings.seed)
@@ -63,6 +72,9 @@ def reset_process(settings: TrainSettings) -> None:
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     torch.set_default_dtype(torch.float32)
+    torch.use_deterministic_algorithms(deterministic)
+    # Else the switch above fills all new memory, which slows training and changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def explain(error: Exception) -> str:

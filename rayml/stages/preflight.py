@@ -12,6 +12,7 @@ from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.objectives import DEFAULTS
 from rayml.search.budget import check_cost
+from rayml.search.determinism import check_deterministic
 from rayml.search.fit import check_fit
 from rayml.search.goals import check_goals_of_sampler, choose_goals
 from rayml.search.samplers import check_sampler
@@ -181,7 +182,18 @@ def _search_problems(search: SearchConfig) -> list[str]:
     return [
         *_told_by("search", lambda: check_goals_of_sampler(search.sampler.name, **counts)),
         *_told_by("search", lambda: check_cost(search.cost, search.resources, search.prices)),
+        *_told_by("search", lambda: _check_deterministic(search)),
     ]
+
+
+def _check_deterministic(search: SearchConfig) -> None:
+    if search.deterministic:
+        check_deterministic(
+            seconds=search.seconds,
+            cost=search.cost,
+            objectives=[each.metric for each in search.objectives],
+            constraints=search.constraints,
+        )
 
 
 def _check_goals(plain: Mapping[str, Any], task: TaskName) -> None:

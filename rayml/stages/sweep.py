@@ -161,6 +161,7 @@ def _plan(context: Context) -> SweepPlan:
         resume=context.resumed is not None,
         storage=search.storage,
         warm_start=tuple(find_sweep(sweeps, each) for each in search.warm_start),
+        deterministic=search.deterministic,
     )
 
 
