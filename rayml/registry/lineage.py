@@ -33,9 +33,11 @@ class Lineage:
         source_fingerprint: of the source that it was prepared from.
         sweep: name of the sweep.
         trial: its number in the study.
-        params: searched values of the trial.
+        params: searched values of the trial, at its best epoch.
         seed: of the trial.
         packages: installed versions by name.
+        schedule: where values changed while it trained, the epochs `first` to `last` with the
+            `trial` that trained them and its `params`; empty where they did not.
     """
 
     data_hash: str
@@ -45,3 +47,4 @@ class Lineage:
     params: Mapping[str, Any]
     seed: int
     packages: Mapping[str, str] = Field(default_factory=package_versions)
+    schedule: tuple[Mapping[str, Any], ...] = ()

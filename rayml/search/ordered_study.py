@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from rayml.search.population_study import PopulationStudy
 from rayml.search.roster import cohort_of
-from rayml.search.study import Study
 from rayml.search.study_plan import StudyPlan
 from rayml.search.trials import AskedTrial
 from rayml.search.turns import Turns
 
 
-class OrderedStudy(Study):
+class OrderedStudy(PopulationStudy):
     """A study with turns, where its plan has slots; without any it is as every other.
 
     What a sampler proposes and a pruner decides follows from the order in which trials are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,12 @@ from rich.table import Table
 
 from rayml.search.goals import Goals, outcome
 from rayml.search.journal import read_study
+from rayml.search.lineage import Ancestry, Descent, Stretch, read_descents, schedule
 from rayml.search.optuna_study import read_goals
 from rayml.search.parameter import Params
 from rayml.search.progress import params_text, value_text
 from rayml.search.ranking import Merit, TrialState, front, rank
-from rayml.search.replay import EPOCH, REASON, TUNE_TRIAL
+from rayml.search.replay import EPOCH, LINEAGE, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
 JOURNAL = "journal.log"
@@ -47,6 +49,7 @@ class TrialRow:
         values: of all objectives by name after its best epoch; None where undefined.
         violation: of the constraints then; infinite where it cannot be told.
         on_front: whether it is on the Pareto front of the feasible trials that completed.
+        descents: of a trial of a population, in order.
     """
 
     number: int
@@ -63,6 +66,12 @@ class TrialRow:
     values: Mapping[str, float | None] = field(default_factory=dict)
     violation: float = 0.0
     on_front: bool = False
+    descents: tuple[Descent, ...] = ()
+
+    @property
+    def ancestry(self) -> Ancestry:
+        """What it trained with, and since when."""
+        return Ancestry(self.params, self.descents)
 
     @property
     def feasible(self) -> bool:
@@ -127,6 +136,12 @@ def rank_trials(study: optuna.Study) -> Leaderboard:
     return Leaderboard(goals, rows)
 
 
+def schedule_of(board: Leaderboard, row: TrialRow) -> tuple[Stretch, ...]:
+    """How the weights of a trial's best epoch came about; one stretch without a population."""
+    assert row.epoch is not None
+    return schedule(row.number, row.epoch, {each.number: each.ancestry for each in board.rows})
+
+
 def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     """The first trials as a table for the terminal."""
     table = Table(title=f"best {min(limit, len(board.rows))} of {len(board.rows)} trials")
@@ -146,7 +161,9 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
             cells.append("yes" if row.on_front else "")
         if board.goals.constraints:
             cells.append("" if row.epoch is None else value_text(row.violation))
-        cells.append(row.reason if row.state == "FAIL" else params_text(row.params))
+        cells.append(
+            row.reason if row.state == "FAIL" else params_text(row.ancestry.params_in(row.epoch))
+        )
         table.add_row(*cells)
     return table
 
@@ -185,6 +202,7 @@ def _row(trial: FrozenTrial, goals: Goals) -> TrialRow:
         curve={epoch: (value, metrics[epoch]) for epoch, value in curve.items()},
         values=result.values,
         violation=result.violation,
+        descents=read_descents(trial.system_attrs.get(LINEAGE, ())),
     )
 
 
@@ -204,6 +222,10 @@ def _trials_table(board: Leaderboard) -> pa.Table:
         columns[name] = [getattr(row, name) for row in board.rows]
     for name in ("started", "ended"):
         columns[name] = [getattr(row, name) for row in board.rows]
+    if any(row.descents for row in board.rows):
+        columns["lineage"] = [
+            json.dumps([each.to_json() for each in row.descents]) for row in board.rows
+        ]
     for key in sorted({key for row in board.rows for key in row.params}):
         columns[f"params.{key}"] = _uniform([row.params.get(key) for row in board.rows])
     return pa.table(columns)

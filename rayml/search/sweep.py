@@ -24,6 +24,7 @@ from rayml.search.fit import check_fit
 from rayml.search.goals import Goals, check_goals_of_sampler, choose_goals
 from rayml.search.mirror import check_storage, mirroring
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.population import check_population
 from rayml.search.progress import View, watching
 from rayml.search.quota import UNMEASURED_LANES, quota_of
 from rayml.search.replay import Resumed
@@ -108,6 +109,8 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
             objectives=[each.metric for each in plan.objectives],
             constraints=plan.constraints,
         )
+    if plan.population is not None:
+        check_population(plan.pruner.name, plan.lanes, plan.trial["train"], plan.space.keys)
     return goals_of(plan, task).first
 
 
@@ -193,6 +196,8 @@ def _cohort_plan(plan: SweepPlan, goal: Objective, workers: int) -> CohortPlan:
         quota=quota_of(plan.trials, workers, plan.lanes, **most),
         measure=plan.lanes is None and not plan.deterministic,
         deterministic=plan.deterministic,
+        population=plan.population,
+        seed=plan.seed,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from rayml.registry.champion import promote
 from rayml.registry.lineage import Lineage
 from rayml.registry.signature import make_signature
 from rayml.registry.store import Registry
-from rayml.search.report import Leaderboard, TrialRow, read_leaderboard
+from rayml.search.report import Leaderboard, TrialRow, read_leaderboard, schedule_of
 from rayml.search.sweep import TRIALS
 from rayml.search.worker import WEIGHTS
 from rayml.stages import show
@@ -73,9 +74,11 @@ def write_winner(
     """
     board = read_leaderboard(sweep)
     best = _best(board, sweep)
-    config = apply(trial, best.params)
+    params = best.ancestry.params_in(best.epoch)
+    config = apply(trial, params)
     weights = _weights(sweep / TRIALS / str(best.number) / WEIGHTS)
     assert best.epoch is not None
+    stretches = schedule_of(board, best)
     info = BundleInfo(
         name=name,
         model=config["model"],
@@ -95,8 +98,9 @@ def write_winner(
             source_fingerprint=data.source,
             sweep=sweep.name,
             trial=best.number,
-            params=best.params,
+            params=params,
             seed=config["train"]["seed"],
+            schedule=tuple(map(asdict, stretches)) if len(stretches) > 1 else (),
         ),
         preprocessor=data.preprocessor,
         weights=weights,

@@ -162,6 +162,7 @@ def _plan(context: Context) -> SweepPlan:
         storage=search.storage,
         warm_start=tuple(find_sweep(sweeps, each) for each in search.warm_start),
         deterministic=search.deterministic,
+        population=search.population,
     )
 
 
