@@ -63,6 +63,24 @@ class CohortSettings:
 
 
 @settings
+class PopulationSettings:
+    """How the lanes of a cohort train as a population (Jaderberg et al. 2017).
+
+    Attributes:
+        interval: epochs from one selection to the next.
+        quantile: share of the lanes that are the worst, and that are the best; each of the
+            worst goes on as a copy of one of the best.
+        perturb: factor that a copy's searched numbers are multiplied or divided by.
+        resample: probability that one of them is drawn anew instead.
+    """
+
+    interval: Annotated[int, Field(ge=1)] = 1
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    perturb: Annotated[float, Field(gt=1)] = 1.2
+    resample: Annotated[float, Field(ge=0, le=1)] = 0.25
+
+
+@settings
 class PriceSettings:
     """What an hour of one CPU core and of one GPU costs, in a unit of the user's."""
 

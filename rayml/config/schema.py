@@ -12,7 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from rayml.config.build import TARGET
-from rayml.search_settings import BoundSettings, CohortSettings, ObjectiveEntry, PriceSettings
+from rayml.search_settings import (
+    BoundSettings,
+    CohortSettings,
+    ObjectiveEntry,
+    PopulationSettings,
+    PriceSettings,
+)
 from rayml.types import (
     ClassLabel,
     ConfirmSettings,
@@ -125,6 +131,10 @@ class SearchConfig:
             keeps it in the sweep's folder alone.
         warm_start: names of sweeps whose trials inform this one.
         tracking: see `TrackingSettings`.
+        deterministic: whether a run on the same machine gives the same trials and values again,
+            however long anything takes. Cohorts then wait for one another, and hold 32 lanes at
+            most where `cohort.lanes` is `auto`.
+        population: see `PopulationSettings`; None trains each trial for itself.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
@@ -144,6 +154,8 @@ class SearchConfig:
     storage: str | None = None
     warm_start: tuple[str, ...] = ()
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    deterministic: bool = False
+    population: PopulationSettings | None = None
 
 
 @settings

@@ -45,6 +45,11 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         f"- prepared dataset `{lineage.data_hash}`, source `{lineage.source_fingerprint}`",
         f"- sweep `{lineage.sweep}`, trial {lineage.trial}, {_seeds(lineage)}",
         *(f"- `{key}` = {value!r}" for key, value in lineage.params.items()),
+        *(
+            f"- epochs {each['first']} to {each['last']} as trial {each['trial']} with "
+            + ", ".join(f"`{key}` = {value!r}" for key, value in each["params"].items())
+            for each in lineage.schedule
+        ),
         "- " + ", ".join(f"{name} {version}" for name, version in lineage.packages.items()),
         "",
     ]

@@ -33,10 +33,12 @@ class Lineage:
         source_fingerprint: of the source that it was prepared from.
         sweep: name of the sweep.
         trial: its number in the study.
-        params: searched values of the trial.
+        params: searched values of the trial, at its best epoch.
         seed: of the training; of an ensemble that of its first member.
         members: seeds of all members of an ensemble.
         packages: installed versions by name.
+        schedule: where values changed while it trained, the epochs `first` to `last` with the
+            `trial` that trained them and its `params`; empty where they did not.
     """
 
     data_hash: str
@@ -47,3 +49,4 @@ class Lineage:
     seed: int
     members: tuple[int, ...] = ()
     packages: Mapping[str, str] = Field(default_factory=package_versions)
+    schedule: tuple[Mapping[str, Any], ...] = ()

@@ -13,6 +13,7 @@ from rayml.errors import CheckpointError
 from rayml.models.objectives import PARAMETERS
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.trials import AskedTrial
+from rayml.search.turn import ANY_TIME, Turn
 from rayml.search.worker import (
     explain,
     forget,
@@ -29,8 +30,17 @@ if TYPE_CHECKING:
 LAST = "last"
 
 
-def train_trial(asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any) -> None:
+def train_trial(
+    asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any, turn: Turn = ANY_TIME
+) -> None:
     """Train one trial until it is finished or pruned; whatever goes wrong in it makes it FAIL.
+
+    Args:
+        asked: the trial.
+        plan: of the sweep.
+        data: of the sweep.
+        study: handle of the study's actor.
+        turn: when it may be spoken with.
 
     Raises:
         RayError: the study does not answer, which no trial can mend.
@@ -40,21 +50,23 @@ def train_trial(asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any
         loop = _start(asked, plan, data, folder)
         # If not, an earlier worker finished it and died before Tune knew: its weights stay.
         if ray.get(study.begin.remote(asked.number, loop.epoch)):
-            reason = _epochs(asked.number, loop, plan.objective.metric, folder, study)
+            reason = _epochs(asked.number, loop, plan.objective.metric, folder, study, turn)
             write_weights(loop.best_weights(), folder)
             state = "PRUNED" if reason else "COMPLETE"
-            ray.get(study.tell.remote(asked.number, state, reason=reason))
+            with turn.taken():
+                ray.get(study.tell.remote(asked.number, state, reason=reason))
     except RayError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        ray.get(study.tell.remote(asked.number, "FAIL", reason=explain(error)))
+        with turn.taken():
+            ray.get(study.tell.remote(asked.number, "FAIL", reason=explain(error)))
     forget(folder / LAST)
 
 
 def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -> TrainingLoop:
     """A fresh training loop, or one that goes on where a dead worker left it."""
     config = trial_of(asked.params, plan)
-    reset_process(train_settings(config["train"]))
+    reset_process(train_settings(config["train"]), deterministic=plan.deterministic)
     loop = build_loop(
         config,
         train=data.train,
@@ -72,7 +84,9 @@ def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -
     return loop
 
 
-def _epochs(number: int, loop: TrainingLoop, metric: str, folder: Path, study: Any) -> str:
+def _epochs(
+    number: int, loop: TrainingLoop, metric: str, folder: Path, study: Any, turn: Turn
+) -> str:
     """Train and report until the trial is finished.
 
     Returns:
@@ -80,17 +94,18 @@ def _epochs(number: int, loop: TrainingLoop, metric: str, folder: Path, study: A
     """
     while not loop.finished:
         result = loop.run_epoch()
-        decision = ray.get(
-            study.report.remote(
-                number,
-                result.epoch,
-                result.metrics[metric],
-                {"train_loss": result.loss, PARAMETERS: loop.parameters, **result.metrics},
-                train_seconds=result.train_seconds,
-                eval_seconds=result.eval_seconds,
-                steps=result.steps,
+        with turn.taken():
+            decision = ray.get(
+                study.report.remote(
+                    number,
+                    result.epoch,
+                    result.metrics[metric],
+                    {"train_loss": result.loss, PARAMETERS: loop.parameters, **result.metrics},
+                    train_seconds=result.train_seconds,
+                    eval_seconds=result.eval_seconds,
+                    steps=result.steps,
+                )
             )
-        )
         if decision.action == "prune" and not loop.finished:
             return str(decision.reason)
         # After the report: an epoch that a dead worker had not saved is redone and reported

@@ -19,11 +19,13 @@ from rayml.errors import CheckpointError, DivergedError
 from rayml.models.objectives import PARAMETERS
 from rayml.models.tasks import Task
 from rayml.search.alone import LAST, train_trial
+from rayml.search.evolution import Evolution
 from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.pruning import Decision
 from rayml.search.quota import refill
 from rayml.search.trials import AskedTrial, Ended, Report
+from rayml.search.turn import Turn
 from rayml.search.worker import (
     explain,
     forget,
@@ -37,7 +39,7 @@ from rayml.train.lanes import LaneLoop, NewLane
 from rayml.train.probe import measure_lanes, why_not_stacked
 from rayml.train.process import reset_process
 from rayml.train.results import EpochResult
-from rayml.train.structure import same_structure, structural_values
+from rayml.train.structure import live_keys, same_structure, structural_values
 from rayml.train.trial import (
     build_lane,
     build_model,
@@ -76,6 +78,8 @@ class Cohort:
         self._plan = plan
         self._data = data
         self._study = study
+        self._evolution = None if plan.population is None else Evolution(number, plan, study)
+        self._turn = Turn(number, study if plan.deterministic else None)
         self._last = plan.cohorts / str(number) / LAST
         self._given = 0
         self._dry = False
@@ -88,25 +92,42 @@ class Cohort:
     def run(self, asked: Sequence[AskedTrial]) -> None:
         """Train trials, and those that the study proposes to join them, to their ends."""
         self._given = len(asked)
-        if reason := self._why_never_lanes():
+        if (reason := self._why_never_lanes()) is not None:
             self._train_alone(asked, reason)
             return
-        lanes = self._built(asked)
-        if not lanes:
-            return
-        assert self._setting is not None
-        if reason := why_not_stacked(lanes[0], self._setting.task, self._setting.train):
+        with self._turn.taken():
+            reason = self._open(asked)
+        if reason is not None:
             self._train_alone(asked, reason)
             return
-        self._open(self._setting, lanes, {each.number: each.params for each in asked})
         while self._loop is not None:
-            self._end(self._judge(self._loop.run_epoch()))
-            self._join(self._more())
+            results = self._loop.run_epoch()
+            with self._turn.taken():
+                self._end(self._judge(results))
+                self._join(self._more())
+                self._evolve(results)
             if self._loop is not None:
                 self._loop.save(self._last)
         forget(self._last.parent)
 
-    def _open(
+    def leave(self) -> None:
+        """Tell a study with turns that the cohort has had its last one."""
+        self._turn.leave()
+
+    def _open(self, asked: Sequence[AskedTrial]) -> str | None:
+        """Start trials as lanes, and those that join them; or why they must train alone."""
+        if self._evolution is not None:
+            asked = self._evolution.recall(asked, self._last)
+        lanes = self._built(asked)
+        if not lanes:
+            return None
+        assert self._setting is not None
+        if reason := why_not_stacked(lanes[0], self._setting.task, self._setting.train):
+            return reason
+        self._start(self._setting, lanes, {each.number: each.params for each in asked})
+        return None
+
+    def _start(
         self, setting: Setting, lanes: Sequence[NewLane], params: Mapping[int, Params]
     ) -> None:
         """Find out what the lanes share and how many there may be, and start them."""
@@ -116,9 +137,14 @@ class Cohort:
         loop = setting.loop(lanes)
         self._restore(loop)
         self._loop = loop
+        if self._evolution is not None:
+            self._evolution.explores(self._changeable(params[lanes[0].number]))
+            # A population begins as one: no trial joins those that have trained.
+            self._dry = any(lane.epoch for lane in loop.lanes)
         ray.get(self._study.begin_all.remote([(each.number, each.epoch) for each in loop.lanes]))
         self._end([Ended(lane.number, "COMPLETE") for lane in loop.lanes if lane.finished])
         self._join(self._more())
+        self._dry = self._dry or self._evolution is not None
 
     def _restore(self, loop: LaneLoop) -> None:
         """Let lanes that an earlier worker saved go on from there."""
@@ -162,6 +188,24 @@ class Cohort:
             result.eval_seconds,
             result.steps,
         )
+
+    def _evolve(self, results: Mapping[int, EpochResult | DivergedError]) -> None:
+        """Let the worst lanes of a population go on as copies of the best."""
+        if self._evolution is None or self._loop is None:
+            return
+        metric = self._plan.objective.metric
+        values = {
+            lane.number: result.metrics[metric]
+            for lane in self._loop.lanes
+            if isinstance(result := results[lane.number], EpochResult)
+        }
+        failed = []
+        for number, each in self._evolution.select(self._loop.lanes[0].epoch, values).items():
+            try:
+                self._loop.copy(each.source, self._lane(AskedTrial(number, each.params)))
+            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                failed.append(Ended(number, "FAIL", explain(error)))
+        self._end(failed)
 
     def _end(self, ended: Sequence[Ended]) -> None:
         """Keep the weights of trials that end, tell the study, and free their room."""
@@ -208,6 +252,8 @@ class Cohort:
 
     def _built(self, asked: Sequence[AskedTrial]) -> list[NewLane]:
         """Lanes of trials; one that cannot be built fails, one of another shape trains alone."""
+        if self._evolution is not None:
+            self._evolution.join(asked)
         lanes = []
         for each in asked:
             try:
@@ -219,7 +265,7 @@ class Cohort:
             if self._model is None or same_structure(self._model, lane.model):
                 lanes.append(lane)
             else:
-                train_trial(each, self._plan, self._data, self._study)
+                train_trial(each, self._plan, self._data, self._study, self._turn)
         return lanes
 
     def _lane(self, asked: AskedTrial) -> NewLane:
@@ -231,7 +277,7 @@ class Cohort:
 
     def _set(self, config: Mapping[str, Any]) -> Setting:
         settings = train_settings(config["train"])
-        reset_process(settings)
+        reset_process(settings, deterministic=self._plan.deterministic)
         device = choose_device(settings.device)
         task = build_trial_task(config["task"], self._data.target)
         require_objective(task, self._plan)
@@ -253,6 +299,15 @@ class Cohort:
         alternatives = {each.key: each.extremes() for each in self._plan.space.parameters}
         return structural_values(params, alternatives, build)
 
+    def _changeable(self, params: Params) -> set[str]:
+        """The searched keys whose values a trial may change while it trains."""
+        alternatives = {each.key: each.extremes() for each in self._plan.space.parameters}
+
+        def build(values: Params) -> nn.Module:
+            return self._lane(AskedTrial(0, values)).model
+
+        return live_keys(params, alternatives, build)
+
     def _measured(self, setting: Setting, lane: NewLane) -> int:
         """Lanes that the cohort holds; measured unless they are given."""
         quota = self._plan.quota
@@ -270,7 +325,13 @@ class Cohort:
         return None
 
     def _train_alone(self, asked: Sequence[AskedTrial], reason: str) -> None:
+        if self._evolution is not None:
+            why = f"a population trains as lanes of one cohort, which these cannot: {reason}"
+            with self._turn.taken():
+                ended = [Ended(each.number, "FAIL", why) for each in asked]
+                ray.get(self._study.tell_all.remote(ended))
+            return
         if reason:
             self._study.note.remote(f"trials train alone: {reason}")
         for each in asked:
-            train_trial(each, self._plan, self._data, self._study)
+            train_trial(each, self._plan, self._data, self._study, self._turn)

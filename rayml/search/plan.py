@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rayml.models.objectives import Objective
 from rayml.search.quota import Quota
 from rayml.search.space import Space
-from rayml.search_settings import BoundSettings, ObjectiveSettings, PriceSettings
+from rayml.search_settings import (
+    BoundSettings,
+    ObjectiveSettings,
+    PopulationSettings,
+    PriceSettings,
+)
 from rayml.types import (
     Examples,
     FeatureShape,
@@ -53,6 +58,8 @@ class SweepPlan:
         storage: URL of a database that its study is written to as well.
         warm_start: folders of sweeps whose trials inform this one.
         tracking: where else the trials are recorded.
+        deterministic: whether its trials are the same on every run, however long they take.
+        population: how the lanes of a cohort train as a population; None trains each for itself.
     """
 
     name: str
@@ -78,6 +85,8 @@ class SweepPlan:
     storage: str | None = None
     warm_start: tuple[Path, ...] = ()
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    deterministic: bool = False
+    population: PopulationSettings | None = None
 
     @property
     def folder(self) -> Path:
@@ -114,6 +123,10 @@ class CohortPlan:
         cohorts: folder of the cohorts' folders.
         quota: what a cohort may take.
         measure: whether a cohort holds as many lanes as train fastest, up to its quota.
+        deterministic: whether cohorts speak with the study in turns, and PyTorch may only use
+            algorithms that give the same result each time.
+        population: how the lanes of a cohort train as a population; None trains each for itself.
+        seed: of the population's random numbers.
     """
 
     trial: Mapping[str, Any]
@@ -123,3 +136,6 @@ class CohortPlan:
     cohorts: Path
     quota: Quota
     measure: bool = True
+    deterministic: bool = False
+    population: PopulationSettings | None = None
+    seed: int = 0

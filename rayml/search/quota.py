@@ -8,6 +8,8 @@ from dataclasses import dataclass
 _COHORTS = 4
 # Where a GPU could hold more, the gain is small and the search waits longer for its results.
 _MOST_LANES = 128
+# Where they are not measured: on a CPU more are seldom faster, and memory for so many is there.
+UNMEASURED_LANES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ class Quota:
     fillings: int = 1
 
 
-def quota_of(trials: int, workers: int, lanes: int | None, fillings: int) -> Quota:
+def quota_of(
+    trials: int, workers: int, lanes: int | None, fillings: int, most: int = _MOST_LANES
+) -> Quota:
     """Deal a sweep's trials to cohorts.
 
     Larger cohorts train faster, and all trials of one share their structure: so that the search
@@ -35,13 +39,14 @@ def quota_of(trials: int, workers: int, lanes: int | None, fillings: int) -> Quo
     Args:
         trials: budget of the sweep.
         workers: cohorts that train at a time.
-        lanes: of a cohort as the user sets them; None leaves them to be measured.
+        lanes: of a cohort as the user sets them; None leaves them to be chosen.
         fillings: how many times its lanes a cohort is given.
+        most: lanes of a cohort at most, where the user does not set them.
     """
     share = max(1, -(-trials // max(_COHORTS, 2 * workers)))
     if lanes is not None:
         return Quota(lanes, max(lanes, share), fillings)
-    return Quota(min(share, _MOST_LANES), share, fillings)
+    return Quota(min(share, most), share, fillings)
 
 
 def refill(alive: int, given: int, lanes: int, quota: Quota) -> int:

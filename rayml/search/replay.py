@@ -29,6 +29,7 @@ SESSION = "session"
 REQUEST = "request"
 SUGGESTED = "suggested"
 SPENT = "spent"
+LINEAGE = "lineage"
 
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "COMPLETE",
@@ -67,6 +68,7 @@ class Record:
         restarts: what was noted of each.
         spent: of a trial that ended.
         ended: when it did.
+        lineage: of a trial of a population, as it is recorded.
     """
 
     number: int
@@ -85,6 +87,7 @@ class Record:
     restarts: list[Mapping[str, int]]
     spent: Spent
     ended: datetime | None
+    lineage: list[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ def read_record(trial: FrozenTrial) -> Record:
         restarts=user.get(RESTARTS, []),
         spent=Spent(*system.get(SPENT, ())),
         ended=trial.datetime_complete,
+        lineage=system.get(LINEAGE, []),
     )
 
 

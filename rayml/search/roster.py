@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rayml.models.objectives import TRAIN_SECONDS
 from rayml.search.feasibility import Quantities
@@ -28,6 +29,7 @@ class Running:
         begun: whether a worker has begun to train it.
         restarts: what was noted of each.
         spent: seconds so far.
+        lineage: of a trial of a population, as it is recorded.
     """
 
     trial_id: int
@@ -41,6 +43,7 @@ class Running:
     begun: bool = False
     restarts: list[Mapping[str, int]] = field(default_factory=list)
     spent: Spent = field(default_factory=Spent)
+    lineage: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 Roster = Mapping[int, Running]
@@ -60,6 +63,7 @@ def recalled(record: Record) -> Running:
         bool(record.curve),
         list(record.restarts),
         _spent(record),
+        list(record.lineage),
     )
 
 

@@ -27,10 +27,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         super().__init__()
         self._study = study
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next cohort, those that a dead driver left first; the end once a budget is spent."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next cohort, those that a dead driver left first; the end once a budget is spent.
+
+        None makes Tune ask again.
+        """
         # Its worker asks for the others, once it knows what they must share.
-        cohort, asked = ray.get(self._study.next_cohort.remote(1, tune_trial=trial_id))
+        given = ray.get(self._study.offer.remote(trial_id))
+        if given is None:
+            return None
+        cohort, asked = given
         return cohort_config(cohort, asked) if asked else Searcher.FINISHED
 
     def on_trial_complete(
@@ -75,6 +81,7 @@ class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no t
         left = ray.get(self._study.lanes.remote(cohort))
         ended = [Ended(asked.number, "FAIL", reason) for asked in left]
         ray.get(self._study.tell_all.remote(ended))
+        ray.get(self._study.leave.remote(cohort))
 
 
 def _died(error: str) -> str:

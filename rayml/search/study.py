@@ -132,11 +132,16 @@ class Study:
         if held := requested(self._running, request):
             return held
         asked: list[AskedTrial] = []
-        while len(asked) < n and self._asked < self._trials and not self._spent():
+        while len(asked) < n and self.has_more:
             joined = self._new_cohort() if cohort is None else cohort
             asked.append(self._ask_one(fixed or {}, joined, tune_trial, request))
         self._journal.commit()
         return asked
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are trials to ask for; once there are none, there never will be."""
+        return self._asked < self._trials and not self._spent()
 
     def next_cohort(self, n: int = 1, *, tune_trial: str) -> tuple[int, list[AskedTrial]]:
         """The cohort that a Ray Tune trial shall train: one that a dead driver left, or a new one.

@@ -40,6 +40,8 @@ class StudyPlan:
         started: `time.time()` of the moment that the wall-clock counts from.
         session: of the driver; trials that were given to another one are handed out again.
         history: of other sweeps, which informs the sampler.
+        slots: cohorts that live at a time and speak with the study in turns; None lets each
+            speak whenever it likes.
     """
 
     name: str
@@ -62,6 +64,7 @@ class StudyPlan:
     seed: int = 0
     session: str = ""
     history: History = field(default_factory=History)
+    slots: int | None = None
 
     @property
     def goals(self) -> Goals:

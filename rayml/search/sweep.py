@@ -19,12 +19,14 @@ from ray.tune import TuneError
 from rayml.errors import ConfigError, SearchError
 from rayml.models.objectives import Objective
 from rayml.search.budget import check_cost, cost_per_second
+from rayml.search.determinism import check_deterministic
 from rayml.search.fit import check_fit
 from rayml.search.goals import Goals, check_goals_of_sampler, choose_goals
 from rayml.search.mirror import check_storage, mirroring
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.population import check_population
 from rayml.search.progress import View, watching
-from rayml.search.quota import quota_of
+from rayml.search.quota import UNMEASURED_LANES, quota_of
 from rayml.search.replay import Resumed
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space, lookup
@@ -104,6 +106,15 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
     check_goals_of_sampler(
         plan.sampler.name, objectives=1 + len(plan.objectives), constraints=len(plan.constraints)
     )
+    if plan.deterministic:
+        check_deterministic(
+            seconds=plan.seconds,
+            cost=plan.cost,
+            objectives=[each.metric for each in plan.objectives],
+            constraints=plan.constraints,
+        )
+    if plan.population is not None:
+        check_population(plan.pruner.name, plan.lanes, plan.trial["train"], plan.space.keys)
     return goals_of(plan, task).first
 
 
@@ -141,7 +152,7 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     cohorts = _cohort_plan(plan, goal, workers)
     goals = goals_of(plan, data.target.task)
     trackers = start_trackers(plan.tracking, plan.name, plan.folder)
-    with _hosted(_study_plan(plan, goals, started), resume=plan.resume) as study:
+    with _hosted(_study_plan(plan, goals, started, workers), resume=plan.resume) as study:
         found: Resumed = ray.get(study.resumed.remote())
         with (
             watching(study, view, found.done),
@@ -157,7 +168,7 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     return SweepResult(plan.folder, goal, best, weights, progress, timings)
 
 
-def _study_plan(plan: SweepPlan, goals: Goals, started: float) -> StudyPlan:
+def _study_plan(plan: SweepPlan, goals: Goals, started: float, workers: int) -> StudyPlan:
     return StudyPlan(
         name=plan.name,
         journal=(plan.folder / JOURNAL).resolve(),
@@ -181,18 +192,23 @@ def _study_plan(plan: SweepPlan, goals: Goals, started: float) -> StudyPlan:
         history=read_history(
             plan.warm_start, plan.space, plan.trial, goals.first.metric, goals.first.direction
         ),
+        slots=workers if plan.deterministic else None,
     )
 
 
 def _cohort_plan(plan: SweepPlan, goal: Objective, workers: int) -> CohortPlan:
+    most = {"most": UNMEASURED_LANES} if plan.deterministic else {}
     return CohortPlan(
         trial=plan.trial,
         objective=goal,
         space=plan.space,
         trials=(plan.folder / TRIALS).resolve(),
         cohorts=(plan.folder / COHORTS).resolve(),
-        quota=quota_of(plan.trials, workers, plan.lanes, plan.fillings),
-        measure=plan.lanes is None,
+        quota=quota_of(plan.trials, workers, plan.lanes, plan.fillings, **most),
+        measure=plan.lanes is None and not plan.deterministic,
+        deterministic=plan.deterministic,
+        population=plan.population,
+        seed=plan.seed,
     )
 
 

@@ -34,7 +34,9 @@ def train_cohort(
     cohort, _ = asked_cohort(config)
     # Those of an earlier worker are among them, and not those that it finished.
     asked: list[AskedTrial] = ray.get(study.lanes.remote(cohort))
-    Cohort(cohort, plan, data, study).run(asked)
+    training = Cohort(cohort, plan, data, study)
+    training.run(asked)
+    training.leave()
 
 
 def cohort_config(cohort: int, trials: Sequence[AskedTrial]) -> dict[str, Any]:

@@ -37,19 +37,32 @@ def concurrency(plan: SweepPlan) -> int:
     """Trials in progress at most: the plan's number, or what the cluster has room for.
 
     Raises:
-        ConfigError: the cluster cannot hold a single trial.
+        ConfigError: the cluster, or each of its nodes, cannot hold a single trial.
     """
     cluster = ray.cluster_resources()
     wanted = {"CPU": plan.resources.cpu, "GPU": plan.resources.gpu}
     room = [int(cluster.get(name, 0) / amount) for name, amount in wanted.items() if amount]
-    if min(room) < 1:
+    if min(room) < 1 or (plan.deterministic and not _places(wanted)):
         raise ConfigError(
             "a trial's search.resources must fit in the cluster",
             value=wanted,
             remedy=f"The cluster has {cluster.get('CPU', 0):g} CPUs and"
             f" {cluster.get('GPU', 0):g} GPUs",
         )
-    return min(plan.concurrency or min(room), plan.trials)
+    most = plan.concurrency or min(room)
+    if plan.deterministic:
+        # Cohorts wait for one another's turns, so each of them must find a place.
+        most = min(most, _places(wanted))
+    return min(most, plan.trials)
+
+
+def _places(wanted: Mapping[str, float]) -> int:
+    """Trials that the nodes hold at a time, each on one of them."""
+    return sum(
+        min(int(node["Resources"].get(name, 0) / each) for name, each in wanted.items() if each)
+        for node in ray.nodes()
+        if node["Alive"]
+    )
 
 
 def run_cohorts(

@@ -25,6 +25,10 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
     if not settings.top:
         forget_confirmation(sweep)
         return
+    if search.population is not None:
+        forget_confirmation(sweep)
+        show.line("a population is not confirmed: its values changed while its trials trained")
+        return
     show.line(f"confirming the best {settings.top} trials over {settings.seeds} seeds each")
     plan = ConfirmPlan(
         sweep=sweep,

@@ -12,8 +12,10 @@ from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.objectives import DEFAULTS
 from rayml.search.budget import check_cost
+from rayml.search.determinism import check_deterministic
 from rayml.search.fit import check_fit
 from rayml.search.goals import check_goals_of_sampler, choose_goals
+from rayml.search.population import check_population
 from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
 from rayml.search.tracking.tracker import check_tracking
@@ -40,7 +42,7 @@ def config_problems(composed: Composed) -> list[str]:
     if not problems:
         search = composed.typed().search
         problems += _told_by("search.sampler", lambda: _check_sampler(composed))
-        problems += _search_problems(search)
+        problems += _search_problems(composed)
         problems += _told_by("search.tracking", lambda: check_tracking(search.tracking))
     return problems
 
@@ -179,12 +181,33 @@ def _check_sampler(composed: Composed) -> None:
     check_sampler(composed.typed().search.sampler, space, trial_config(composed.plain))
 
 
-def _search_problems(search: SearchConfig) -> list[str]:
+def _search_problems(composed: Composed) -> list[str]:
+    search = composed.typed().search
     counts = {"objectives": 1 + len(search.objectives), "constraints": len(search.constraints)}
     return [
         *_told_by("search", lambda: check_goals_of_sampler(search.sampler.name, **counts)),
         *_told_by("search", lambda: check_cost(search.cost, search.resources, search.prices)),
+        *_told_by("search", lambda: _check_deterministic(search)),
+        *_told_by("search", lambda: _check_population(composed)),
     ]
+
+
+def _check_population(composed: Composed) -> None:
+    search = composed.typed().search
+    if search.population is not None:
+        lanes = None if search.cohort.lanes == "auto" else search.cohort.lanes
+        keys = Space.parse(composed.plain["space"]).keys
+        check_population(search.pruner.name, lanes, composed.plain["train"], keys)
+
+
+def _check_deterministic(search: SearchConfig) -> None:
+    if search.deterministic:
+        check_deterministic(
+            seconds=search.seconds,
+            cost=search.cost,
+            objectives=[each.metric for each in search.objectives],
+            constraints=search.constraints,
+        )
 
 
 def _check_goals(plain: Mapping[str, Any], task: TaskName) -> None:

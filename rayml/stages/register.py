@@ -97,6 +97,7 @@ def write_winner(
             params=winner.params,
             seed=winner.seeds[0],
             members=winner.seeds if members > 1 else (),
+            schedule=winner.schedule,
         ),
         preprocessor=data.preprocessor,
         weights=stack_weights(winner.members) if members > 1 else winner.members[0],

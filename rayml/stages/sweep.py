@@ -178,6 +178,8 @@ def _plan(context: Context) -> SweepPlan:
         storage=search.storage,
         warm_start=tuple(find_sweep(sweeps, each) for each in search.warm_start),
         tracking=search.tracking,
+        deterministic=search.deterministic,
+        population=search.population,
     )
 
 

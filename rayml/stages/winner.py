@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,12 @@ from rayml.errors import CheckpointError, SearchError
 from rayml.models.objectives import MEASURED
 from rayml.search.confirmation import Confirmation, read_confirmation
 from rayml.search.parameter import Params
-from rayml.search.report.leaderboard import Leaderboard, TrialRow, read_leaderboard
+from rayml.search.report.leaderboard import (
+    Leaderboard,
+    TrialRow,
+    read_leaderboard,
+    schedule_of,
+)
 from rayml.search.seed_files import SeedFiles
 from rayml.search.sweep import TRIALS
 from rayml.search.worker import WEIGHTS
@@ -36,6 +41,7 @@ class Winner:
         members: `state_dict` of each model at its best epoch; several are an ensemble.
         validation: metrics of the model; None of an ensemble, whose mean is not measured yet.
         confirmation: over several seeds; None where there was none.
+        schedule: where values changed while it trained, see `Lineage`.
     """
 
     number: int
@@ -47,6 +53,7 @@ class Winner:
     members: Sequence[Mapping[str, Tensor]]
     validation: Mapping[str, float | None] | None
     confirmation: Confirmation | None
+    schedule: tuple[Mapping[str, Any], ...] = ()
 
 
 def find_winner(sweep: Path, trial: Mapping[str, Any]) -> Winner:
@@ -92,11 +99,13 @@ def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]
 
 def _best_trial(board: Leaderboard, sweep: Path, trial: Mapping[str, Any]) -> Winner:
     best = _best(board, sweep)
-    config = apply(trial, best.params)
     assert best.epoch is not None
+    params = best.ancestry.params_in(best.epoch)
+    config = apply(trial, params)
+    stretches = schedule_of(board, best)
     return Winner(
         number=best.number,
-        params=best.params,
+        params=params,
         config=config,
         metric=board.metric,
         direction=board.direction,
@@ -104,6 +113,7 @@ def _best_trial(board: Leaderboard, sweep: Path, trial: Mapping[str, Any]) -> Wi
         members=[_weights(sweep / TRIALS / str(best.number) / WEIGHTS)],
         validation=_validation(best, best.epoch),
         confirmation=None,
+        schedule=tuple(map(asdict, stretches)) if len(stretches) > 1 else (),
     )
 
 

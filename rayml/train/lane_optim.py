@@ -65,6 +65,12 @@ class LaneOptimizer:
             self._state[name] = own.index_select(0, index)
         self._steps = self._steps[torch.tensor(lanes, dtype=torch.int64)]
 
+    def copy(self, source: int, target: int) -> None:
+        """Give a lane the moments and the number of steps of another one."""
+        for own in self._state.values():
+            own[target] = own[source]
+        self._steps[target] = self._steps[source].clone()
+
     def step(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
         """Update the parameters of every lane in place.
 

@@ -151,6 +151,32 @@ class LaneLoop:
         self._best = self._best.index_select(0, index)
         self._best_buffers = {k: v.index_select(0, index) for k, v in self._best_buffers.items()}
 
+    def copy(self, winner: int, lane: NewLane) -> None:
+        """Let a lane go on from the present weights and optimizer state of another one.
+
+        Its number of epochs stays as it is, and so does its best epoch with the weights of it,
+        until a later epoch is better: that record is of the trial, whoever's weights it trains.
+
+        Args:
+            winner: number of the trial that is copied.
+            lane: the lane that goes on so, with the settings and the model that it has from now
+                on; of the model the parameters are not used.
+
+        Raises:
+            TrainError: the two have finished different numbers of epochs, or the lane has
+                another optimizer.
+        """
+        source, target = self._row(winner), self._row(lane.number)
+        self._require_alike([lane])
+        if self.lanes[source].epoch != self.lanes[target].epoch:
+            raise TrainError(
+                "a lane copies one that has finished as many epochs",
+                value=(self.lanes[target].epoch, self.lanes[source].epoch),
+            )
+        self._stack.copy(source, target, lane.model)
+        self._optimizer.copy(source, target)
+        self.lanes[target].settings = lane.settings
+
     def run_epoch(self) -> dict[int, EpochResult | DivergedError]:
         """Train every lane for one epoch and evaluate it.
 
@@ -194,7 +220,7 @@ class LaneLoop:
         Raises:
             TrainError: it has finished no epoch.
         """
-        row = next(row for row, lane in enumerate(self.lanes) if lane.number == number)
+        row = self._row(number)
         if self.lanes[row].best is None:
             raise TrainError("best weights exist after the first epoch", remedy="Train longer")
         return self._stack.state(row, self._best, self._best_buffers)
@@ -315,6 +341,9 @@ class LaneLoop:
             outputs.append(self._stack(batch.numeric, batch.categorical))
             targets.append(batch.target)
         return self.task.evaluate_lanes(torch.cat(outputs, dim=1), torch.cat(targets))
+
+    def _row(self, number: int) -> int:
+        return next(row for row, lane in enumerate(self.lanes) if lane.number == number)
 
     def _dropout_keys(self, steps: int) -> Tensor | None:
         if not self._stack.dropouts:

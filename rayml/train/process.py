@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import sys
 from functools import cache
@@ -16,13 +17,24 @@ from rayml.types import TrainSettings
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 
 
-def reset_process(settings: TrainSettings) -> None:
-    """Undo what an earlier trial of this process may have left behind."""
+def reset_process(settings: TrainSettings, *, deterministic: bool = False) -> None:
+    """Undo what an earlier trial of this process may have left behind.
+
+    Args:
+        settings: of the trial.
+        deterministic: whether PyTorch raises where an operation has no deterministic algorithm.
+    """
+    # Read by CUDA's library of linear algebra when it starts.
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(settings.seed)
     np.random.seed(settings.seed % 2**32)
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     torch.set_default_dtype(torch.float32)
+    torch.use_deterministic_algorithms(deterministic)
+    # Else the switch above fills all new memory, which slows training and changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     keep_memory()
 
 

@@ -79,6 +79,21 @@ class StackedModel:
         buffers = {name: each.index_select(0, index) for name, each in self._buffers.items()}
         self._take(self.values.index_select(0, index), buffers)
 
+    def copy(self, source: int, target: int, model: nn.Module) -> None:
+        """Give a lane the state of another one, in place.
+
+        Args:
+            source: row of the other one.
+            target: row of the lane.
+            model: of the lane; what `state_dict` does not hold, such as a dropout probability,
+                is taken from it.
+        """
+        self._activate([model])
+        _, own = _rows([model])
+        self.values[target] = self.values[source]
+        for name, each in self._buffers.items():
+            each[target] = each[source] if name in self._saved else own[name][0]
+
     def train(self, mode: bool = True) -> None:
         """Switch between training and evaluation."""
         self._template.train(mode)

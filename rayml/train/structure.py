@@ -25,6 +25,8 @@ LANE_KEYS = frozenset(
         "train.seed",
     }
 )
+# Of those the ones that a trial may change while it trains.
+LIVE_KEYS = LANE_KEYS - {"train.epochs", "train.patience", "train.seed"}
 _MODEL = "model."
 # What a module keeps elsewhere than in its own attributes, or what is no structure.
 _NOT_STRUCTURE = {"_parameters", "_buffers", "_modules", "training"}
@@ -56,6 +58,36 @@ def structural_values(
         )
 
     return {key: value for key, value in params.items() if shared(key)}
+
+
+def live_keys(
+    params: Mapping[str, Any],
+    alternatives: Mapping[str, Iterable[Any]],
+    build: Callable[[Mapping[str, Any]], nn.Module],
+) -> set[str]:
+    """The searched keys whose values a trial may change while it trains.
+
+    A key of the model is one if it changes the structure no more than `structural_values` allows,
+    and nothing that `state_dict` holds: the value of a dropout probability is beside the state,
+    that of an initial scale has had its effect.
+
+    Args:
+        params: of a trial, by dotted key.
+        alternatives: other values that a key may take.
+        build: makes the model of given searched values; of one seed, whatever they are.
+    """
+    fixed = structural_values(params, alternatives, build)
+    state = build(params).state_dict()
+
+    def live(key: str) -> bool:
+        if not key.startswith(_MODEL):
+            return key in LIVE_KEYS
+        others = (build({**params, key: value}).state_dict() for value in alternatives[key])
+        return key not in fixed and all(
+            _equal(each, other[name]) for other in others for name, each in state.items()
+        )
+
+    return {key for key in params if live(key)}
 
 
 def same_structure(one: nn.Module, other: nn.Module) -> bool:

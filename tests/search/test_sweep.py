@@ -15,8 +15,8 @@ from rayml.models.objectives import Objective
 from rayml.search.plan import SweepPlan
 from rayml.search.space import Space
 from rayml.search.sweep import check_sweep, goals_of, max_epochs
-from rayml.search_settings import BoundSettings, ObjectiveSettings
-from rayml.types import SamplerSettings
+from rayml.search_settings import BoundSettings, ObjectiveSettings, PopulationSettings
+from rayml.types import PrunerSettings, SamplerSettings
 
 WIDTH = {"model": {"width": {"type": "int", "low": 16, "high": 64}}}
 
@@ -61,6 +61,15 @@ def test_goals_are_checked_with_the_sweep(plan: SweepPlan) -> None:
         check_sweep(replace(plan, objectives=size, sampler=SamplerSettings(name="cmaes")), "binary")
     with pytest.raises(ConfigError, match="needs a price"):
         check_sweep(replace(plan, cost=1.0), "binary")
+
+
+def test_times_and_populations_are_checked_with_the_sweep(plan: SweepPlan) -> None:
+    with pytest.raises(ConfigError, match=r"search\.seconds"):
+        check_sweep(replace(plan, deterministic=True, seconds=1.0), "binary")
+    with pytest.raises(ConfigError, match=r"search\.pruner\.name=asha"):
+        check_sweep(replace(plan, population=PopulationSettings()), "binary")
+    sound = replace(plan, population=PopulationSettings(), pruner=PrunerSettings(name="none"))
+    check_sweep(replace(sound, deterministic=True), "binary")
 
 
 def test_a_name_that_is_taken(plan: SweepPlan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from torch import nn
 from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.tasks import build_task
 from rayml.train.batches import ArrayBatches
-from rayml.train.checkpoint import load_checkpoint
+from rayml.train.checkpoint import Checkpoint, load_checkpoint
 from rayml.train.lanes import LaneLoop, NewLane
-from rayml.train.results import EpochResult
+from rayml.train.results import EpochResult, fixed
 from rayml.train.trial import apply, build_loop, build_model, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
@@ -204,6 +205,71 @@ def test_a_checkpoint_gives_each_lane_what_it_holds_of_it(case: Case, tmp_path: 
     weights = finish(again, results)
     for lane in (1, 2, 4):
         assert_as_alone(case, lane, results[lane], weights[lane])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_copy_goes_on_as_the_other_with_its_settings_would(
+    case: Case, optimizer: str, tmp_path: Path
+) -> None:
+    case.base["train"]["optimizer"]["name"] = optimizer
+    loop = case.loop([0, 1, 4])
+    for _ in range(2):
+        loop.run_epoch()
+    loop.save(tmp_path)
+    # Lane 2 has a dropout, a smoothing, a warmup and a seed of its own.
+    loop.copy(0, replace(case.lane(2), number=1))
+    one: dict[int, list[EpochResult]] = {}
+    finish(loop, one)
+
+    reference = case.loop([2])
+    reference.lanes[0].number = 0
+    saved = load_checkpoint(tmp_path)
+    lanes = [dict(each) for each in saved.state["lanes"]]
+    lanes[0]["settings"] = fixed(reference.lanes[0].settings)
+    reference.restore(Checkpoint(saved.tensors, {"lanes": lanes}))
+    other: dict[int, list[EpochResult]] = {}
+    finish(reference, other)
+    assert len(one[1]) == len(other[0]) == 2
+    assert_close(one[1], other[0])
+    # The one that was copied, and the one beside them, go on as if nothing were.
+    for lane in (0, 4):
+        assert_close(one[lane], case.alone(lane)[0][-2:])
+
+
+def assert_close(one: list[EpochResult], other: list[EpochResult]) -> None:
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.epoch == theirs.epoch
+        assert mine.loss == pytest.approx(theirs.loss, rel=1e-3, abs=1e-5)
+        assert dict(mine.metrics) == pytest.approx(dict(theirs.metrics), rel=2e-3, abs=6e-3)
+
+
+def test_a_copied_trial_keeps_its_own_best_epoch(case: Case, tmp_path: Path) -> None:
+    loop = case.loop([0, 1])
+    loop.run_epoch()
+    before, best = loop.best_weights(1), loop.lanes[1].best
+    loop.copy(0, case.lane(1))
+    assert loop.lanes[1].best == best
+    loop.save(tmp_path)
+    again = case.loop([0, 1])
+    again.restore(load_checkpoint(tmp_path))
+    assert torch.equal(again._stack.values[0], again._stack.values[1])
+    for name, each in before.items():
+        assert torch.equal(loop.best_weights(1)[name], each)
+        assert torch.equal(again.best_weights(1)[name], each)
+    one, other = loop.run_epoch(), again.run_epoch()
+    for number in (0, 1):
+        mine, theirs = one[number], other[number]
+        assert isinstance(mine, EpochResult)
+        assert isinstance(theirs, EpochResult)
+        assert mine.loss == theirs.loss
+
+
+def test_a_lane_copies_one_of_its_age(case: Case) -> None:
+    loop = case.loop([0])
+    loop.run_epoch()
+    loop.add([case.lane(1)])
+    with pytest.raises(TrainError, match="as many epochs"):
+        loop.copy(0, case.lane(1))
 
 
 def test_a_checkpoint_of_other_settings_is_refused(case: Case, tmp_path: Path) -> None:

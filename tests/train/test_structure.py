@@ -11,7 +11,7 @@ from torch import nn
 
 from rayml.models.mlp import MLP
 from rayml.models.resnet import TabularResNet
-from rayml.train.structure import same_structure, structural_values
+from rayml.train.structure import live_keys, same_structure, structural_values
 from rayml.types import FeatureShape
 
 SHAPE = FeatureShape(numeric=3, cardinalities=(4, 5))
@@ -85,3 +85,34 @@ def test_a_value_that_no_model_takes_is_no_lane_value() -> None:
 )
 def test_models_of_one_structure(one: nn.Module, other: nn.Module, same: bool) -> None:
     assert same_structure(one, other) is same
+
+
+class Scaled(nn.Module):
+    """Has one value in its state, and one beside it."""
+
+    def __init__(self, start: float, limit: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(start))
+        self.register_buffer("limit", torch.tensor(limit), persistent=False)
+
+
+def test_a_trial_may_change_what_lies_beside_its_state() -> None:
+    params = {
+        "model.start": 1.0, "model.limit": 2.0, "train.optimizer.lr": 0.1, "train.clip_norm": None,
+        "train.epochs": 3, "train.seed": 3, "train.patience": 2, "train.batch_size": 64,
+    }  # fmt: skip
+    alternatives = {"model.start": (0.0, 1.0), "model.limit": (0.0, 2.0)}
+
+    def build(params: Mapping[str, Any]) -> nn.Module:
+        return Scaled(params["model.start"], params["model.limit"])
+
+    assert live_keys(params, alternatives, build) == {
+        "model.limit", "train.optimizer.lr", "train.clip_norm",
+    }  # fmt: skip
+    params = {"model.width": 8, "model.depth": 1, "model.dropout": 0.1, "model.embedding": None}
+
+    def seeded(params: Mapping[str, Any]) -> nn.Module:
+        torch.manual_seed(0)
+        return mlp(params)
+
+    assert live_keys(params, MLP_ALTERNATIVES, seeded) == {"model.dropout"}

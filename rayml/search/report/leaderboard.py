@@ -13,11 +13,12 @@ from rich.table import Table
 
 from rayml.search.goals import Goals, outcome
 from rayml.search.journal import read_study
+from rayml.search.lineage import Ancestry, Descent, Stretch, read_descents, schedule
 from rayml.search.optuna_study import read_goals
 from rayml.search.parameter import Params
 from rayml.search.progress import params_text, value_text
 from rayml.search.ranking import Merit, TrialState, front, rank
-from rayml.search.replay import EPOCH, REASON, TUNE_TRIAL
+from rayml.search.replay import EPOCH, LINEAGE, REASON, TUNE_TRIAL
 from rayml.types import Direction
 
 JOURNAL = "journal.log"
@@ -42,6 +43,7 @@ class TrialRow:
         values: of all objectives by name after its best epoch; None where undefined.
         violation: of the constraints then; infinite where it cannot be told.
         on_front: whether it is on the Pareto front of the feasible trials that completed.
+        descents: of a trial of a population, in order.
     """
 
     number: int
@@ -58,6 +60,12 @@ class TrialRow:
     values: Mapping[str, float | None] = field(default_factory=dict)
     violation: float = 0.0
     on_front: bool = False
+    descents: tuple[Descent, ...] = ()
+
+    @property
+    def ancestry(self) -> Ancestry:
+        """What it trained with, and since when."""
+        return Ancestry(self.params, self.descents)
 
     @property
     def feasible(self) -> bool:
@@ -122,6 +130,12 @@ def rank_trials(study: optuna.Study) -> Leaderboard:
     return Leaderboard(goals, rows)
 
 
+def schedule_of(board: Leaderboard, row: TrialRow) -> tuple[Stretch, ...]:
+    """How the weights of a trial's best epoch came about; one stretch without a population."""
+    assert row.epoch is not None
+    return schedule(row.number, row.epoch, {each.number: each.ancestry for each in board.rows})
+
+
 def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     """The first trials as a table for the terminal."""
     table = Table(title=f"best {min(limit, len(board.rows))} of {len(board.rows)} trials")
@@ -141,7 +155,9 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
             cells.append("yes" if row.on_front else "")
         if board.goals.constraints:
             cells.append("" if row.epoch is None else value_text(row.violation))
-        cells.append(row.reason if row.state == "FAIL" else params_text(row.params))
+        cells.append(
+            row.reason if row.state == "FAIL" else params_text(row.ancestry.params_in(row.epoch))
+        )
         table.add_row(*cells)
     return table
 
@@ -167,4 +183,5 @@ def _row(trial: FrozenTrial, goals: Goals) -> TrialRow:
         curve={epoch: (value, metrics[epoch]) for epoch, value in curve.items()},
         values=result.values,
         violation=result.violation,
+        descents=read_descents(trial.system_attrs.get(LINEAGE, ())),
     )

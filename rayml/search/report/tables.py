@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +48,10 @@ def _trials_table(board: Leaderboard) -> pa.Table:
     ]
     for name in ("feasible", "on_front", "started", "ended"):
         columns[name] = [getattr(row, name) for row in board.rows]
+    if any(row.descents for row in board.rows):
+        columns["lineage"] = [
+            json.dumps([each.to_json() for each in row.descents]) for row in board.rows
+        ]
     for key in sorted({key for row in board.rows for key in row.params}):
         columns[f"params.{key}"] = _uniform([row.params.get(key) for row in board.rows])
     return pa.table(columns)
