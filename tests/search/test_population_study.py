@@ -15,7 +15,8 @@ import pytest
 from rayml.search.journal import read_study
 from rayml.search.lineage import Descent, Stretch
 from rayml.search.population_study import PopulationStudy
-from rayml.search.report import read_leaderboard, schedule_of, write_report
+from rayml.search.report.leaderboard import read_leaderboard, schedule_of
+from rayml.search.report.tables import write_tables
 from rayml.search.space import Space
 from rayml.search.study_plan import StudyPlan
 from rayml.types import PrunerSettings, SamplerSettings
@@ -81,7 +82,7 @@ def test_a_report_tells_what_a_trial_was_trained_with(
             study.inherit(0, 1, {0: descent(1, 1, 0.25)})
     for number in range(3):
         study.tell(number, "COMPLETE")
-    board = write_report(tmp_path)
+    board = write_tables(tmp_path)
     best = board.rows[0]
     assert best.number == 0
     assert best.ancestry.params_in(best.epoch)["train.optimizer.lr"] == 0.25
