@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rayml.errors import RaymlError, TrainError
 from rayml.models.dropout import Dropout, dropout_keys, set_dropout_keys
@@ -25,23 +25,24 @@ _TOLERANCE = 1e-3
 def why_not_stacked(lane: NewLane, task: Task, train: ArrayBatches) -> str | None:
     """Why a model must train alone; None if it may be a lane.
 
-    Two copies are stacked, and must give in training and in evaluation what the model gives
-    alone: `torch.vmap` refuses some modules, and others would take part in one another's rows.
+    A copy and one with other weights are stacked, and must give in training and in evaluation what
+    each gives alone: `torch.vmap` refuses some modules, and others would mix their lanes.
 
     Raises:
         ConfigError: the model's outputs have a wrong shape, alone as well.
     """
     batch = next(train.in_order(_ROWS))
     # What the module does alone raises here, and is the trial's own fault.
-    alone = _outputs(copy.deepcopy(lane), task, batch)
+    models = [copy.deepcopy(lane.model), _changed(lane.model)]
+    alone = [_outputs(model, lane.settings.seed, task, batch) for model in models]
     try:
-        stack = StackedModel([copy.deepcopy(lane.model) for _ in range(2)])
-        for mode, wanted in alone.items():
+        stack = StackedModel(models)
+        for mode in (True, False):
             stack.train(mode)
             stack.set_dropout_keys(_keys(lane, stack.dropouts))
             given = stack(batch.numeric, batch.categorical)
             task.loss(given, batch.target).sum().backward()  # type: ignore[no-untyped-call]
-            if not _close(given, wanted):
+            if not _close(given, torch.stack([each[mode] for each in alone])):
                 return "stacked it gives other outputs than alone"
     except RaymlError as error:
         return str(error)
@@ -114,13 +115,21 @@ def _held(loop: LaneLoop, run: Callable[[], None]) -> int:
     return kept // 2 + 6 * 4 * loop.parameters * len(loop)
 
 
-def _outputs(lane: NewLane, task: Task, batch: Batch) -> dict[bool, Tensor]:
-    dropouts = [each for each in lane.model.modules() if isinstance(each, Dropout)]
+@torch.no_grad()
+def _changed(model: nn.Module) -> nn.Module:
+    other = copy.deepcopy(model)
+    for each in other.parameters():
+        each.mul_(1.25).add_(0.01)
+    return other
+
+
+def _outputs(model: nn.Module, seed: int, task: Task, batch: Batch) -> dict[bool, Tensor]:
+    dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
     found = {}
     for mode in (True, False):
-        lane.model.train(mode)
-        set_dropout_keys(dropouts, lane.settings.seed, 0)
-        found[mode] = forward(lane.model, task, batch).detach()
+        model.train(mode)
+        set_dropout_keys(dropouts, seed, 0)
+        found[mode] = forward(model, task, batch).detach()
     return found
 
 
@@ -133,7 +142,7 @@ def _keys(lane: NewLane, layers: int) -> Tensor:
 
 
 def _close(given: Tensor, wanted: Tensor) -> bool:
-    if given.shape[1:] != wanted.shape:
+    if given.shape != wanted.shape:
         raise TrainError("stacked outputs are [lanes, rows, outputs]", value=tuple(given.shape))
     scale = wanted.abs().max().clamp(min=1.0)
     return bool(((given.detach() - wanted).abs() <= _TOLERANCE * scale).all())

@@ -36,5 +36,5 @@ def test_what_is_a_time_may_not(changes: dict[str, Any], words: str) -> None:
 
 def test_a_cohort_that_is_not_measured_is_not_too_large() -> None:
     assert quota_of(10_000, 2, None, 1, most=UNMEASURED_LANES).lanes == UNMEASURED_LANES
-    assert quota_of(40, 2, None, most=UNMEASURED_LANES).lanes == 10
-    assert quota_of(10_000, 2, 64, most=UNMEASURED_LANES).lanes == 64
+    assert quota_of(40, 2, None, 1, most=UNMEASURED_LANES).lanes == 10
+    assert quota_of(10_000, 2, 64, 1, most=UNMEASURED_LANES).lanes == 64
