@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,14 +12,14 @@ from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.models.objectives import TRAIN_SECONDS
+from rayml.search.agenda import Agenda
 from rayml.search.budget import Budget, Usage, spent
 from rayml.search.draft import DraftStorage
 from rayml.search.goals import Outcome, outcome
 from rayml.search.journal import SweepJournal
 from rayml.search.optuna_study import create_study, set_excesses
-from rayml.search.parameter import Params, Scalar
+from rayml.search.parameter import Params
 from rayml.search.pruning import KEEP, Decision, build_policy
-from rayml.search.ranking import Rank, rank
 from rayml.search.replay import (
     COHORT,
     EPOCH,
@@ -44,6 +43,7 @@ from rayml.search.replay import (
 from rayml.search.roster import Running, cohort_of, lanes, left_behind, recalled, requested
 from rayml.search.samplers import build_sampler, grid_points, points_left, seed_after
 from rayml.search.study_plan import StudyPlan
+from rayml.search.tally import Tally
 from rayml.search.trials import (
     AskedTrial,
     Curve,
@@ -96,18 +96,8 @@ class Study:
         self._asked = 0
         self._cohorts = 0
         self._before = 0.0
-        self._suggested: set[int] = set()
         self._running: dict[int, Running] = {}
-        self._finished: dict[int, FinishedTrial] = {}
-        self._counts: dict[State, int] = {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0}
-        self._best: FinishedTrial | None = None
-        self._best_rank: Rank | None = None
-        self._steps = 0
-        self._notes: list[str] = []
-        self._epochs = 0
-        self._restarts = 0
-        self._train_seconds = 0.0
-        self._eval_seconds = 0.0
+        self._tally = Tally(self._goals.directions)
         self._restore()
 
     def ask(
@@ -175,7 +165,7 @@ class Study:
 
     def resumed(self) -> Resumed:
         """What was found in the journal, and what is left to do of it."""
-        return Resumed(len(self._finished), self.orphans(), len(self._journal.torn))
+        return Resumed(len(self._tally.finished), self.orphans(), len(self._journal.torn))
 
     def begin(self, number: int, epoch: int) -> bool:
         """Take note that a worker trains a trial; from the second time on it is a restart.
@@ -191,7 +181,7 @@ class Study:
         if running is None:
             return False
         if running.begun:
-            self._restarts += 1
+            self._tally.restarts += 1
             running.restarts.append({"reported": len(running.curve), "checkpoint": epoch})
             self._storage.set_trial_user_attr(running.trial_id, RESTARTS, running.restarts)
             self._journal.commit()
@@ -224,10 +214,10 @@ class Study:
         """
         running = self._running.get(number)
         if running is None:
-            return Decision("prune", f"trial {number} is {self._known(number).state} already")
+            return Decision("prune", f"trial {number} is {self._tally.known(number).state} already")
         if not math.isfinite(value):
             self.tell(number, "FAIL", reason=f"{self._plan.metric} is {value} after epoch {step}")
-            return Decision("prune", self._known(number).reason)
+            return Decision("prune", self._tally.known(number).reason)
         if step not in running.curve:
             self._note_epoch(running, train_seconds, eval_seconds, steps)
             measured = {**metrics, TRAIN_SECONDS: running.spent.train}
@@ -266,7 +256,7 @@ class Study:
         """
         running = self._running.get(number)
         if running is None:
-            return self._known(number)
+            return self._tally.known(number)
         result = outcome(self._goals, running.curve, running.metrics, value)
         if state == "COMPLETE" and result.undefined:
             state, reason = "FAIL", result.undefined
@@ -295,8 +285,8 @@ class Study:
 
     def note(self, text: str) -> None:
         """Take in something that whoever watches the sweep shall read once."""
-        if text not in self._notes:
-            self._notes.append(text)
+        if text not in self._tally.notes:
+            self._tally.notes.append(text)
 
     def snapshot(self, since: int = 0) -> Progress:
         """Where the sweep stands.
@@ -304,13 +294,13 @@ class Study:
         Args:
             since: how many finished trials the caller has seen; the later ones are told.
         """
-        later = list(self._finished.values())[since:] if since < len(self._finished) else []
+        tally = self._tally
         return Progress(
             running=len(self._running),
-            complete=self._counts["COMPLETE"],
-            pruned=self._counts["PRUNED"],
-            failed=self._counts["FAIL"],
-            restarts=self._restarts,
+            complete=tally.counts["COMPLETE"],
+            pruned=tally.counts["PRUNED"],
+            failed=tally.counts["FAIL"],
+            restarts=tally.restarts,
             trials=self._trials,
             seconds=self._plan.seconds,
             epochs_budget=self._plan.epochs,
@@ -318,13 +308,13 @@ class Study:
             cost_budget=self._plan.cost,
             elapsed=self._elapsed(),
             first_epoch=self._first_epoch,
-            epochs=self._epochs,
-            train_seconds=self._train_seconds,
-            eval_seconds=self._eval_seconds,
-            steps=self._steps,
-            notes=tuple(self._notes),
-            best=self._best,
-            finished=tuple(later),
+            epochs=tally.epochs,
+            train_seconds=tally.train_seconds,
+            eval_seconds=tally.eval_seconds,
+            steps=tally.steps,
+            notes=tuple(tally.notes),
+            best=tally.best,
+            finished=tally.later(since),
         )
 
     def curves(self, numbers: Sequence[int]) -> dict[int, Curve]:
@@ -345,14 +335,15 @@ class Study:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
         records = [read_record(trial) for trial in trials]
         attributes = self._storage.get_study_system_attrs(self._study_id)
-        self._suggestions: list[Params] = attributes.get(SUGGESTIONS, [])
         self._first_epoch: float | None = attributes.get(FIRST_EPOCH)
-        self._trials = plan.trials
-        self._grid: deque[dict[str, Scalar]] | None = None
+        points = None
         if plan.sampler.name == "grid":
-            points = grid_points(plan.space, plan.config, plan.seed)
-            self._grid = deque(points_left(points, records))
-            self._trials = min(plan.trials, len(records) + len(self._grid))
+            points = points_left(grid_points(plan.space, plan.config, plan.seed), records)
+        taken = [each.suggested for each in records if each.suggested is not None]
+        self._agenda = Agenda(points, attributes.get(SUGGESTIONS, []), taken)
+        self._trials = plan.trials
+        if points is not None:
+            self._trials = min(plan.trials, len(records) + len(points))
         for record in in_order(records):
             self._restore_trial(record)
         history = plan.history.over(plan.space, plan.config, trials)
@@ -363,12 +354,7 @@ class Study:
         running = self._running[record.number] = recalled(record)
         self._asked += 1
         self._cohorts = max(self._cohorts, record.cohort + 1)
-        self._restarts += len(record.restarts)
-        self._epochs += len(record.curve)
-        self._train_seconds += record.spent.train
-        self._eval_seconds += record.spent.eval
-        if record.suggested is not None:
-            self._suggested.add(record.suggested)
+        self._tally.recall(record)
         if record.session != self._plan.session:
             self._before = max(self._before, record.spent.elapsed)
         for step, value in record.curve.items():
@@ -383,9 +369,8 @@ class Study:
         self, fixed: Params, cohort: int, tune_trial: str | None, request: str
     ) -> AskedTrial:
         number, session = self._asked, self._plan.session
-        suggested, values = self._suggestion(fixed)
-        point = self._point(fixed)
-        self._storage.begin_draft(number, {**values, **fixed, **point})
+        suggested, values = self._agenda.next(fixed)
+        self._storage.begin_draft(number, values)
         params = self._plan.space.suggest(self._optuna.ask(), self._plan.config)
         system: dict[str, Any] = {COHORT: cohort, SESSION: session, REQUEST: request}
         trial_id = self._storage.publish(
@@ -396,24 +381,6 @@ class Study:
         self._running[number] = Running(trial_id, params, cohort, session, tune_trial, request)
         self._asked += 1
         return AskedTrial(number, params)
-
-    def _point(self, fixed: Params) -> Params:
-        """The next point of the grid, by preference one that has the fixed values."""
-        if self._grid is None:
-            return {}
-        for place, point in enumerate(self._grid):
-            if point.items() >= fixed.items():
-                del self._grid[place]
-                return point
-        return self._grid.popleft()
-
-    def _suggestion(self, fixed: Params) -> tuple[int | None, Params]:
-        """The next good configuration of another sweep that has the fixed values."""
-        for index, values in enumerate(self._suggestions):
-            if index not in self._suggested and values.items() >= fixed.items():
-                self._suggested.add(index)
-                return index, values
-        return None, {}
 
     def _claim(self, left: Cohort, tune_trial: str) -> None:
         for trial in left.trials:
@@ -444,10 +411,7 @@ class Study:
     ) -> None:
         before = running.spent
         running.spent = Spent(before.train + train_seconds, before.eval + eval_seconds)
-        self._epochs += 1
-        self._train_seconds += train_seconds
-        self._eval_seconds += eval_seconds
-        self._steps += steps
+        self._tally.epoch(train_seconds, eval_seconds, steps)
         if self._first_epoch is None:
             self._first_epoch = self._elapsed()
             self._storage.set_study_system_attr(self._study_id, FIRST_EPOCH, self._first_epoch)
@@ -468,16 +432,8 @@ class Study:
             result.violation if kept else 0.0,
         )
         del self._running[number]
-        self._finished[number] = finished
-        self._counts[state] += 1
-        if finished.value is not None:
-            self._keep_best(finished)
+        self._tally.finish(finished)
         return finished
-
-    def _keep_best(self, trial: FinishedTrial) -> None:
-        found = rank(trial.merit, self._goals.directions)
-        if self._best_rank is None or found < self._best_rank:
-            self._best, self._best_rank = trial, found
 
     def _curve(self, number: int) -> Curve:
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -487,22 +443,19 @@ class Study:
             for step, value in sorted(trial.intermediate_values.items())
         }
 
-    def _known(self, number: int) -> FinishedTrial:
-        if number not in self._finished:
-            raise SearchError("a trial is asked before it is told", value=number)
-        return self._finished[number]
-
     def _elapsed(self) -> float:
         return self._before + time.time() - self._plan.started
 
     def _cost(self) -> float:
-        return self._plan.cost_per_second * (self._train_seconds + self._eval_seconds)
+        return self._plan.cost_per_second * self._tally.busy_seconds
 
     def _spent(self) -> str | None:
         plan = self._plan
         budget = Budget(
             trials=self._trials, seconds=plan.seconds, epochs=plan.epochs, cost=plan.cost
         )
-        done = len(self._finished)
-        usage = Usage(done=done, seconds=self._elapsed(), epochs=self._epochs, cost=self._cost())
+        done = len(self._tally.finished)
+        usage = Usage(
+            done=done, seconds=self._elapsed(), epochs=self._tally.epochs, cost=self._cost()
+        )
         return spent(budget, usage)
