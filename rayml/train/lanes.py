@@ -22,13 +22,8 @@ from rayml.train.results import BestEpoch, EpochResult, fixed, is_finished, requ
 from rayml.train.stack import StackedModel
 from rayml.types import TrainSettings
 
-_VALUES, _BEST, _BUFFERS, _BEST_BUFFERS, _OPTIMIZER = (
-    "values",
-    "best",
-    "buffers.",
-    "best_buffers.",
-    "optimizer.",
-)
+_VALUES, _BEST = "values", "best"
+_BUFFERS, _BEST_BUFFERS, _OPTIMIZER = "buffers.", "best_buffers.", "optimizer."
 _MIN_EVAL_ROWS = 64
 
 
@@ -154,25 +149,19 @@ class LaneLoop:
     def copy(self, winner: int, lane: NewLane) -> None:
         """Let a lane go on from the present weights and optimizer state of another one.
 
-        Its number of epochs stays as it is, and so does its best epoch with the weights of it,
-        until a later epoch is better: that record is of the trial, whoever's weights it trains.
+        Its best epoch, with the weights of it, stays its own until a later one is better.
 
         Args:
             winner: number of the trial that is copied.
-            lane: the lane that goes on so, with the settings and the model that it has from now
-                on; of the model the parameters are not used.
+            lane: how the lane goes on; its model gives what is no state, see `StackedModel.copy`.
 
         Raises:
-            TrainError: the two have finished different numbers of epochs, or the lane has
-                another optimizer.
+            TrainError: they have finished different numbers of epochs, or optimizers differ.
         """
         source, target = self._row(winner), self._row(lane.number)
         self._require_alike([lane])
         if self.lanes[source].epoch != self.lanes[target].epoch:
-            raise TrainError(
-                "a lane copies one that has finished as many epochs",
-                value=(self.lanes[target].epoch, self.lanes[source].epoch),
-            )
+            raise TrainError("a lane copies one that has finished as many epochs", value=winner)
         self._stack.copy(source, target, lane.model)
         self._optimizer.copy(source, target)
         self.lanes[target].settings = lane.settings
