@@ -42,6 +42,7 @@ format: $(READY)  ## Format the code and mend what the linter can
 
 bench: $(READY)  ## Measure rayml beside its peers; prints the ratios
 	$(BIN)/python tests/bench/study_bench.py
+	$(BIN)/python tests/bench/lanes_bench.py
 	$(BIN)/python tests/bench/sweep_bench.py
 	$(BIN)/python tests/bench/serve_bench.py
 
