@@ -71,10 +71,14 @@ class Cohort:
         plan: of the sweep.
         data: of the sweep.
         study: handle of the study's actor.
+        tune_trial: id of the Ray Tune trial that trains it.
     """
 
-    def __init__(self, number: int, plan: CohortPlan, data: SweepData, study: Any) -> None:
+    def __init__(
+        self, number: int, plan: CohortPlan, data: SweepData, study: Any, tune_trial: str
+    ) -> None:
         self._number = number
+        self._tune_trial = tune_trial
         self._plan = plan
         self._data = data
         self._study = study
@@ -231,7 +235,11 @@ class Cohort:
                 break
             asked: list[AskedTrial] = ray.get(
                 self._study.ask.remote(
-                    wanted, self._fixed, cohort=self._number, request=uuid.uuid4().hex
+                    wanted,
+                    self._fixed,
+                    cohort=self._number,
+                    tune_trial=self._tune_trial,
+                    request=uuid.uuid4().hex,
                 )
             )
             # A budget that is spent stays so.

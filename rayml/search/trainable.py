@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
+from ray import tune
 
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.trials import AskedTrial
@@ -34,7 +35,8 @@ def train_cohort(
     cohort, _ = asked_cohort(config)
     # Those of an earlier worker are among them, and not those that it finished.
     asked: list[AskedTrial] = ray.get(study.lanes.remote(cohort))
-    training = Cohort(cohort, plan, data, study)
+    tune_trial = tune.get_context().get_trial_id()
+    training = Cohort(cohort, plan, data, study, tune_trial)
     training.run(asked)
     training.leave()
 

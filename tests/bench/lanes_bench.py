@@ -3,8 +3,8 @@
     python tests/bench/lanes_bench.py [--lanes 1 2 4 8 16 32 64] [--device cpu] [--rounds 3]
 
 The peer is a plain loop over one model with PyTorch's fused AdamW; rayml's own loop for one model
-is the second line. All sides train the same shapes on rows of Adult's (6 numbers, 8 categories), on a
-CPU with one thread, and take turns. The best of the rounds counts, as the others were disturbed.
+is the second line. All sides train the same shapes on rows of Adult's (6 numbers, 8 categories), on
+a CPU with one thread, and take turns. The best of the rounds counts: the others were disturbed.
 """
 
 from __future__ import annotations

@@ -126,7 +126,9 @@ def test_a_sweep_ends_with_its_best_trial(make_plan: Callable[..., SweepPlan]) -
     assert result.best.value == best
     assert trials[result.best.number].value == best
     assert result.best.params == trials[result.best.number].params
-    assert len({trial.user_attrs["tune_trial"] for trial in trials}) == 8
+    cohorts = {trial.system_attrs["cohort"] for trial in trials}
+    assert cohorts == {0, 1, 2, 3}  # of two trials each
+    assert len({trial.user_attrs["tune_trial"] for trial in trials}) == 4
     for trial in trials:
         # Trials that trained for all epochs are complete, whatever the last rung says.
         assert (len(trial.intermediate_values) == 4) == (trial.state == TrialState.COMPLETE)
@@ -257,7 +259,7 @@ def test_a_worker_that_dies_too_often_fails_its_trial(
 
 
 def test_an_interrupt_keeps_what_finished(make_plan: Callable[..., SweepPlan]) -> None:
-    plan = make_plan(trials=50, epochs=100, concurrency=1)
+    plan = make_plan(trials=50, epochs=100, concurrency=1, lanes=1)
     before = signal.getsignal(signal.SIGINT)
     interrupt = Watcher(150, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
@@ -273,7 +275,7 @@ def test_an_interrupt_keeps_what_finished(make_plan: Callable[..., SweepPlan]) -
 
 
 def test_a_sweep_that_loses_its_study_says_so(make_plan: Callable[..., SweepPlan]) -> None:
-    plan = make_plan(trials=50, epochs=100, concurrency=1, max_failures=0)
+    plan = make_plan(trials=50, epochs=100, concurrency=1, max_failures=0, lanes=1)
 
     def kill_study() -> None:
         ray.kill(ray.get_actor(f"study-{plan.name}", namespace="rayml"))
@@ -339,3 +341,30 @@ def test_a_driver_shows_trials_alone_and_imports_no_pytorch(
     assert all("finished after 3 epochs, accuracy" in line for line in lines[:2])
     assert lines[2] == "[]"
     assert done.stderr == ""
+
+
+def test_a_dead_worker_costs_each_lane_at_most_one_epoch(
+    make_plan: Callable[..., SweepPlan],
+) -> None:
+    plan = make_plan(trials=16, epochs=200, concurrency=1, max_failures=1, lanes=4)
+    result = run_sweep(plan, DATA, view=Watcher(100, kill_worker))
+    trials = read_study(result.folder / "journal.log").trials
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    restarts = [r for trial in trials for r in trial.user_attrs.get("restarts", [])]
+    assert len(restarts) == 4
+    for restart in restarts:
+        assert restart["checkpoint"] > 0
+        assert 0 <= restart["reported"] - restart["checkpoint"] <= 1
+    for trial in trials:
+        assert sorted(trial.intermediate_values) == list(range(1, 201))
+    assert not (result.folder / "cohorts" / "0").exists()
+
+
+def test_a_model_that_cannot_be_stacked_trains_alone(make_plan: Callable[..., SweepPlan]) -> None:
+    plan = make_plan(trials=4, concurrency=1)
+    model = {"_target_": "tests.integration.slow_model.Slow", "width": 8, "dropout": 0.1}
+    trial = {**plan.trial, "model": {**model, "alone": True}}
+    result = run_sweep(dataclasses.replace(plan, trial=trial), DATA)
+    assert states(result) == ["COMPLETE"] * 4
+    [note] = result.progress.notes
+    assert note.startswith("trials train alone: ")
