@@ -97,6 +97,7 @@ def test_delays_change_nothing(make_plan: MakePlan) -> None:  # noqa: F811
     assert max(map(cohorts.count, cohorts)) > 1
 
 
+@pytest.mark.slow
 def test_trials_that_train_alone_take_turns_too(make_plan: MakePlan) -> None:  # noqa: F811
     plans = [
         sweep(make_plan, f"s{i}", delay=delay, alone=True, trials=8)
@@ -108,6 +109,7 @@ def test_trials_that_train_alone_take_turns_too(make_plan: MakePlan) -> None:  #
     assert len(assert_same(*(plan.folder for plan in plans))) == 8
 
 
+@pytest.mark.slow
 def test_the_budget_of_epochs_ends_at_the_same_one(make_plan: MakePlan) -> None:  # noqa: F811
     plans = [
         sweep(make_plan, f"s{i}", delay=delay, epochs_budget=20)
