@@ -127,8 +127,8 @@ def test_a_sweep_ends_with_its_best_trial(make_plan: Callable[..., SweepPlan]) -
     assert trials[result.best.number].value == best
     assert result.best.params == trials[result.best.number].params
     cohorts = {trial.system_attrs["cohort"] for trial in trials}
-    assert cohorts == {0, 1, 2, 3}  # of two trials each
-    assert len({trial.user_attrs["tune_trial"] for trial in trials}) == 4
+    assert 4 <= len(cohorts) <= 8  # of two trials at most, as many as are measured to be fast
+    assert len({trial.user_attrs["tune_trial"] for trial in trials}) == len(cohorts)
     for trial in trials:
         # Trials that trained for all epochs are complete, whatever the last rung says.
         assert (len(trial.intermediate_values) == 4) == (trial.state == TrialState.COMPLETE)
