@@ -361,10 +361,10 @@ def test_a_dead_worker_costs_each_lane_at_most_one_epoch(
 
 
 def test_a_model_that_cannot_be_stacked_trains_alone(make_plan: Callable[..., SweepPlan]) -> None:
-    plan = make_plan(trials=4, concurrency=1)
+    plan = make_plan(trials=16, concurrency=1)  # cohorts of four
     model = {"_target_": "tests.integration.slow_model.Slow", "width": 8, "dropout": 0.1}
     trial = {**plan.trial, "model": {**model, "alone": True}}
     result = run_sweep(dataclasses.replace(plan, trial=trial), DATA)
-    assert states(result) == ["COMPLETE"] * 4
+    assert states(result) == ["COMPLETE"] * 16
     [note] = result.progress.notes
     assert note.startswith("trials train alone: ")
