@@ -15,22 +15,21 @@ from rayml.errors import SearchError
 
 TORN = ".torn"
 # A killed sweep's processes may take some seconds to notice that they are alone.
-_PATIENCE = 20.0
+_PATIENCE = 30.0
 _POLL = 0.1
 
 
-def lock_file(file: FileIO, path: Path, *, patience: float = _PATIENCE) -> None:
+def lock_file(file: FileIO, path: Path) -> None:
     """Lock a file for the life of this process, or until it is closed.
 
     Args:
         file: opened for writing.
         path: of it, for the message.
-        patience: seconds to wait for another process to end.
 
     Raises:
-        SearchError: another process holds it.
+        SearchError: another process holds it, and goes on doing so.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + _PATIENCE
     while not _locked(file):
         if time.monotonic() >= deadline:
             raise SearchError(
@@ -41,10 +40,14 @@ def lock_file(file: FileIO, path: Path, *, patience: float = _PATIENCE) -> None:
         time.sleep(_POLL)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process writes a journal."""
+def require_no_writer(path: Path) -> None:
+    """Wait until nothing writes a journal; what a killed sweep left behind soon ends.
+
+    Raises:
+        SearchError: a process holds it, and goes on doing so.
+    """
     with path.open("rb", buffering=0) as file:
-        return not _locked(file)
+        lock_file(file, path)
 
 
 def repair(file: FileIO, path: Path) -> tuple[list[dict[str, Any]], bytes]:

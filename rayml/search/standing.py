@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from rayml.errors import SearchError
 from rayml.search.budget import Budget, Usage, spent
 from rayml.search.journal import read_study
-from rayml.search.repair import is_locked, parse
+from rayml.search.repair import parse, require_no_writer
 from rayml.search.replay import SPENT, Spent
 
 
@@ -56,12 +56,7 @@ def read_standing(journal: Path) -> Standing:
         raise SearchError(
             "a sweep that goes on has its journal", value=str(journal), remedy="Check its name"
         )
-    if is_locked(journal):
-        raise SearchError(
-            "one process at a time writes a study, and another one does",
-            value=str(journal),
-            remedy="Wait for the sweep that runs under this name, or end it",
-        )
+    require_no_writer(journal)
     logs, torn = parse(journal.read_bytes(), journal)
     if not logs:
         return Standing(0, 0, 0.0, torn=len(torn))  # it was killed before it wrote anything

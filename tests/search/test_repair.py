@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 
 import optuna
@@ -14,7 +16,7 @@ from optuna.storages import JournalStorage
 
 from rayml.errors import SearchError
 from rayml.search.journal import SweepJournal, read_study
-from rayml.search.repair import TORN, is_locked, parse
+from rayml.search.repair import TORN, parse, require_no_writer
 
 
 def written(path: Path) -> bytes:
@@ -86,6 +88,8 @@ def test_an_empty_journal_is_whole(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from rayml.search.journal import SweepJournal
 journal = SweepJournal(Path(sys.argv[1]), existing=True)
@@ -100,7 +104,7 @@ def test_a_journal_has_one_writer_until_it_dies(
     monkeypatch.setattr("rayml.search.repair._PATIENCE", 0.0)
     path = tmp_path / "journal.log"
     written(path)
-    assert not is_locked(path)
+    require_no_writer(path)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)],
         stdin=subprocess.PIPE,
@@ -108,10 +112,27 @@ def test_a_journal_has_one_writer_until_it_dies(
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        assert is_locked(path)
+        with pytest.raises(SearchError, match="another one does"):
+            require_no_writer(path)
         with pytest.raises(SearchError, match="another one does"):
             SweepJournal(path, existing=True)
         holder.kill()
         holder.wait()
-    assert not is_locked(path)
+    require_no_writer(path)
     SweepJournal(path, existing=True).close()
+
+
+def test_a_writer_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    written(path)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(require_no_writer, path)
+            with pytest.raises(FutureTimeoutError):
+                waiting.result(timeout=0.3)
+            holder.kill()
+            waiting.result(timeout=10)
