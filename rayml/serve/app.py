@@ -8,75 +8,71 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
-
-from pydantic_core import to_json
+from typing import Protocol
 
 from rayml.errors import RequestError
-from rayml.serve.batching import MicroBatcher, loop_rows
-from rayml.serve.docs import docs_pages
 from rayml.serve.http import (
     ClientGoneError,
     Receive,
+    Request,
     Response,
     Scope,
     Send,
     error_response,
-    json_response,
-    read_body,
     refusal,
 )
-from rayml.serve.openapi import openapi
-from rayml.serve.predictor import Predictor
-from rayml.serve.request import RequestParser
+from rayml.serve.routes import Route, Router
+from rayml.serve.served import ServedModel
 from rayml.types import ServeSettings
-
-if TYPE_CHECKING:
-    from rayml.serve.answer import Answer
-    from rayml.serve.request import Row
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
 
 
-class PredictionApp:
-    """Serves one version of a model over ASGI.
+class Serving(Protocol):
+    """The versions that an endpoint serves now."""
 
-    Making it runs a few predictions, so an app that exists is ready. `held` counts the
-    predictions that it has taken in and not answered yet.
+    def choose(self, request: Request) -> ServedModel:
+        """Choose the version that answers a request."""
+        ...
+
+    def close(self) -> None:
+        """End once what was taken in is answered."""
+        ...
+
+
+class OneVersion:
+    """Serves one version to everybody."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+
+    def choose(self, request: Request) -> ServedModel:  # noqa: ARG002
+        """Choose the version that answers a request."""
+        return self._model
+
+    def close(self) -> None:
+        """End once what was taken in is answered."""
+        self._model.close()
+
+
+class EndpointApp:
+    """Answers over ASGI for the versions that are served.
+
+    `held` counts the requests for a model's work that it has taken in and not answered yet.
 
     Args:
-        predictor: of the bundle.
-        version: of the model in the registry.
-        settings: limits and batching.
+        serving: the versions; they exist, so an app that exists is ready.
+        settings: limits.
+        router: what answers which path.
     """
 
-    def __init__(self, predictor: Predictor, *, version: str, settings: ServeSettings) -> None:
-        signature = predictor.signature
-        name = predictor.bundle.info.name
+    def __init__(
+        self, serving: Serving, *, settings: ServeSettings, router: Router | None = None
+    ) -> None:
+        self._serving = serving
         self._settings = settings
-        self._parser = RequestParser(signature, max_rows=settings.max_rows)
-        (example,) = self._parser.parse(to_json(signature.example()))
-        self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
-            predictor.predict_rows,
-            max_requests=settings.max_batch_size,
-            wait_s=settings.batch_wait_s,
-            max_loop_items=loop_rows(predictor.predict_rows, example),
-        )
-        self._headers = (
-            (b"x-model-name", name.encode()),
-            (b"x-model-version", version.encode()),
-        )
-        ensemble = predictor.bundle.info.ensemble
-        document = openapi(name, version, signature, max_rows=settings.max_rows, ensemble=ensemble)
-        self._pages = {
-            "/healthz": json_response({"status": "alive"}),
-            "/readyz": json_response({"status": "ready"}),
-            "/metadata": json_response(_metadata(predictor, version)),
-            "/openapi.json": json_response(document),
-            **docs_pages(f"{name} {version}"),
-        }
+        self._router = router or Router()
         self.held = 0
         self._capacity = settings.max_ongoing_requests + settings.max_queued_requests
 
@@ -91,76 +87,57 @@ class PredictionApp:
                 await send({"type": "websocket.close"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        request = Request(scope, receive, max_body_bytes=self._settings.max_body_bytes)
+        model = self._serving.choose(request)
         try:
-            if path == "/predict":
-                response = await self._predict(scope, receive)
-            else:
-                response = self._page(path, scope["method"])
+            response = await self._respond(request, model)
         except ClientGoneError:
             return
-        await response.send(send, self._headers)
+        await response.send(send, model.headers)
 
-    def _page(self, path: str, method: str) -> Response:
-        page = self._pages.get(path)
-        if page is None:
-            paths = ", ".join(["/predict", *self._pages])
-            return error_response(404, f"there is no {path}. Paths are: {paths}")
-        # A server leaves out the body of an answer to HEAD, and keeps its length.
-        return page if method in {"GET", "HEAD"} else _wrong_method(path, "GET, HEAD")
-
-    async def _predict(self, scope: Scope, receive: Receive) -> Response:
-        if scope["method"] != "POST":
-            return _wrong_method("/predict", "POST")
+    async def _respond(self, request: Request, model: ServedModel) -> Response:
+        found = self._router.find(request.path)
+        if found is None:
+            paths = ", ".join(self._router.paths)
+            return error_response(404, f"there is no {request.path}. Paths are: {paths}")
+        route, request.parameters = found
+        if request.method not in route.methods:
+            return _wrong_method(route)
+        if not route.predicts:
+            return await self._attempt(route, request, model)
         if self.held >= self._capacity:
             return error_response(503, "too many requests wait", _RETRY_AFTER)
         self.held += 1
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
-                limit = self._settings.max_body_bytes
-                body = await read_body(scope, receive, limit=limit)
-                answers = await self._batcher.submit(self._parser.parse(body))
-        except RequestError as error:
-            return refusal(error)
+                return await self._attempt(route, request, model)
         except TimeoutError:
             seconds = self._settings.request_timeout_s
             return error_response(408, f"the request took longer than {seconds:g} s")
-        except ClientGoneError:
-            raise
-        except Exception:  # noqa: BLE001 (the process edge: a client learns that, not why)
-            _log.exception("a prediction failed")
-            return error_response(500, "the model failed on this request")
         finally:
             self.held -= 1
-        return json_response({"predictions": answers})
+
+    @staticmethod
+    async def _attempt(route: Route, request: Request, model: ServedModel) -> Response:
+        try:
+            return await route.answer(request, model)
+        except RequestError as error:
+            return refusal(error)
+        except (ClientGoneError, TimeoutError):
+            raise
+        except Exception:  # noqa: BLE001 (the process edge: a client learns that, not why)
+            _log.exception("a request failed")
+            return error_response(500, "the model failed on this request")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._batcher.close()
+        self._serving.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _wrong_method(path: str, allowed: str) -> Response:
+def _wrong_method(route: Route) -> Response:
+    allowed = ", ".join(route.methods)
     headers = ((b"allow", allowed.encode()),)
-    return error_response(405, f"{path} answers {allowed} only", headers)
-
-
-def _metadata(predictor: Predictor, version: str) -> dict[str, Any]:
-    bundle = predictor.bundle
-    info = bundle.info
-    return {
-        "name": info.name,
-        "version": version,
-        "created": info.created,
-        "rayml": info.rayml,
-        "digest": bundle.digest,
-        "target": asdict(bundle.signature.target),
-        "inputs": [asdict(column) for column in bundle.signature.inputs],
-        "metric": info.metric,
-        "metrics": info.metrics,
-        "ensemble": info.ensemble,
-        "confirmed": info.confirmed and asdict(info.confirmed),
-        "lineage": asdict(bundle.lineage),
-    }
+    return error_response(405, f"{route.path} answers {allowed} only", headers)

@@ -7,7 +7,7 @@ from importlib.resources import files
 from rayml.serve.http import Response
 
 # Relative, so that they also resolve behind a proxy that strips a prefix.
-_ASSETS = {
+ASSETS = {
     "swagger-ui-bundle.js": b"text/javascript",
     "swagger-ui.css": b"text/css",
     "favicon.png": b"image/png",
@@ -32,6 +32,6 @@ def docs_pages(title: str) -> dict[str, Response]:
     static = files("fastapi_offline") / "static"
     assets = {
         f"/docs/{name}": Response(200, (static / name).read_bytes(), content_type)
-        for name, content_type in _ASSETS.items()
+        for name, content_type in ASSETS.items()
     }
     return {"/docs": Response(200, bytes(page.body), b"text/html; charset=utf-8"), **assets}

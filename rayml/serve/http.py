@@ -6,7 +6,7 @@ Open Inference Protocol v2 asks for the same, so all paths can keep it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,55 @@ class Response:
         await send({"type": "http.response.body", "body": self.body})
 
 
+class Request:
+    """One request of HTTP.
+
+    Attributes:
+        path: without the prefix that the endpoint is mounted at.
+        parameters: of the path, by their names in its route.
+
+    Args:
+        scope: of ASGI.
+        receive: gives the body's chunks.
+        max_body_bytes: a larger body is refused.
+    """
+
+    __slots__ = (
+        "_headers",
+        "_max_body_bytes",
+        "_receive",
+        "_scope",
+        "method",
+        "parameters",
+        "path",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, *, max_body_bytes: int) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._max_body_bytes = max_body_bytes
+        self._headers: dict[bytes, bytes] | None = None
+        self.method: str = scope["method"]
+        self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        self.parameters: dict[str, str] = {}
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Headers by their names in lower case; of a repeated one the last."""
+        if self._headers is None:
+            self._headers = dict(self._scope["headers"])
+        return self._headers
+
+    async def body(self) -> bytes:
+        """Read the body.
+
+        Raises:
+            RequestError: 413 as soon as it is known to be too large, 415 if it is encoded.
+            ClientGoneError: the client left.
+        """
+        return await read_body(self.headers, self._receive, limit=self._max_body_bytes)
+
+
 def json_response(content: object, status: int = 200) -> Response:
     """Answer with JSON."""
     return Response(status, to_json(content))
@@ -68,11 +117,11 @@ def refusal(error: RequestError) -> Response:
     return error_response(error.status, str(error), row=error.row, column=error.column)
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, limit: int) -> bytes:
     """Read the body of a request, no further than the limit.
 
     Args:
-        scope: of the request.
+        headers: of the request.
         receive: gives the body's chunks.
         limit: bytes at most.
 
@@ -80,7 +129,6 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
         RequestError: 413 as soon as the body is known to be larger, 415 if it is encoded.
         ClientGoneError: the client left.
     """
-    headers = dict(scope["headers"])
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in {b"identity", b""}:
         raise RequestError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rayml.serve.app import PredictionApp
+from rayml.serve.app import EndpointApp, OneVersion
 from rayml.types import ReplicaSettings, ServeSettings
 
 # Room for health checks beside the requests that the app itself admits, so that it is the app,
@@ -26,13 +26,15 @@ class Replica:
         import torch
 
         from rayml.serve.predictor import Predictor
+        from rayml.serve.served import ServedModel
 
         torch.set_num_threads(max(1, int(settings.replicas.cpu)))
         device = "cuda" if settings.replicas.gpu else "cpu"
         predictor = Predictor.load(Path(folder), device=device)
-        self._app = PredictionApp(predictor, version=version, settings=settings)
+        model = ServedModel(predictor, version=version, settings=settings)
+        self._app = EndpointApp(OneVersion(model), settings=settings)
 
-    def __serve_build_asgi_app__(self) -> PredictionApp:
+    def __serve_build_asgi_app__(self) -> EndpointApp:
         """Give Serve the app; called once in each replica."""
         return self._app
 

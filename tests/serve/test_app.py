@@ -15,8 +15,9 @@ import pytest
 import torch
 from fastapi.openapi.models import OpenAPI
 
-from rayml.serve.app import PredictionApp
+from rayml.serve.app import EndpointApp, OneVersion
 from rayml.serve.predictor import Predictor
+from rayml.serve.served import ServedModel
 from rayml.types import ServeSettings
 
 ROW = {"size": 1.5, "colour": "red", "new": True}
@@ -28,12 +29,17 @@ def boxes(binary_bundle: Path) -> Predictor:
     return Predictor.load(binary_bundle)
 
 
+def make_app(predictor: Predictor, *, version: str, settings: ServeSettings) -> EndpointApp:
+    model = ServedModel(predictor, version=version, settings=settings)
+    return EndpointApp(OneVersion(model), settings=settings)
+
+
 @pytest.fixture(scope="module")
-def app(boxes: Predictor) -> PredictionApp:
-    return PredictionApp(boxes, version="3", settings=SETTINGS)
+def app(boxes: Predictor) -> EndpointApp:
+    return make_app(boxes, version="3", settings=SETTINGS)
 
 
-def call(app: PredictionApp, method: str, path: str, **arguments: Any) -> httpx.Response:
+def call(app: EndpointApp, method: str, path: str, **arguments: Any) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -42,11 +48,11 @@ def call(app: PredictionApp, method: str, path: str, **arguments: Any) -> httpx.
     return asyncio.run(send())
 
 
-def predict(app: PredictionApp, body: bytes) -> httpx.Response:
+def predict(app: EndpointApp, body: bytes) -> httpx.Response:
     return call(app, "POST", "/predict", content=body)
 
 
-def test_one_row_or_many_are_answered(app: PredictionApp, boxes: Predictor) -> None:
+def test_one_row_or_many_are_answered(app: EndpointApp, boxes: Predictor) -> None:
     (own,) = boxes.predict_rows([ROW])
     for body, count in ((ROW, 1), ([ROW, ROW], 2), ({"rows": [ROW] * 5}, 5)):
         response = predict(app, json.dumps(body).encode())
@@ -73,7 +79,7 @@ def test_one_row_or_many_are_answered(app: PredictionApp, boxes: Predictor) -> N
     ],
 )
 def test_every_error_has_one_form_and_names_the_model(
-    app: PredictionApp, method: str, path: str, body: bytes, status: int
+    app: EndpointApp, method: str, path: str, body: bytes, status: int
 ) -> None:
     response = call(app, method, path, content=body)
     assert response.status_code == status
@@ -84,12 +90,12 @@ def test_every_error_has_one_form_and_names_the_model(
     assert ("allow" in response.headers) == (status == 405)
 
 
-def test_an_error_names_row_and_column(app: PredictionApp) -> None:
+def test_an_error_names_row_and_column(app: EndpointApp) -> None:
     error = predict(app, b'[{"size": 1}, {"size": "x"}]').json()
     assert (error["row"], error["column"]) == (1, "size")
 
 
-def test_an_encoded_body_is_refused(app: PredictionApp) -> None:
+def test_an_encoded_body_is_refused(app: EndpointApp) -> None:
     response = call(
         app, "POST", "/predict", content=b"\x1f\x8b", headers={"content-encoding": "gzip"}
     )
@@ -97,14 +103,14 @@ def test_an_encoded_body_is_refused(app: PredictionApp) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metadata", "/openapi.json"])
-def test_pages_are_json_of_the_model(app: PredictionApp, path: str) -> None:
+def test_pages_are_json_of_the_model(app: EndpointApp, path: str) -> None:
     response = call(app, "GET", path)
     assert response.status_code == 200
     assert response.json()
     assert response.headers["x-model-version"] == "3"
 
 
-def test_a_page_may_be_asked_for_its_head(app: PredictionApp) -> None:
+def test_a_page_may_be_asked_for_its_head(app: EndpointApp) -> None:
     for path in ("/healthz", "/docs"):
         head, page = call(app, "HEAD", path), call(app, "GET", path)
         assert head.status_code == 200
@@ -113,7 +119,7 @@ def test_a_page_may_be_asked_for_its_head(app: PredictionApp) -> None:
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_metadata_tells_what_is_served(app: PredictionApp, boxes: Predictor) -> None:
+def test_metadata_tells_what_is_served(app: EndpointApp, boxes: Predictor) -> None:
     metadata = call(app, "GET", "/metadata").json()
     assert (metadata["name"], metadata["version"]) == ("boxes", "3")
     assert metadata["digest"] == boxes.bundle.digest
@@ -125,7 +131,7 @@ def test_metadata_tells_what_is_served(app: PredictionApp, boxes: Predictor) -> 
     assert (metadata["ensemble"], metadata["confirmed"]) == (None, None)
 
 
-def test_the_docs_load_nothing_from_elsewhere(app: PredictionApp) -> None:
+def test_the_docs_load_nothing_from_elsewhere(app: EndpointApp) -> None:
     page = call(app, "GET", "/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "http://" not in page.text
@@ -136,7 +142,7 @@ def test_the_docs_load_nothing_from_elsewhere(app: PredictionApp) -> None:
 
 
 def test_the_openapi_document_is_valid_and_typed(predictor: Predictor) -> None:
-    app = PredictionApp(predictor, version="1", settings=SETTINGS)
+    app = make_app(predictor, version="1", settings=SETTINGS)
     document = call(app, "GET", "/openapi.json").json()
     OpenAPI.model_validate(document)
     schemas = document["components"]["schemas"]
@@ -159,7 +165,7 @@ def test_the_openapi_document_is_valid_and_typed(predictor: Predictor) -> None:
 
 
 def test_an_ensemble_says_so_and_answers_with_its_spread(ensemble: Predictor) -> None:
-    app = PredictionApp(ensemble, version="1", settings=SETTINGS)
+    app = make_app(ensemble, version="1", settings=SETTINGS)
     document = call(app, "GET", "/openapi.json").json()
     OpenAPI.model_validate(document)
     assert "the mean of 3 models" in document["info"]["description"]
@@ -174,7 +180,7 @@ def test_an_ensemble_says_so_and_answers_with_its_spread(ensemble: Predictor) ->
     assert call(app, "GET", "/metadata").json()["ensemble"] == 3
 
 
-def chunked(app: PredictionApp, chunks: Iterable[dict[str, Any]]) -> tuple[list[Any], int]:
+def chunked(app: EndpointApp, chunks: Iterable[dict[str, Any]]) -> tuple[list[Any], int]:
     """Send a body in chunks; give the app's messages and how many chunks it took."""
     sent: list[Any] = []
     taken = 0
@@ -193,7 +199,7 @@ def chunked(app: PredictionApp, chunks: Iterable[dict[str, Any]]) -> tuple[list[
     return sent, taken
 
 
-def test_a_body_may_come_in_pieces(app: PredictionApp) -> None:
+def test_a_body_may_come_in_pieces(app: EndpointApp) -> None:
     body = json.dumps(ROW).encode()
     pieces = [
         {"type": "http.request", "body": body[i : i + 1], "more_body": i + 1 < len(body)}
@@ -203,7 +209,7 @@ def test_a_body_may_come_in_pieces(app: PredictionApp) -> None:
     assert sent[0]["status"] == 200
 
 
-def test_a_body_without_end_is_cut_off_at_the_limit(app: PredictionApp) -> None:
+def test_a_body_without_end_is_cut_off_at_the_limit(app: EndpointApp) -> None:
     def endless() -> Iterable[dict[str, Any]]:
         while True:
             yield {"type": "http.request", "body": b" " * 1000, "more_body": True}
@@ -213,13 +219,13 @@ def test_a_body_without_end_is_cut_off_at_the_limit(app: PredictionApp) -> None:
     assert taken == 3
 
 
-def test_a_client_that_leaves_is_not_answered(app: PredictionApp) -> None:
+def test_a_client_that_leaves_is_not_answered(app: EndpointApp) -> None:
     sent, _ = chunked(app, [{"type": "http.disconnect"}])
     assert sent == []
 
 
 def test_a_request_that_takes_too_long_gets_408(boxes: Predictor) -> None:
-    app = PredictionApp(boxes, version="3", settings=replace(SETTINGS, request_timeout_s=0.01))
+    app = make_app(boxes, version="3", settings=replace(SETTINGS, request_timeout_s=0.01))
 
     async def main() -> list[Any]:
         sent: list[Any] = []
@@ -242,7 +248,7 @@ def test_a_request_that_takes_too_long_gets_408(boxes: Predictor) -> None:
 
 def test_a_full_queue_gets_503_at_once(boxes: Predictor) -> None:
     settings = replace(SETTINGS, max_ongoing_requests=1, max_queued_requests=1, batch_wait_s=30)
-    app = PredictionApp(boxes, version="3", settings=settings)
+    app = make_app(boxes, version="3", settings=settings)
 
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
@@ -269,12 +275,12 @@ def test_a_full_queue_gets_503_at_once(boxes: Predictor) -> None:
 def test_a_failing_model_gives_500_without_its_secrets(
     boxes: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = PredictionApp(boxes, version="3", settings=SETTINGS)
+    app = make_app(boxes, version="3", settings=SETTINGS)
 
     def fail(rows: object) -> None:
         raise RuntimeError("secret path")
 
-    monkeypatch.setattr(app._batcher, "_run", fail)
+    monkeypatch.setattr(app._serving.choose(None)._batcher, "_run", fail)  # type: ignore[arg-type, attr-defined]
     response = predict(app, json.dumps(ROW).encode())
     assert response.status_code == 500
     assert "secret" not in response.text
@@ -284,7 +290,7 @@ def test_a_failing_model_gives_500_without_its_secrets(
 def test_a_prediction_that_is_no_number_is_no_answer(
     boxes: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = PredictionApp(boxes, version="3", settings=SETTINGS)
+    app = make_app(boxes, version="3", settings=SETTINGS)
     monkeypatch.setattr(boxes, "outputs", lambda features: torch.full((len(features),), math.nan))
     response = predict(app, json.dumps(ROW).encode())
     assert response.status_code == 500
@@ -292,7 +298,7 @@ def test_a_prediction_that_is_no_number_is_no_answer(
 
 
 def test_a_server_may_start_and_end_it(boxes: Predictor) -> None:
-    app = PredictionApp(boxes, version="3", settings=SETTINGS)
+    app = make_app(boxes, version="3", settings=SETTINGS)
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
     sent: list[Any] = []
 

@@ -1,0 +1,76 @@
+"""Which function answers which path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from rayml.serve.docs import ASSETS
+from rayml.serve.http import Request, Response
+from rayml.serve.pages import alive, described, ready
+from rayml.serve.predict import predict
+from rayml.serve.served import ServedModel
+
+Answerer = Callable[[Request, ServedModel], Awaitable[Response]]
+_PARAMETER = re.compile(r"\\\{(\w+)\\\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers a path.
+
+    Attributes:
+        method: of HTTP; GET includes HEAD.
+        path: literal, or with parameters as `/v2/models/{name}`, each a part between slashes.
+        answer: makes the answer; it may raise `RequestError`.
+        predicts: whether it does a model's work, and so counts against the room that a replica
+            has and against the time that a request may take.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    answer: Answerer
+    predicts: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods of HTTP that it answers."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+
+ROUTES = (
+    Route("GET", "/healthz", alive),
+    Route("GET", "/readyz", ready),
+    Route("POST", "/predict", predict, predicts=True),
+    Route("GET", "/metadata", described),
+    Route("GET", "/openapi.json", described),
+    Route("GET", "/docs", described),
+    *(Route("GET", f"/docs/{name}", described) for name in ASSETS),
+)
+
+
+class Router:
+    """Finds the route of a path."""
+
+    def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
+        self.paths: tuple[str, ...] = ()
+        self._literal: dict[str, Route] = {}
+        self._patterns: list[tuple[re.Pattern[str], Route]] = []
+        for route in routes:
+            self.paths += (route.path,)
+            if "{" in route.path:
+                pattern = _PARAMETER.sub(r"(?P<\1>[^/]+)", re.escape(route.path))
+                self._patterns.append((re.compile(pattern), route))
+            else:
+                self._literal[route.path] = route
+
+    def find(self, path: str) -> tuple[Route, dict[str, str]] | None:
+        """Find a path's route and its parameters; None for an unknown path."""
+        if (route := self._literal.get(path)) is not None:
+            return route, {}
+        for pattern, route in self._patterns:
+            if match := pattern.fullmatch(path):
+                return route, match.groupdict()
+        return None

@@ -1,0 +1,68 @@
+"""One version of a model, ready to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_json
+
+from rayml.serve.batching import MicroBatcher, loop_rows
+from rayml.serve.docs import docs_pages
+from rayml.serve.http import Response, json_response
+from rayml.serve.metadata import metadata
+from rayml.serve.openapi import openapi
+from rayml.serve.predictor import Predictor
+from rayml.serve.request import RequestParser
+from rayml.types import ServeSettings
+
+if TYPE_CHECKING:
+    from rayml.serve.answer import Answer
+    from rayml.serve.request import Row
+
+
+class ServedModel:
+    """A version with its limits, its batching and the pages that describe it.
+
+    Making it runs a few predictions, so one that exists is ready.
+
+    Args:
+        predictor: of the bundle.
+        version: of the model in the registry.
+        settings: limits and batching.
+    """
+
+    def __init__(self, predictor: Predictor, *, version: str, settings: ServeSettings) -> None:
+        info, signature = predictor.bundle.info, predictor.signature
+        self.name = info.name
+        self.version = version
+        self.predictor = predictor
+        self.signature = signature
+        self.parser = RequestParser(signature, max_rows=settings.max_rows)
+        (example,) = self.parser.parse(to_json(signature.example()))
+        self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
+            predictor.predict_rows,
+            max_requests=settings.max_batch_size,
+            wait_s=settings.batch_wait_s,
+            max_loop_items=loop_rows(predictor.predict_rows, example),
+        )
+        self.headers = (
+            (b"x-model-name", self.name.encode()),
+            (b"x-model-version", version.encode()),
+        )
+        document = openapi(
+            self.name, version, signature, max_rows=settings.max_rows, ensemble=info.ensemble
+        )
+        self.pages: dict[str, Response] = {
+            "/metadata": json_response(metadata(predictor, version)),
+            "/openapi.json": json_response(document),
+            **docs_pages(f"{self.name} {version}"),
+        }
+
+    async def predict_rows(self, rows: list[Row]) -> Sequence[Answer]:
+        """Predict parsed rows, in one forward pass with those of other requests."""
+        return await self._batcher.submit(rows)
+
+    def close(self) -> None:
+        """End once what was taken in is answered."""
+        self._batcher.close()
