@@ -19,6 +19,7 @@ from rayml.search_settings import (
     PopulationSettings,
     PriceSettings,
 )
+from rayml.serve_settings import ServeSettings
 from rayml.types import (
     ClassLabel,
     ConfirmSettings,
@@ -29,7 +30,6 @@ from rayml.types import (
     ResourceSettings,
     SamplerSettings,
     SchemaSettings,
-    ServeSettings,
     Size,
     SplitSettings,
     TaskName,

@@ -23,7 +23,7 @@ from rayml.serve.http import (
 )
 from rayml.serve.routes import Route, Router
 from rayml.serve.served import ServedModel
-from rayml.types import ServeSettings
+from rayml.serve_settings import ServeSettings
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = ((b"retry-after", b"1"),)

@@ -16,7 +16,7 @@ from typing import Any
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
 from rayml.serve.ingress import environment
-from rayml.types import ReplicaSettings, ServeSettings
+from rayml.serve_settings import ReplicaSettings, ServeSettings
 
 _APPLICATION = "rayml"
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")

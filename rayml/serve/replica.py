@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rayml.serve.app import EndpointApp, OneVersion
-from rayml.types import ReplicaSettings, ServeSettings
+from rayml.serve_settings import ReplicaSettings, ServeSettings
 
 # Room for health checks beside the requests that the app itself admits, so that it is the app,
 # with an error in its own form, that refuses what is too much.

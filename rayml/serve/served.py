@@ -14,7 +14,7 @@ from rayml.serve.metadata import metadata
 from rayml.serve.openapi import openapi
 from rayml.serve.predictor import Predictor
 from rayml.serve.request import RequestParser
-from rayml.types import ServeSettings
+from rayml.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
     from rayml.serve.answer import Answer

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from rayml.serve.endpoint import Endpoint, start
+from rayml.serve_settings import ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
-from rayml.types import ReplicaSettings, ServeSettings
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

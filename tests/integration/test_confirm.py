@@ -31,6 +31,7 @@ from rayml.search.report.leaderboard import Leaderboard, TrialRow
 from rayml.search.retrain import ConfirmPlan
 from rayml.serve.endpoint import start
 from rayml.serve.predictor import Predictor
+from rayml.serve_settings import ReplicaSettings, ServeSettings
 from rayml.stages.register import write_winner
 from rayml.train.seeds import train_seeds
 from rayml.train.trial import apply
@@ -38,10 +39,8 @@ from rayml.types import (
     ConfirmSettings,
     Examples,
     PreprocessSettings,
-    ReplicaSettings,
     ResourceSettings,
     SchemaSettings,
-    ServeSettings,
     SplitName,
     TrainSettings,
 )

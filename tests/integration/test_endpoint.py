@@ -15,8 +15,8 @@ from rayml.errors import ServeError
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.ingress import Ingress
 from rayml.serve.predictor import Predictor
+from rayml.serve_settings import ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
-from rayml.types import ReplicaSettings, ServeSettings
 
 ONE = ReplicaSettings(min=1, max=1, cpu=0.5)
 

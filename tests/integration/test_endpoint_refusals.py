@@ -12,8 +12,8 @@ import pytest
 
 from rayml.errors import BundleError, ServeError
 from rayml.serve.endpoint import start
+from rayml.serve_settings import ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
-from rayml.types import ReplicaSettings, ServeSettings
 
 
 def settings(**values: object) -> ServeSettings:

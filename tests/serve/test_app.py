@@ -18,7 +18,7 @@ from fastapi.openapi.models import OpenAPI
 from rayml.serve.app import EndpointApp, OneVersion
 from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
-from rayml.types import ServeSettings
+from rayml.serve_settings import ServeSettings
 
 ROW = {"size": 1.5, "colour": "red", "new": True}
 SETTINGS = ServeSettings(max_body_bytes=2000, max_rows=5)
