@@ -137,9 +137,10 @@ class RequestError(ServeError):
     """A request that cannot be answered.
 
     Args:
-        status: HTTP status code of the answer (4xx).
+        status: HTTP status code of the answer (4xx, or 503).
         row: index of the offending row in the request, counted from 0.
         column: name of the offending column.
+        headers: further headers of the answer, as ASGI has them.
     """
 
     def __init__(
@@ -151,8 +152,10 @@ class RequestError(ServeError):
         remedy: str = "",
         row: int | None = None,
         column: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(rule, value=value, remedy=remedy)
         self.status = status
+        self.headers = headers
         self.row = row
         self.column = column

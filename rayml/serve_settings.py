@@ -52,7 +52,9 @@ class ServeSettings:
         batch_wait_s: seconds that a request waits for others to join its batch.
         max_ongoing_requests: requests in progress in one replica at most.
         max_queued_requests: further requests that a replica holds; those beyond get 503.
-        max_body_bytes: a larger request gets 413.
+        max_body_bytes: a request whose body is larger, as sent or decompressed, gets 413.
+        max_held_bytes: bodies that one replica holds until they are answered, those of up to
+            64 KiB not counted; a request that finds no room gets 503.
         max_rows: a request of more rows gets 413.
         request_timeout_s: seconds after which a request gets 408.
         replicas: see `ReplicaSettings`.
@@ -66,6 +68,16 @@ class ServeSettings:
     max_ongoing_requests: Count = 64
     max_queued_requests: Count = 256
     max_body_bytes: Count = 8 * 2**20
+    max_held_bytes: Count = 128 * 2**20
     max_rows: Count = 10_000
     request_timeout_s: Positive = 30.0
     replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
+
+    @pydantic.model_validator(mode="after")
+    def _holds_a_body(self) -> ServeSettings:
+        if self.max_held_bytes < self.max_body_bytes:
+            raise ValueError(
+                "max_held_bytes is at least max_body_bytes, "
+                f"got {self.max_held_bytes} and {self.max_body_bytes}"
+            )
+        return self

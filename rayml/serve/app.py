@@ -11,9 +11,8 @@ import logging
 from typing import Protocol
 
 from rayml.errors import RequestError
+from rayml.serve.body import BodyRoom, ClientGoneError, Receive
 from rayml.serve.http import (
-    ClientGoneError,
-    Receive,
     Request,
     Response,
     Scope,
@@ -74,6 +73,7 @@ class EndpointApp:
         self._settings = settings
         self._router = router or Router()
         self.held = 0
+        self._room = BodyRoom(settings.max_held_bytes)
         self._capacity = settings.max_ongoing_requests + settings.max_queued_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +87,9 @@ class EndpointApp:
                 await send({"type": "websocket.close"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, max_body_bytes=self._settings.max_body_bytes)
+        request = Request(
+            scope, receive, max_body_bytes=self._settings.max_body_bytes, room=self._room
+        )
         model = self._serving.choose(request)
         try:
             response = await self._respond(request, model)
@@ -103,11 +105,19 @@ class EndpointApp:
         route, request.parameters = found
         if request.method not in route.methods:
             return _wrong_method(route)
-        if not route.predicts:
+        if route.method == "GET":
             return await self._attempt(route, request, model)
+        if not route.predicts:
+            return await self._in_time(route, request, model)
         if self.held >= self._capacity:
             return error_response(503, "too many requests wait", _RETRY_AFTER)
         self.held += 1
+        try:
+            return await self._in_time(route, request, model)
+        finally:
+            self.held -= 1
+
+    async def _in_time(self, route: Route, request: Request, model: ServedModel) -> Response:
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
                 return await self._attempt(route, request, model)
@@ -115,7 +125,7 @@ class EndpointApp:
             seconds = self._settings.request_timeout_s
             return error_response(408, f"the request took longer than {seconds:g} s")
         finally:
-            self.held -= 1
+            request.close()
 
     @staticmethod
     async def _attempt(route: Route, request: Request, model: ServedModel) -> Response:

@@ -6,25 +6,20 @@ Open Inference Protocol v2 asks for the same, so all paths can keep it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import to_json
 
 from rayml.errors import RequestError
+from rayml.serve.body import BodyRoom, Message, Receive, read_body
 
 Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON = b"application/json"
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete; nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +58,29 @@ class Request:
         scope: of ASGI.
         receive: gives the body's chunks.
         max_body_bytes: a larger body is refused.
+        room: that larger bodies share.
     """
 
     __slots__ = (
         "_headers",
+        "_held",
         "_max_body_bytes",
         "_receive",
+        "_room",
         "_scope",
         "method",
         "parameters",
         "path",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, *, max_body_bytes: int, room: BodyRoom
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._max_body_bytes = max_body_bytes
+        self._room = room
+        self._held = 0
         self._headers: dict[bytes, bytes] | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -92,13 +94,26 @@ class Request:
         return self._headers
 
     async def body(self) -> bytes:
-        """Read the body.
+        """Read the body, decoded.
 
         Raises:
-            RequestError: 413 as soon as it is known to be too large, 415 if it is encoded.
+            RequestError: 413 as soon as it is known to be too large, 415 if its encoding is
+                unknown, 400 if it is not what its encoding says, 503 if too many large ones wait.
             ClientGoneError: the client left.
         """
-        return await read_body(self.headers, self._receive, limit=self._max_body_bytes)
+        return await read_body(
+            self.headers, self._receive, limit=self._max_body_bytes, hold=self._hold
+        )
+
+    def close(self) -> None:
+        """Give back what the body holds, once the request is answered."""
+        if self._held:
+            self._room.give(self._held)
+            self._held = 0
+
+    def _hold(self, size: int) -> None:
+        self._room.take(size)
+        self._held += size
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -114,47 +129,6 @@ def error_response(status: int, message: str, headers: Headers = (), **place: ob
 
 def refusal(error: RequestError) -> Response:
     """Answer a request that cannot be answered otherwise."""
-    return error_response(error.status, str(error), row=error.row, column=error.column)
-
-
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, limit: int) -> bytes:
-    """Read the body of a request, no further than the limit.
-
-    Args:
-        headers: of the request.
-        receive: gives the body's chunks.
-        limit: bytes at most.
-
-    Raises:
-        RequestError: 413 as soon as the body is known to be larger, 415 if it is encoded.
-        ClientGoneError: the client left.
-    """
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    if encoding not in {b"identity", b""}:
-        raise RequestError(
-            "a body comes without Content-Encoding", status=415, value=encoding.decode("latin-1")
-        )
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared[:20]) > limit:
-        raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks) if len(chunks) > 1 else chunk
-
-
-def _too_large(limit: int) -> RequestError:
-    return RequestError(
-        f"a body has at most {limit} bytes",
-        status=413,
-        remedy="Send the rows in several requests",
+    return error_response(
+        error.status, str(error), error.headers, row=error.row, column=error.column
     )

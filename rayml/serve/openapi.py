@@ -25,10 +25,11 @@ _SPREAD = {
     }
 }
 _ERRORS = {
-    "400": "The body is no JSON, or an object in it names a key twice.",
+    "400": "The body is no JSON or not what its Content-Encoding says, or an object in it names"
+    " a key twice.",
     "408": "The request took too long.",
     "413": "The body or the number of rows is larger than allowed.",
-    "415": "The body has a Content-Encoding.",
+    "415": "The body has a Content-Encoding other than gzip and deflate.",
     "422": "A value does not fit its column; `row` and `column` name it.",
     "500": "The model failed.",
     "503": "Too many requests wait; `Retry-After` says when to come again.",

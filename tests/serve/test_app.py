@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import math
-from collections.abc import Iterable
+import zlib
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,11 +97,49 @@ def test_an_error_names_row_and_column(app: EndpointApp) -> None:
     assert (error["row"], error["column"]) == (1, "size")
 
 
-def test_an_encoded_body_is_refused(app: EndpointApp) -> None:
-    response = call(
-        app, "POST", "/predict", content=b"\x1f\x8b", headers={"content-encoding": "gzip"}
-    )
-    assert response.status_code == 415
+def test_a_body_may_be_compressed(app: EndpointApp) -> None:
+    plain = json.dumps([ROW] * 3).encode()
+    for encoding, code in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        headers = {"content-encoding": encoding}
+        response = call(app, "POST", "/predict", content=code(plain), headers=headers)
+        assert response.json() == predict(app, plain).json()
+        assert response.status_code == 200
+    refused = call(app, "POST", "/predict", content=b"", headers={"content-encoding": "br"})
+    assert refused.status_code == 415
+    assert refused.headers["accept-encoding"] == "gzip, deflate, identity"
+
+
+def test_large_bodies_find_no_room_at_once_and_give_it_back(boxes: Predictor) -> None:
+    settings = replace(SETTINGS, max_body_bytes=300_000, max_held_bytes=300_000)
+    app = make_app(boxes, version="3", settings=settings)
+    large = json.dumps(ROW).encode() + b" " * 250_000
+
+    async def main() -> httpx.Response:
+        arrived = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield large
+            await arrived.wait()
+            yield b" "
+
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            first = asyncio.create_task(client.post("/predict", content=slow()))
+            while app._room.left == 300_000:
+                await asyncio.sleep(0)
+            refused = await client.post("/predict", content=b"x" * 400_000)
+            assert refused.status_code == 413
+            refused = await client.post("/predict", content=large + b" ")
+            assert (await client.post("/predict", json=ROW)).status_code == 200
+            arrived.set()
+            assert (await first).status_code == 200
+            assert (await client.post("/predict", content=large)).status_code == 200
+        return refused
+
+    refused = asyncio.run(main())
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "1"
+    assert app._room.left == 300_000
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metadata", "/openapi.json"])
