@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Mapping
 from typing import Protocol
 
 from rayml.errors import RequestError
@@ -31,8 +33,30 @@ _RETRY_AFTER = ((b"retry-after", b"1"),)
 class Serving(Protocol):
     """The versions that an endpoint serves now."""
 
-    def choose(self, request: Request) -> ServedModel:
-        """Choose the version that answers a request."""
+    @property
+    def champion(self) -> ServedModel:
+        """The version that answers where nothing else is asked for."""
+        ...
+
+    def described(self, request: Request) -> ServedModel:
+        """The version that a page is about.
+
+        Raises:
+            RequestError: 404 if the request names a version that is not served.
+        """
+        ...
+
+    async def choose(self, request: Request) -> ServedModel:
+        """Choose the version that predicts for a request; it may read the request's body.
+
+        Raises:
+            RequestError: 404 if the request names a version that is not served; likewise what
+                reading its body raises.
+        """
+        ...
+
+    def answered(self, request: Request, status: int, seconds: float) -> None:
+        """Take note of how a prediction was answered, `request.model` being who answered."""
         ...
 
     def close(self) -> None:
@@ -44,15 +68,38 @@ class OneVersion:
     """Serves one version to everybody."""
 
     def __init__(self, model: ServedModel) -> None:
-        self._model = model
+        self.champion = model
 
-    def choose(self, request: Request) -> ServedModel:  # noqa: ARG002
-        """Choose the version that answers a request."""
-        return self._model
+    def described(self, request: Request) -> ServedModel:
+        """The version that a page is about."""
+        return named_version(request, {self.champion.version: self.champion}) or self.champion
+
+    async def choose(self, request: Request) -> ServedModel:
+        """Choose the version that predicts for a request."""
+        return self.described(request) if request.parameters else self.champion
+
+    def answered(self, request: Request, status: int, seconds: float) -> None:
+        """Take no note."""
 
     def close(self) -> None:
         """End once what was taken in is answered."""
-        self._model.close()
+        self.champion.close()
+
+
+def named_version(request: Request, served: Mapping[str, ServedModel]) -> ServedModel | None:
+    """The version that the path of a request names; None where it names none.
+
+    Raises:
+        RequestError: 404 if it is not among those that are served.
+    """
+    version = request.parameters.get("version")
+    if version is None:
+        return None
+    if version not in served:
+        raise RequestError(
+            f"the versions that are served are {', '.join(served)}", status=404, value=version
+        )
+    return served[version]
 
 
 class EndpointApp:
@@ -90,14 +137,13 @@ class EndpointApp:
         request = Request(
             scope, receive, max_body_bytes=self._settings.max_body_bytes, room=self._room
         )
-        model = self._serving.choose(request)
         try:
-            response = await self._respond(request, model)
+            response = await self._respond(request)
         except ClientGoneError:
             return
-        await response.send(send, model.headers)
+        await response.send(send, (request.model or self._serving.champion).headers)
 
-    async def _respond(self, request: Request, model: ServedModel) -> Response:
+    async def _respond(self, request: Request) -> Response:
         found = self._router.find(request.path)
         if found is None:
             paths = ", ".join(self._router.paths)
@@ -106,30 +152,37 @@ class EndpointApp:
         if request.method not in route.methods:
             return _wrong_method(route)
         if route.method == "GET":
-            return await self._attempt(route, request, model)
+            return await self._attempt(route, request)
         if not route.predicts:
-            return await self._in_time(route, request, model)
+            return await self._in_time(route, request)
         if self.held >= self._capacity:
             return error_response(503, "too many requests wait", _RETRY_AFTER)
         self.held += 1
+        start = time.perf_counter()
         try:
-            return await self._in_time(route, request, model)
+            response = await self._in_time(route, request)
         finally:
             self.held -= 1
+        self._serving.answered(request, response.status, time.perf_counter() - start)
+        return response
 
-    async def _in_time(self, route: Route, request: Request, model: ServedModel) -> Response:
+    async def _in_time(self, route: Route, request: Request) -> Response:
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
-                return await self._attempt(route, request, model)
+                return await self._attempt(route, request)
         except TimeoutError:
             seconds = self._settings.request_timeout_s
             return error_response(408, f"the request took longer than {seconds:g} s")
         finally:
             request.close()
 
-    @staticmethod
-    async def _attempt(route: Route, request: Request, model: ServedModel) -> Response:
+    async def _attempt(self, route: Route, request: Request) -> Response:
         try:
+            if route.predicts:
+                model = await self._serving.choose(request)
+            else:
+                model = self._serving.described(request)
+            request.model = model
             return await route.answer(request, model)
         except RequestError as error:
             return refusal(error)

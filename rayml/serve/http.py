@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from rayml.errors import RequestError
 from rayml.serve.body import BodyRoom, Message, Receive, read_body
+
+if TYPE_CHECKING:
+    from rayml.serve.served import ServedModel
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -53,6 +56,7 @@ class Request:
     Attributes:
         path: without the prefix that the endpoint is mounted at.
         parameters: of the path, by their names in its route.
+        model: the version that answers, once it is chosen.
 
     Args:
         scope: of ASGI.
@@ -62,6 +66,7 @@ class Request:
     """
 
     __slots__ = (
+        "_body",
         "_headers",
         "_held",
         "_max_body_bytes",
@@ -69,6 +74,7 @@ class Request:
         "_room",
         "_scope",
         "method",
+        "model",
         "parameters",
         "path",
     )
@@ -82,6 +88,8 @@ class Request:
         self._room = room
         self._held = 0
         self._headers: dict[bytes, bytes] | None = None
+        self._body: bytes | None = None
+        self.model: ServedModel | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         self.parameters: dict[str, str] = {}
@@ -94,16 +102,24 @@ class Request:
         return self._headers
 
     async def body(self) -> bytes:
-        """Read the body, decoded.
+        """Read the body, decoded; it is not kept.
 
         Raises:
             RequestError: 413 as soon as it is known to be too large, 415 if its encoding is
                 unknown, 400 if it is not what its encoding says, 503 if too many large ones wait.
             ClientGoneError: the client left.
         """
+        if self._body is not None:
+            body, self._body = self._body, None
+            return body
         return await read_body(
             self.headers, self._receive, limit=self._max_body_bytes, hold=self._hold
         )
+
+    async def peek_body(self) -> bytes:
+        """Read the body, and keep it for the one who asks for it next; raises as `body`."""
+        self._body = await self.body()
+        return self._body
 
     def close(self) -> None:
         """Give back what the body holds, once the request is answered."""

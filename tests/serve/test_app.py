@@ -320,7 +320,7 @@ def test_a_failing_model_gives_500_without_its_secrets(
     def fail(rows: object) -> None:
         raise RuntimeError("secret path")
 
-    monkeypatch.setattr(app._serving.choose(None)._batcher, "_run", fail)  # type: ignore[arg-type, attr-defined]
+    monkeypatch.setattr(app._serving.champion._batcher, "_run", fail)  # type: ignore[arg-type, attr-defined]
     response = predict(app, json.dumps(ROW).encode())
     assert response.status_code == 500
     assert "secret" not in response.text
