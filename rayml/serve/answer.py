@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from rayml.errors import ServeError
-from rayml.types import ClassLabel, TargetInfo
+from rayml.types import ClassLabel, TargetInfo, TaskName
 
 Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Predictions of some rows, on the CPU.
+
+    Attributes:
+        prediction: as `Task.predict` gives it; of an ensemble the mean over its members.
+        spread: of an ensemble, shape [rows]: the standard deviation over its members of the
+            probability of the likeliest class, or of the value; else None.
+    """
+
+    prediction: torch.Tensor
+    spread: torch.Tensor | None = None
 
 
 class Answers:
@@ -25,16 +40,21 @@ class Answers:
         self._target = target
         self._keys = [class_key(label) for label in target.classes]
 
-    def __call__(self, predictions: torch.Tensor) -> list[Answer]:
+    def __call__(self, estimate: Estimate) -> list[Answer]:
         """Make one answer a row.
 
-        Args:
-            predictions: as `Task.predict` gives them.
-
         Raises:
-            ServeError: one is not finite, which JSON cannot say.
+            ServeError: a prediction is not finite, which JSON cannot say.
         """
-        _require_finite(predictions)
+        require_finite(estimate.prediction)
+        answers = self._answers(estimate.prediction)
+        if estimate.spread is not None:
+            require_finite(estimate.spread)
+            for answer, each in zip(answers, estimate.spread.tolist(), strict=True):
+                answer["spread"] = each
+        return answers
+
+    def _answers(self, predictions: torch.Tensor) -> list[Answer]:
         match self._target.task:
             case "regression":
                 return [{"value": value} for value in predictions.tolist()]
@@ -45,24 +65,6 @@ class Answers:
                 best = predictions.argmax(dim=1).tolist()
                 return list(map(self._class, best, predictions.tolist()))
 
-    def of_ensemble(self, predictions: torch.Tensor) -> list[Answer]:
-        """Make one answer a row, with its spread.
-
-        Args:
-            predictions: of the members, members first.
-
-        Raises:
-            ServeError: one is not finite.
-        """
-        mean, spread = predictions.mean(0), predictions.std(0)
-        if self._target.task == "multiclass":
-            spread = spread.gather(1, mean.argmax(dim=1, keepdim=True)).squeeze(1)
-        answers = self(mean)
-        _require_finite(spread)
-        for answer, each in zip(answers, spread.tolist(), strict=True):
-            answer["spread"] = each
-        return answers
-
     def _class(self, code: int, probabilities: list[float]) -> Answer:
         return {
             "label": self._target.classes[code],
@@ -71,7 +73,25 @@ class Answers:
         }
 
 
-def _require_finite(numbers: torch.Tensor) -> None:
+def of_members(predictions: torch.Tensor, task: TaskName) -> Estimate:
+    """The mean and spread of an ensemble.
+
+    Args:
+        predictions: of the members, members first.
+        task: of the target.
+    """
+    mean, spread = predictions.mean(0), predictions.std(0)
+    if task == "multiclass":
+        spread = spread.gather(1, mean.argmax(dim=1, keepdim=True)).squeeze(1)
+    return Estimate(mean, spread)
+
+
+def require_finite(numbers: torch.Tensor) -> None:
+    """Refuse predictions that are no numbers.
+
+    Raises:
+        ServeError: one is not finite.
+    """
     if not numbers.isfinite().all():
         raise ServeError(
             "a model predicts finite numbers",

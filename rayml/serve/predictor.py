@@ -16,7 +16,7 @@ from rayml.errors import BundleError
 from rayml.models.ensemble import Ensemble
 from rayml.models.tasks import Task, build_task
 from rayml.registry.bundle import Bundle, load_bundle
-from rayml.serve.answer import Answer, Answers
+from rayml.serve.answer import Answer, Answers, Estimate, of_members
 from rayml.types import Features, FeatureShape
 
 if TYPE_CHECKING:
@@ -71,12 +71,15 @@ class Predictor:
         predictions = self._predictions(features)
         return predictions.mean(0) if isinstance(self._model, Ensemble) else predictions
 
+    def estimate(self, features: Features) -> Estimate:
+        """Predict from prepared features; an ensemble tells its spread too."""
+        if isinstance(self._model, Ensemble):
+            return of_members(self._predictions(features), self.signature.target.task)
+        return Estimate(self.outputs(features))
+
     def predict(self, table: pa.Table) -> list[Answer]:
         """Predict the rows of a raw table, one answer a row."""
-        features = self.features(table)
-        if isinstance(self._model, Ensemble):
-            return self._answers.of_ensemble(self._predictions(features))
-        return self._answers(self.outputs(features))
+        return self._answers(self.estimate(self.features(table)))
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
         """Predict parsed rows, one answer a row."""

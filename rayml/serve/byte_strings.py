@@ -1,0 +1,126 @@
+"""BYTES tensors on the wire: each element a little-endian length of 4 bytes, then its bytes.
+
+Where an element begins depends on the lengths of all before it, which a loop would follow one by
+one. But the lengths of short elements have three upper bytes of zero, and text has no others; so
+all places of lengths are found at once, and the chain through them is checked at once. Bytes for
+which this fails are followed one by one.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rayml.errors import RequestError
+
+_PREFIX = 4
+_LENGTH = struct.Struct("<I")
+_PREFIX_BYTES = np.arange(_PREFIX)
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+
+
+def split_elements(name: str, raw: bytes | memoryview, count: int) -> pa.BinaryArray:
+    """Read the elements of a BYTES tensor.
+
+    Args:
+        name: of the tensor, for errors.
+        raw: its bytes.
+        count: elements that it has.
+
+    Raises:
+        RequestError: 400 unless the bytes are exactly so many elements.
+    """
+    data: Bytes = np.frombuffer(raw, dtype=np.uint8)
+    if not _PREFIX * count <= len(data) < 2**31:
+        raise RequestError(
+            f"tensor {name!r} of BYTES has 4 bytes and the value for each of {count} elements",
+            status=400,
+            value=len(data),
+        )
+    places = _guess(data, count)
+    if places is None:
+        places = _follow(name, raw, count)
+    offsets = np.empty(count + 1, dtype=np.int32)
+    offsets[:-1] = places - _PREFIX * np.arange(count)
+    offsets[-1] = len(data) - _PREFIX * count
+    keep = np.ones(len(data), dtype=np.bool_)
+    keep[(places[:, None] + _PREFIX_BYTES).ravel()] = False
+    values = data[keep]
+    return pa.BinaryArray.from_buffers(
+        pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+    )
+
+
+def join_elements(elements: pa.BinaryArray) -> bytes:
+    """Write the elements of a BYTES tensor; a null is written as an empty one."""
+    count = len(elements)
+    if elements.null_count:
+        elements = elements.fill_null(b"")
+    _, offsets_buffer, values_buffer = elements.buffers()
+    if not count or offsets_buffer is None:
+        return b""
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int32)
+    offsets = offsets[elements.offset : elements.offset + count + 1]
+    lengths = np.diff(offsets).astype("<u4")
+    places = (offsets[:-1] - offsets[0]) + _PREFIX * np.arange(count)
+    prefixes = (places[:, None] + _PREFIX_BYTES).ravel()
+    size = int(offsets[-1]) - int(offsets[0])
+    data: Bytes = np.empty(size + _PREFIX * count, dtype=np.uint8)
+    data[prefixes] = lengths.view(np.uint8)
+    if size:
+        keep = np.ones(len(data), dtype=np.bool_)
+        keep[prefixes] = False
+        values = np.frombuffer(values_buffer, dtype=np.uint8)
+        data[keep] = values[offsets[0] : offsets[-1]]
+    return data.tobytes()
+
+
+def _guess(data: Bytes, count: int) -> Places | None:
+    """Places of the lengths, if those with three upper bytes of zero are a chain; else None."""
+    if not count:
+        return np.empty(0, dtype=np.int64) if not len(data) else None
+    zero = data == 0
+    places = np.flatnonzero(zero[1:-2] & zero[2:-1] & zero[3:])
+    if len(places) != count:
+        places = _drop_shifted(zero, places)
+    if len(places) != count:
+        return None
+    ends = places + _PREFIX + data[places]
+    chained = places[0] == 0 and ends[-1] == len(data) and np.array_equal(ends[:-1], places[1:])
+    return places if chained else None
+
+
+def _drop_shifted(zero: npt.NDArray[np.bool_], places: Places) -> Places:
+    """Drop places that only seem to hold a length, since they are beside an empty element.
+
+    The length of an empty element is four zeros, that of another one a byte and three zeros.
+    """
+    starts = np.flatnonzero(zero > np.concatenate([[False], zero[:-1]]))
+    into = places - starts[np.searchsorted(starts, places, side="right") - 1]
+    beyond = zero[np.minimum(places + _PREFIX, len(zero) - 1)]
+    return places[np.where(zero[places], into % _PREFIX == 0, ~beyond)]
+
+
+def _follow(name: str, raw: Any, count: int) -> Places:
+    """Places of the lengths, one after the other."""
+    places = np.empty(count, dtype=np.int64)
+    read, size, at = _LENGTH.unpack_from, len(raw), 0
+    for index in range(count):
+        if at + _PREFIX > size:
+            break
+        places[index] = at
+        at += _PREFIX + read(raw, at)[0]
+    else:
+        if at == size:
+            return places
+    raise RequestError(
+        f"the lengths in tensor {name!r} of BYTES add up to its {size} bytes in {count} elements",
+        status=400,
+        value=at,
+    )
