@@ -27,6 +27,11 @@ class Estimate:
     prediction: torch.Tensor
     spread: torch.Tensor | None = None
 
+    def rows(self, start: int, end: int) -> Estimate:
+        """Those of some of the rows."""
+        spread = None if self.spread is None else self.spread[start:end]
+        return Estimate(self.prediction[start:end], spread)
+
 
 class Answers:
     """Makes answers for one target.

@@ -58,6 +58,7 @@ class MicroBatcher(Generic[Item, Result]):
         max_requests: requests of a batch at most.
         wait_s: how long a request waits for others; 0 takes those that are already there.
         max_loop_items: larger batches run in a thread.
+        size: how many of these an item counts for; 1 by default.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class MicroBatcher(Generic[Item, Result]):
         max_requests: int,
         wait_s: float,
         max_loop_items: int,
+        size: Callable[[Item], int] | None = None,
     ) -> None:
         self._run = run
         self._max_requests = max_requests
         self._wait_s = wait_s
         self._max_loop_items = max_loop_items
+        self._size = size
         self._waiting: deque[_Request[Item, Result]] = deque()
         self._timer: asyncio.Handle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="forward")
@@ -102,12 +105,17 @@ class MicroBatcher(Generic[Item, Result]):
         self._waiting.clear()
         if not batch:
             return
-        if sum(len(request.items) for request in batch) <= self._max_loop_items:
+        if self._count(batch) <= self._max_loop_items:
             self._answer(batch, self._attempt(batch))
             return
         task = asyncio.get_running_loop().create_task(self._off_loop(batch))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def _count(self, batch: list[_Request[Item, Result]]) -> int:
+        if self._size is None:
+            return sum(len(request.items) for request in batch)
+        return sum(self._size(item) for request in batch for item in request.items)
 
     async def _off_loop(self, batch: list[_Request[Item, Result]]) -> None:
         loop = asyncio.get_running_loop()

@@ -9,6 +9,14 @@ from typing import Literal
 
 from rayml.serve.docs import ASSETS
 from rayml.serve.http import Request, Response
+from rayml.serve.open_inference import (
+    described_model,
+    infer,
+    model_ready,
+    server_live,
+    server_metadata,
+    server_ready,
+)
 from rayml.serve.pages import alive, described, ready
 from rayml.serve.predict import predict
 from rayml.serve.served import ServedModel
@@ -44,6 +52,19 @@ ROUTES = (
     Route("GET", "/healthz", alive),
     Route("GET", "/readyz", ready),
     Route("POST", "/predict", predict, predicts=True),
+    Route("GET", "/v2", server_metadata),
+    Route("GET", "/v2/", server_metadata),
+    Route("GET", "/v2/health/live", server_live),
+    Route("GET", "/v2/health/ready", server_ready),
+    *(
+        route
+        for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+        for route in (
+            Route("GET", path, described_model),
+            Route("GET", f"{path}/ready", model_ready),
+            Route("POST", f"{path}/infer", infer, predicts=True),
+        )
+    ),
     Route("GET", "/metadata", described),
     Route("GET", "/openapi.json", described),
     Route("GET", "/docs", described),

@@ -14,6 +14,7 @@ from rayml.serve.metadata import metadata
 from rayml.serve.openapi import openapi
 from rayml.serve.predictor import Predictor
 from rayml.serve.request import RequestParser
+from rayml.serve.tensor_model import TensorModel
 from rayml.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class ServedModel:
         self.signature = signature
         self.parser = RequestParser(signature, max_rows=settings.max_rows)
         (example,) = self.parser.parse(to_json(signature.example()))
+        self.tensors = TensorModel(predictor, settings=settings, example=example)
         self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
             predictor.predict_rows,
             max_requests=settings.max_batch_size,
@@ -66,3 +68,4 @@ class ServedModel:
     def close(self) -> None:
         """End once what was taken in is answered."""
         self._batcher.close()
+        self.tensors.close()

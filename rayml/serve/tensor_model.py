@@ -1,0 +1,97 @@
+"""A model that takes and gives tensors, whichever transport they come by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+
+from rayml.serve.answer import Estimate
+from rayml.serve.batching import MicroBatcher, loop_rows
+from rayml.serve.inference import InputTensors, OutputTensors
+from rayml.serve.predictor import Predictor
+from rayml.serve.tensors import Tensor
+from rayml.serve_settings import ServeSettings
+
+if TYPE_CHECKING:
+    from rayml.serve.request import Row
+
+LOOP_BYTES = 16 * 2**10
+"""Requests of more bytes are read, predicted and answered in a thread."""
+
+Result = TypeVar("Result")
+
+
+class TensorModel:
+    """Predicts from input tensors.
+
+    Small requests share a forward pass on the event loop, as rows do. A large one is a batch by
+    itself: all of its work is done in a thread, by way of `off_loop` and `infer_now`.
+
+    Args:
+        predictor: of the bundle.
+        settings: limits and batching.
+        example: a row of typical values.
+    """
+
+    def __init__(self, predictor: Predictor, *, settings: ServeSettings, example: Row) -> None:
+        info, signature = predictor.bundle.info, predictor.signature
+        self.inputs = InputTensors(signature, max_rows=settings.max_rows)
+        self.outputs = OutputTensors(signature.target, ensemble=info.ensemble is not None)
+        self._predictor = predictor
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tensors")
+        self._batcher: MicroBatcher[pa.Table, Estimate] = MicroBatcher(
+            self._run,
+            max_requests=settings.max_batch_size,
+            wait_s=settings.batch_wait_s,
+            max_loop_items=loop_rows(self._run, predictor.table([example])),
+            size=_rows,
+        )
+
+    async def infer(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
+        """Predict, in one forward pass with other requests.
+
+        Args:
+            tensors: the inputs.
+            outputs: names of those that are asked for; none asks for all.
+
+        Raises:
+            RequestError: see `InputTensors.table` and `OutputTensors.requested`.
+        """
+        names = self.outputs.requested(outputs)
+        (estimate,) = await self._batcher.submit([self.inputs.table(tensors)])
+        return self.outputs.tensors(estimate, names)
+
+    def infer_now(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
+        """Predict in this thread; else as `infer`."""
+        names = self.outputs.requested(outputs)
+        table = self.inputs.table(tensors)
+        estimate = self._predictor.estimate(self._predictor.features(table))
+        return self.outputs.tensors(estimate, names)
+
+    async def off_loop(self, work: Callable[[], Result]) -> Result:
+        """Do the whole work of a large request in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def close(self) -> None:
+        """End the threads once they have done what they were given."""
+        self._batcher.close()
+        self._thread.shutdown(wait=True)
+
+    def _run(self, tables: Sequence[pa.Table]) -> list[Estimate]:
+        """One estimate a table."""
+        table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+        together = self._predictor.estimate(self._predictor.features(table))
+        ends = accumulate(each.num_rows for each in tables)
+        return [
+            together.rows(end - each.num_rows, end) for each, end in zip(tables, ends, strict=True)
+        ]
+
+
+def _rows(table: pa.Table) -> int:
+    rows: int = table.num_rows
+    return rows
