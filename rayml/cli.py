@@ -51,6 +51,12 @@ keep the study in a shared database as well:
   rayml sweep search.storage=postgresql://user:password@host/database
 """
 
+_KEY_EPILOG = """\
+  rayml key NAME serve.keys.file=PATH              prints the key; the file keeps its hash only
+  rayml key NAME:predict,admin serve.keys.file=PATH
+To take a key back, remove its line. An endpoint sees a change of the file within a second.
+"""
+
 VERBS = {
     "run": Verb(pipeline.run, "prepare, sweep, confirm, register and serve"),
     "check": Verb(pipeline.check, "find every error of a config before anything is spent"),
@@ -63,6 +69,7 @@ VERBS = {
     "register": Verb(pipeline.register, "make the winner of a sweep a version", "SWEEP"),
     "promote": Verb(pipeline.promote, "point the alias `champion` at a version", "VERSION"),
     "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),
+    "key": Verb(pipeline.key, "make an API key for an endpoint", "NAME", epilog=_KEY_EPILOG),
     "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),
 }
 

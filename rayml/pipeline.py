@@ -151,6 +151,13 @@ def serve(context: Context, version: str | None) -> None:
         wait_for_signal()
 
 
+def key(context: Context, holder: str | None) -> None:
+    """Make an API key, and print it once."""
+    from rayml.stages.key import make_key
+
+    make_key(context, holder)
+
+
 def predict(context: Context, file: str | None) -> None:
     """Predict the rows of a file without a server; prints one JSON object a row."""
     from rayml.stages.predict import predict_file

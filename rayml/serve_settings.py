@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal
 
 import pydantic
@@ -40,11 +41,52 @@ class ReplicaSettings:
 
 
 @settings
+class KeySettings:
+    """Where the API keys come from; without either none is asked for.
+
+    Attributes:
+        file: path of a file of keys, as `rayml key` writes it; on every node the same. It is
+            read again when it changes.
+        variable: name of an environment variable that holds the same lines, or keys themselves
+            in the place of their hashes. It is read once, where the endpoint is started.
+    """
+
+    file: str | None = None
+    variable: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether keys are asked for."""
+        return self.file is not None or self.variable is not None
+
+
+@settings
+class RateSettings:
+    """How much one client may ask of one replica.
+
+    Attributes:
+        requests_per_second: in the long run.
+        burst: requests at once.
+    """
+
+    requests_per_second: Positive
+    burst: Count = 20
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's alone; false for what is no address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@settings
 class ServeSettings:
     """How a bundle is served.
 
     Attributes:
-        host: address that the HTTP port binds to.
+        host: address that the HTTP port binds to; keys are required unless it is a loopback one.
         port: HTTP port; 0 takes a free one.
         ingress: how requests reach a replica: through Ray Serve's `proxy`, or through
             `haproxy`, which is many times faster; `auto` takes `haproxy` on Linux.
@@ -57,6 +99,8 @@ class ServeSettings:
             64 KiB not counted; a request that finds no room gets 503.
         max_rows: a request of more rows gets 413.
         request_timeout_s: seconds after which a request gets 408.
+        keys: see `KeySettings`.
+        rate: see `RateSettings`; a client that exceeds it gets 429. None limits nobody.
         replicas: see `ReplicaSettings`.
     """
 
@@ -71,6 +115,8 @@ class ServeSettings:
     max_held_bytes: Count = 128 * 2**20
     max_rows: Count = 10_000
     request_timeout_s: Positive = 30.0
+    keys: KeySettings = Field(default_factory=KeySettings)
+    rate: RateSettings | None = None
     replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
 
     @pydantic.model_validator(mode="after")
@@ -79,5 +125,15 @@ class ServeSettings:
             raise ValueError(
                 "max_held_bytes is at least max_body_bytes, "
                 f"got {self.max_held_bytes} and {self.max_body_bytes}"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _keeps_strangers_out(self) -> ServeSettings:
+        if not is_loopback(self.host) and not self.keys.given:
+            raise ValueError(
+                f"an endpoint on {self.host}, which is no loopback address, asks for keys: make "
+                "one by `rayml key NAME serve.keys.file=PATH` and give serve.keys.file=PATH, or "
+                "name an environment variable by serve.keys.variable"
             )
         return self

@@ -121,3 +121,30 @@ def test_the_help_of_sweep_tells_how_to_go_on(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "resume=NAME" in shown
     assert "extend=NAME search.trials=+100" in shown
+
+
+def test_a_key_is_printed_once_and_stored_as_a_hash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys"
+    for holder, scopes in (("orders", "predict"), ("ops:predict,admin", "predict,admin")):
+        assert main(["key", holder, f"serve.keys.file={file}"]) == 0
+        token = capsys.readouterr().out.strip()
+        assert token not in file.read_text()
+        assert f"{holder.partition(':')[0]} {scopes} sha256:" in file.read_text()
+    assert main(["key", "orders:write", f"serve.keys.file={file}"]) == 1
+    assert main(["key", "orders"]) == 2
+    assert "serve.keys.file=PATH" in capsys.readouterr().err
+
+
+def test_the_printed_config_holds_no_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["key", "a", f"serve.keys.file={tmp_path / 'keys'}"])
+    token = capsys.readouterr().out.strip()
+    monkeypatch.setenv("KEYS", f"a predict {token}")
+    keys = [f"serve.keys.file={tmp_path / 'keys'}", "serve.keys.variable=KEYS"]
+    assert main(["serve", "--cfg", "job", "serve.host=0.0.0.0", *keys]) == 0
+    shown = capsys.readouterr().out
+    assert "variable: KEYS" in shown
+    assert token not in shown

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from rayml.errors import RequestError
 from rayml.serve.body import BodyRoom, ClientGoneError, Receive
+from rayml.serve.guard import Access, Guard, refusal_headers, token_of
 from rayml.serve.http import (
     Request,
     Response,
@@ -111,14 +112,21 @@ class EndpointApp:
         serving: the versions; they exist, so an app that exists is ready.
         settings: limits.
         router: what answers which path.
+        guard: who is let in; everybody by default.
     """
 
     def __init__(
-        self, serving: Serving, *, settings: ServeSettings, router: Router | None = None
+        self,
+        serving: Serving,
+        *,
+        settings: ServeSettings,
+        router: Router | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._serving = serving
         self._settings = settings
         self._router = router or Router()
+        self._guard = guard or Guard(None, None)
         self.held = 0
         self._room = BodyRoom(settings.max_held_bytes)
         self._capacity = settings.max_ongoing_requests + settings.max_queued_requests
@@ -145,12 +153,19 @@ class EndpointApp:
 
     async def _respond(self, request: Request) -> Response:
         found = self._router.find(request.path)
+        if not self._guard.open:
+            refused = self._refused(request, "predict" if found is None else found[0].scope)
+            if refused is not None:
+                return refused
         if found is None:
             paths = ", ".join(self._router.paths)
-            return error_response(404, f"there is no {request.path}. Paths are: {paths}")
+            return error_response(404, f"there is no {request.path[:200]}. Paths are: {paths}")
         route, request.parameters = found
         if request.method not in route.methods:
             return _wrong_method(route)
+        return await self._admit(route, request)
+
+    async def _admit(self, route: Route, request: Request) -> Response:
         if route.method == "GET":
             return await self._attempt(route, request)
         if not route.predicts:
@@ -165,6 +180,15 @@ class EndpointApp:
             self.held -= 1
         self._serving.answered(request, response.status, time.perf_counter() - start)
         return response
+
+    def _refused(self, request: Request, access: Access) -> Response | None:
+        token = token_of(request.headers, access)
+        decision = self._guard.check(token, access, request.address)
+        request.holder = decision.name
+        if decision.status == 200:
+            return None
+        headers = refusal_headers(decision, access)
+        return error_response(decision.status, decision.reason, headers)
 
     async def _in_time(self, route: Route, request: Request) -> Response:
         try:

@@ -9,14 +9,16 @@ import re
 import socket
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
 from rayml.serve.ingress import environment
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.key_file import keys_besides
+from rayml.serve.keys import SCOPES, Key, new_key
+from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
 
 _APPLICATION = "rayml"
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")
@@ -31,10 +33,12 @@ class Endpoint:
     Attributes:
         host: that its port is bound to.
         port: of HTTP.
+        key: that who started it may use, where keys are asked for.
     """
 
     host: str
     port: int
+    key: str | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
@@ -63,13 +67,14 @@ def start(
 
     Raises:
         BundleError: the bundle is torn or altered.
-        ServeError: the host is no loopback address, the port is taken, Serve already runs, the
-            cluster is too small, or the replicas do not start.
+        ServeError: the host is no address, the keys cannot be read, the port is taken, Serve
+            already runs, the cluster is too small, or the replicas do not start.
     """
     from ray import serve
 
     load_bundle(bundle)
-    host = _loopback(settings.host)
+    host = _address(settings.host)
+    own, keys = _keys(settings.keys)
     _check_resources(settings.replicas)
     if serve.status().proxies:
         raise ServeError(
@@ -77,9 +82,9 @@ def start(
             value=list(serve.status().applications),
             remedy="Stop the running one first",
         )
-    endpoint = Endpoint(host, _free_port(host, settings.port))
+    endpoint = Endpoint(host, _free_port(host, settings.port), own)
     try:
-        _deploy(bundle, version, settings, endpoint)
+        _deploy(bundle, version, settings, endpoint, keys)
         _wait_until_ready(endpoint, time.monotonic() + timeout_s)
     except BaseException:
         _shut_down()
@@ -109,7 +114,13 @@ def _shut_down(timeout_s: float = 60.0) -> None:
     serve.shutdown()
 
 
-def _deploy(bundle: Path, version: str, settings: ServeSettings, endpoint: Endpoint) -> None:
+def _deploy(
+    bundle: Path,
+    version: str,
+    settings: ServeSettings,
+    endpoint: Endpoint,
+    keys: tuple[Key, ...],
+) -> None:
     from ray import serve
     from ray.serve.config import HTTPOptions, ProxyLocation
     from ray.serve.schema import LoggingConfig
@@ -129,7 +140,7 @@ def _deploy(bundle: Path, version: str, settings: ServeSettings, endpoint: Endpo
         controller_options={"runtime_env": {"env_vars": environment(settings.ingress)}},
     )
     target = serve.RunTarget(
-        target=application(bundle, version=version, settings=settings),
+        target=application(bundle, version=version, settings=settings, keys=keys),
         name=_APPLICATION,
         route_prefix="/",
         logging_config=quiet,
@@ -190,18 +201,19 @@ def _cause() -> str:
     return raised[-1] if raised else " ".join(line for line in lines if line)
 
 
-def _loopback(host: str) -> str:
+def _address(host: str) -> str:
     try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
     except ValueError as error:
         raise ServeError("a host is an IP address or localhost", value=host) from error
-    if not address.is_loopback:
-        raise ServeError(
-            "an endpoint listens on a loopback address, since it asks for no key",
-            value=host,
-            remedy="Use 127.0.0.1, and a reverse proxy that authenticates in front of it",
-        )
-    return str(address)
+
+
+def _keys(settings: KeySettings) -> tuple[str | None, tuple[Key, ...]]:
+    """A key of the caller's own, and the keys that replicas accept besides those of the file."""
+    if not settings.given:
+        return None, ()
+    own, key = new_key("rayml", SCOPES)
+    return own, (*keys_besides(settings.file, settings.variable), key)
 
 
 def _free_port(host: str, port: int) -> int:

@@ -57,6 +57,7 @@ class Request:
         path: without the prefix that the endpoint is mounted at.
         parameters: of the path, by their names in its route.
         model: the version that answers, once it is chosen.
+        holder: name of the holder of the key that it brought; None without keys.
 
     Args:
         scope: of ASGI.
@@ -73,6 +74,7 @@ class Request:
         "_receive",
         "_room",
         "_scope",
+        "holder",
         "method",
         "model",
         "parameters",
@@ -93,6 +95,7 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         self.parameters: dict[str, str] = {}
+        self.holder: str | None = None
 
     @property
     def headers(self) -> dict[bytes, bytes]:
@@ -100,6 +103,12 @@ class Request:
         if self._headers is None:
             self._headers = dict(self._scope["headers"])
         return self._headers
+
+    @property
+    def address(self) -> str:
+        """Address of the client, as the ingress tells it."""
+        client = self._scope.get("client")
+        return client[0] if client else ""
 
     async def body(self) -> bytes:
         """Read the body, decoded; it is not kept.

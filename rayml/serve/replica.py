@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rayml.serve.app import EndpointApp, OneVersion
+from rayml.serve.guard import make_guard
+from rayml.serve.keys import Key
 from rayml.serve_settings import ReplicaSettings, ServeSettings
 
 # Room for health checks beside the requests that the app itself admits, so that it is the app,
@@ -20,9 +22,12 @@ class Replica:
         folder: of the bundle.
         version: of the model in the registry.
         settings: of the endpoint.
+        keys: that are accepted besides those of the file.
     """
 
-    def __init__(self, folder: str, version: str, settings: ServeSettings) -> None:
+    def __init__(
+        self, folder: str, version: str, settings: ServeSettings, keys: tuple[Key, ...]
+    ) -> None:
         import torch
 
         from rayml.serve.predictor import Predictor
@@ -32,15 +37,25 @@ class Replica:
         device = "cuda" if settings.replicas.gpu else "cpu"
         predictor = Predictor.load(Path(folder), device=device)
         model = ServedModel(predictor, version=version, settings=settings)
-        self._app = EndpointApp(OneVersion(model), settings=settings)
+        guard = make_guard(settings.keys.file, keys, settings.rate)
+        self._app = EndpointApp(OneVersion(model), settings=settings, guard=guard)
 
     def __serve_build_asgi_app__(self) -> EndpointApp:
         """Give Serve the app; called once in each replica."""
         return self._app
 
 
-def application(folder: Path, *, version: str, settings: ServeSettings) -> Any:
-    """Make the Serve application that answers for a bundle."""
+def application(
+    folder: Path, *, version: str, settings: ServeSettings, keys: tuple[Key, ...] = ()
+) -> Any:
+    """Make the Serve application that answers for a bundle.
+
+    Args:
+        folder: of the bundle.
+        version: of the model in the registry.
+        settings: of the endpoint.
+        keys: that are accepted besides those of the file.
+    """
     from ray import serve
 
     replicas = settings.replicas
@@ -59,7 +74,7 @@ def application(folder: Path, *, version: str, settings: ServeSettings) -> Any:
         graceful_shutdown_timeout_s=settings.request_timeout_s,
         **_scaling(replicas),
     )
-    return deployment.bind(str(folder.resolve()), version, settings)
+    return deployment.bind(str(folder.resolve()), version, settings, keys)
 
 
 def _scaling(replicas: ReplicaSettings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rayml.serve.docs import ASSETS
+from rayml.serve.guard import Access
 from rayml.serve.http import Request, Response
 from rayml.serve.open_inference import (
     described_model,
@@ -35,12 +36,14 @@ class Route:
         answer: makes the answer; it may raise `RequestError`.
         predicts: whether it does a model's work, and so counts against the room that a replica
             has and against the time that a request may take.
+        scope: that a key must have where keys are asked for; `open` answers everybody.
     """
 
     method: Literal["GET", "POST"]
     path: str
     answer: Answerer
     predicts: bool = False
+    scope: Access = "predict"
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -49,8 +52,8 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/healthz", alive),
-    Route("GET", "/readyz", ready),
+    Route("GET", "/healthz", alive, scope="open"),
+    Route("GET", "/readyz", ready, scope="open"),
     Route("POST", "/predict", predict, predicts=True),
     Route("GET", "/v2", server_metadata),
     Route("GET", "/v2/", server_metadata),

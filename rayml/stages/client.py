@@ -18,16 +18,22 @@ class Answer:
     body: bytes
 
 
-def ask(url: str, body: Mapping[str, Any], *, timeout_s: float = 30.0) -> Answer:
+def ask(
+    url: str, body: Mapping[str, Any], *, key: str | None = None, timeout_s: float = 30.0
+) -> Answer:
     """POST a JSON body; an error of the endpoint is an answer too.
 
     Args:
-        url: of an endpoint on the loopback address, whatever proxy the environment names.
+        url: of the caller's own endpoint, whatever proxy the environment names.
         body: becomes JSON.
+        key: of the endpoint; None where it asks for none.
         timeout_s: seconds to wait for the answer.
     """
+    headers = {"content-type": "application/json"}
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
     request = urllib.request.Request(  # noqa: S310 - the caller's own endpoint
-        url, json.dumps(body).encode(), {"content-type": "application/json"}
+        url, json.dumps(body).encode(), headers
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

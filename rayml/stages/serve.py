@@ -42,7 +42,7 @@ def show_prediction(context: Context, endpoint: Endpoint, version: int) -> None:
     bundle = load_bundle(_bundle(context, version))
     url, body = f"{endpoint.url}/predict", bundle.signature.example()
     with context.watch.stage("ask"):
-        answer = ask(url, body)
+        answer = ask(url, body, key=endpoint.key)
     show.request(url, body, answer.status, answer.body)
     if answer.status != 200:
         raise ServeError("an endpoint answers its own example", value=answer.status)

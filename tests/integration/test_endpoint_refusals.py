@@ -12,7 +12,7 @@ import pytest
 
 from rayml.errors import BundleError, ServeError
 from rayml.serve.endpoint import start
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 
 
@@ -34,9 +34,14 @@ def test_what_cannot_start_is_refused_before_anything_starts(
         port = taken.getsockname()[1]
         with pytest.raises(ServeError, match=r"port.*serve\.port"):
             start(bundle, version="1", settings=settings(port=port))
-    for host in ("0.0.0.0", "192.0.2.1", "example"):
-        with pytest.raises(ServeError, match=r"host|loopback"):
-            start(bundle, version="1", settings=settings(host=host))
+    absent = KeySettings(file=str(tmp_path / "absent"))
+    for values, message in (
+        ({"host": "example"}, "host is an IP address"),
+        ({"host": "0.0.0.0"}, "file of keys can be read"),
+        ({"keys": KeySettings(variable="RAYML_NO_SUCH")}, "RAYML_NO_SUCH"),
+    ):
+        with pytest.raises(ServeError, match=message):
+            start(bundle, version="1", settings=settings(**{"keys": absent, **values}))
     with pytest.raises(ServeError, match="CPU"):
         start(bundle, version="1", settings=settings(replicas=ReplicaSettings(cpu=1000)))
     torn = tmp_path / "torn"

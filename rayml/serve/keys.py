@@ -1,0 +1,184 @@
+"""API keys: who may do what, decided without any knowledge of HTTP or gRPC.
+
+A key is 32 random bytes as text. Only its SHA-256 is ever stored or sent to a replica; a key that
+is random needs no slower hash, since there is nothing to guess. Keys are listed one a line:
+
+    # name  scopes  SHA-256 of the key
+    orders  predict  sha256:0f4c…
+    ops     predict,admin  sha256:9a1e…
+
+A name may have several keys, so that a new one is added before the old one is removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rayml.errors import ServeError
+
+Scope = Literal["predict", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+_PREFIX = "rayml_"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HASH = re.compile(r"sha256:([0-9a-f]{64})")
+_SHORTEST_KEY = 32
+_FORM = "`name scopes sha256:HEX`, scopes being predict, admin or predict,admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that is accepted.
+
+    Attributes:
+        name: of its holder.
+        scopes: what it allows; `admin` does not include `predict`.
+        digest: SHA-256 of the key.
+    """
+
+    name: str
+    scopes: frozenset[Scope]
+    digest: bytes
+
+    def line(self) -> str:
+        """As a list of keys holds it."""
+        scopes = ",".join(scope for scope in SCOPES if scope in self.scopes)
+        return f"{self.name} {scopes} sha256:{self.digest.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a key allows something.
+
+    Attributes:
+        status: as HTTP has it: 200; 401 for no key or an unknown one; 403 for a missing scope;
+            429 for too many requests.
+        reason: for the client; empty where it is allowed.
+        name: of the key's holder; None where the key is absent or unknown.
+        retry_after_s: seconds until a request would be allowed, of 429.
+    """
+
+    status: Literal[200, 401, 403, 429]
+    reason: str = ""
+    name: str | None = None
+    retry_after_s: float = 0.0
+
+
+class Keys:
+    """The keys that are accepted.
+
+    Args:
+        keys: in any order.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self.keys = tuple(keys)
+
+    def check(self, token: bytes | None, scope: Scope) -> Decision:
+        """Decide whether a token allows a scope.
+
+        Its time depends neither on the token's bytes nor on which key it is: hashes are compared,
+        in constant time, and with all keys.
+        """
+        if token is None:
+            return Decision(
+                401, "a key is needed: send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`"
+            )
+        digest = digest_of(token)
+        found: Key | None = None
+        for key in self.keys:
+            if hmac.compare_digest(key.digest, digest):
+                found = key
+        if found is None:
+            return Decision(401, "the key is not known")
+        if scope not in found.scopes:
+            return Decision(403, f"the key lacks the scope {scope}", found.name)
+        return Decision(200, name=found.name)
+
+
+def digest_of(token: bytes) -> bytes:
+    """SHA-256 of a key."""
+    return hashlib.sha256(token).digest()
+
+
+def new_key(name: str, scopes: Iterable[Scope]) -> tuple[str, Key]:
+    """Make a key.
+
+    Returns:
+        The key itself, and what is stored of it.
+
+    Raises:
+        ServeError: the name is none.
+    """
+    token = _PREFIX + secrets.token_urlsafe(32)
+    return token, Key(_name(name), frozenset(scopes), digest_of(token.encode()))
+
+
+def parse_scopes(text: str) -> frozenset[Scope]:
+    """Read scopes that commas separate.
+
+    Raises:
+        ServeError: one is unknown.
+    """
+    named = text.split(",")
+    scopes = frozenset(scope for scope in SCOPES if scope in named)
+    if len(scopes) != len(named):
+        raise ServeError("the scopes of a key are predict, admin or predict,admin", value=text)
+    return scopes
+
+
+def parse_keys(text: str, *, place: str, plain: bool = False) -> Keys:
+    """Read a list of keys.
+
+    Args:
+        text: a key a line; empty lines and those with # are left out.
+        place: where it comes from, for messages.
+        plain: whether a key itself may stand where its hash does.
+
+    Raises:
+        ServeError: a line is none, or there is no key at all. The message never holds a key.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    keys = [
+        _parse(line, place=f"{place}, line {number}", plain=plain)
+        for number, line in enumerate(lines, start=1)
+        if line and not line.startswith("#")
+    ]
+    if not keys:
+        raise ServeError(
+            f"{place} has at least one key", remedy="Make one with `rayml key NAME` and list it"
+        )
+    return Keys(keys)
+
+
+def _parse(line: str, *, place: str, plain: bool) -> Key:
+    # No message shows the line, which may hold a key by mistake.
+    parts = line.split()
+    if len(parts) != 3:
+        raise ServeError(f"{place}: a key is listed as {_FORM}", value=f"{len(parts)} words")
+    name, scopes, secret = parts
+    if match := _HASH.fullmatch(secret):
+        digest = bytes.fromhex(match[1])
+    elif plain and len(secret) >= _SHORTEST_KEY and not secret.startswith("sha256:"):
+        digest = digest_of(secret.encode())
+    else:
+        also = f", or a key of {_SHORTEST_KEY} characters or more" if plain else ""
+        raise ServeError(f"{place}: the third word is sha256: and 64 hex digits{also}")
+    try:
+        return Key(_name(name), parse_scopes(scopes), digest)
+    except ServeError as error:
+        raise ServeError(f"{place}: {error}") from None
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ServeError(
+            "the name of a key is letters, digits, dots, dashes and underlines, 64 at most"
+        )
+    return name
