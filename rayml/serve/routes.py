@@ -57,8 +57,8 @@ ROUTES = (
     Route("POST", "/predict", predict, predicts=True),
     Route("GET", "/v2", server_metadata),
     Route("GET", "/v2/", server_metadata),
-    Route("GET", "/v2/health/live", server_live),
-    Route("GET", "/v2/health/ready", server_ready),
+    Route("GET", "/v2/health/live", server_live, scope="open"),
+    Route("GET", "/v2/health/ready", server_ready, scope="open"),
     *(
         route
         for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
