@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.command import Rayml
 
 
@@ -49,6 +51,7 @@ def test_errors_of_data_and_cluster_are_told_together(tmp_path: Path, rayml: Ray
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_train_is_told(tmp_path: Path, rayml: Rayml) -> None:
     for group, text in {"model": "_target_: broken.Net", "space": "{}"}.items():
         (tmp_path / "conf" / group).mkdir(parents=True)
@@ -74,6 +77,7 @@ def test_a_model_that_does_not_train_is_told(tmp_path: Path, rayml: Rayml) -> No
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_model_that_raises_is_told(tmp_path: Path, rayml: Rayml) -> None:
     (tmp_path / "broken.py").write_text(
         "import torch\n"

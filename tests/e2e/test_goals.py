@@ -83,6 +83,7 @@ def test_the_winner_is_registered(home: Path, rows: list[dict[str, Any]], rayml:
     assert set(measured["validation"]) == set(measured["test"])
 
 
+@pytest.mark.slow
 def test_a_budget_of_epochs_ends_a_sweep_and_an_infeasible_winner_is_not_registered(
     home: Path, rayml: Rayml
 ) -> None:

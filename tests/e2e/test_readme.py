@@ -16,12 +16,19 @@ import pytest
 from tests.e2e.command import Rayml, environment
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-COMMANDS = [
-    shlex.split(line.removeprefix("$ "), posix=True)
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("$ ")
-]
+SECTIONS = {
+    title: [
+        shlex.split(line.removeprefix("$ "), posix=True)
+        for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
+    for title, text in re.findall(
+        r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE
+    )
+}
+# Variations of a sweep, whose settings have faster tests of their own.
+LONG = {"Other searches", "Seeing a sweep"}
 FILES = {
     match[1]: match[2]
     for match in re.finditer(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", README, re.DOTALL)
@@ -44,7 +51,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_readme_shows_commands_and_files() -> None:
-    assert len(COMMANDS) >= 8
+    assert sum(map(len, SECTIONS.values())) >= 8
+    assert set(SECTIONS) >= LONG
     assert set(FILES) == {
         "shop/nets.py",
         "conf/model/linear.yaml",
@@ -52,9 +60,17 @@ def test_the_readme_shows_commands_and_files() -> None:
     }
 
 
-@pytest.mark.timeout(600)  # a dozen commands, each with a Ray of its own
-def test_the_commands_of_the_readme_run(project: Path, rayml: Rayml) -> None:
-    for command in COMMANDS:
+@pytest.mark.timeout(600)  # some of a dozen commands, each with a Ray of its own
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(title, marks=pytest.mark.slow if title in LONG else ())
+        for title, commands in SECTIONS.items()
+        if commands
+    ],
+)
+def test_the_commands_of_the_readme_run(section: str, project: Path, rayml: Rayml) -> None:
+    for command in SECTIONS[section]:
         if command[0] == "curl":
             _answers(project, command)
         else:

@@ -121,6 +121,7 @@ def test_the_budget_of_epochs_ends_at_the_same_one(make_plan: MakePlan) -> None:
     assert any(each["reason"] == "the budget of 20 epochs is spent" for each in found)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_holds_no_one_up(make_plan: MakePlan) -> None:  # noqa: F811
     for failures, states in ((1, {"COMPLETE"}), (0, {"COMPLETE", "FAIL"})):
         plan = sweep(

@@ -74,6 +74,7 @@ def test_a_population_records_who_copied_whom(make_plan: MakePlan) -> None:  # n
     assert stretches[-1].last == result.best.epoch
 
 
+@pytest.mark.slow
 def test_a_population_goes_on_from_its_checkpoint(make_plan: MakePlan) -> None:  # noqa: F811
     calm, killed = (population(make_plan, name, epochs=60) for name in ("calm", "killed"))
     run_sweep(calm, DATA)

@@ -68,6 +68,7 @@ def test_a_killed_study_goes_on_by_itself(make_plan: MakePlan) -> None:  # noqa:
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow
 def test_a_study_that_cannot_be_opened_again_names_the_way_on(
     make_plan: MakePlan,  # noqa: F811
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow
 def test_a_sweep_is_written_to_a_database_too(make_plan: MakePlan, tmp_path: Path) -> None:  # noqa: F811
     import optuna
 

@@ -246,6 +246,7 @@ def test_a_worker_that_died_after_its_trial_ended_does_not_train_it_again(
     assert len(trial.intermediate_values) == 3
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_too_often_fails_its_trial(
     make_plan: Callable[..., SweepPlan],
 ) -> None:
