@@ -62,13 +62,7 @@ class Aliases:
             )
         with locked(self._lock):
             aliases = self.read()
-            current = aliases.get(alias)
-            if current != expected:
-                raise RegistryError(
-                    f"{alias} must still point at {_shown(expected)} to be moved to {version}",
-                    value=current,
-                    remedy="Someone else moved it first: look at it again, then decide",
-                )
+            require_still(alias, aliases.get(alias), version, expected=expected)
             self._write({**aliases, alias: version})
 
     def _write(self, aliases: dict[str, int]) -> None:
@@ -85,6 +79,20 @@ class Aliases:
             "aliases are a JSON object of version numbers",
             value=str(self._file),
             remedy="Mend the file, or remove it and set the aliases again",
+        )
+
+
+def require_still(alias: str, current: int | None, version: int, *, expected: int | None) -> None:
+    """Go on only if an alias still points where the caller believes.
+
+    Raises:
+        RegistryError: someone else moved it first.
+    """
+    if current != expected:
+        raise RegistryError(
+            f"{alias} must still point at {_shown(expected)} to be moved to {version}",
+            value=current,
+            remedy="Someone else moved it first: look at it again, then decide",
         )
 
 

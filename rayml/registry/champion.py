@@ -1,10 +1,11 @@
-"""Acts on the promotion policy: compares a version with the champion and moves the alias."""
+"""Acts on the promotion policy: compares a version with the champion and changes the release."""
 
 from __future__ import annotations
 
+from rayml.registry import release
 from rayml.registry.bundle import read_info
 from rayml.registry.promotion import Decision, Policy, decide
-from rayml.registry.store import CHAMPION, Registry
+from rayml.registry.store import Registry
 
 
 def promote(registry: Registry, name: str, version: int, policy: Policy) -> Decision:
@@ -13,7 +14,8 @@ def promote(registry: Registry, name: str, version: int, policy: Policy) -> Deci
     Raises:
         RegistryError: there is no such version, or someone else promoted another meanwhile.
     """
-    current = registry.aliases(name).get(CHAMPION)
+    seen = registry.release(name)
+    current = seen.champion
     candidate = read_info(registry.resolve(name, version))
     champion = read_info(registry.resolve(name, current)) if current is not None else None
     decision = decide(
@@ -24,5 +26,9 @@ def promote(registry: Registry, name: str, version: int, policy: Policy) -> Deci
         policy=policy,
     )
     if decision.promote:
-        registry.move_alias(name, CHAMPION, version, expected=current)
+        registry.change_release(
+            name,
+            lambda held: release.promote(held, version, decision.reason),
+            expected=seen.revision,
+        )
     return decision

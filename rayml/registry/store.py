@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rayml.errors import RegistryError
-from rayml.registry.aliases import RESERVED, Aliases
+from rayml.registry.aliases import RESERVED, Aliases, require_still
 from rayml.registry.bundle import read_info
 from rayml.registry.lock import locked
 from rayml.registry.manifest import verify
+from rayml.registry.release import Release, promote
+from rayml.registry.releases import Releases
 
 CHAMPION = "champion"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -67,8 +72,63 @@ class Registry:
         return sorted(_numbers(folder)) if folder.is_dir() else []
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Aliases of a model with the versions that they point at."""
-        return Aliases(self._model(name)).read()
+        """Aliases of a model with the versions that they point at.
+
+        `champion` is that of the release and stands nowhere else, so that the two agree.
+        """
+        aliases = Aliases(self._model(name)).read()
+        champion = self.release(name).champion
+        return aliases if champion is None else {**aliases, CHAMPION: champion}
+
+    def release(self, name: str) -> Release:
+        """What an endpoint of a model serves now.
+
+        Raises:
+            RegistryError: the file of the release is torn or of a newer rayml.
+        """
+        folder = self._model(name)
+        release = Releases(folder).read()
+        if release.revision == 0 and (old := Aliases(folder).read().get(CHAMPION)):
+            return replace(release, champion=old)  # of a registry that knew no releases yet
+        return release
+
+    def change_release(
+        self,
+        name: str,
+        transition: Callable[[Release], Release],
+        *,
+        expected: int | None = None,
+    ) -> Release:
+        """Put the release that follows in force, once every bundle that it adds is verified.
+
+        Args:
+            name: of the model.
+            transition: pure; gives the next release, or the same one for no change.
+            expected: revision that the caller decided upon; None takes the present one.
+
+        Raises:
+            BundleError: a bundle is torn, altered or half-copied; the message names the file.
+            RegistryError: someone else changed the release first, or the transition refuses.
+        """
+        seen = self.release(name)
+        added = set(transition(seen).versions()) - set(seen.versions())
+        # Before the lock, which a large bundle would hold for long.
+        for version in sorted(added):
+            verify(self._folder(name, version))
+
+        def verified(release: Release) -> Release:
+            if release.revision == 0:
+                release = self.release(name)
+            following = transition(release)
+            for version in set(following.versions()) - set(release.versions()) - added:
+                verify(self._folder(name, version))
+            return following
+
+        return Releases(self._model(name)).change(verified, expected=expected)
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """All changes of a model's release, the oldest first, each with its reason."""
+        return list(Releases(self._model(name)).history())
 
     def move_alias(self, name: str, alias: str, version: int, *, expected: int | None) -> None:
         """Point an alias at a version, if it still points at `expected` (None: at nothing).
@@ -77,7 +137,15 @@ class Registry:
             RegistryError: there is no such version, or someone else moved the alias first.
         """
         self._folder(name, version)
-        Aliases(self._model(name)).move(alias, version, expected=expected)
+        if alias != CHAMPION:
+            Aliases(self._model(name)).move(alias, version, expected=expected)
+            return
+
+        def moved(release: Release) -> Release:
+            require_still(alias, release.champion, version, expected=expected)
+            return promote(release, version, "the alias was moved")
+
+        self.change_release(name, moved)
 
     def resolve(self, name: str, reference: str | int = CHAMPION) -> Path:
         """Folder of a version, given its number, an alias, or `latest`.
@@ -105,6 +173,14 @@ class Registry:
                 remedy=f"Its versions are {versions}, its aliases {aliases}",
             )
         return self._folder(name, aliases[text])
+
+    def folder(self, name: str) -> Path:
+        """Folder of a model, which need not exist.
+
+        Raises:
+            RegistryError: the name is none that a folder could have.
+        """
+        return self._model(name)
 
     def _model(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

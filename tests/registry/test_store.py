@@ -184,4 +184,5 @@ def test_promotion_moves_the_alias_as_its_policy_says(
     assert not promote(registry, "m", 1, "never").promote
     assert registry.aliases("m") == {"champion": 3}
     assert promote(registry, "m", 2, "always").promote
-    assert json.loads((registry.root / "m" / "aliases.json").read_text()) == {"champion": 2}
+    assert registry.aliases("m") == {"champion": 2}
+    assert json.loads((registry.root / "m" / "release.json").read_text())["champion"] == 2

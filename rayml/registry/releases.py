@@ -1,0 +1,142 @@
+"""The release of one model as a file, changed by compare-and-swap, with its journal."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rayml.errors import RegistryError
+from rayml.registry.lock import locked
+from rayml.registry.release import FORMAT, Release
+
+FILE = "release.json"
+JOURNAL = "release.jsonl"
+_RELEASE: TypeAdapter[Release] = TypeAdapter(Release)
+
+
+class Releases:
+    """The release of one model, in one file beside its versions.
+
+    The file holds the change that made it; the journal `release.jsonl` repeats it once it is in
+    force. A writer that dies between the two leaves that to the next one.
+
+    Args:
+        folder: of the model in the registry.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / FILE
+        self.journal = folder / JOURNAL
+        self._lock = folder / ".lock"
+
+    def read(self) -> Release:
+        """The release; one without a champion before the first promotion.
+
+        Raises:
+            RegistryError: the file is not what `change` writes, or of a newer rayml.
+        """
+        try:
+            content = self.file.read_bytes()
+        except FileNotFoundError:
+            return Release()
+        try:
+            written = json.loads(content)["format"]
+            if written == FORMAT:
+                return _RELEASE.validate_json(content)
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            raise RegistryError(
+                "a release is a JSON object as `rayml promote` writes it",
+                value=str(self.file),
+                remedy=f"Copy the file again; {self.journal.name} tells what it was",
+            ) from error
+        raise RegistryError(
+            f"{self.file}: this rayml reads releases of format {FORMAT}",
+            value=written,
+            remedy="Upgrade rayml",
+        )
+
+    def change(
+        self, transition: Callable[[Release], Release], *, expected: int | None = None
+    ) -> Release:
+        """Put the release that follows in force.
+
+        Args:
+            transition: pure; gives the next release, or the same one for no change.
+            expected: revision that the caller decided upon; None takes the present one.
+
+        Raises:
+            RegistryError: someone else changed the release first, or the transition refuses.
+        """
+        with locked(self._lock):
+            release = self.read()
+            if expected is not None and release.revision != expected:
+                raise RegistryError(
+                    f"a release is changed as it was seen, at revision {expected}",
+                    value=f"revision {release.revision}: {release.change.action} of version "
+                    f"{release.change.version} ({release.change.reason})",
+                    remedy="Someone else changed it first: look at it again, then decide",
+                )
+            following = transition(release)
+            if following != release:
+                self._note(release)
+                self._write(following)
+                self._note(following)
+            return following
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """All changes, the oldest first; each has `revision`, `champion` and those of `Change`."""
+        noted = 0
+        if self.journal.exists():
+            for line in self.journal.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue  # a writer that died within this line; the next one wrote it again
+                noted = entry["revision"]
+                yield entry
+        release = self.read()
+        if release.revision > noted:
+            yield _entry(release)
+
+    def _write(self, release: Release) -> None:
+        # One writer at a time holds the lock, so a fixed name cannot clash.
+        part = self.file.with_suffix(".part")
+        with part.open("wb") as out:
+            out.write(_RELEASE.dump_json(release, indent=1) + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(self.file)
+
+    def _note(self, release: Release) -> None:
+        """Append the change of a release to the journal, if it is not its last one already."""
+        last = b""
+        if self.journal.exists():
+            last = self.journal.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2]
+        try:
+            noted = json.loads(last)["revision"] if last else 0
+        except ValueError:
+            noted = -1
+        if release.revision <= max(noted, 0):
+            return
+        with self.journal.open("ab+") as out:
+            if out.tell() and not self._ends_a_line():
+                out.write(b"\n")
+            out.write(json.dumps(_entry(release)).encode() + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+
+    def _ends_a_line(self) -> bool:
+        with self.journal.open("rb") as content:
+            content.seek(-1, os.SEEK_END)
+            return content.read(1) == b"\n"
+
+
+def _entry(release: Release) -> dict[str, Any]:
+    plain = _RELEASE.dump_python(release, mode="json")
+    change: dict[str, Any] = plain["change"]
+    return {"revision": release.revision, **change, "champion": release.champion}
