@@ -57,6 +57,19 @@ _KEY_EPILOG = """\
 To take a key back, remove its line. An endpoint sees a change of the file within a second.
 """
 
+_RELEASE_EPILOG = """\
+what is served, by which replicas, and why (the default):
+  rayml release status
+let version 4 answer a tenth of the requests, or all of those of every tenth user:
+  rayml release canary serve.canary.version=4 serve.canary.weight=0.1
+  rayml release canary serve.canary.version=4 serve.canary.key=header:x-user
+end the canary:
+  rayml release canary
+ask version 5 as well, and give its answers to nobody; then no more:
+  rayml release shadow serve.shadow=5
+  rayml release shadow
+"""
+
 VERBS = {
     "run": Verb(pipeline.run, "prepare, sweep, confirm, register and serve"),
     "check": Verb(pipeline.check, "find every error of a config before anything is spent"),
@@ -67,7 +80,14 @@ VERBS = {
         pipeline.report, "print a sweep's leaderboard, write its page and tables", "SWEEP"
     ),
     "register": Verb(pipeline.register, "make the winner of a sweep a version", "SWEEP"),
-    "promote": Verb(pipeline.promote, "point the alias `champion` at a version", "VERSION"),
+    "promote": Verb(pipeline.promote, "make a version champion, in running endpoints", "VERSION"),
+    "rollback": Verb(pipeline.rollback, "make the previous version champion again"),
+    "release": Verb(
+        pipeline.release,
+        "show what is served, start or end a canary or a shadow",
+        "ACTION",
+        epilog=_RELEASE_EPILOG,
+    ),
     "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),
     "key": Verb(pipeline.key, "make an API key for an endpoint", "NAME", epilog=_KEY_EPILOG),
     "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from rayml.errors import ConfigError, InvalidConfigError
-from rayml.registry.store import CHAMPION, Registry
+from rayml.registry.store import Registry
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import (
@@ -40,14 +40,14 @@ def run(context: Context) -> None:
 
         confirm_winner(context, found.folder, data)
         from rayml.stages.register import register_winner
-        from rayml.stages.serve import serving, show_prediction, wait_for_signal
+        from rayml.stages.serve import as_champion, serve_until_signal, serving, show_prediction
 
         version = register_winner(context, found.folder, data)
-        with serving(context, version) as endpoint:
+        with serving(context, as_champion(context, version)) as endpoint:
             show_prediction(context, endpoint, version)
             if sys.stdout.isatty():
                 show.line("serving until Ctrl-C")
-                wait_for_signal()
+                serve_until_signal(context)
     show.timings(context.watch, found.timings)
 
 
@@ -134,21 +134,37 @@ def register(context: Context, name: str | None) -> None:
 
 
 def promote(context: Context, version: str | None) -> None:
-    """Point the alias `champion` at a version, the latest one by default."""
-    config = context.config
-    registry = Registry(Path(config.paths.registry))
-    number = int(registry.resolve(config.name, version or "latest").name)
-    current = registry.aliases(config.name).get(CHAMPION)
-    registry.move_alias(config.name, CHAMPION, number, expected=current)
-    show.line(f"{config.name}: {CHAMPION} is version {number}, was {current or 'none'}")
+    """Make a version champion, the latest one by default; waits until every replica answers so."""
+    from rayml.stages.release import promote_version
+
+    promote_version(context, version or "latest")
+
+
+def rollback(context: Context) -> None:
+    """Make the previous version champion again; waits until every replica answers so."""
+    from rayml.stages.release import roll_back
+
+    roll_back(context)
+
+
+def release(context: Context, action: str | None) -> None:
+    """Show the release of a model, or change what runs beside its champion."""
+    from rayml.stages.release import change_beside, show_status
+
+    if action in {None, "status"}:
+        show_status(context)
+    elif action in {"canary", "shadow"}:
+        change_beside(context, action)
+    else:
+        raise ConfigError("`rayml release` takes status, canary or shadow", value=action)
 
 
 def serve(context: Context, version: str | None) -> None:
     """Serve a version, the champion by default, until SIGINT or SIGTERM."""
-    from rayml.stages.serve import serving, wait_for_signal
+    from rayml.stages.serve import serve_until_signal, serving
 
     with context.cluster(), serving(context, version or context.config.serve.version):
-        wait_for_signal()
+        serve_until_signal(context)
 
 
 def key(context: Context, holder: str | None) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from rayml.config.build import TARGET
+from rayml.release_settings import CanarySettings
 from rayml.search_settings import (
     BoundSettings,
     CohortSettings,
@@ -175,10 +176,26 @@ class ServeConfig(ServeSettings):
     """What is served, and how.
 
     Attributes:
-        version: number of a version, an alias, or `latest`.
+        version: `champion` follows the release of the model; the number of a version, another
+            alias or `latest` serves that one alone.
+        canary: put beside the champion; see `CanarySettings`.
+        shadow: version, alias or `latest` that is asked as well and whose answers nobody gets.
+        follow_timeout_s: seconds in which every replica takes up a change of the release.
     """
 
     version: str | int = "champion"
+    canary: CanarySettings = Field(default_factory=CanarySettings)
+    shadow: str | int | None = None
+    follow_timeout_s: Positive = 60.0
+
+    @model_validator(mode="after")
+    def _follows(self) -> ServeConfig:
+        beside = self.canary.version is not None or self.shadow is not None
+        if beside and self.version != "champion":
+            raise ValueError(
+                "a canary and a shadow run beside version=champion; remove them, or the version"
+            )
+        return self
 
 
 @settings

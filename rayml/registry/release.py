@@ -127,6 +127,12 @@ def roll_back(release: Release, reason: str, figures: Mapping[str, Any] | None =
     return replace(back, change=change)
 
 
+def withdraw(release: Release, before: Release, reason: str) -> Release:
+    """Undo the promotion that followed a release, as if it had not been."""
+    change = Change(action="roll back", version=before.champion, reason=reason)
+    return replace(before, revision=release.revision + 1, change=change)
+
+
 def start_canary(release: Release, canary: Canary, reason: str) -> Release:
     """Let a version answer a share of the requests, or change the share of the one that does.
 

@@ -34,6 +34,12 @@ class Registry:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @classmethod
+    def of_version(cls, folder: Path) -> tuple[Registry, str]:
+        """The registry that the folder of a version lies in, and the name of its model."""
+        model = folder.parent.parent
+        return cls(model.parent), model.name
+
     def register(self, bundle: Path) -> int:
         """Copy a bundle into the registry as the next version of its model.
 

@@ -52,7 +52,12 @@ class Endpoint:
 
 
 def start(
-    bundle: Path, *, version: str, settings: ServeSettings, timeout_s: float = 120.0
+    bundle: Path,
+    *,
+    version: str,
+    settings: ServeSettings,
+    follows: bool = False,
+    timeout_s: float = 120.0,
 ) -> Endpoint:
     """Serve a bundle on the Ray that this process is connected to.
 
@@ -60,6 +65,7 @@ def start(
         bundle: its folder, readable by every node of the cluster.
         version: of the model in the registry.
         settings: of the endpoint.
+        follows: whether the bundle is in a registry, whose release is served from then on.
         timeout_s: seconds in which it must answer.
 
     Returns:
@@ -84,7 +90,7 @@ def start(
         )
     endpoint = Endpoint(host, _free_port(host, settings.port), own)
     try:
-        _deploy(bundle, version, settings, endpoint, keys)
+        _deploy(bundle, version, settings, endpoint, keys, follows=follows)
         _wait_until_ready(endpoint, time.monotonic() + timeout_s)
     except BaseException:
         _shut_down()
@@ -120,6 +126,8 @@ def _deploy(
     settings: ServeSettings,
     endpoint: Endpoint,
     keys: tuple[Key, ...],
+    *,
+    follows: bool,
 ) -> None:
     from ray import serve
     from ray.serve.config import HTTPOptions, ProxyLocation
@@ -140,7 +148,7 @@ def _deploy(
         controller_options={"runtime_env": {"env_vars": environment(settings.ingress)}},
     )
     target = serve.RunTarget(
-        target=application(bundle, version=version, settings=settings, keys=keys),
+        target=application(bundle, version=version, settings=settings, keys=keys, follows=follows),
         name=_APPLICATION,
         route_prefix="/",
         logging_config=quiet,

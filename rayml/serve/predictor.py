@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,16 @@ class Predictor:
 
     The members of an ensemble are run together, and their mean is the prediction.
 
+    Attributes:
+        watcher: is given what `outputs` gives, batch by batch; None where nobody wants to know.
+
     Args:
         bundle: a verified bundle.
         device: where the model runs.
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+        self.watcher: Callable[[torch.Tensor], None] | None = None
         self.bundle = bundle
         self.signature = bundle.signature
         self._struct = self.signature.struct()
@@ -90,7 +94,11 @@ class Predictor:
         with torch.inference_mode():
             numeric = torch.from_numpy(features.numeric).to(self._device)
             categorical = torch.from_numpy(features.categorical).to(self._device)
-            return self._task.predict(self._model(numeric, categorical)).cpu()
+            predictions = self._task.predict(self._model(numeric, categorical)).cpu()
+        if self.watcher is not None:
+            ensemble = isinstance(self._model, Ensemble)
+            self.watcher(predictions.mean(0) if ensemble else predictions)
+        return predictions
 
 
 def _model(

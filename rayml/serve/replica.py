@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rayml.serve.app import EndpointApp, OneVersion
+from rayml.registry.store import Registry
+from rayml.serve.app import EndpointApp, OneVersion, Serving
+from rayml.serve.feedback import PATH, Feedback
+from rayml.serve.follower import Follower
 from rayml.serve.guard import make_guard
 from rayml.serve.keys import Key
+from rayml.serve.routes import ROUTES, Route, Router
 from rayml.serve_settings import ReplicaSettings, ServeSettings
 
 # Room for health checks beside the requests that the app itself admits, so that it is the app,
@@ -23,10 +27,16 @@ class Replica:
         version: of the model in the registry.
         settings: of the endpoint.
         keys: that are accepted besides those of the file.
+        follows: whether the bundle is in a registry, whose release is served from then on.
     """
 
     def __init__(
-        self, folder: str, version: str, settings: ServeSettings, keys: tuple[Key, ...]
+        self,
+        folder: str,
+        version: str,
+        settings: ServeSettings,
+        keys: tuple[Key, ...],
+        follows: bool,
     ) -> None:
         import torch
 
@@ -35,10 +45,30 @@ class Replica:
 
         torch.set_num_threads(max(1, int(settings.replicas.cpu)))
         device = "cuda" if settings.replicas.gpu else "cpu"
-        predictor = Predictor.load(Path(folder), device=device)
-        model = ServedModel(predictor, version=version, settings=settings)
+
+        def load(bundle: Path, version: str) -> ServedModel:
+            predictor = Predictor.load(bundle, device=device)
+            return ServedModel(predictor, version=version, settings=settings)
+
+        self._follower: Follower | None = None
+        serving: Serving
+        if follows:
+            registry, name = Registry.of_version(Path(folder))
+            self._follower = Follower(registry, name, load)
+            serving = self._follower.serving
+            feedback = Route("POST", PATH, Feedback(self._follower.serving), predicts=True)
+            router = Router((*ROUTES, feedback))
+            self._follower.start()
+        else:
+            serving, router = OneVersion(load(Path(folder), version)), Router()
         guard = make_guard(settings.keys.file, keys, settings.rate)
-        self._app = EndpointApp(OneVersion(model), settings=settings, guard=guard)
+        self._app = EndpointApp(serving, settings=settings, router=router, guard=guard)
+
+    def __del__(self) -> None:
+        """Take away what this replica says of itself."""
+        follower = getattr(self, "_follower", None)
+        if follower is not None:
+            follower.close()
 
     def __serve_build_asgi_app__(self) -> EndpointApp:
         """Give Serve the app; called once in each replica."""
@@ -46,7 +76,12 @@ class Replica:
 
 
 def application(
-    folder: Path, *, version: str, settings: ServeSettings, keys: tuple[Key, ...] = ()
+    folder: Path,
+    *,
+    version: str,
+    settings: ServeSettings,
+    keys: tuple[Key, ...] = (),
+    follows: bool = False,
 ) -> Any:
     """Make the Serve application that answers for a bundle.
 
@@ -55,6 +90,7 @@ def application(
         version: of the model in the registry.
         settings: of the endpoint.
         keys: that are accepted besides those of the file.
+        follows: whether the bundle is in a registry, whose release is served from then on.
     """
     from ray import serve
 
@@ -74,7 +110,7 @@ def application(
         graceful_shutdown_timeout_s=settings.request_timeout_s,
         **_scaling(replicas),
     )
-    return deployment.bind(str(folder.resolve()), version, settings, keys)
+    return deployment.bind(str(folder.resolve()), version, settings, keys, follows)
 
 
 def _scaling(replicas: ReplicaSettings) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from pydantic_core import to_json
 
 from rayml.serve.batching import MicroBatcher, loop_rows
@@ -19,6 +21,7 @@ from rayml.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
     from rayml.serve.answer import Answer
+    from rayml.serve.mirror import Mirror
     from rayml.serve.request import Row
 
 
@@ -39,14 +42,17 @@ class ServedModel:
         self.version = version
         self.predictor = predictor
         self.signature = signature
+        self._mirror: Mirror | None = None
         self.parser = RequestParser(signature, max_rows=settings.max_rows)
+        # A version is made beside one that answers; its own time is not what that one takes.
+        clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
         (example,) = self.parser.parse(to_json(signature.example()))
-        self.tensors = TensorModel(predictor, settings=settings, example=example)
+        self.tensors = TensorModel(predictor, settings=settings, example=example, clock=clock)
         self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
             predictor.predict_rows,
             max_requests=settings.max_batch_size,
             wait_s=settings.batch_wait_s,
-            max_loop_items=loop_rows(predictor.predict_rows, example),
+            max_loop_items=loop_rows(predictor.predict_rows, example, clock=clock),
         )
         self.headers = (
             (b"x-model-name", self.name.encode()),
@@ -63,7 +69,20 @@ class ServedModel:
 
     async def predict_rows(self, rows: list[Row]) -> Sequence[Answer]:
         """Predict parsed rows, in one forward pass with those of other requests."""
-        return await self._batcher.submit(rows)
+        answers = await self._batcher.submit(rows)
+        if self._mirror is not None:
+            self._mirror.offer(rows, answers)
+        return answers
+
+    def watch(self, mirror: Mirror | None, watcher: Callable[[torch.Tensor], None] | None) -> None:
+        """Tell from now on what is answered.
+
+        Args:
+            mirror: is offered rows with their answers.
+            watcher: is given the predictions, batch by batch.
+        """
+        self._mirror = self.tensors.mirror = mirror
+        self.predictor.watcher = watcher
 
     def close(self) -> None:
         """End once what was taken in is answered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
@@ -18,6 +19,7 @@ from rayml.serve.tensors import Tensor
 from rayml.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
+    from rayml.serve.mirror import Mirror
     from rayml.serve.request import Row
 
 LOOP_BYTES = 16 * 2**10
@@ -32,23 +34,35 @@ class TensorModel:
     Small requests share a forward pass on the event loop, as rows do. A large one is a batch by
     itself: all of its work is done in a thread, by way of `off_loop` and `infer_now`.
 
+    Attributes:
+        mirror: is offered what was answered; None without a shadow.
+
     Args:
         predictor: of the bundle.
         settings: limits and batching.
         example: a row of typical values.
+        clock: seconds, for what a batch costs.
     """
 
-    def __init__(self, predictor: Predictor, *, settings: ServeSettings, example: Row) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        settings: ServeSettings,
+        example: Row,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         info, signature = predictor.bundle.info, predictor.signature
         self.inputs = InputTensors(signature, max_rows=settings.max_rows)
         self.outputs = OutputTensors(signature.target, ensemble=info.ensemble is not None)
+        self.mirror: Mirror | None = None
         self._predictor = predictor
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tensors")
         self._batcher: MicroBatcher[pa.Table, Estimate] = MicroBatcher(
             self._run,
             max_requests=settings.max_batch_size,
             wait_s=settings.batch_wait_s,
-            max_loop_items=loop_rows(self._run, predictor.table([example])),
+            max_loop_items=loop_rows(self._run, predictor.table([example]), clock=clock),
             size=_rows,
         )
 
@@ -63,7 +77,10 @@ class TensorModel:
             RequestError: see `InputTensors.table` and `OutputTensors.requested`.
         """
         names = self.outputs.requested(outputs)
-        (estimate,) = await self._batcher.submit([self.inputs.table(tensors)])
+        table = self.inputs.table(tensors)
+        (estimate,) = await self._batcher.submit([table])
+        if self.mirror is not None:
+            self.mirror.offer_table(table, estimate)
         return self.outputs.tensors(estimate, names)
 
     def infer_now(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
@@ -71,6 +88,8 @@ class TensorModel:
         names = self.outputs.requested(outputs)
         table = self.inputs.table(tensors)
         estimate = self._predictor.estimate(self._predictor.features(table))
+        if (mirror := self.mirror) is not None:
+            mirror.offer_table(table, estimate)
         return self.outputs.tensors(estimate, names)
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:

@@ -8,22 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rayml.errors import ServeError
+from rayml.errors import RegistryError, ServeError
 from rayml.registry.bundle import load_bundle
-from rayml.registry.store import Registry
+from rayml.registry.store import CHAMPION, Registry
 from rayml.serve.endpoint import Endpoint, start
+from rayml.serve.watch import Watch
 from rayml.stages import show
 from rayml.stages.client import ask
 from rayml.stages.context import Context
+from rayml.stages.release import start_beside
 
 
 @contextmanager
 def serving(context: Context, version: str | int) -> Iterator[Endpoint]:
-    """An endpoint that answers with a version, an alias or `latest`, while the context lasts."""
+    """An endpoint that answers with a version, an alias or `latest`, while the context lasts.
+
+    One that answers with the champion follows the release from then on.
+    """
     settings = context.config.serve
     bundle = _bundle(context, version)
+    follows = version == CHAMPION
+    if follows:
+        start_beside(context)
     with context.watch.stage("start endpoint"):
-        endpoint = start(bundle, version=bundle.name, settings=settings)
+        endpoint = start(bundle, version=bundle.name, settings=settings, follows=follows)
     show.line(f"{context.config.name} version {bundle.name} answers at {endpoint.url}/predict")
     show.line(f"its documentation is at {endpoint.url}/docs")
     try:
@@ -31,6 +39,12 @@ def serving(context: Context, version: str | int) -> Iterator[Endpoint]:
     finally:
         with context.watch.stage("stop endpoint"):
             endpoint.stop()
+
+
+def as_champion(context: Context, version: int) -> str | int:
+    """`champion` where that is a version, so that its release is followed; else the number."""
+    champion = _registry(context).release(context.config.name).champion
+    return CHAMPION if version == champion else version
 
 
 def show_prediction(context: Context, endpoint: Endpoint, version: int) -> None:
@@ -48,16 +62,34 @@ def show_prediction(context: Context, endpoint: Endpoint, version: int) -> None:
         raise ServeError("an endpoint answers its own example", value=answer.status)
 
 
-def wait_for_signal() -> None:
-    """Wait until the process is asked to end, by SIGINT or SIGTERM."""
+def serve_until_signal(context: Context, *, period_s: float = 1.0) -> None:
+    """Watch the canary, if there is one, until SIGINT or SIGTERM.
+
+    Args:
+        context: of the endpoint that answers.
+        period_s: seconds between two looks at the counters.
+    """
     asked = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
-    asked.wait()
+    watch = Watch(_registry(context), context.config.name)
+    said = ""
+    while not asked.wait(period_s):
+        try:
+            verdict = watch.look()
+        except RegistryError as error:
+            if str(error) != said:
+                show.line(said := str(error))
+            continue
+        if verdict is not None and verdict.outcome != "go on":
+            show.line(f"the canary of {context.config.name}: {verdict.outcome}: {verdict.reason}")
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
+def _registry(context: Context) -> Registry:
+    return Registry(Path(context.config.paths.registry))
+
+
 def _bundle(context: Context, version: str | int) -> Path:
-    config = context.config
-    return Registry(Path(config.paths.registry)).resolve(config.name, version)
+    return _registry(context).resolve(context.config.name, version)

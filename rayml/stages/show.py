@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from rayml.data.prepare import PreparedDataset
     from rayml.registry.bundle import BundleInfo
     from rayml.registry.promotion import Decision
+    from rayml.registry.release import Release
     from rayml.search.confirmation import Confirmation
     from rayml.search.report.leaderboard import Leaderboard
+    from rayml.serve.counters import Counts
+    from rayml.serve.status import ReplicaStatus
 
 _WALL_CLOCK = ("first_epoch", "total")
 _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
@@ -98,6 +101,77 @@ def request(url: str, body: Mapping[str, Any], status: int, answer: bytes) -> No
     data = shlex.quote(json.dumps(body))
     line(f"$ curl -s {url} -H 'content-type: application/json' -d {data}")
     line(f"HTTP {status}: {answer.decode().strip()}")
+
+
+def release(
+    name: str,
+    served: Release,
+    replicas: Sequence[ReplicaStatus],
+    history: Sequence[Mapping[str, Any]],
+    limit: int = 8,
+) -> None:
+    """Print what a model's endpoints serve, how each version fares, and the latest changes."""
+    from rayml.serve.counters import total
+
+    line(f"{name}: revision {served.revision}, {len(replicas)} replicas")
+    heads = ("version", "role", "replicas", "requests", "failed", "p50 ms", "p99 ms", "loss", "")
+    table = Table()
+    for head in heads:
+        table.add_column(head, justify="left" if head in {"role", ""} else "right")
+    held = {number for each in replicas for number in each.versions}
+    for version in sorted({*served.versions(), *held}, reverse=True):
+        found = [each.versions[version] for each in replicas if version in each.versions]
+        counts = total(each.counts for each in found)
+        ready = sum(each.state == "ready" for each in found)
+        loss = f"{counts.loss / counts.labels:.4f}" if counts.labels else ""
+        told = [each.reason for each in found if each.reason][:1]
+        if counts.mirrored + counts.dropped + counts.mirror_failed:
+            told.append(_mirrored(counts))
+        cells = (
+            str(version),
+            _role(served, version),
+            f"{ready} of {len(replicas)}",
+            str(counts.requests),
+            str(counts.failed),
+            *(_milliseconds(counts.quantile(share)) for share in (0.5, 0.99)),
+            loss,
+            "; ".join(told),
+        )
+        table.add_row(*map(Text, cells))
+    console().print(table)
+    for each in replicas:
+        if each.problem:
+            line(f"{each.replica}: {each.problem}")
+    for entry in history[-limit:]:
+        subject = "" if entry["version"] is None else f" version {entry['version']}"
+        line(f"{entry['time']}  {entry['action']}{subject}: {entry['reason']}")
+
+
+def _role(served: Release, version: int) -> str:
+    roles = []
+    if version == served.champion:
+        roles.append("champion")
+    if served.canary and version == served.canary.version:
+        key = f" by {served.canary.key}" if served.canary.key else ""
+        roles.append(f"canary {served.canary.weight:g}{key}")
+    if version == served.previous:
+        roles.append("previous")
+    if version == served.shadow:
+        roles.append("shadow")
+    return ", ".join(roles)
+
+
+def _mirrored(counts: Counts) -> str:
+    rows = max(counts.mirrored, 1)
+    return (
+        f"mirrored {counts.mirrored} rows, {100 * counts.changed / rows:.2f} % other labels, "
+        f"mean difference {counts.difference / rows:.4g}, dropped {counts.dropped}, "
+        f"failed {counts.mirror_failed}"
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1e3 * seconds:.1f}"
 
 
 def timings(watch: Stopwatch, sweep: Mapping[str, float]) -> None:

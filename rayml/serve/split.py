@@ -1,0 +1,71 @@
+"""Which requests a canary answers."""
+
+from __future__ import annotations
+
+import json
+import random
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from pydantic_core import from_json
+
+from rayml.registry.release import Canary
+
+if TYPE_CHECKING:
+    from rayml.serve.http import Request
+
+
+class Split:
+    """Draws requests for a canary: by chance, or by the hash of a key, which is sticky.
+
+    The hash depends on the key and the canary's version alone, so every replica draws alike, a
+    restart changes nothing, and a larger weight keeps those that a smaller one had drawn.
+
+    Args:
+        canary: with its weight and its key.
+    """
+
+    def __init__(self, canary: Canary) -> None:
+        self._weight = canary.weight
+        self._salt = b"%d\0" % canary.version
+        kind, _, name = (canary.key or "").partition(":")
+        self._header = name.lower().encode() if kind == "header" else None
+        self._column = name if kind == "column" else None
+
+    async def takes(self, request: Request) -> bool:
+        """Whether the canary answers a request.
+
+        Raises:
+            RequestError: the body, where the key is in it, cannot be read.
+        """
+        key = await self._key(request)
+        return (random.random() if key is None else self.place(key)) < self._weight  # noqa: S311
+
+    def place(self, key: bytes) -> float:
+        """Where a key lies between 0 and 1."""
+        digest = blake2b(self._salt + key, digest_size=8).digest()
+        return int.from_bytes(digest, "big") / 2**64
+
+    async def _key(self, request: Request) -> bytes | None:
+        if self._header is not None:
+            return request.headers.get(self._header)
+        if self._column is not None:
+            return _first_value(await request.peek_body(), self._column)
+        return None
+
+
+def _first_value(body: bytes, column: str) -> bytes | None:
+    """A column of the first row in a body of `/predict`; None where there is none."""
+    try:
+        content = from_json(body)
+    except ValueError:
+        return None  # whoever parses it says so
+    if isinstance(content, dict) and isinstance(content.get("rows"), list):
+        content = content["rows"]
+    if isinstance(content, list):
+        content = content[0] if content else None
+    if not isinstance(content, dict) or content.get(column) is None:
+        return None
+    value = content[column]
+    # Categories that are codes come as numbers or as strings, and are the same.
+    return (value if isinstance(value, str) else json.dumps(value)).encode()

@@ -1,0 +1,157 @@
+"""Changes what the endpoints of a model serve, and waits until they do."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from rayml.errors import RegistryError, ServeError
+from rayml.registry import release as releases
+from rayml.registry.release import Canary, Release
+from rayml.registry.store import Registry
+from rayml.release_settings import CanarySettings
+from rayml.serve.status import read_statuses
+from rayml.stages import show
+from rayml.stages.context import Context
+
+_POLL_S = 0.02
+
+
+def promote_version(context: Context, version: str | int) -> None:
+    """Make a version champion, and wait until every replica answers with it.
+
+    Raises:
+        BundleError: its bundle is torn or half-copied; nothing was changed.
+        RegistryError: there is no such version, or someone else changed the release meanwhile.
+        ServeError: a replica does not load it, which undoes the promotion, or is too slow.
+    """
+    registry, name = _registry(context), context.config.name
+    before = registry.release(name)
+    number = int(registry.resolve(name, version).name)
+    after = registry.change_release(
+        name,
+        lambda seen: releases.promote(seen, number, "rayml promote"),
+        expected=before.revision,
+    )
+    show.line(f"{name}: champion is version {number}, was {before.champion or 'none'}")
+    _followed(context, registry, after, number, before)
+
+
+def roll_back(context: Context) -> None:
+    """Make the previous version champion again, and wait until every replica answers with it.
+
+    Raises:
+        RegistryError: there is none before, or someone else changed the release meanwhile.
+        ServeError: a replica does not follow in time.
+    """
+    registry, name = _registry(context), context.config.name
+    before = registry.release(name)
+    after = registry.change_release(
+        name, lambda seen: releases.roll_back(seen, "rayml rollback"), expected=before.revision
+    )
+    show.line(f"{name}: champion is version {after.champion} again, was {before.champion}")
+    _followed(context, registry, after, after.champion, before)
+
+
+def change_beside(context: Context, what: str) -> None:
+    """Start or end the canary or the shadow as the config says, and wait for the replicas."""
+    registry, name, serve = _registry(context), context.config.name, context.config.serve
+    before = registry.release(name)
+    if what == "canary":
+        after = _put_canary(registry, name, serve.canary)
+        number = after.canary.version if after.canary else None
+    else:
+        after = _put_shadow(registry, name, serve.shadow)
+        number = after.shadow
+    shown = "none" if number is None else f"version {number}"
+    show.line(f"{name}: the {what} is {shown}")
+    _followed(context, registry, after, number, before)
+
+
+def start_beside(context: Context) -> None:
+    """Put the canary and the shadow that the config names into the release; none ends none."""
+    registry, name, serve = _registry(context), context.config.name, context.config.serve
+    if serve.canary.version is not None:
+        _put_canary(registry, name, serve.canary)
+    if serve.shadow is not None:
+        _put_shadow(registry, name, serve.shadow)
+
+
+def show_status(context: Context) -> None:
+    """Print what is served, by which replicas, how they fare, and why it is so."""
+    registry, name = _registry(context), context.config.name
+    registry.resolve(name, "latest")  # an unknown model has no release to show
+    statuses = read_statuses(registry.folder(name))
+    show.release(name, registry.release(name), statuses, registry.history(name))
+
+
+def _put_canary(registry: Registry, name: str, wanted: CanarySettings) -> Release:
+    if wanted.version is None:
+        return registry.change_release(
+            name, lambda seen: releases.end_canary(seen, "rayml release canary")
+        )
+    canary = Canary(
+        version=int(registry.resolve(name, wanted.version).name),
+        weight=wanted.weight,
+        key=wanted.key,
+        guards=wanted.guards,
+    )
+    return registry.change_release(
+        name, lambda seen: releases.start_canary(seen, canary, f"weight {canary.weight:g}")
+    )
+
+
+def _put_shadow(registry: Registry, name: str, wanted: str | int | None) -> Release:
+    number = None if wanted is None else int(registry.resolve(name, wanted).name)
+    return registry.change_release(
+        name, lambda seen: releases.set_shadow(seen, number, "rayml release shadow")
+    )
+
+
+def _followed(
+    context: Context, registry: Registry, after: Release, version: int | None, before: Release
+) -> None:
+    """Wait until every replica has taken up a release; undo one that a replica refuses."""
+    name, seconds = context.config.name, context.config.serve.follow_timeout_s
+    folder, start = registry.folder(name), time.monotonic()
+    while True:
+        replicas = read_statuses(folder)
+        behind = [each.replica for each in replicas if not each.follows(after.revision, version)]
+        refusals = [each.refusal(version) for each in replicas if version is not None]
+        if refused := next(filter(None, refusals), ""):
+            _withdraw(registry, name, after, before, refused)
+            raise ServeError(
+                f"every replica loads version {version} ({refused})",
+                value=version,
+                remedy="It was withdrawn, and what was served before still is",
+            )
+        if not behind:
+            break
+        if time.monotonic() - start > seconds:
+            raise ServeError(
+                f"every replica follows a release within {seconds:g} s",
+                value=behind,
+                remedy="See `rayml release status`, or raise serve.follow_timeout_s",
+            )
+        time.sleep(_POLL_S)
+    if replicas:
+        spent = time.monotonic() - start
+        show.line(f"{len(replicas)} replicas follow, after {spent:.2f} s")
+    else:
+        show.line("no endpoint follows it now")
+
+
+def _withdraw(registry: Registry, name: str, after: Release, before: Release, refused: str) -> None:
+    if after.revision == before.revision:
+        return
+    reason = f"a replica does not load it: {refused}"
+    # Who changed the release meanwhile, as the guards of a canary do, has decided already.
+    with contextlib.suppress(RegistryError):
+        registry.change_release(
+            name, lambda seen: releases.withdraw(seen, before, reason), expected=after.revision
+        )
+
+
+def _registry(context: Context) -> Registry:
+    return Registry(Path(context.config.paths.registry))
