@@ -15,7 +15,7 @@ from typing import Any
 
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
-from rayml.serve.ingress import environment
+from rayml.serve.ingress import drain, environment
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
@@ -34,11 +34,13 @@ class Endpoint:
         host: that its port is bound to.
         port: of HTTP.
         key: that who started it may use, where keys are asked for.
+        patience_s: seconds within which what was taken in is answered.
     """
 
     host: str
     port: int
     key: str | None = field(default=None, repr=False)
+    patience_s: float = 30.0
 
     @property
     def url(self) -> str:
@@ -48,6 +50,11 @@ class Endpoint:
 
     def stop(self) -> None:
         """End the endpoint once it has answered what it took in."""
+        from ray import serve
+
+        # Serve ends its proxies together with all else, so what they hold must be out before.
+        if not drain(self.patience_s) and _status() is not None:
+            serve.delete(_APPLICATION)
         _shut_down()
 
 
@@ -88,7 +95,8 @@ def start(
             value=list(serve.status().applications),
             remedy="Stop the running one first",
         )
-    endpoint = Endpoint(host, _free_port(host, settings.port), own)
+    patience_s = settings.request_timeout_s + _GRACE_S
+    endpoint = Endpoint(host, _free_port(host, settings.port), own, patience_s)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows)
         _wait_until_ready(endpoint, time.monotonic() + timeout_s)
@@ -145,7 +153,11 @@ def _deploy(
             request_timeout_s=settings.request_timeout_s + _GRACE_S,
         ),
         logging_config=quiet,
-        controller_options={"runtime_env": {"env_vars": environment(settings.ingress)}},
+        controller_options={
+            "runtime_env": {
+                "env_vars": environment(settings.ingress, arrival_s=settings.request_timeout_s)
+            }
+        },
     )
     target = serve.RunTarget(
         target=application(bundle, version=version, settings=settings, keys=keys, follows=follows),

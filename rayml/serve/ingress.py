@@ -6,31 +6,50 @@ inherit; https://docs.ray.io/en/latest/serve/advanced-guides/performance.html de
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
 from typing import Literal
 
 from rayml.errors import ServeError
+from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
+from rayml.serve.haproxy_keeper import ask, handover_socket
 
 Ingress = Literal["auto", "haproxy", "proxy"]
 
 _WRAPPER = Path(__file__).with_name("haproxy-loopback")
+_HEAD = "node:__internal_head__"
 # Replicas stop once HAProxy has had this long to learn that they do; its default of 30 s would
 # hold up every shutdown.
 _DRAIN_S = 1.0
+# A replica that refuses a connection has died; the first to notice is a request, which another
+# replica answers. Checks find one that is there again within half a second.
+_RETRIES = {
+    "RAY_SERVE_HAPROXY_RETRY_ON": RETRY_ON,
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(BUFFER_BYTES),
+    "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",
+    "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+}
 
 
-def environment(ingress: Ingress) -> dict[str, str]:
+def environment(ingress: Ingress, *, arrival_s: float) -> dict[str, str]:
     """Environment variables of the Serve controller.
+
+    Args:
+        ingress: which one.
+        arrival_s: seconds in which a request must arrive at HAProxy.
 
     Raises:
         ServeError: HAProxy is wanted but not installed.
     """
-    if ingress == "proxy" or (ingress == "auto" and sys.platform != "linux"):
-        return {}
+    # Serve replaces a proxy after three failed checks, which are 10 s apart by default.
+    checks = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1"}
+    if not uses_haproxy(ingress):
+        return checks
     stats, metrics, fallback = _free_ports(3)
     return {
+        **checks,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # Runs the app on the replica's own event loop, without a hop between threads, and
         # buffers logs; `serve.batching` keeps long work off that loop.
@@ -41,7 +60,62 @@ def environment(ingress: Ingress) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_WRAPPER),
         "RAYML_HAPROXY": _binary(),
+        "RAYML_PYTHON": sys.executable,
+        "RAYML_ARRIVAL_S": str(arrival_s),
+        **_places(),
+        **_RETRIES,
     }
+
+
+def uses_haproxy(ingress: Ingress) -> bool:
+    """Whether requests come through HAProxy."""
+    return ingress == "haproxy" or (ingress == "auto" and sys.platform == "linux")
+
+
+def drain(timeout_s: float) -> bool:
+    """Take nothing new in, and wait until HAProxy has passed on all answers to what it took in.
+
+    Args:
+        timeout_s: seconds to wait at most.
+
+    Returns:
+        Whether HAProxy runs and has come to rest.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    (head,) = (each["NodeID"] for each in ray.nodes() if _HEAD in each["Resources"])
+    if head == ray.get_runtime_context().get_node_id():
+        return _drain_here(head, timeout_s)
+    there = NodeAffinitySchedulingStrategy(head, soft=False)
+    remote = ray.remote(num_cpus=0, scheduling_strategy=there)(_drain_here)
+    rested: bool = ray.get(remote.remote(head, timeout_s))
+    return rested
+
+
+def _drain_here(node: str, timeout_s: float) -> bool:
+    try:
+        ask(handover_socket(_folder() / node), "drain", timeout_s=timeout_s)
+    except OSError:
+        return False
+    return True
+
+
+def _places() -> dict[str, str]:
+    """A folder of the user's own, since Serve's default belongs to whoever came first."""
+    folder = _folder()
+    return {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+    }
+
+
+def _folder() -> Path:
+    # The path of a socket has 107 characters at most, so a long TMPDIR would not do.
+    return Path(f"/tmp/rayml-{os.getuid()}")  # noqa: S108 (Serve makes it for its owner alone)
 
 
 def _binary() -> str:

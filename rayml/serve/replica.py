@@ -106,6 +106,8 @@ def application(
         ray_actor_options={"num_cpus": replicas.cpu, "num_gpus": replicas.gpu},
         # A bundle that does not load will not load the next time either.
         max_constructor_retry_count=1,
+        # A replica that has died is replaced when this finds it.
+        health_check_period_s=1,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=settings.request_timeout_s,
         **_scaling(replicas),

@@ -1,0 +1,136 @@
+"""What clients see when parts of an endpoint are killed, and when it is stopped, under load.
+
+Each request is counted, and its answer compared with the predictor's own. See
+`rayml/serve/haproxy_keeper.py` for what can break at all: HAProxy's own open connections.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from rayml.serve.endpoint import Endpoint, start
+from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.testing.arrivals import poisson
+from rayml.testing.bundles import untrained_bundle
+from rayml.testing.load import Load, Question, questions
+from tests.processes import command, descendants, kill, wait_until
+
+RATE = 60
+# No client of these would wait longer for an answer.
+PLAN = poisson(RATE, 120, seed=0)
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    table = pa.table(
+        {
+            "size": [1.0, 2.5, None, 4.0] * 5,
+            "colour": ["red", "blue", "red", None] * 5,
+            "label": ["low", "high", "high", "low"] * 5,
+        }
+    )
+    folder = tmp_path_factory.mktemp("bundles") / "boxes"
+    return untrained_bundle(folder, table, target="label", task="binary", name="boxes")
+
+
+@pytest.fixture(scope="module")
+def asked(bundle: Path) -> list[Question]:
+    """As many different questions as any load here asks."""
+    colours = ["red", "blue", "violet", None]
+    rows = [{"size": n / 7, "colour": colours[n % 4]} for n in range(len(PLAN))]
+    return questions(bundle, rows)
+
+
+def serve(bundle: Path) -> Endpoint:
+    replicas = ReplicaSettings(min=2, max=2, cpu=0.5)
+    return start(bundle, version="1", settings=ServeSettings(port=0, replicas=replicas))
+
+
+@pytest.fixture(scope="module")
+def endpoint(bundle: Path, ray_session: None) -> Iterator[Endpoint]:
+    running = serve(bundle)
+    yield running
+    running.stop()
+
+
+def processes(word: bytes) -> list[int]:
+    return [pid for pid in descendants(os.getpid()) if word in command(pid)]
+
+
+def haproxy() -> list[int]:
+    """HAProxy itself, without its keeper; several while one takes over from the other."""
+    return [pid for pid in processes(b"bin/haproxy") if b"haproxy_keeper" not in command(pid)]
+
+
+def replace(word: bytes) -> None:
+    """Kill a process, and wait until there is another."""
+    before = processes(word)
+    kill(before[:1])
+    wait_until(
+        lambda: len(processes(word)) == len(before) and set(processes(word)) != set(before),
+        f"another {word!r}",
+    )
+
+
+def test_a_killed_replica_loses_nothing(endpoint: Endpoint, asked: list[Question]) -> None:
+    with Load(endpoint.url, asked, arrivals=PLAN) as load:
+        load.wait_for(right=100)
+        replace(b"ray::ServeReplica")
+        load.wait_for(right=load.counts["right"] + 100)
+    assert load.report.right == len(load.report.due), load.report
+
+
+def test_a_killed_controller_is_not_noticed(endpoint: Endpoint, asked: list[Question]) -> None:
+    with Load(endpoint.url, asked, arrivals=PLAN) as load:
+        load.wait_for(right=100)
+        replace(b"ray::ServeController")
+        load.wait_for(right=load.counts["right"] + 100)
+    assert load.report.right == len(load.report.due), load.report
+
+
+def test_a_killed_haproxy_breaks_its_connections_only(
+    endpoint: Endpoint, asked: list[Question]
+) -> None:
+    with Load(endpoint.url, asked, arrivals=PLAN, connections=16, retry_s=10) as load:
+        load.wait_for(right=100)
+        (before,) = haproxy()
+        kill([before])
+        wait_until(lambda: haproxy() not in ([], [before]), "another HAProxy")
+        load.wait_for(right=load.counts["right"] + 100)
+    report = load.report
+    assert report.right == len(report.due), report
+    # Whoever came while there was none waited, or far more would have been sent again.
+    assert report.retried == sum(report.broken) <= 16
+
+
+@pytest.mark.parametrize("process", [b"ray::HAProxyManager", b"ray::ProxyActor"])
+def test_a_killed_proxy_of_serve_is_not_noticed(
+    endpoint: Endpoint, asked: list[Question], process: bytes
+) -> None:
+    with Load(endpoint.url, asked, arrivals=PLAN) as load:
+        load.wait_for(right=100)
+        before = haproxy()
+        replace(process)
+        if process == b"ray::HAProxyManager":
+            wait_until(lambda: not set(before) & set(haproxy()), "its own HAProxy")
+        load.wait_for(right=load.counts["right"] + 100)
+    assert load.report.right == len(load.report.due), load.report
+
+
+def test_stopping_answers_what_was_taken_in_and_refuses_the_rest(
+    bundle: Path, asked: list[Question], endpoint: Endpoint
+) -> None:
+    with Load(endpoint.url, asked, arrivals=PLAN) as load:
+        load.wait_for(right=100)
+        endpoint.stop()
+        load.wait_for(unreached=50)
+    report = load.report
+    assert report.right + report.unreached == len(report.due), report
+    assert report.unreached >= 50

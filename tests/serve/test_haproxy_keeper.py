@@ -1,0 +1,312 @@
+"""HAProxy as Ray Serve runs it, under rayml's keeper; no Ray, and stubs for replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rayml.serve.haproxy_config import BUFFER_BYTES
+from rayml.serve.haproxy_keeper import ask, handover_socket
+from rayml.serve.ingress import environment
+from rayml.testing.load_wire import Reply, parse
+from tests.processes import command, descendants
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux")
+
+
+class Stub:
+    """A replica: answers with its name; it holds, aborts, or halves an answer as it is asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seen: list[str] = []
+        self.go_on = asyncio.Event()
+        self.holds = asyncio.Event()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Stub:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0)  # in which transports close
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(
+                    (head.lower() + b"\r\n").partition(b"content-length: ")[2][:12].split(b"\r")[0]
+                    or 0
+                )
+                await reader.readexactly(length)
+                path = head.split(b" ", 2)[1].decode()
+                if not await self._speak(path, writer):
+                    return
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _speak(self, path: str, writer: asyncio.StreamWriter) -> bool:
+        body = json.dumps({"by": self.name}).encode()
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        if path != "/-/healthz":
+            self.seen.append(path)
+        if path == "/hold":
+            self.holds.set()
+            await self.go_on.wait()
+        if path == f"/abort-{self.name}" or path == "/abort":
+            writer.transport.abort()
+            return False
+        if path == "/text":
+            answer = b"HTTP/1.1 500 No\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nno"
+        if path == "/half":
+            writer.write(answer[:-3])
+            await writer.drain()
+            writer.transport.abort()
+            return False
+        writer.write(answer)
+        return True
+
+
+class Client:
+    """A keep-alive connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def __aenter__(self) -> Client:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+    async def ask(self, path: str = "/", body: bytes = b"{}") -> Reply:
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        data = b""
+        while (reply := parse(data, closed=False)) is None:
+            part = await self._reader.read(65536)
+            if not part:
+                raise ConnectionResetError
+            data += part
+        return reply
+
+
+async def ask_once(port: int, path: str = "/", body: bytes = b"{}") -> Reply:
+    async with Client(port) as client:
+        return await client.ask(path, body)
+
+
+class Ingress:
+    """Ray Serve's own handling of HAProxy, without Ray."""
+
+    def __init__(self, folder: Path, port: int, ports: tuple[int, int]) -> None:
+        from ray.serve._private.haproxy import HAProxyApi, HAProxyConfig
+        from ray.serve.config import HTTPOptions
+
+        self.port = port
+        self.folder = folder / "node"
+        config = HAProxyConfig(
+            http_options=HTTPOptions(host="127.0.0.1", port=port),
+            socket_path=str(self.folder / "admin.sock"),
+            server_state_base=str(self.folder),
+            server_state_file=str(self.folder / "server-state"),
+            metrics_socket_path=str(self.folder / "metrics.sock"),
+            stats_port=ports[0],
+            metrics_port=ports[1],
+            retry_on=environment("haproxy", arrival_s=5)["RAY_SERVE_HAPROXY_RETRY_ON"],
+            bufsize=BUFFER_BYTES,
+            observe_error_limit=1,
+            health_check_inter="1s",
+        )
+        self.api = HAProxyApi(config, config_file_path=str(self.folder / "haproxy.cfg"))
+
+    def route_to(self, *stubs: Stub) -> None:
+        from ray.serve._private.haproxy import BackendConfig, ServerConfig
+
+        servers = [ServerConfig(each.name, "127.0.0.1", each.port) for each in stubs]
+        app = BackendConfig("http-app", "/", servers=servers, app_name="app")
+        self.api.set_backend_configs({"http-app": app})
+
+    @property
+    def keeper(self) -> int:
+        process = self.api._proc
+        assert process is not None
+        return process.pid
+
+    def haproxy(self) -> int:
+        """The process of HAProxy that runs now; 0 while there is none."""
+        return next((pid for pid in descendants(self.keeper) if b"-db" in command(pid)), 0)
+
+
+@asynccontextmanager
+async def ingress(folder: Path, *stubs: Stub) -> AsyncIterator[Ingress]:
+    port, *ports = free_ports(3)
+    running = Ingress(folder, port, (ports[0], ports[1]))
+    try:
+        await running.api.start()
+        if stubs:
+            running.route_to(*stubs)
+            await running.api.reload()
+        yield running
+    finally:
+        await running.api.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    import socket
+
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@pytest.fixture
+def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve runs HAProxy as an endpoint has it run."""
+    variables = environment("haproxy", arrival_s=5)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    binary = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    monkeypatch.setattr("ray.serve._private.haproxy.get_haproxy_binary", lambda: binary)
+
+
+def run(test: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[Path, None], None]:
+    def synchronous(tmp_path: Path, wrapped: None) -> None:
+        asyncio.run(asyncio.wait_for(test(tmp_path), 60))
+
+    return synchronous
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+async def _killed(folder: Path) -> None:
+    async with Stub("a") as a, ingress(folder, a) as running:
+        before = running.haproxy()
+        os.kill(before, signal.SIGKILL)
+        # Nobody is refused: who comes while there is none waits for the next one.
+        replies = await asyncio.gather(*(ask_once(running.port) for _ in range(50)))
+        assert {reply.status for reply in replies} == {200}
+        assert running.haproxy() not in {0, before}
+        # Serve has not noticed, and goes on with it.
+        async with Stub("b") as b:
+            running.route_to(b)
+            await running.api.reload()
+            assert json.loads((await ask_once(running.port)).body) == {"by": "b"}
+
+
+async def _lost_replica(folder: Path) -> None:
+    async with Stub("a") as a, Stub("b") as b, ingress(folder, a, b) as running:
+        for _ in range(4):
+            reply = await ask_once(running.port, "/abort-a")
+            assert json.loads(reply.body) == {"by": "b"}
+        assert "/abort-a" in a.seen
+        large = b"x" * (BUFFER_BYTES + 1)
+        for path, body in (
+            ("/abort", b"{}"), ("/half", b"{}"), ("/abort", large), ("/text", b"{}"),
+        ):  # fmt: skip
+            reply = await ask_once(running.port, path, body)
+            assert reply.status == 503
+            assert reply.headers[b"retry-after"] == b"1"
+            assert "send it again" in json.loads(reply.body)["error"]
+
+
+async def _nobody(folder: Path) -> None:
+    async with ingress(folder) as running:
+        reply = await ask_once(running.port)
+        assert reply.status == 503
+        assert reply.headers[b"retry-after"] == b"1"
+        assert json.loads(reply.body)["error"]
+
+
+async def _reloaded(folder: Path) -> None:
+    async with Stub("a") as a, Stub("b") as b, ingress(folder, a) as running:
+        async with Client(running.port) as idle, Client(running.port) as waiting:
+            await idle.ask()
+            held = asyncio.create_task(waiting.ask("/hold"))
+            await a.holds.wait()
+            running.route_to(b)
+            await running.api.reload()
+            assert json.loads((await ask_once(running.port)).body) == {"by": "b"}
+            # What was on its way and whoever kept a connection is answered by the old one.
+            assert (await idle.ask()).status == 200
+            a.go_on.set()
+            assert json.loads((await held).body) == {"by": "a"}
+        await until(lambda: len(list(running.folder.glob("haproxy.cfg.*"))) == 2)
+
+
+async def _serve_starts_anew(folder: Path) -> None:
+    async with Stub("a") as a, ingress(folder, a) as running:
+        port = running.port
+        first = running.keeper
+        config = running.api.cfg
+        after = Ingress(folder, port, (config.stats_port, config.metrics_port))
+        try:
+            await after.api.start()
+            # It knows of no replica yet, so the one before goes on.
+            assert (await ask_once(port)).status == 200
+            after.route_to(a)
+            await after.api.reload()
+            assert (await ask_once(port)).status == 200
+            await until(lambda: not descendants(first))
+            assert (await ask_once(port)).status == 200
+        finally:
+            await after.api.stop()
+
+
+async def _drained(folder: Path) -> None:
+    async with Stub("a") as a, ingress(folder, a) as running, Client(running.port) as client:
+        held = asyncio.create_task(client.ask("/hold"))
+        await a.holds.wait()
+        drain = asyncio.create_task(
+            asyncio.to_thread(ask, handover_socket(running.folder), "drain")
+        )
+        while True:
+            try:
+                await ask_once(running.port)
+            except OSError:
+                break
+        assert not drain.done()
+        a.go_on.set()
+        assert (await held).status == 200
+        assert (await drain)[0] == "drained"
+
+
+async def _ended_with_serve(folder: Path) -> None:
+    async with Stub("a") as a, ingress(folder, a) as running:
+        child = running.haproxy()
+    await until(lambda: not command(child))
+
+
+test_a_killed_haproxy_is_there_again_at_once = run(_killed)
+test_a_request_whose_replica_dies_goes_to_another = run(_lost_replica)
+test_haproxys_own_errors_have_the_form_of_all = run(_nobody)
+test_a_reload_breaks_nothing = run(_reloaded)
+test_a_new_serve_process_takes_over_once_it_knows_replicas = run(_serve_starts_anew)
+test_a_drain_answers_what_was_taken_in_and_refuses_the_rest = run(_drained)
+test_haproxy_ends_with_its_keeper = run(_ended_with_serve)
