@@ -3,7 +3,9 @@
 A lone request is answered without any detour: its batch is run at the end of the same turn of the
 event loop, on the loop itself, since handing it to a thread costs more than a small forward pass.
 A batch that would hold the loop longer than `LOOP_BUDGET_S` runs in a thread instead, so that
-health checks are answered meanwhile. Which batches those are is measured when a replica warms up.
+health checks are answered meanwhile; those who come before it is through form the next batch, so
+that a slow model under load answers as many at once as it may. Which batches those are is measured
+when a replica warms up.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ class MicroBatcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         request = _Request(items, loop.create_future())
         self._waiting.append(request)
-        if len(self._waiting) >= self._max_requests:
+        if self._running and not self._max_loop_items:
+            pass  # It joins those that wait for the thread.
+        elif len(self._waiting) >= self._max_requests:
             self._flush()
         elif self._timer is None:
             later = loop.call_later(self._wait_s, self._flush) if self._wait_s else None
@@ -103,6 +107,10 @@ class MicroBatcher(Generic[Item, Result]):
         # A request whose client left or whose time is over is not worth a forward pass.
         batch = [request for request in self._waiting if not request.results.done()]
         self._waiting.clear()
+        batch, later = self._split(batch)
+        self._waiting.extend(later)
+        if later and not self._running:
+            self._timer = asyncio.get_running_loop().call_soon(self._flush)
         if not batch:
             return
         if self._count(batch) <= self._max_loop_items:
@@ -110,7 +118,27 @@ class MicroBatcher(Generic[Item, Result]):
             return
         task = asyncio.get_running_loop().create_task(self._off_loop(batch))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._finished)
+
+    def _split(
+        self, waiting: list[_Request[Item, Result]]
+    ) -> tuple[list[_Request[Item, Result]], list[_Request[Item, Result]]]:
+        """Choose those that run now; a busy thread leaves what the loop may take."""
+        if not self._running:
+            return waiting[: self._max_requests], waiting[self._max_requests :]
+        now: list[_Request[Item, Result]] = []
+        later: list[_Request[Item, Result]] = []
+        room = self._max_loop_items
+        for request in waiting:
+            size = self._count([request])
+            (now if size <= room else later).append(request)
+            room -= size if size <= room else 0
+        return now, later
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._waiting:
+            self._flush()
 
     def _count(self, batch: list[_Request[Item, Result]]) -> int:
         if self._size is None:

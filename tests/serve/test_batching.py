@@ -133,3 +133,53 @@ def test_slow_work_is_never_run_on_the_loop() -> None:
     assert loop_rows(slow, 1, clock=lambda: next(clock)) == 0
     fast = iter(float(second) * 1e-4 for second in range(1000))
     assert loop_rows(slow, 1, rows=10, clock=lambda: next(fast)) == pytest.approx(500, abs=1)
+
+
+class Gated(Doubler):
+    """A doubler whose batches that have a 7 wait until they may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, items: list[int]) -> list[int]:
+        if 7 in items:
+            self.entered.set()
+            self.go_on.wait()
+        return super().__call__(items)
+
+
+def test_those_who_come_while_the_thread_is_busy_are_its_next_batches() -> None:
+    run = Gated()
+
+    async def main() -> list[object]:
+        batches = batcher(run, max_requests=4, max_loop_items=0)
+        first = asyncio.create_task(batches.submit([7]))
+        await asyncio.to_thread(run.entered.wait)
+        rest = []
+        for number in range(6):
+            rest.append(asyncio.create_task(batches.submit([number])))
+            await asyncio.sleep(0)
+        run.go_on.set()
+        return list(await asyncio.gather(first, *rest))
+
+    assert asyncio.run(main()) == [[14], [0], [2], [4], [6], [8], [10]]
+    assert run.batches == [[7], [0, 1, 2, 3], [4, 5]]
+
+
+def test_small_requests_do_not_wait_for_the_thread() -> None:
+    run = Gated()
+
+    async def main() -> None:
+        batches = batcher(run, max_loop_items=2)
+        large = asyncio.create_task(batches.submit([7, 7, 7]))
+        await asyncio.to_thread(run.entered.wait)
+        other = asyncio.create_task(batches.submit([1, 1, 1]))
+        assert await batches.submit([5]) == [10]
+        assert not large.done()
+        run.go_on.set()
+        assert [await large, await other] == [[14] * 3, [2] * 3]
+
+    asyncio.run(main())
+    assert run.batches == [[5], [7, 7, 7], [1, 1, 1]]
