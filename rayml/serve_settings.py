@@ -98,6 +98,10 @@ class ServeSettings:
         max_held_bytes: bodies that one replica holds until they are answered, those of up to
             64 KiB not counted; a request that finds no room gets 503.
         max_rows: a request of more rows gets 413.
+        max_explain_rows: a request of more rows to explain gets 413.
+        explain_tolerance: by how much the attributions of a row may miss the difference from the
+            baseline, as a probability or a share of the target's standard deviation.
+        max_explain_steps: gradients of a model for a row at most, even if that is not met.
         request_timeout_s: seconds after which a request gets 408.
         keys: see `KeySettings`.
         rate: see `RateSettings`; a client that exceeds it gets 429. None limits nobody.
@@ -114,6 +118,9 @@ class ServeSettings:
     max_body_bytes: Count = 8 * 2**20
     max_held_bytes: Count = 128 * 2**20
     max_rows: Count = 10_000
+    max_explain_rows: Count = 100
+    explain_tolerance: Positive = 1e-3
+    max_explain_steps: Annotated[int, Field(ge=32)] = 4096
     request_timeout_s: Positive = 30.0
     keys: KeySettings = Field(default_factory=KeySettings)
     rate: RateSettings | None = None

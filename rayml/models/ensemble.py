@@ -42,6 +42,7 @@ class Ensemble:
     ) -> None:
         self.members = _count(weights)
         self._make = make
+        self._weights = dict(weights)
         self._local = threading.local()
         self._models = [_load(make(), weights, index) for index in range(self.members)]
         module = self._models[0]
@@ -57,6 +58,10 @@ class Ensemble:
             self._stacked = {}
         else:
             self._models = []
+
+    def apart(self) -> list[nn.Module]:
+        """Make the members anew as modules of their own, in evaluation mode."""
+        return [_load(self._make(), self._weights, index) for index in range(self.members)]
 
     @torch.inference_mode()
     def __call__(self, *inputs: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ def openapi(
     signature: Signature,
     *,
     max_rows: int,
+    max_explain_rows: int,
     ensemble: int | None = None,
 ) -> Schema:
     """Describe an endpoint.
@@ -51,6 +52,7 @@ def openapi(
         version: of the model.
         signature: of its bundle.
         max_rows: rows of a request at most.
+        max_explain_rows: rows of a request to explain at most.
         ensemble: models whose mean is answered; None where one model answers.
     """
     models = f" It is the mean of {ensemble} models." if ensemble else ""
@@ -63,11 +65,17 @@ def openapi(
         },
         "paths": {
             "/predict": {"post": _predict(signature)},
+            "/explain": {"post": _explain(signature)},
             "/healthz": {"get": _get("health", "Whether the process answers", "Status")},
             "/readyz": {"get": _get("ready", "Whether the model predicts", "Status")},
             "/metadata": {"get": _get("metadata", "What is served", "Metadata")},
         },
-        "components": {"schemas": _schemas(signature, max_rows, ensemble=ensemble is not None)},
+        "components": {
+            "schemas": {
+                **_schemas(signature, max_rows, ensemble=ensemble is not None),
+                **_explain_schemas(signature, max_explain_rows),
+            }
+        },
     }
 
 
@@ -87,6 +95,33 @@ def _predict(signature: Signature) -> Schema:
         "responses": {
             "200": _response("One answer a row, in their order.", "Predictions"),
             **{status: _response(text, "Error") for status, text in _ERRORS.items()},
+        },
+    }
+
+
+def _explain(signature: Signature) -> Schema:
+    example = signature.example()
+    body: Schema = {
+        "schema": {"anyOf": [_ref("ExplainedRows"), _ref("ExplainedRowList"), _ref("Row")]},
+        "examples": {
+            "one": {"summary": "one row", "value": example},
+            "baseline": {
+                "summary": "against another baseline",
+                "value": {"rows": [example], "baseline": dict.fromkeys(example)},
+            },
+        },
+    }
+    unexplained = "The model cannot be explained, or Captum is not installed."
+    return {
+        "operationId": "explain",
+        "summary": "Explain the predictions of one row or many",
+        "description": "Integrated gradients (Sundararajan et al. 2017) from the baseline's"
+        " prediction to the row's, added up to the columns.",
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {
+            "200": _response("One explanation a row, in their order.", "Explanations"),
+            **{status: _response(text, "Error") for status, text in _ERRORS.items()},
+            "501": _response(unexplained, "Error"),
         },
     }
 
@@ -125,6 +160,47 @@ def _schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schema:
         "Error": _object({"error": {"type": "string"}}, place),
         "Status": _object({"status": {"type": "string"}}),
         "Metadata": _object({"name": {"type": "string"}, "version": {"type": "string"}}),
+    }
+
+
+def _explain_schemas(signature: Signature, max_rows: int) -> Schema:
+    number = {"type": "number"}
+    classes = list(signature.target.classes)
+    label = {"label": {"enum": classes}} if classes else {}
+    rows = {"type": "array", "items": _ref("Row"), "minItems": 1, "maxItems": max_rows}
+    options: Schema = {
+        "baseline": {
+            "anyOf": [_ref("Row"), {"type": "null"}],
+            "description": "Values that take the place of the typical ones.",
+        }
+    }
+    if classes:
+        options["label"] = {
+            "enum": [*classes, None],
+            "description": "The class whose probability is explained, else the predicted one.",
+        }
+    return {
+        "ExplainedRowList": rows,
+        "ExplainedRows": _object({"rows": _ref("ExplainedRowList")}, options)
+        | {"additionalProperties": False},
+        "Explanation": _object(
+            {
+                **label,
+                "prediction": number | {"description": "Probability of `label`, or the value."},
+                "baseline": number | {"description": "The same for the baseline."},
+                "attributions": _object({column.name: number for column in signature.inputs}),
+                "delta": number | {"description": "What the attributions lack of the difference."},
+                "converged": {"type": "boolean", "description": "|delta| is within `tolerance`."},
+                "steps": {"type": "integer", "description": "Gradients that were computed."},
+            }
+        ),
+        "Explanations": _object(
+            {
+                "explanations": {"type": "array", "items": _ref("Explanation")},
+                "baseline": _ref("Row"),
+                "tolerance": number,
+            }
+        ),
     }
 
 

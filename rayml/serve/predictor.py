@@ -28,11 +28,15 @@ class Predictor:
 
     The members of an ensemble are run together, and their mean is the prediction.
 
-    Attributes:
-        watcher: is given what `outputs` gives, batch by batch; None where nobody wants to know.
-
     Args:
         bundle: a verified bundle.
+        device: where the model runs.
+
+    Attributes:
+        watcher: is given what `outputs` gives, batch by batch; None where nobody wants to know.
+        bundle: the same.
+        signature: of the bundle.
+        task: what the model's outputs mean.
         device: where the model runs.
     """
 
@@ -41,10 +45,10 @@ class Predictor:
         self.bundle = bundle
         self.signature = bundle.signature
         self._struct = self.signature.struct()
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._preprocessor: Preprocessor = bundle.preprocessor()
-        self._model = _model(bundle, self._preprocessor, self._device)
-        self._task: Task = build_task(self.signature.target)
+        self._model = _model(bundle, self._preprocessor, self.device)
+        self.task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
     @classmethod
@@ -89,12 +93,34 @@ class Predictor:
         """Predict parsed rows, one answer a row."""
         return self.predict(self.table(rows))
 
+    @property
+    def shape(self) -> FeatureShape:
+        """Shape of the prepared features."""
+        return self._preprocessor.shape
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The raw column of each prepared feature, numeric features first, then codes."""
+        return tuple(feature.column for feature in self._preprocessor.features)
+
+    def modules(self) -> list[nn.Module]:
+        """Make the model anew, of an ensemble its members, for those who put hooks on modules.
+
+        They are in evaluation mode, without gradients of their parameters, and share nothing with
+        the model that predicts.
+        """
+        if isinstance(self._model, Ensemble):
+            return self._model.apart()
+        module = _make(self.bundle, self._preprocessor).to(self.device)
+        module.load_state_dict(self._model.state_dict())
+        return [module.eval().requires_grad_(False)]
+
     def _predictions(self, features: Features) -> torch.Tensor:
         """Those of the model; of an ensemble each member's, members first."""
         with torch.inference_mode():
-            numeric = torch.from_numpy(features.numeric).to(self._device)
-            categorical = torch.from_numpy(features.categorical).to(self._device)
-            predictions = self._task.predict(self._model(numeric, categorical)).cpu()
+            numeric = torch.from_numpy(features.numeric).to(self.device)
+            categorical = torch.from_numpy(features.categorical).to(self.device)
+            predictions = self.task.predict(self._model(numeric, categorical)).cpu()
         if self.watcher is not None:
             ensemble = isinstance(self._model, Ensemble)
             self.watcher(predictions.mean(0) if ensemble else predictions)
@@ -105,11 +131,7 @@ def _model(
     bundle: Bundle, preprocessor: Preprocessor, device: torch.device
 ) -> nn.Module | Ensemble:
     def make() -> nn.Module:
-        outputs = bundle.signature.target.outputs
-        model = build(bundle.info.model, shape=preprocessor.shape, outputs=outputs)
-        if not isinstance(model, nn.Module):
-            raise BundleError("a bundle's model is a torch.nn.Module", value=bundle.info.model)
-        return model
+        return _make(bundle, preprocessor)
 
     weights = {name: each.to(device) for name, each in bundle.weights().items()}
     try:
@@ -124,6 +146,15 @@ def _model(
             remedy="Install the rayml, and the package of the model, that its lineage names",
         ) from error
     return model.eval().requires_grad_(False)
+
+
+def _make(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
+    """The model's module with whatever weights."""
+    outputs = bundle.signature.target.outputs
+    model = build(bundle.info.model, shape=preprocessor.shape, outputs=outputs)
+    if not isinstance(model, nn.Module):
+        raise BundleError("a bundle's model is a torch.nn.Module", value=bundle.info.model)
+    return model
 
 
 def _probe(shape: FeatureShape, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -41,16 +41,8 @@ class RequestParser:
     def __init__(self, signature: Signature, *, max_rows: int) -> None:
         self._kinds: dict[str, Kind] = {column.name: column.kind for column in signature.inputs}
         self._max_rows = max_rows
-        row = core_schema.typed_dict_schema(
-            {
-                name: core_schema.typed_dict_field(
-                    core_schema.nullable_schema(_value(kind)), required=False
-                )
-                for name, kind in self._kinds.items()
-            },
-            extra_behavior="forbid",
-        )
-        rows = core_schema.list_schema(row, min_length=1, max_length=max_rows, fail_fast=True)
+        row = row_schema(signature)
+        rows = rows_schema(row, max_rows)
         wrapped = core_schema.typed_dict_schema(
             {"rows": core_schema.typed_dict_field(rows)}, extra_behavior="forbid"
         )
@@ -69,14 +61,18 @@ class RequestParser:
             rows, keys = self._validate(body)
         except ValidationError as error:
             raise self._refusal(error) from None
-        for index, row in enumerate(rows):
-            if not row:
-                raise RequestError("a row has at least one column", status=422, row=index)
+        self._require_columns(rows)
         keys += sum(map(len, rows))
         # Each key has one colon of its own, so with no more colons than keys none was repeated.
         if body.count(b":") != keys:
-            _refuse_repeated_keys(body)
+            refuse_repeated_keys(body)
         return rows
+
+    @staticmethod
+    def _require_columns(rows: list[Row]) -> None:
+        for index, row in enumerate(rows):
+            if not row:
+                raise RequestError("a row has at least one column", status=422, row=index)
 
     def _validate(self, body: bytes) -> tuple[list[Row], int]:
         if _LISTED.match(body):
@@ -138,6 +134,24 @@ class RequestParser:
         )
 
 
+def row_schema(signature: Signature) -> CoreSchema:
+    """A row of a signature's columns, none of which is required."""
+    return core_schema.typed_dict_schema(
+        {
+            column.name: core_schema.typed_dict_field(
+                core_schema.nullable_schema(_value(column.kind)), required=False
+            )
+            for column in signature.inputs
+        },
+        extra_behavior="forbid",
+    )
+
+
+def rows_schema(row: CoreSchema, max_rows: int) -> CoreSchema:
+    """A list of one row to `max_rows`."""
+    return core_schema.list_schema(row, min_length=1, max_length=max_rows, fail_fast=True)
+
+
 def _value(kind: Kind) -> CoreSchema:
     match kind:
         case "numeric":
@@ -163,7 +177,13 @@ def _time(text: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _refuse_repeated_keys(body: bytes) -> None:
+def refuse_repeated_keys(body: bytes) -> None:
+    """Refuse JSON of which an object names a key twice.
+
+    Raises:
+        RequestError: 400.
+    """
+
     def unique(pairs: list[tuple[str, Any]]) -> None:
         seen: set[str] = set()
         for key, _ in pairs:

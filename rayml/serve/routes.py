@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rayml.serve.docs import ASSETS
+from rayml.serve.explain import explain
 from rayml.serve.guard import Access
 from rayml.serve.http import Request, Response
 from rayml.serve.open_inference import (
@@ -55,6 +56,7 @@ ROUTES = (
     Route("GET", "/healthz", alive, scope="open"),
     Route("GET", "/readyz", ready, scope="open"),
     Route("POST", "/predict", predict, predicts=True),
+    Route("POST", "/explain", explain, predicts=True),
     Route("GET", "/v2", server_metadata),
     Route("GET", "/v2/", server_metadata),
     Route("GET", "/v2/health/live", server_live, scope="open"),

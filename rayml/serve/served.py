@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +14,8 @@ from pydantic_core import to_json
 
 from rayml.serve.batching import MicroBatcher, loop_rows
 from rayml.serve.docs import docs_pages
+from rayml.serve.explain_request import Asked, ExplainParser
+from rayml.serve.explainer import Explainer, Explanation
 from rayml.serve.http import Response, json_response
 from rayml.serve.metadata import metadata
 from rayml.serve.openapi import openapi
@@ -44,6 +49,11 @@ class ServedModel:
         self.signature = signature
         self._mirror: Mirror | None = None
         self.parser = RequestParser(signature, max_rows=settings.max_rows)
+        self.explain_parser = ExplainParser(signature, max_rows=settings.max_explain_rows)
+        self.explainer = Explainer(
+            predictor, tolerance=settings.explain_tolerance, max_steps=settings.max_explain_steps
+        )
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
         # A version is made beside one that answers; its own time is not what that one takes.
         clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
         (example,) = self.parser.parse(to_json(signature.example()))
@@ -59,7 +69,12 @@ class ServedModel:
             (b"x-model-version", version.encode()),
         )
         document = openapi(
-            self.name, version, signature, max_rows=settings.max_rows, ensemble=info.ensemble
+            self.name,
+            version,
+            signature,
+            max_rows=settings.max_rows,
+            max_explain_rows=settings.max_explain_rows,
+            ensemble=info.ensemble,
         )
         self.pages: dict[str, Response] = {
             "/metadata": json_response(metadata(predictor, version)),
@@ -84,7 +99,33 @@ class ServedModel:
         self._mirror = self.tensors.mirror = mirror
         self.predictor.watcher = watcher
 
+    async def explain_rows(self, asked: Asked) -> list[Explanation]:
+        """Explain the predictions for parsed rows, in a thread of their own.
+
+        Raises:
+            ExplainError: the model cannot be explained.
+            RequestError: there is no such class.
+        """
+        given_up = threading.Event()
+
+        def proceed() -> None:
+            if given_up.is_set():
+                raise InterruptedError("nobody waits for the explanation")
+
+        def work() -> list[Explanation]:
+            table = self.predictor.table(asked.rows)
+            return self.explainer.explain(
+                table, label=asked.label, baseline=asked.baseline, proceed=proceed
+            )
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._explaining, work)
+        finally:
+            # A request whose time is over leaves the thread to the next one.
+            given_up.set()
+
     def close(self) -> None:
         """End once what was taken in is answered."""
         self._batcher.close()
+        self._explaining.shutdown(wait=True)
         self.tensors.close()

@@ -1,0 +1,27 @@
+"""`/explain`: rows in, what moved each prediction out."""
+
+from __future__ import annotations
+
+from rayml.errors import ExplainError
+from rayml.serve.http import Request, Response, error_response, json_response
+from rayml.serve.served import ServedModel
+
+
+async def explain(request: Request, model: ServedModel) -> Response:
+    """Answer what moved the predictions for the rows of a JSON body.
+
+    Raises:
+        RequestError: the body is too large or does not fit the signature.
+    """
+    asked = model.explain_parser.parse_asked(await request.body())
+    try:
+        explanations = await model.explain_rows(asked)
+    except ExplainError as error:
+        return error_response(501, str(error))
+    return json_response(
+        {
+            "explanations": explanations,
+            "baseline": model.explainer.baseline(asked.baseline),
+            "tolerance": model.explainer.tolerance,
+        }
+    )
