@@ -100,7 +100,8 @@ class ServeSettings:
         max_rows: a request of more rows gets 413.
         max_explain_rows: a request of more rows to explain gets 413.
         explain_tolerance: by how much the attributions of a row may miss the difference from the
-            baseline, as a probability or a share of the target's standard deviation.
+            baseline, as a probability or a share of the target's standard deviation; of a value
+            that differs by more, as a share of the difference.
         max_explain_steps: gradients of a model for a row at most, even if that is not met.
         request_timeout_s: seconds after which a request gets 408.
         keys: see `KeySettings`.

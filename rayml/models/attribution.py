@@ -30,12 +30,14 @@ class Attribution:
         score: of the rows, float64 [rows].
         baseline: score of the baseline, [rows].
         features: share of each feature in the difference, [rows, features].
+        tolerance: by how much the shares may miss the difference, [rows].
         steps: gradients that were computed for each row, int64 [rows].
     """
 
     score: Tensor
     baseline: Tensor
     features: Tensor
+    tolerance: Tensor
     steps: Tensor
 
     @property
@@ -65,6 +67,7 @@ def attribute(
     target: Tensor,
     *,
     tolerance: float,
+    unit: float = 1.0,
     max_steps: int,
     proceed: Callable[[], None] = lambda: None,
 ) -> Attribution:
@@ -82,7 +85,8 @@ def attribute(
         rows: numeric features and codes.
         baseline: likewise, of one row.
         target: what the score is asked for in each row, [rows].
-        tolerance: in units of the score.
+        tolerance: as a share of `unit`, or of a row's difference where that is more.
+        unit: a usual difference of the score.
         max_steps: gradients for a row at most; the errors may then be larger.
         proceed: is called now and then; it may raise to end the work.
 
@@ -91,11 +95,13 @@ def attribute(
     """
     path = _Path(entrances, score, rows, baseline, target, proceed)
     count = len(target)
+    end, start = (path.score_at(torch.arange(count), torch.full((count,), at)) for at in (1.0, 0.0))
+    allowed = tolerance * (end - start).abs().clamp(min=unit)
     index = torch.arange(count).repeat_interleave(_FIRST_SEGMENTS)
     low = (torch.arange(_FIRST_SEGMENTS) / _FIRST_SEGMENTS).repeat(count)
     segments = path.integrate(index, low, low + 1 / _FIRST_SEGMENTS)
     steps = torch.full((count,), _FIRST_SEGMENTS * _POINTS)
-    while (halve := _to_halve(segments, steps, tolerance, max_steps)).any():
+    while (halve := _to_halve(segments, steps, allowed, max_steps)).any():
         chosen, others = segments.select(halve), segments.select(~halve)
         middle = (chosen.low + chosen.high) / 2
         halves = path.integrate(
@@ -108,7 +114,7 @@ def attribute(
     end, start = (path.score_at(torch.arange(count), torch.full((count,), at)) for at in (1.0, 0.0))
     features = torch.zeros(count, segments.features.shape[1], dtype=torch.float64)
     features.index_add_(0, segments.row, segments.features)
-    return Attribution(end, start, features, steps)
+    return Attribution(end, start, features, allowed, steps)
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,14 @@ class _Segments:
         return self.row, self.low, self.high, self.features, self.error
 
 
-def _to_halve(segments: _Segments, steps: Tensor, tolerance: float, max_steps: int) -> Tensor:
+def _to_halve(segments: _Segments, steps: Tensor, allowed: Tensor, max_steps: int) -> Tensor:
     """Which segments are worth halving, as a mask."""
     rows = len(steps)
     errors = torch.zeros(rows, dtype=torch.float64).index_add_(0, segments.row, segments.error)
     counts = torch.bincount(segments.row, minlength=rows)
-    # Those left as they are add up to the tolerance at most, so an open row always has one.
-    mask = (errors > tolerance)[segments.row]
-    mask &= segments.error > (tolerance / counts)[segments.row]
+    # Those left as they are add up to what is allowed at most, so an open row always has one.
+    mask = (errors > allowed)[segments.row]
+    mask &= segments.error > (allowed / counts)[segments.row]
     cost = 2 * _POINTS * torch.bincount(segments.row[mask], minlength=rows)
     affordable: Tensor = mask & (steps + cost <= max_steps)[segments.row]
     return affordable

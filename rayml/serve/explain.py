@@ -19,9 +19,5 @@ async def explain(request: Request, model: ServedModel) -> Response:
     except ExplainError as error:
         return error_response(501, str(error))
     return json_response(
-        {
-            "explanations": explanations,
-            "baseline": model.explainer.baseline(asked.baseline),
-            "tolerance": model.explainer.tolerance,
-        }
+        {"explanations": explanations, "baseline": model.explainer.baseline(asked.baseline)}
     )

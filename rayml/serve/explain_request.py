@@ -94,7 +94,8 @@ class ExplainParser(RequestParser):
         match problem["loc"]:
             case ("baseline", str(column), *_):
                 return RequestError(
-                    "a value of `baseline` is of a column of the signature, and fits it",
+                    f"`baseline`, column {column!r}: a value is of a column of the signature, and"
+                    " fits it",
                     status=422,
                     value=problem["input"],
                     column=column,

@@ -43,7 +43,8 @@ class Explainer:
 
     Args:
         predictor: of the bundle.
-        tolerance: of the sum, as a probability or a share of the target's standard deviation.
+        tolerance: of the sum, as a probability or a share of the target's standard deviation; where
+            a value differs from the baseline's by more, of that difference.
         max_steps: gradients of each model for a row at most, even if the tolerance is not met.
     """
 
@@ -51,7 +52,8 @@ class Explainer:
         self._predictor = predictor
         self._max_steps = max_steps
         target = predictor.signature.target
-        self.tolerance = tolerance * (target.scale if target.task == "regression" else 1.0)
+        self._tolerance = tolerance
+        self._unit = target.scale if target.task == "regression" else 1.0
         self._names = [column.name for column in predictor.signature.inputs]
         place = {name: index for index, name in enumerate(self._names)}
         self._places = torch.tensor([place[name] for name in predictor.columns])
@@ -93,7 +95,8 @@ class Explainer:
                     self._tensors(features),
                     self._tensors(start),
                     codes.to(self._predictor.device),
-                    tolerance=self.tolerance,
+                    tolerance=self._tolerance,
+                    unit=self._unit,
                     max_steps=self._max_steps,
                     proceed=proceed,
                 )
@@ -157,15 +160,17 @@ class Explainer:
                 "baseline": baseline,
                 "attributions": dict(zip(self._names, shares, strict=True)),
                 "delta": delta,
-                "converged": abs(delta) <= self.tolerance,
+                "tolerance": tolerance,
+                "converged": abs(delta) <= tolerance,
                 "steps": steps,
             }
-            for code, score, baseline, shares, delta, steps in zip(
+            for code, score, baseline, shares, delta, tolerance, steps in zip(
                 codes.tolist(),
                 found.score.tolist(),
                 found.baseline.tolist(),
                 columns.tolist(),
                 found.delta.tolist(),
+                found.tolerance.tolist(),
                 found.steps.tolist(),
                 strict=True,
             )
@@ -178,6 +183,7 @@ def _mean(parts: Sequence[Attribution]) -> Attribution:
         torch.stack([each.score for each in parts]).mean(0),
         torch.stack([each.baseline for each in parts]).mean(0),
         torch.stack([each.features for each in parts]).mean(0),
+        torch.stack([each.tolerance for each in parts]).mean(0),
         torch.stack([each.steps for each in parts]).sum(0),
     )
 

@@ -190,6 +190,7 @@ def _explain_schemas(signature: Signature, max_rows: int) -> Schema:
                 "baseline": number | {"description": "The same for the baseline."},
                 "attributions": _object({column.name: number for column in signature.inputs}),
                 "delta": number | {"description": "What the attributions lack of the difference."},
+                "tolerance": number | {"description": "Greatest |delta| that is aimed at."},
                 "converged": {"type": "boolean", "description": "|delta| is within `tolerance`."},
                 "steps": {"type": "integer", "description": "Gradients that were computed."},
             }
@@ -198,7 +199,6 @@ def _explain_schemas(signature: Signature, max_rows: int) -> Schema:
             {
                 "explanations": {"type": "array", "items": _ref("Explanation")},
                 "baseline": _ref("Row"),
-                "tolerance": number,
             }
         ),
     }
