@@ -84,23 +84,27 @@ class Explainer:
             RequestError: 422, there is no such class.
             ServeError: a prediction is not finite.
         """
-        codes = self._codes(table, label)
-        features = self._predictor.features(table)
-        start = self._predictor.features(self._predictor.table([self._typical | (baseline or {})]))
+        asked = None if label is None else self._code(label)
+        rows = self._tensors(table)
+        start = self._tensors(self._predictor.table([self.baseline(baseline)]))
         with self._turn:
+            models = self._ready()
+            codes = self._predicted(models, rows)
+            if asked is not None:
+                codes = torch.full_like(codes, asked)
             parts = [
                 attribute(
-                    entrances,
+                    model,
                     self._score,
-                    self._tensors(features),
-                    self._tensors(start),
-                    codes.to(self._predictor.device),
+                    rows,
+                    start,
+                    codes,
                     tolerance=self._tolerance,
                     unit=self._unit,
                     max_steps=self._max_steps,
                     proceed=proceed,
                 )
-                for entrances in self._ready()
+                for model in models
             ]
         return self._explanations(_mean(parts), codes)
 
@@ -118,32 +122,43 @@ class Explainer:
             ]
         return self._entrances
 
-    def _codes(self, table: pa.Table, label: ClassLabel | None) -> Tensor:
-        """The class that is explained in each row; 0 in a regression."""
-        target = self._predictor.signature.target
-        if label is not None:
-            names = {class_key(each): code for code, each in enumerate(target.classes)}
-            if class_key(label) not in names:
-                raise RequestError(
-                    "`label` is a class of the target" if names else "a regression has no classes",
-                    status=422,
-                    value=label,
-                    remedy=f"There are: {', '.join(names)}" if names else "Leave out `label`",
-                )
-            return torch.full((table.num_rows,), names[class_key(label)])
-        answers = self._predictor.predict(table)
-        if not target.classes:
-            return torch.zeros(len(answers), dtype=torch.int64)
-        return torch.tensor([target.classes.index(answer["label"]) for answer in answers])
+    def _code(self, label: ClassLabel) -> int:
+        names = [class_key(each) for each in self._predictor.signature.target.classes]
+        if class_key(label) not in names:
+            raise RequestError(
+                "`label` is a class of the target" if names else "a regression has no classes",
+                status=422,
+                value=label,
+                remedy=f"There are: {', '.join(names)}" if names else "Leave out `label`",
+            )
+        return names.index(class_key(label))
 
-    def _tensors(self, features: Any) -> Vectors:
-        device = self._predictor.device
+    def _predicted(self, models: Sequence[Entrances], rows: Vectors) -> Tensor:
+        """The class that is predicted for each row; 0 in a regression.
+
+        Asked of its own models, since the predictor's are watched for what clients are answered.
+        """
+        task = self._predictor.task
+        with torch.no_grad():
+            each = [task.predict(model(*model.vectors(*rows))) for model in models]
+        mean = torch.stack(each).mean(0)
+        match task.info.task:
+            case "regression":
+                return torch.zeros_like(mean, dtype=torch.int64)
+            case "binary":
+                return (mean >= 0.5).long()
+            case "multiclass":
+                return mean.argmax(1)
+
+    def _tensors(self, table: pa.Table) -> Vectors:
+        features, device = self._predictor.features(table), self._predictor.device
         return (
             torch.from_numpy(features.numeric).to(device),
             torch.from_numpy(features.categorical).to(device),
         )
 
     def _explanations(self, found: Attribution, codes: Tensor) -> list[Explanation]:
+        codes = codes.cpu()
         for number in (found.score, found.baseline, found.features):
             if not number.isfinite().all():
                 raise ServeError(

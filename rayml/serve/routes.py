@@ -19,6 +19,7 @@ from rayml.serve.open_inference import (
     server_metadata,
     server_ready,
 )
+from rayml.serve.page import page
 from rayml.serve.pages import alive, described, ready
 from rayml.serve.predict import predict
 from rayml.serve.served import ServedModel
@@ -53,6 +54,7 @@ class Route:
 
 
 ROUTES = (
+    Route("GET", "/", page, scope="open"),
     Route("GET", "/healthz", alive, scope="open"),
     Route("GET", "/readyz", ready, scope="open"),
     Route("POST", "/predict", predict, predicts=True),

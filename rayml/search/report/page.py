@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from rayml.search.report.section import Section
 from rayml.search.report.sections import sections
 from rayml.search.report.style import kind, number, value_text
 from rayml.search.report.tables import FOLDER, save_tables
+from rayml.web.style import base_style, source_hash
 
 PAGE = "index.html"
 _HERE = Path(__file__).parent
@@ -66,11 +66,11 @@ def render(record: SweepRecord, now: datetime) -> str:
         sections=shown,
         figures=_figures(shown),
         trials=_trials(record, shown),
-        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        style=base_style() + (_HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
         # Two fifths of its size: browsers of 2023 and later unpack it.
         plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
-        hashes=[_hash(script), _hash(plotly)],
+        hashes=[source_hash(script), source_hash(plotly)],
         version=__version__,
         now=now,
     )
@@ -108,7 +108,3 @@ def _facts(row: TrialRow, record: SweepRecord) -> list[list[str]]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _hash(script: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
