@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Read by Ray when it starts and inherited by its workers.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -45,3 +50,23 @@ def ray_session() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium, as Debian's package or another installation brings it."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("no Chromium is on the path, as Debian's package `chromium` puts it there")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking"]
+    quiet += ["--disable-component-update", "--disable-sync", "--disable-gpu"]
+    with sync_playwright() as driver:
+        # As root it starts without a sandbox only.
+        browser = driver.chromium.launch(
+            executable_path=program, args=quiet, chromium_sandbox=os.geteuid() != 0
+        )
+        yield browser
+        browser.close()

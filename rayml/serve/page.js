@@ -16,8 +16,10 @@
   }
 
   const number = (value) => Number(value.toPrecision(5)).toLocaleString("en", { maximumSignificantDigits: 5 });
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
   const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  // Without the last digits of a double, which are noise of an average.
+  const plain = (value) => Number(value.toPrecision(12));
   const isClass = () => model.target.task !== "regression";
 
   function trouble(message) {
@@ -82,7 +84,7 @@
       note.classList.toggle("outside", outside);
     };
     input.addEventListener("input", check);
-    const set = (value) => { input.value = value === null ? "" : value; check(); };
+    const set = (value) => { input.value = value === null ? "" : plain(value); check(); };
     const get = () => {
       if (input.validity.badInput) throw new Error(`${column.name}: this is no number`);
       return input.value === "" ? null : input.valueAsNumber;
@@ -166,7 +168,8 @@
 
   function amount(share) {
     const sign = share > 0 ? "+" : share < 0 ? "−" : "";
-    return sign + (isClass() ? percent(Math.abs(share)) : number(Math.abs(share)));
+    const size = Math.abs(share);
+    return sign + (isClass() ? percent(size, size && size < 0.01 ? 2 : 1) : number(size));
   }
 
   function bar(name, share, value, most) {

@@ -29,7 +29,7 @@ READER, READ = new_key("reader", ["predict"])
 BOSS, RULE = new_key("boss", ["admin"])
 KEYS = Keys([READ, RULE])
 ROW = {"size": 1.5}
-OPEN = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
+OPEN = {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
 
 async def change(_request: Request, _model: ServedModel) -> Response:

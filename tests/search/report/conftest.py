@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +13,6 @@ from rayml.search_settings import BoundSettings
 from rayml.types import PrunerSettings
 
 from .simulated import TREE, run_trials, write_surroundings
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -60,23 +54,3 @@ def sweep(make_study: Callable[..., Study], tmp_path: Path) -> Path:
     run_trials(study, 64)
     write_surroundings(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium, as Debian's package or another installation brings it."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("no Chromium is on the path, as Debian's package `chromium` puts it there")
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking"]
-    quiet += ["--disable-component-update", "--disable-sync", "--disable-gpu"]
-    with sync_playwright() as driver:
-        # As root it starts without a sandbox only.
-        browser = driver.chromium.launch(
-            executable_path=program, args=quiet, chromium_sandbox=os.geteuid() != 0
-        )
-        yield browser
-        browser.close()
