@@ -46,15 +46,15 @@ def split_elements(name: str, raw: bytes | memoryview, count: int) -> pa.BinaryA
     places = _guess(data, count)
     if places is None:
         places = _follow(name, raw, count)
-    offsets = np.empty(count + 1, dtype=np.int32)
-    offsets[:-1] = places - _PREFIX * np.arange(count)
-    offsets[-1] = len(data) - _PREFIX * count
-    keep = np.ones(len(data), dtype=np.bool_)
-    keep[(places[:, None] + _PREFIX_BYTES).ravel()] = False
-    values = data[keep]
-    return pa.BinaryArray.from_buffers(
-        pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+    # Lengths and values in turns, as they lie in the bytes; the values are every second one.
+    offsets = np.empty(2 * count + 1, dtype=np.int32)
+    offsets[:-1:2] = places
+    offsets[1::2] = places + _PREFIX
+    offsets[-1] = len(data)
+    turns = pa.BinaryArray.from_buffers(
+        pa.binary(), 2 * count, [None, pa.py_buffer(offsets), pa.py_buffer(raw)]
     )
+    return turns.take(pa.array(np.arange(1, 2 * count, 2, dtype=np.int32)))
 
 
 def join_elements(elements: pa.BinaryArray) -> bytes:
@@ -101,10 +101,14 @@ def _drop_shifted(zero: npt.NDArray[np.bool_], places: Places) -> Places:
 
     The length of an empty element is four zeros, that of another one a byte and three zeros.
     """
+    empty = zero[places]
+    others, empties = places[~empty], places[empty]
+    # After another length there are exactly three zeros, before an empty element there are more.
+    others = others[~zero[np.minimum(others + _PREFIX, len(zero) - 1)]]
+    # A run of zeros from an empty element on holds lengths at every fourth place.
     starts = np.flatnonzero(zero > np.concatenate([[False], zero[:-1]]))
-    into = places - starts[np.searchsorted(starts, places, side="right") - 1]
-    beyond = zero[np.minimum(places + _PREFIX, len(zero) - 1)]
-    return places[np.where(zero[places], into % _PREFIX == 0, ~beyond)]
+    into = empties - starts[np.searchsorted(starts, empties, side="right") - 1]
+    return np.sort(np.concatenate([others, empties[into % _PREFIX == 0]]))
 
 
 def _follow(name: str, raw: Any, count: int) -> Places:

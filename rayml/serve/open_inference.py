@@ -10,11 +10,16 @@ from rayml import __version__
 from rayml.errors import RequestError
 from rayml.serve.compression import compressed
 from rayml.serve.http import Request, Response, json_response
-from rayml.serve.infer_request import read_request
+from rayml.serve.infer_request import LENGTH_HEADER, read_request
 from rayml.serve.infer_response import infer_response
 from rayml.serve.inference import model_metadata
 from rayml.serve.served import ServedModel
-from rayml.serve.tensor_model import LOOP_BYTES
+
+LOOP_BYTES = 16 * 2**10
+"""Requests of more bytes are read, predicted and answered in a thread; such as have many rows."""
+
+LOOP_BINARY_BYTES = 256 * 2**10
+"""The same of requests with binary tensors, which cost many times less to read."""
 
 EXTENSIONS = ["binary_tensor_data"]
 
@@ -70,7 +75,8 @@ async def infer(request: Request, model: ServedModel) -> Response:
     """
     _check_name(request, model)
     body = await request.body()
-    if len(body) > LOOP_BYTES:
+    limit = LOOP_BINARY_BYTES if LENGTH_HEADER in request.headers else LOOP_BYTES
+    if len(body) > limit:
         return await model.tensors.off_loop(lambda: _infer_now(body, request, model))
     call = read_request(body, request.headers)
     outputs = await model.tensors.infer(call.inputs, call.outputs)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from rayml.serve.mirror import Mirror
     from rayml.serve.request import Row
 
-LOOP_BYTES = 16 * 2**10
-"""Requests of more bytes are read, predicted and answered in a thread."""
+_MANY_ROWS = 1024
 
 Result = TypeVar("Result")
 
@@ -62,7 +61,7 @@ class TensorModel:
             self._run,
             max_requests=settings.max_batch_size,
             wait_s=settings.batch_wait_s,
-            max_loop_items=loop_rows(self._run, predictor.table([example]), clock=clock),
+            max_loop_items=self._loop_rows(predictor.table([example]), clock),
             size=_rows,
         )
 
@@ -100,6 +99,12 @@ class TensorModel:
         """End the threads once they have done what they were given."""
         self._batcher.close()
         self._thread.shutdown(wait=True)
+
+    def _loop_rows(self, row: pa.Table, clock: Callable[[], float]) -> int:
+        """How many rows may run on the event loop: measured on many together if those may."""
+        many = row.take([0] * _MANY_ROWS)
+        fits = _MANY_ROWS * loop_rows(self._run, many, rows=1, clock=clock)
+        return fits or loop_rows(self._run, row, clock=clock)
 
     def _run(self, tables: Sequence[pa.Table]) -> list[Estimate]:
         """One estimate a table."""

@@ -1,8 +1,9 @@
 """Load from one process over keep-alive connections, each with one request on its way.
 
 Run as `python http_load.py JOB`, where JOB is a JSON file {"port", "path", "bodies",
-"connections", "seconds"}; prints JSON with requests per second, latencies and the last answer
-to each body. It speaks just enough HTTP to cost little beside the server.
+"connections", "seconds"}, or with "files" of binary bodies and further "headers" instead of the
+bodies, whose answers are then given as Latin-1. It prints JSON with requests per second, latencies
+and the last answer to each body. It speaks just enough HTTP to cost little beside the server.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ class Load:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
-        self.requests = [_request(job["path"], body.encode()) for body in job["bodies"]]
+        bodies = [body.encode() for body in job.get("bodies", ())]
+        bodies += [Path(file).read_bytes() for file in job.get("files", ())]
+        self.requests = [_request(job["path"], body, job.get("headers", "")) for body in bodies]
+        self._encoding = "latin-1" if "files" in job else "utf-8"
         self.answers: dict[int, str] = {}
         self.latencies: list[float] = []
         self.failed = 0
@@ -91,7 +95,7 @@ class Load:
         """Note one answer."""
         self.latencies.append(seconds)
         self.failed += status != b"200"
-        self.answers[index] = body.decode()
+        self.answers[index] = body.decode(self._encoding)
 
     def closed(self) -> None:
         """Note that a connection ended."""
@@ -100,10 +104,10 @@ class Load:
             self._done.set()
 
 
-def _request(path: str, body: bytes) -> bytes:
+def _request(path: str, body: bytes, headers: str) -> bytes:
+    headers = headers or "Content-Type: application/json\r\n"
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
