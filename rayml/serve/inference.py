@@ -31,7 +31,7 @@ from rayml.errors import RequestError
 from rayml.registry.signature import InputColumn, Signature
 from rayml.serve.answer import Estimate, class_key, require_finite
 from rayml.serve.tensors import Tensor, text
-from rayml.types import Kind, TargetInfo
+from rayml.types import ClassLabel, Kind, TargetInfo
 
 PLATFORM = "rayml_bundle"
 """Names the project and format of a served model, `<project>_<format>` as the protocol has it."""
@@ -264,9 +264,9 @@ class OutputTensors:
         return tuple(self._shapes)
 
     @property
-    def classes(self) -> str | None:
-        """The columns of `probabilities` as JSON; None of a regression."""
-        return json.dumps(list(self._target.classes)) if self._target.classes else None
+    def classes(self) -> tuple[ClassLabel, ...]:
+        """The columns of `probabilities`; none of a regression."""
+        return self._target.classes
 
     def metadata(self) -> list[dict[str, Any]]:
         """Name, datatype and shape of each, as the protocol describes tensors."""
@@ -303,14 +303,15 @@ class OutputTensors:
         if self._target.task == "regression":
             values["value"] = predicted
         else:
-            codes = self._codes(estimate.prediction)
+            codes = self.codes(estimate.prediction)
             values |= self._classified(codes, predicted)
         if estimate.spread is not None:
             require_finite(estimate.spread)
             values["spread"] = estimate.spread.numpy().astype(np.float64)
         return [self._tensor(name, values[name]) for name in names]
 
-    def _codes(self, prediction: torch.Tensor) -> npt.NDArray[np.int64]:
+    def codes(self, prediction: torch.Tensor) -> npt.NDArray[np.int64]:
+        """Codes of the classes that are answered, shape [rows]."""
         binary = self._target.task == "binary"
         codes = (prediction >= 0.5).long() if binary else prediction.argmax(dim=1)
         array: npt.NDArray[np.int64] = codes.numpy()
@@ -346,7 +347,7 @@ def model_metadata(
         " all inputs, in their order"
         if inputs.has_matrix
         else None,
-        "classes": outputs.classes,
+        "classes": json.dumps(outputs.classes) if outputs.classes else None,
     }
     return {
         "name": name,

@@ -87,7 +87,15 @@ class Predictor:
 
     def predict(self, table: pa.Table) -> list[Answer]:
         """Predict the rows of a raw table, one answer a row."""
-        return self._answers(self.estimate(self.features(table)))
+        return self.answers(self.estimate(self.features(table)))
+
+    def answers(self, estimate: Estimate) -> list[Answer]:
+        """Make one answer a row.
+
+        Raises:
+            ServeError: a prediction is not finite.
+        """
+        return self._answers(estimate)
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
         """Predict parsed rows, one answer a row."""

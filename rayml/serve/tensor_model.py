@@ -1,4 +1,4 @@
-"""A model that takes and gives tensors, whichever transport they come by."""
+"""A model that takes and gives whole columns, whichever transport they come by."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from rayml.serve.answer import Estimate
+from rayml.serve.arrow import ArrowParser
 from rayml.serve.batching import MicroBatcher, loop_rows
 from rayml.serve.inference import InputTensors, OutputTensors
 from rayml.serve.predictor import Predictor
@@ -53,6 +54,9 @@ class TensorModel:
     ) -> None:
         info, signature = predictor.bundle.info, predictor.signature
         self.inputs = InputTensors(signature, max_rows=settings.max_rows)
+        self.arrow = ArrowParser(
+            signature, max_rows=settings.max_rows, max_bytes=settings.max_body_bytes
+        )
         self.outputs = OutputTensors(signature.target, ensemble=info.ensemble is not None)
         self.mirror: Mirror | None = None
         self._predictor = predictor
