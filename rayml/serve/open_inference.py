@@ -14,12 +14,7 @@ from rayml.serve.infer_request import LENGTH_HEADER, read_request
 from rayml.serve.infer_response import infer_response
 from rayml.serve.inference import model_metadata
 from rayml.serve.served import ServedModel
-
-LOOP_BYTES = 16 * 2**10
-"""Requests of more bytes are read, predicted and answered in a thread; such as have many rows."""
-
-LOOP_BINARY_BYTES = 256 * 2**10
-"""The same of requests with binary tensors, which cost many times less to read."""
+from rayml.serve.tensor_model import LOOP_BINARY_BYTES, LOOP_BYTES
 
 EXTENSIONS = ["binary_tensor_data"]
 

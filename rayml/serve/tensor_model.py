@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from rayml.serve.mirror import Mirror
     from rayml.serve.request import Row
 
+LOOP_BYTES = 16 * 2**10
+"""Requests of more bytes are read, predicted and answered in a thread; such as have many rows."""
+
+LOOP_BINARY_BYTES = 256 * 2**10
+"""The same of requests with binary tensors, which cost many times less to read."""
+
 _MANY_ROWS = 1024
 
 Result = TypeVar("Result")
@@ -90,10 +96,14 @@ class TensorModel:
         """Predict in this thread; else as `infer`."""
         names = self.outputs.requested(outputs)
         table = self.inputs.table(tensors)
+        return self.outputs.tensors(self.estimate_now(table), names)
+
+    def estimate_now(self, table: pa.Table) -> Estimate:
+        """Predict from a raw table in this thread."""
         estimate = self._predictor.estimate(self._predictor.features(table))
         if (mirror := self.mirror) is not None:
             mirror.offer_table(table, estimate)
-        return self.outputs.tensors(estimate, names)
+        return estimate
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
         """Do the whole work of a large request in a thread."""
