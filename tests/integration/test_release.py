@@ -1,0 +1,212 @@
+"""A release on a real endpoint with two replicas: what changes while requests come loses none."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from rayml.cli import main
+from rayml.registry.store import Registry
+from rayml.serve.endpoint import Endpoint, start
+from rayml.serve.predictor import Predictor
+from rayml.serve.status import read_statuses
+from rayml.serve.watch import Watch
+from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.testing.bundles import untrained_bundle
+
+ROW = {"size": 1.5, "colour": "red"}
+LARGE = {"size": 1e6, "colour": "red"}
+RAISES = {"_target_": "tests.integration.raising_model.RaisesOnLarge"}
+
+
+def mlp(width: int) -> dict[str, object]:
+    return {"_target_": "rayml.models.mlp.MLP", "width": width, "depth": 2}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """Versions 1 to 3 are sound, 4 fails on some rows, 5 cannot be made, 6 is copied half-way."""
+    table = pa.table(
+        {
+            "size": [1.0, 2.5, None, 4.0] * 5,
+            "colour": ["red", "blue", "red", None] * 5,
+            "label": ["low", "high", "high", "low"] * 5,
+        }
+    )
+    folder = tmp_path_factory.mktemp("release")
+    registry = Registry(folder / "registry")
+    for number, model in enumerate([mlp(8), mlp(16), mlp(24), RAISES, RAISES, mlp(8)]):
+        bundle = untrained_bundle(
+            folder / str(number), table, target="label", task="binary", name="boxes", model=model
+        )
+        registry.register(bundle)
+    return registry
+
+
+@pytest.fixture(scope="module")
+def endpoint(registry: Registry, ray_session: None) -> Iterator[Endpoint]:
+    rayml(registry, "promote", "1")
+    running = start(
+        registry.resolve("boxes"),
+        version="1",
+        settings=ServeSettings(port=0, replicas=ReplicaSettings(min=2, max=2, cpu=0.5)),
+        follows=True,
+    )
+    pause = threading.Event()
+    while len(read_statuses(registry.folder("boxes"))) < 2:
+        pause.wait(0.1)
+    yield running
+    running.stop()
+    assert read_statuses(registry.folder("boxes")) == []
+
+
+def rayml(registry: Registry, *words: str) -> int:
+    return main([*words, "name=boxes", f"paths.registry={registry.root}"])
+
+
+def ask(endpoint: Endpoint, row: object, count: int, **headers: str) -> list[httpx.Response]:
+    """Answers to the same row over connections of their own, so that every replica is met."""
+
+    def one(_: int) -> httpx.Response:
+        with httpx.Client(base_url=endpoint.url, timeout=60) as client:
+            return client.post("/predict", json=row, headers=headers)
+
+    with ThreadPoolExecutor(4) as threads:
+        return list(threads.map(one, range(count)))
+
+
+@contextmanager
+def load(endpoint: Endpoint) -> Iterator[Counter[tuple[int, str, float]]]:
+    """Requests from four threads until the block ends, counted by what was answered."""
+    seen: Counter[tuple[int, str, float]] = Counter()
+    done, lock = threading.Event(), threading.Lock()
+
+    def work() -> None:
+        with httpx.Client(base_url=endpoint.url, timeout=60) as client:
+            while not done.is_set():
+                response = client.post("/predict", json=ROW)
+                (answer,) = response.json().get("predictions", [{"probability": -1.0}])
+                key = response.headers["x-model-version"], round(answer["probability"], 5)
+                with lock:
+                    seen[response.status_code, *key] += 1
+
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(work) for _ in range(4)]
+        try:
+            yield seen
+        finally:
+            done.set()
+        for each in running:
+            each.result()
+
+
+def test_promotions_and_a_roll_back_under_load_fail_nothing(
+    endpoint: Endpoint, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with load(endpoint) as seen:
+        assert rayml(registry, "promote", "2") == 0
+        assert rayml(registry, "promote", "3") == 0
+        assert rayml(registry, "rollback") == 0
+        after = ask(endpoint, ROW, 8)
+    assert {each.headers["x-model-version"] for each in after} == {"2"}
+    own = {
+        str(number): Predictor.load(registry.resolve("boxes", number)).predict_rows([ROW])[0]
+        for number in (1, 2, 3)
+    }
+    for status, version, probability in seen:
+        assert status == 200
+        assert probability == pytest.approx(own[version]["probability"], abs=2e-5)
+    assert {version for _, version, _ in seen} == {"1", "2", "3"}
+    assert capsys.readouterr().out.count("2 replicas follow") == 3
+
+
+def test_versions_that_cannot_serve_leave_the_old_one(
+    endpoint: Endpoint, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = registry.resolve("boxes", 6) / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    champion = registry.release("boxes").champion
+    with load(endpoint) as seen:
+        assert rayml(registry, "promote", "6") == 1
+        assert "weights.safetensors" in capsys.readouterr().err
+        _name_what_is_not_there(registry, 5)
+        assert rayml(registry, "promote", "5") == 1
+    told = capsys.readouterr().err
+    assert "no.such.model" in told
+    assert "withdrawn" in told
+    assert registry.release("boxes").champion == champion
+    assert {(status, version) for status, version, _ in seen} == {(200, str(champion))}
+    assert "does not load" in registry.history("boxes")[-1]["reason"]
+
+
+def _name_what_is_not_there(registry: Registry, version: int) -> None:
+    from rayml.registry.manifest import write_manifest
+
+    bundle = registry.resolve("boxes", version)
+    info = bundle / "bundle.json"
+    info.write_text(info.read_text().replace(RAISES["_target_"], "no.such.model"))
+    (bundle / "manifest.json").unlink()
+    write_manifest(bundle)
+
+
+def test_a_canary_and_a_shadow_run_beside_the_champion(
+    endpoint: Endpoint, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = str(registry.release("boxes").champion)
+    canary = ["serve.canary.version=3", "serve.canary.weight=0.3", "serve.canary.key=header:x-user"]
+    assert rayml(registry, "release", "canary", *canary, "serve.canary.guards=null") == 0
+    assert rayml(registry, "release", "shadow", "serve.shadow=1") == 0
+    users = [
+        {each.headers["x-model-version"] for each in ask(endpoint, ROW, 3, **{"x-user": f"u{n}"})}
+        for n in range(14)
+    ]
+    assert all(len(versions) == 1 for versions in users)
+    assert set.union(*users) == {champion, "3"}
+    share = Counter(each.headers["x-model-version"] for each in ask(endpoint, ROW, 80))
+    assert set(share) == {champion, "3"}
+    assert 5 < share["3"] < 50
+    pause = threading.Event()
+    while not sum(
+        each.versions[1].counts.mirrored for each in read_statuses(registry.folder("boxes"))
+    ):
+        pause.wait(0.1)
+    capsys.readouterr()
+    assert rayml(registry, "release") == 0
+    shown = capsys.readouterr().out
+    for word in ("canary 0.3 by header:x-user", "shadow", "mirrored", "2 of 2", "rayml rollback"):
+        assert word in shown
+    assert rayml(registry, "release", "canary") == 0
+    assert rayml(registry, "release", "shadow") == 0
+    answers = ask(endpoint, ROW, 20)
+    assert {each.headers["x-model-version"] for each in answers} == {champion}
+
+
+def test_guards_roll_back_a_canary_that_errs_and_write_why(
+    endpoint: Endpoint, registry: Registry
+) -> None:
+    champion = registry.release("boxes").champion
+    words = ["serve.canary.version=4", "serve.canary.weight=0.5"]
+    assert rayml(registry, "release", "canary", *words) == 0
+    watch, verdict = Watch(registry, "boxes"), None
+    while registry.release("boxes").canary is not None:
+        statuses = {each.status_code for each in ask(endpoint, LARGE, 20)}
+        assert statuses <= {200, 500}
+        verdict = watch.look() or verdict
+    assert verdict is not None
+    assert verdict.outcome == "roll back"
+    entry = registry.history("boxes")[-1]
+    assert (entry["action"], entry["version"], entry["champion"]) == ("end canary", 4, champion)
+    assert "requests failed, of the champion's 0 of" in entry["reason"]
+    assert entry["figures"]["canary_failed"] > 0
+    revision = registry.release("boxes").revision
+    pause = threading.Event()
+    while any(each.revision < revision for each in read_statuses(registry.folder("boxes"))):
+        pause.wait(0.05)
+    assert {each.status_code for each in ask(endpoint, LARGE, 20)} == {200}
