@@ -101,6 +101,7 @@ def run(
 
     from rayml.registry import release
     from rayml.serve.endpoint import start
+    from rayml.serve.status import read_statuses
     from rayml.serve_settings import ReplicaSettings, ServeSettings
 
     change(registry, lambda seen: release.promote(seen, 1, "bench"))
@@ -111,6 +112,9 @@ def run(
         settings=ServeSettings(port=0, replicas=ReplicaSettings(min=2, max=2, cpu=1)),
         follows=True,
     )
+    while len(read_statuses(registry.folder("model"))) < 2:
+        time.sleep(0.1)
+    time.sleep(5)  # HAProxy hears of the second replica, and closes the connections it had
     seconds = options.calm * (2 * options.swaps + 2) + 3 * options.swaps
     job = {
         "port": endpoint.port,
