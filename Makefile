@@ -45,6 +45,7 @@ bench: $(READY)  ## Measure rayml beside its peers; prints the ratios
 	$(BIN)/python tests/bench/lanes_bench.py
 	$(BIN)/python tests/bench/sweep_bench.py
 	$(BIN)/python tests/bench/serve_bench.py
+	$(BIN)/python tests/bench/swap_bench.py
 
 lock: $(READY)  ## Renew the lock file from pyproject.toml; ARGS=--upgrade takes newer releases
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --no-annotate --no-header \

@@ -1,0 +1,60 @@
+"""The verbs that change a release, where no endpoint runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from rayml.cli import main
+from rayml.registry.store import Registry
+from rayml.testing.bundles import untrained_bundle
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    table = pa.table({"x": [0.0, 1.0, 2.0], "y": ["a", "b", "a"]})
+    bundle = untrained_bundle(tmp_path / "b", table, target="y", task="binary", name="m")
+    registry = Registry(tmp_path / "registry")
+    for _ in range(3):
+        registry.register(bundle)
+    return registry
+
+
+def rayml(registry: Registry, *words: str) -> int:
+    return main([*words, "name=m", f"paths.registry={registry.root}"])
+
+
+def test_promote_roll_back_and_status(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rayml(registry, "rollback") == 1
+    assert "the one before it" in capsys.readouterr().err
+    for version in ("1", "latest"):
+        assert rayml(registry, "promote", version) == 0
+    assert "champion is version 3, was 1" in capsys.readouterr().out
+    assert rayml(registry, "rollback") == 0
+    assert registry.aliases("m") == {"champion": 1}
+    assert rayml(registry, "release", "canary", "serve.canary={version: 2, weight: 0.2}") == 0
+    assert rayml(registry, "release", "shadow", "serve.shadow=3") == 0
+    assert "no endpoint follows it now" in capsys.readouterr().out
+    assert rayml(registry, "release", "status") == 0
+    shown = capsys.readouterr().out
+    for word in ("champion", "canary 0.2", "previous, shadow", "rayml rollback"):
+        assert word in shown
+    assert rayml(registry, "release", "canary") == 0
+    assert registry.release("m").canary is None
+    assert rayml(registry, "release", "fly") == 2
+
+
+def test_what_is_wrong_with_a_canary_is_told_at_once(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["serve.canary.weight=2", "serve.canary.key=cookie", "serve.canary.guards.p99_ratio=0"]
+    assert rayml(registry, "release", "canary", *words) == 2
+    told = capsys.readouterr().err
+    for key in ("weight", "key", "guards.p99_ratio"):
+        assert f"serve.canary.{key}" in told
+    assert rayml(registry, "release", "canary", "serve.canary.version=2", "serve.version=1") == 2
+    assert "version=champion" in capsys.readouterr().err
