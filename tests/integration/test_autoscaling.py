@@ -1,10 +1,11 @@
-"""Replicas follow the load: from none to two and back, with every request answered."""
+"""Replicas follow the load: from none to two and back, with every request accounted for."""
 
 from __future__ import annotations
 
+import os
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -13,13 +14,18 @@ import pytest
 
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.testing.arrivals import from_counts, steady
 from rayml.testing.bundles import untrained_bundle
+from rayml.testing.load import Load, Question, questions
+from tests.paced_model import Paced
+from tests.processes import command, descendants, wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
-CLIENTS = 8
-ROWS = {"rows": [{"x": 1.0}] * 200}
-PATIENCE_S = 120.0
+PASS_S = 0.04
+BATCH = 4
+# Requests a second that a replica can answer.
+CAPACITY = BATCH / PASS_S
 
 
 def running() -> int:
@@ -30,52 +36,103 @@ def running() -> int:
     return sum(count for state, count in states.items() if state == "RUNNING")
 
 
-def wait_for(replicas: Callable[[int], bool]) -> None:
-    # Serve tells nobody of a change, so it is asked.
-    deadline = time.monotonic() + PATIENCE_S
-    while not replicas(running()):
-        assert time.monotonic() < deadline, f"{running()} replicas after {PATIENCE_S} s"
-        time.sleep(0.1)
-
-
-class Load:
-    """Clients that ask one request after the other until they are told to stop."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.statuses: list[int] = []
-        self._url = f"{endpoint.url}/predict"
-        self._over = threading.Event()
-        self._clients = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
-
-    def __enter__(self) -> Load:
-        for client in self._clients:
-            client.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for client in self._clients:
-            client.join()
-
-    def _ask(self) -> None:
-        with httpx.Client(timeout=PATIENCE_S) as client:
-            while not self._over.is_set():
-                self.statuses.append(client.post(self._url, json=ROWS).status_code)
-
-
-def test_replicas_come_and_go_with_the_load(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pa.table({"x": [0.0, 1.0, 2.0], "y": ["a", "b", "a"]})
-    bundle = untrained_bundle(tmp_path / "bundle", table, target="y", task="binary")
+    model = {"_target_": f"{Paced.__module__}.{Paced.__name__}", "seconds": PASS_S}
+    folder = tmp_path_factory.mktemp("bundles") / "paced"
+    return untrained_bundle(folder, table, target="y", task="binary", model=model)
+
+
+@pytest.fixture(scope="module")
+def asked(bundle: Path) -> list[Question]:
+    return questions(bundle, [{"x": n / 100} for n in range(3000)])
+
+
+@pytest.fixture(scope="module")
+def endpoint(bundle: Path, ray_session: None) -> Iterator[Endpoint]:
     replicas = ReplicaSettings(
-        min=0, max=2, cpu=0.5, target_ongoing_requests=1, upscale_delay_s=0, downscale_delay_s=1
+        min=0, max=2, cpu=0.5, target_ongoing_requests=BATCH, upscale_delay_s=0, downscale_delay_s=1
     )
-    endpoint = start(bundle, version="1", settings=ServeSettings(port=0, replicas=replicas))
-    try:
-        wait_for(lambda count: count == 0)
-        with Load(endpoint) as load:
-            wait_for(lambda count: count == 2)
-        wait_for(lambda count: count == 0)
-        assert len(load.statuses) >= CLIENTS
-        assert set(load.statuses) == {200}
-    finally:
-        endpoint.stop()
+    settings = ServeSettings(
+        port=0,
+        max_batch_size=BATCH,
+        max_ongoing_requests=2 * BATCH,
+        max_queued_requests=1000,
+        replicas=replicas,
+    )
+    running = start(bundle, version="1", settings=settings)
+    yield running
+    running.stop()
+
+
+def test_replicas_come_and_go_with_the_load(endpoint: Endpoint, asked: list[Question]) -> None:
+    wait_until(lambda: running() == 0, "no replica")
+    # A quiet spell, a burst beyond what one replica can answer, and quiet again.
+    burst = [round(rate * CAPACITY / 2) for rate in (0.1, 0.1, *[1.5] * 12, *[0.2] * 60)]
+    with Load(endpoint.url, asked, arrivals=from_counts(burst, seconds=0.5, seed=0)) as load:
+        wait_until(lambda: running() == 2, "a second replica")
+        load.wait_for(right=sum(burst[:14]))
+    wait_until(lambda: running() == 0, "no replica")
+    # The first waited for a start; none was refused.
+    assert load.report.right == len(load.report.due), load.report
+
+
+def memory() -> int:
+    """Bytes that the replicas hold in all."""
+    replicas = [pid for pid in descendants(os.getpid()) if b"ray::ServeReplica" in command(pid)]
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in replicas]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def watching(url: str) -> Iterator[list[int]]:
+    """The statuses of health checks, one after the other."""
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def check() -> None:
+        with httpx.Client(base_url=url, timeout=60) as client:
+            while not over.is_set():
+                statuses.append(client.get("/readyz").status_code)
+
+    thread = threading.Thread(target=check)
+    thread.start()
+    yield statuses
+    over.set()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def small(bundle: Path, endpoint: Endpoint) -> Iterator[Endpoint]:
+    """One replica with a short queue, in place of the other endpoint."""
+    endpoint.stop()
+    settings = ServeSettings(
+        port=0,
+        max_batch_size=BATCH,
+        max_ongoing_requests=2 * BATCH,
+        max_queued_requests=4 * BATCH,
+        replicas=ReplicaSettings(min=1, max=1, cpu=0.5),
+    )
+    running = start(bundle, version="1", settings=settings)
+    yield running
+    running.stop()
+
+
+def test_three_times_the_capacity_is_answered_or_refused(
+    small: Endpoint, asked: list[Question]
+) -> None:
+    with Load(small.url, asked, arrivals=steady(CAPACITY, 1)) as load:
+        load.finish()
+    before = memory()
+    plan = steady(3 * CAPACITY, 6)
+    with watching(small.url) as checks, Load(small.url, asked, arrivals=plan) as load:
+        load.finish()
+    report = load.report
+    assert report.right + report.refused == len(plan), report
+    assert {status for status in report.statuses if status != 200} == {503}
+    assert min(report.right, report.refused) > len(plan) / 10
+    # A refusal does not wait in the queue that it was refused from.
+    assert report.percentile(50, outcome="refused") < report.percentile(50)
+    assert set(checks) == {200}
+    assert memory() - before < 50e6
