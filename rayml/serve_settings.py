@@ -28,7 +28,7 @@ class ReplicaSettings:
     min: Size = 1
     max: Count = 2
     target_ongoing_requests: Positive = 16
-    upscale_delay_s: NonNegative = 5
+    upscale_delay_s: NonNegative = 1
     downscale_delay_s: NonNegative = 120
     cpu: NonNegative = 1.0
     gpu: NonNegative = 0.0
