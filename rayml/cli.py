@@ -91,6 +91,7 @@ VERBS = {
     "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),
     "key": Verb(pipeline.key, "make an API key for an endpoint", "NAME", epilog=_KEY_EPILOG),
     "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),
+    "explain": Verb(pipeline.explain, "explain the predictions for a file's rows", "FILE"),
 }
 
 _EPILOG = """\

@@ -184,3 +184,20 @@ def predict(context: Context, file: str | None) -> None:
     bundle = Registry(Path(config.paths.registry)).resolve(config.name, config.serve.version)
     for answer in predict_file(bundle, Path(file)):
         sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def explain(context: Context, file: str | None) -> None:
+    """Explain the predictions for the rows of a file; prints one JSON object a row."""
+    from rayml.stages.predict import explain_file
+
+    if file is None:
+        raise ConfigError("`rayml explain` takes a file of rows", remedy="CSV, Parquet or JSON")
+    config = context.config
+    bundle = Registry(Path(config.paths.registry)).resolve(config.name, config.serve.version)
+    for explanation in explain_file(
+        bundle,
+        Path(file),
+        tolerance=config.serve.explain_tolerance,
+        max_steps=config.serve.max_explain_steps,
+    ):
+        sys.stdout.write(json.dumps(explanation) + "\n")

@@ -1,4 +1,4 @@
-"""Predicts the rows of a file with a bundle, in this process and without a server."""
+"""Predicts and explains the rows of a file, in this process and without a server."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from rayml.registry.signature import Signature
 
 if TYPE_CHECKING:
     from rayml.serve.answer import Answer
+    from rayml.serve.explainer import Explanation
+    from rayml.serve.predictor import Predictor
 
 _MAX_JSON_ROWS = 1_000_000
+_EXPLAINED_ROWS = 100  # at a time, which bounds memory
 
 
 def predict_file(bundle: Path, file: Path) -> Iterator[Answer]:
@@ -38,19 +41,50 @@ def predict_file(bundle: Path, file: Path) -> Iterator[Answer]:
         BundleError: the bundle is torn or altered.
     """
     from rayml.serve.predictor import Predictor
+
+    predictor = Predictor.load(bundle)
+    for table in _tables(predictor, file):
+        yield from predictor.predict(table)
+
+
+def explain_file(
+    bundle: Path, file: Path, *, tolerance: float, max_steps: int
+) -> Iterator[Explanation]:
+    """Explain the predictions for the rows of a file, in its order.
+
+    Args:
+        bundle: folder of the bundle.
+        file: as `predict_file` takes it.
+        tolerance: see `Explainer`.
+        max_steps: likewise.
+
+    Raises:
+        ExplainError: the model cannot be explained, or Captum is not installed; and what
+            `predict_file` raises.
+    """
+    from rayml.serve.explainer import Explainer
+    from rayml.serve.predictor import Predictor
+
+    predictor = Predictor.load(bundle)
+    explainer = Explainer(predictor, tolerance=tolerance, max_steps=max_steps)
+    for table in _tables(predictor, file):
+        for start in range(0, table.num_rows, _EXPLAINED_ROWS):
+            yield from explainer.explain(table.slice(start, _EXPLAINED_ROWS))
+
+
+def _tables(predictor: Predictor, file: Path) -> Iterator[pa.Table]:
+    """The rows of a file, part by part, in the types of the signature."""
     from rayml.serve.request import RequestParser
 
     if not file.is_file():
-        raise ConfigError("`rayml predict` takes a file of rows", value=str(file))
-    predictor = Predictor.load(bundle)
-    signature = predictor.signature
+        raise ConfigError("a file of rows exists", value=str(file))
     match file.suffix:
         case ".csv":
             tables = _csv(file)
         case ".parquet":
             tables = (pa.table(batch) for batch in pq.ParquetFile(file).iter_batches())
         case ".json":
-            parser = RequestParser(signature, max_rows=_MAX_JSON_ROWS)
+            parser = RequestParser(predictor.signature, max_rows=_MAX_JSON_ROWS)
             tables = iter([predictor.table(parser.parse(file.read_bytes()))])
         case _:
             raise ConfigError(
@@ -60,7 +94,7 @@ def predict_file(bundle: Path, file: Path) -> Iterator[Answer]:
             )
     before = 0
     for table in tables:
-        yield from predictor.predict(_typed(table, signature, before))
+        yield _typed(table, predictor.signature, before)
         before += table.num_rows
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayml.errors import ConfigError, DataError, RequestError
-from rayml.stages.predict import predict_file
+from rayml.stages.predict import explain_file, predict_file
 from rayml.testing.bundles import untrained_bundle
 
 ROWS = pa.table(
@@ -68,3 +68,16 @@ def test_other_files_are_refused(bundle: Path, tmp_path: Path, name: str) -> Non
     (tmp_path / "rows.xlsx").write_bytes(b"")
     with pytest.raises(ConfigError, match="file of rows"):
         list(predict_file(bundle, tmp_path / name))
+
+
+def test_rows_of_a_file_are_explained(bundle: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.concat_tables([ROWS] * 3), tmp_path / "rows.parquet")
+    predicted = list(predict_file(bundle, tmp_path / "rows.parquet"))
+    found = list(explain_file(bundle, tmp_path / "rows.parquet", tolerance=1e-3, max_steps=2000))
+    assert len(found) == len(predicted) == 120
+    for answer, why in zip(predicted, found, strict=True):
+        assert why["label"] == answer["label"]
+        assert why["prediction"] == pytest.approx(answer["probability"], abs=1e-5)
+        assert set(why["attributions"]) == {"price", "channel", "gift"}
+        total = sum(why["attributions"].values())
+        assert why["prediction"] - why["baseline"] == pytest.approx(total, abs=1e-3)

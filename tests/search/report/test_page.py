@@ -20,6 +20,7 @@ from rayml.errors import SearchError
 from rayml.search.report.page import render, write_page
 from rayml.search.report.record import read_record
 from rayml.search.study import Study
+from rayml.web.style import base_style
 
 from .simulated import (
     CONFIRMED,
@@ -138,7 +139,7 @@ def test_every_figure_is_one_that_plotly_knows(sweep: Path) -> None:
     for figure in page.figures.values():
         go.Figure(json.loads(re.sub(r'"@\w+"', '"red"', json.dumps(figure))))
     colors = set(re.findall(r'"@(\w+)"', json.dumps(page.figures)))
-    style = (Path(write_page.__code__.co_filename).parent / "page.css").read_text()
+    style = base_style() + (Path(write_page.__code__.co_filename).parent / "page.css").read_text()
     assert colors
     assert all(style.count(f"--{color}:") == 3 for color in colors)
 
