@@ -17,7 +17,8 @@ async def explain(request: Request, model: ServedModel) -> Response:
     try:
         explanations = await model.explain_rows(asked)
     except ExplainError as error:
-        return error_response(501, str(error))
+        # The model answers well; an error of the server would count against it.
+        return error_response(422, str(error))
     return json_response(
         {"explanations": explanations, "baseline": model.explainer.baseline(asked.baseline)}
     )

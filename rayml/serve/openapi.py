@@ -111,7 +111,6 @@ def _explain(signature: Signature) -> Schema:
             },
         },
     }
-    unexplained = "The model cannot be explained, or Captum is not installed."
     return {
         "operationId": "explain",
         "summary": "Explain the predictions of one row or many",
@@ -121,7 +120,7 @@ def _explain(signature: Signature) -> Schema:
         "responses": {
             "200": _response("One explanation a row, in their order.", "Explanations"),
             **{status: _response(text, "Error") for status, text in _ERRORS.items()},
-            "501": _response(unexplained, "Error"),
+            "422": _response(f"{_ERRORS['422']} Or the model cannot be explained.", "Error"),
         },
     }
 

@@ -67,6 +67,18 @@ def test_it_is_alive_ready_and_named(client: httpx.Client) -> None:
     assert client.get("/metadata").json()["version"] == "7"
 
 
+def test_a_person_finds_a_page_and_explanations(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["x-model-version"] == "7"
+    row = {"size": 3.0, "colour": "blue"}
+    [answer] = client.post("/predict", json=row).json()["predictions"]
+    [found] = client.post("/explain", json=row).json()["explanations"]
+    assert found["label"] == answer["label"]
+    total = sum(found["attributions"].values())
+    assert answer["probability"] - found["baseline"] == pytest.approx(total, abs=1e-3)
+
+
 def test_concurrent_requests_get_the_bundles_own_predictions(
     client: httpx.Client, bundle: Path
 ) -> None:

@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_refused(
     assert says in response.json()["error"]
 
 
-def test_a_model_that_cannot_be_explained_gets_501(
+def test_a_model_that_cannot_be_explained_gets_422(
     boxes: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -114,7 +114,7 @@ def test_a_model_that_cannot_be_explained_gets_501(
     monkeypatch.setattr(Explainer, "explain", refuse)
     app = make_app(boxes)
     response = post(app, ROW)
-    assert (response.status_code, response.json()) == (501, {"error": "no, got 'Model'"})
+    assert (response.status_code, response.json()) == (422, {"error": "no, got 'Model'"})
     assert post(app, ROW, "/predict").status_code == 200
 
 
