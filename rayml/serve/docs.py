@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from rayml.serve.html import html_response
 from rayml.serve.http import Response
 
 # Relative, so that they also resolve behind a proxy that strips a prefix.
@@ -34,4 +35,4 @@ def docs_pages(title: str) -> dict[str, Response]:
         f"/docs/{name}": Response(200, (static / name).read_bytes(), content_type)
         for name, content_type in ASSETS.items()
     }
-    return {"/docs": Response(200, bytes(page.body), b"text/html; charset=utf-8"), **assets}
+    return {"/docs": html_response(bytes(page.body)), **assets}

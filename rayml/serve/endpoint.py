@@ -15,7 +15,7 @@ from typing import Any
 
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
-from rayml.serve.ingress import drain, environment
+from rayml.serve.ingress import drain, environment, replica_host
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
@@ -137,6 +137,7 @@ def _deploy(
     *,
     follows: bool,
 ) -> None:
+    import ray
     from ray import serve
     from ray.serve.config import HTTPOptions, ProxyLocation
     from ray.serve.schema import LoggingConfig
@@ -144,20 +145,20 @@ def _deploy(
     from rayml.serve.replica import application
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    variables = environment(
+        settings.ingress, host=endpoint.host, arrival_s=settings.request_timeout_s
+    )
     quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
         http_options=HTTPOptions(
-            host=endpoint.host,
+            host=replica_host(settings.ingress, endpoint.host, nodes),
             port=endpoint.port,
             request_timeout_s=settings.request_timeout_s + _GRACE_S,
         ),
         logging_config=quiet,
-        controller_options={
-            "runtime_env": {
-                "env_vars": environment(settings.ingress, arrival_s=settings.request_timeout_s)
-            }
-        },
+        controller_options={"runtime_env": {"env_vars": variables}},
     )
     target = serve.RunTarget(
         target=application(bundle, version=version, settings=settings, keys=keys, follows=follows),

@@ -23,6 +23,8 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON = b"application/json"
+# What a browser takes for HTML is what says so.
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Response:
         fixed = (
             (b"content-type", self.content_type),
             (b"content-length", b"%d" % len(self.body)),
+            _NO_SNIFFING,
         )
         await send(
             {

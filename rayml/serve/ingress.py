@@ -6,6 +6,7 @@ inherit; https://docs.ray.io/en/latest/serve/advanced-guides/performance.html de
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from typing import Literal
 from rayml.errors import ServeError
 from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
 from rayml.serve.haproxy_keeper import ask, handover_socket
+from rayml.serve_settings import is_loopback
 
 Ingress = Literal["auto", "haproxy", "proxy"]
 
@@ -23,6 +25,8 @@ _HEAD = "node:__internal_head__"
 # Replicas stop once HAProxy has had this long to learn that they do; its default of 30 s would
 # hold up every shutdown.
 _DRAIN_S = 1.0
+# HAProxy ends what a replica, which answers in time by itself, did not end.
+_PATIENCE_S = 10
 # A replica that refuses a connection has died; the first to notice is a request, which another
 # replica answers. Checks find one that is there again within half a second.
 _RETRIES = {
@@ -33,11 +37,12 @@ _RETRIES = {
 }
 
 
-def environment(ingress: Ingress, *, arrival_s: float) -> dict[str, str]:
+def environment(ingress: Ingress, *, host: str, arrival_s: float) -> dict[str, str]:
     """Environment variables of the Serve controller.
 
     Args:
         ingress: which one.
+        host: address that the endpoint is bound to.
         arrival_s: seconds in which a request must arrive at HAProxy.
 
     Raises:
@@ -46,19 +51,26 @@ def environment(ingress: Ingress, *, arrival_s: float) -> dict[str, str]:
     # Serve replaces a proxy after three failed checks, which are 10 s apart by default.
     checks = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1"}
     if not uses_haproxy(ingress):
-        return checks
+        errors = "rayml.serve.proxy_errors.middlewares"
+        return {**checks, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": errors}
     stats, metrics, fallback = _free_ports(3)
+    patience = str(math.ceil(arrival_s) + _PATIENCE_S)
     return {
         **checks,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # Runs the app on the replica's own event loop, without a hop between threads, and
         # buffers logs; `serve.batching` keeps long work off that loop.
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # It would also let the fallback proxy ask replicas at a port that is kept closed.
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": patience,
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": patience,
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_WRAPPER),
+        "RAYML_HOST": f"[{host}]" if ":" in host else host,
         "RAYML_HAPROXY": _binary(),
         "RAYML_PYTHON": sys.executable,
         "RAYML_ARRIVAL_S": str(arrival_s),
@@ -116,6 +128,22 @@ def _places() -> dict[str, str]:
 def _folder() -> Path:
     # The path of a socket has 107 characters at most, so a long TMPDIR would not do.
     return Path(f"/tmp/rayml-{os.getuid()}")  # noqa: S108 (Serve makes it for its owner alone)
+
+
+def replica_host(ingress: Ingress, host: str, nodes: int) -> str:
+    """Address that Serve's own HTTP servers bind to.
+
+    Behind HAProxy those are the replicas, which nobody but HAProxy asks. On one machine they stay
+    on the loopback address whatever the endpoint's is; on several, HAProxy must reach them.
+
+    Args:
+        ingress: of the endpoint.
+        host: address that the endpoint is bound to.
+        nodes: of the cluster.
+    """
+    if not uses_haproxy(ingress) or is_loopback(host):
+        return host
+    return "127.0.0.1" if nodes == 1 else "0.0.0.0"  # noqa: S104 (they ask for the same keys)
 
 
 def _binary() -> str:

@@ -10,6 +10,7 @@ from rayml.serve.app import EndpointApp, OneVersion, Serving
 from rayml.serve.feedback import PATH, Feedback
 from rayml.serve.follower import Follower
 from rayml.serve.guard import make_guard
+from rayml.serve.internal_port import keep_internal_port_closed
 from rayml.serve.keys import Key
 from rayml.serve.routes import ROUTES, Route, Router
 from rayml.serve_settings import ReplicaSettings, ServeSettings
@@ -40,6 +41,7 @@ class Replica:
     ) -> None:
         import torch
 
+        keep_internal_port_closed()
         from rayml.serve.predictor import Predictor
         from rayml.serve.served import ServedModel
 

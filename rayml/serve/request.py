@@ -16,12 +16,14 @@ from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_sch
 
 from rayml.errors import RequestError
 from rayml.registry.signature import Signature
+from rayml.serve.proportion import Proportion
 from rayml.types import Kind
 
 Row = dict[str, Any]
 
 _WRAPPED = re.compile(rb'\s*\{\s*"rows"\s*:\s*\[')
 _LISTED = re.compile(rb"\s*\[")
+_MOST_ERRORS = 1000
 _EXPECTED = {
     "numeric": "a finite number",
     "categorical": "a string or an integer",
@@ -41,6 +43,7 @@ class RequestParser:
     def __init__(self, signature: Signature, *, max_rows: int) -> None:
         self._kinds: dict[str, Kind] = {column.name: column.kind for column in signature.inputs}
         self._max_rows = max_rows
+        self._proportion = Proportion(max_rows=max_rows, columns=len(self._kinds))
         row = row_schema(signature)
         rows = rows_schema(row, max_rows)
         wrapped = core_schema.typed_dict_schema(
@@ -57,6 +60,7 @@ class RequestParser:
             RequestError: 400 if it is no JSON or names a key twice, 413 for too many rows, 422 if
                 a value does not fit its column; row and column are named where they are known.
         """
+        self._proportion.check(body)
         try:
             rows, keys = self._validate(body)
         except ValidationError as error:
@@ -82,6 +86,14 @@ class RequestParser:
         return [self._row.validate_json(body)], 0
 
     def _refusal(self, error: ValidationError) -> RequestError:
+        if error.error_count() > _MOST_ERRORS:
+            # To look at one builds them all.
+            return RequestError(
+                "names and values of rows fit the signature",
+                status=422,
+                value=f"{error.error_count()} that do not",
+                remedy=f"Columns are: {self._known()}",
+            )
         problem = error.errors(include_url=False)[0]
         value = problem["input"]
         match problem["type"], problem["loc"]:
@@ -122,16 +134,18 @@ class RequestParser:
         )
 
     def _unknown(self, column: str, row: int) -> RequestError:
-        known = ", ".join(self._kinds)
-        shown = known if len(known) <= 500 else f"{known[:500]}…"
         return RequestError(
             f"row {row}: a row has columns of the signature only",
             status=422,
             value=column,
-            remedy=f"They are: {shown}",
+            remedy=f"They are: {self._known()}",
             row=row,
-            column=column,
+            column=column[:200],
         )
+
+    def _known(self) -> str:
+        known = ", ".join(self._kinds)
+        return known if len(known) <= 500 else f"{known[:500]}…"
 
 
 def row_schema(signature: Signature) -> CoreSchema:

@@ -1,0 +1,33 @@
+"""Keeps closed the port of a replica by which other deployments would ask it.
+
+Ray Serve opens it in each replica, on all interfaces, asks nobody for a token there and unpickles
+what arrives: whoever reaches it runs code. Nobody asks a replica of rayml that way: HAProxy speaks
+HTTP, and Serve's proxy calls it as an actor (`RAY_SERVE_USE_GRPC_BY_DEFAULT=0`), which Ray's own
+token guards.
+"""
+
+from __future__ import annotations
+
+from rayml.errors import ServeError
+
+_NAME = "add_port_to_grpc_server"
+
+
+def keep_internal_port_closed() -> None:
+    """Let Serve in this process open no such port; called before the replica is initialised.
+
+    Raises:
+        ServeError: this Ray opens the port in another way.
+    """
+    from ray.serve._private import replica
+
+    if not hasattr(replica, _NAME):
+        raise ServeError(
+            "the internal port of a replica stays closed, and this Ray opens it in another way",
+            remedy="Use the Ray that rayml's lock file names",
+        )
+    setattr(replica, _NAME, _add_no_port)
+
+
+def _add_no_port(_server: object, _address: str) -> int:
+    return 0

@@ -1,0 +1,84 @@
+"""Errors of Ray Serve's proxy in the endpoint's own form; HAProxy has its own way to that."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from starlette.middleware import Middleware
+
+from rayml.serve.body import Message, Receive
+from rayml.serve.http import Response, Scope, Send, error_response
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# A client must not choose how long a request may take, nor that it goes on without it.
+_HEADERS_OF_SERVE = {b"x-request-timeout-seconds", b"x-request-disconnect-disabled"}
+
+
+class ProxyErrors:
+    """Answers as JSON what the proxy would answer as text.
+
+    The proxy answers 404 before it knows the application, 408, 500 and 503 where a replica does
+    not.
+
+    Args:
+        app: that of the proxy.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection as ASGI defines it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["headers"] = [each for each in scope["headers"] if each[0] not in _HEADERS_OF_SERVE]
+        started = replaced = False
+
+        async def send_json(message: Message) -> None:
+            nonlocal started, replaced
+            started = True
+            if message["type"] == "http.response.start" and _is_text_error(message):
+                replaced = True
+                await _replacement(message["status"], message["headers"]).send(send, ())
+            elif not replaced:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, send_json)
+        finally:
+            # Where the proxy says nothing, its server would, as text.
+            if not started:
+                await _replacement(500, ()).send(send, ())
+
+
+def middlewares() -> list[Any]:
+    """What Serve puts around its proxy, by `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`."""
+    return [Middleware(ProxyErrors)]
+
+
+def _is_text_error(message: Message) -> bool:
+    kind: bytes = dict(message["headers"]).get(b"content-type", b"")
+    return bool(message["status"] >= 400) and kind.startswith(b"text/plain")
+
+
+def _replacement(status: int, headers: Iterable[tuple[bytes, bytes]]) -> Response:
+    kept = tuple(each for each in headers if each[0].lower() == b"x-request-id")
+    again = ((b"retry-after", b"1"),) if status in {429, 503} else ()
+    return error_response(status, _text(status), (*kept, *again))
+
+
+def _text(status: int) -> str:
+    match status:
+        case 404:
+            return "there is no such path"
+        case 408:
+            return "the request took too long"
+        case 503:
+            return "too many requests wait, or no replica is ready"
+        case _:
+            known = status in set(HTTPStatus)
+            return HTTPStatus(status).phrase.lower() if known else f"status {status}"
