@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -123,29 +126,64 @@ def test_an_endless_body_is_cut_off(endpoint: Endpoint) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
-def test_every_port_of_the_ingress_is_loopback(endpoint: Endpoint) -> None:
-    """Neither the endpoint nor HAProxy's statistics and metrics listen beyond this machine."""
-    assert {address for pid in _processes("haproxy") for address in _listening(pid)} <= LOOPBACK
+def test_nothing_of_it_listens_beyond_this_machine(endpoint: Endpoint) -> None:
+    """Neither its own port, nor a replica's, nor HAProxy's statistics and metrics.
+
+    Ray's own processes do, each at one port of its core, which asks for Ray's token.
+    """
+    open_ports = {
+        f"{(process / 'comm').read_text().strip()} {port}": address
+        for process in _processes()
+        for address, port in _listening(process)
+    }
+    assert any(name.startswith("ray::ServeRepl") for name in open_ports)
+    beyond = [name for name, address in open_ports.items() if address not in LOOPBACK]
+    holders = [name.split()[0] for name in beyond]
+    assert not any("haproxy" in holder for holder in holders)
+    assert holders.count("ray::ServeRepl") == 1
+    assert holders.count("ray::ProxyActor") <= 1
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((_own_address(), endpoint.port), timeout=5)
+
+
+def test_the_files_of_haproxy_are_its_owners(endpoint: Endpoint) -> None:
+    for process in _processes():
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        if (process / "comm").read_text().strip() == "haproxy":
+            config = Path(words[words.index(b"-f") + 1].decode())
+            assert config.parent.stat().st_mode & 0o777 == 0o700
+            (sockets,) = re.findall(r"stats socket (\S+) mode 600", config.read_text())
+            assert Path(sockets).stat().st_mode & 0o777 == 0o600
 
 
 LOOPBACK = {"0100007F"}  # 127.0.0.1 as the kernel shows it
 
 
-def _processes(name: str) -> list[Path]:
-    processes = (path for path in Path("/proc").iterdir() if path.name.isdigit())
-    return [path for path in processes if (path / "comm").read_text().strip() == name]
+def _processes() -> list[Path]:
+    """Those of the endpoint: below this test's own, by name."""
+    parents = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = (path / "stat").read_text().rpartition(")")[2].split()
+                parents[int(path.name)] = int(stat[1])
+    mine = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in mine} - mine:
+        mine |= more
+    named = ("haproxy", "ray::ServeRepl", "ray::ProxyActor")
+    found = [Path("/proc") / str(process) for process in mine]
+    return [path for path in found if (path / "comm").read_text().strip().startswith(named)]
 
 
-def _listening(process: Path) -> set[str]:
+def _listening(process: Path) -> set[tuple[str, int]]:
     held = {str(link.readlink()) for link in (process / "fd").iterdir()}
     found = set()
     for table in ("tcp", "tcp6"):
         for line in (process / "net" / table).read_text().splitlines()[1:]:
             _, local, _, state = line.split()[:4]
             if state == "0A" and f"socket:[{line.split()[9]}]" in held:
-                found.add(local.partition(":")[0])
+                address, _, port = local.partition(":")
+                found.add((address, int(port, 16)))
     return found
 
 

@@ -1,0 +1,188 @@
+"""Fuzzing: every operation of the OpenAPI document, and bodies and headers of `/predict`."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+
+from rayml.serve.app import EndpointApp, OneVersion
+from rayml.serve.predictor import Predictor
+from rayml.serve.served import ServedModel
+from rayml.serve_settings import ServeSettings
+
+SETTINGS = ServeSettings(max_body_bytes=100_000, max_held_bytes=100_000, max_rows=50)
+COLUMNS = ("size", "count of parts", "colour", "new", "seen")
+
+
+class Server:
+    """The app, asked as over HTTP, on one event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        model = ServedModel(Predictor.load(folder), version="1", settings=SETTINGS)
+        self._app = EndpointApp(OneVersion(model), settings=SETTINGS)
+        self._runner = asyncio.Runner()
+        self.document = json.loads(self.ask("GET", "/openapi.json").content)
+
+    def ask(self, method: str, url: str, **arguments: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, url, **arguments)
+
+        return self._runner.run(send())
+
+    def close(self) -> None:
+        self._runner.close()
+
+
+@pytest.fixture(scope="module")
+def server(binary_bundle: Path) -> Iterator[Server]:
+    running = Server(binary_bundle)
+    yield running
+    running.close()
+
+
+def operations(server: Server) -> list[Any]:
+    schema = schemathesis.openapi.from_dict(server.document)
+    return [each.ok() for each in schema.get_all_operations()]
+
+
+def test_every_operation_keeps_its_document(server: Server) -> None:
+    """Valid and invalid requests get no 5xx, and only what the document tells of."""
+    found = operations(server)
+    assert len(found) >= 4
+    for operation in found:
+        for mode in list(GenerationMode):
+            exercise(server, operation, mode)
+
+
+def exercise(server: Server, operation: Any, mode: GenerationMode) -> None:
+    told = httpx.URL(f"http://test{operation.path}").path
+
+    @given(operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck), database=None)
+    def conforms(case: Any) -> None:
+        arguments = case.as_transport_kwargs(base_url="http://test")
+        try:
+            prepared = requests.Request(**arguments).prepare()
+        except requests.exceptions.RequestException:
+            return  # no client could send it
+        response = server.ask(
+            str(prepared.method),
+            str(prepared.url),
+            headers=dict(prepared.headers),
+            content=prepared.body,
+        )
+        assert response.status_code < 500, response.text
+        assert response.status_code == 200 or response.json()["error"]
+        if response.request.url.path == told:
+            assert str(response.status_code) in operation.definition.raw["responses"]
+        operation.validate_response(response)
+
+    try:
+        conforms()
+    except Exception as error:
+        if type(error).__name__ not in {"Unsatisfiable", "Skip"}:
+            raise
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.datetimes(timezones=st.none() | st.timezones()).map(lambda time: time.isoformat())
+    | st.sampled_from(
+        ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2024-02-30", "24:00", "1e999"]
+    )
+)
+names = st.sampled_from(COLUMNS) | st.text(max_size=10)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)
+rows = st.dictionaries(names, values, max_size=5)
+documents = (
+    rows
+    | st.lists(rows | values, max_size=4)
+    | st.fixed_dictionaries({"rows": st.lists(rows, max_size=4) | values})
+    | values
+)
+
+
+@given(documents)
+@settings(max_examples=400)
+def test_any_json_is_answered_or_refused(server: Server, document: object) -> None:
+    response = server.ask("POST", "/predict", content=json.dumps(document).encode())
+    assert response.status_code in {200, 400, 413, 422}, (document, response.text)
+    if response.status_code != 200:
+        assert isinstance(response.json()["error"], str)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "size": st.floats(allow_nan=False, allow_infinity=False)
+            | st.integers(-(10**30), 10**30),
+            "colour": st.text(max_size=30) | st.integers(),
+            "new": st.booleans(),
+            "seen": st.datetimes(timezones=st.none() | st.timezones()).map(
+                lambda time: time.isoformat()
+            ),
+        },
+    )
+)
+@settings(max_examples=200)
+def test_any_row_that_fits_the_signature_gets_an_answer(
+    server: Server, row: dict[str, Any]
+) -> None:
+    response = server.ask("POST", "/predict", content=json.dumps(row).encode())
+    # The one thing that may be wrong with it: nothing is in it.
+    assert response.status_code == (200 if row else 422), (row, response.text)
+
+
+CODES = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes, "br": bytes}
+headers = st.dictionaries(
+    st.sampled_from(["content-type", "accept", "content-length", "x-api-key", "authorization"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
+    max_size=3,
+)
+
+
+@given(st.binary(max_size=300), st.sampled_from(list(CODES)), st.booleans(), headers)
+@settings(max_examples=200)
+def test_any_bytes_are_refused(
+    server: Server, body: bytes, encoding: str, encoded: bool, more: dict[str, str]
+) -> None:
+    sent = CODES[encoding](body) if encoded else body
+    response = server.ask(
+        "POST", "/predict", content=sent, headers={**more, "content-encoding": encoding}
+    )
+    assert 400 <= response.status_code < 500
+    assert isinstance(response.json()["error"], str)
+
+
+@given(st.text(max_size=30), st.sampled_from(["GET", "POST", "PUT", "OPTIONS", "TRACE", "X"]))
+def test_any_path_and_method_are_refused_or_answered(
+    server: Server, path: str, method: str
+) -> None:
+    response = server.ask(method, f"/{quote(path)}")
+    assert response.status_code < 500
+    assert response.status_code == 200 or response.json()["error"]
