@@ -134,7 +134,9 @@ class Ingress:
             metrics_socket_path=str(self.folder / "metrics.sock"),
             stats_port=ports[0],
             metrics_port=ports[1],
-            retry_on=environment("haproxy", arrival_s=5)["RAY_SERVE_HAPROXY_RETRY_ON"],
+            retry_on=environment("haproxy", host="127.0.0.1", arrival_s=5)[
+                "RAY_SERVE_HAPROXY_RETRY_ON"
+            ],
             bufsize=BUFFER_BYTES,
             observe_error_limit=1,
             health_check_inter="1s",
@@ -186,7 +188,7 @@ def free_ports(count: int) -> list[int]:
 @pytest.fixture
 def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Serve runs HAProxy as an endpoint has it run."""
-    variables = environment("haproxy", arrival_s=5)
+    variables = environment("haproxy", host="127.0.0.1", arrival_s=5)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     binary = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
