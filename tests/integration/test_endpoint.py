@@ -140,7 +140,7 @@ def test_nothing_of_it_listens_beyond_this_machine(endpoint: Endpoint) -> None:
     beyond = [name for name, address in open_ports.items() if address not in LOOPBACK]
     holders = [name.split()[0] for name in beyond]
     assert not any("haproxy" in holder for holder in holders)
-    assert holders.count("ray::ServeRepl") == 1
+    assert holders.count("ray::ServeRepli") == 1
     assert holders.count("ray::ProxyActor") <= 1
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((_own_address(), endpoint.port), timeout=5)
