@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLIENTS := .venv-clients/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check format bench lock wheel clean setup
@@ -20,13 +21,19 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Clients of the Open Inference Protocol, whose dependencies clash with the lock file.
+$(CLIENTS): requirements-clients.lock
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-clients.lock
+	@touch $@
+
 run: $(READY)  ## Prepare, sweep, register and serve a bundled data set, then ask it for a prediction
 	@$(BIN)/rayml run $(ARGS)
 
-test: $(READY)  ## Run the tests
+test: $(READY) $(CLIENTS)  ## Run the tests
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-all: $(READY)  ## Run the tests, the slow ones too
+test-all: $(READY) $(CLIENTS)  ## Run the tests, the slow ones too
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY)  ## Lint, types, import contract and every shipped config
@@ -46,6 +53,7 @@ bench: $(READY)  ## Measure rayml beside its peers; prints the ratios
 	$(BIN)/python tests/bench/sweep_bench.py
 	$(BIN)/python tests/bench/serve_bench.py
 	$(BIN)/python tests/bench/swap_bench.py
+	$(BIN)/python tests/bench/tensor_bench.py
 
 lock: $(READY)  ## Renew the lock file from pyproject.toml; ARGS=--upgrade takes newer releases
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --no-annotate --no-header \
@@ -57,4 +65,4 @@ wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## Remove the virtual environment, caches and builds; runs/ stays
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-clients dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
