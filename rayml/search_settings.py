@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import BeforeValidator, Field
 
-from rayml.types import Direction, NonNegative, settings
+from rayml.types import Compile, Direction, NonNegative, settings
 
 
 @settings
@@ -56,10 +56,14 @@ class CohortSettings:
             every trial by itself.
         fillings: how many times its lanes a cohort is given, before its worker turns to another
             structure. More keep it full for longer, fewer look at more structures.
+        compile: `auto` compiles the training of a cohort (torch.compile, on a GPU with CUDA
+            graphs) where its predicted work pays for that; `always` and `never` do not ask. What
+            is compiled serves as many lanes as it begins with, while they read the same batches.
     """
 
     lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     fillings: Annotated[int, Field(ge=1)] = 2
+    compile: Compile = "auto"
 
 
 @settings

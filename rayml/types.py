@@ -22,6 +22,7 @@ Kind = Literal["numeric", "categorical", "boolean", "timestamp"]
 SplitName = Literal["train", "validation", "test"]
 Direction = Literal["minimize", "maximize"]
 ClassLabel = str | int | bool
+Compile = Literal["auto", "always", "never"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
@@ -241,6 +242,9 @@ class TrainSettings:
         seed: of initialisation, batch order and dropout.
         device: `auto` takes a GPU where the trial was given one.
         threads: CPU threads of a trial's process.
+        precision: of the products of matrices in training. `auto` takes bfloat16 for lanes of a
+            cohort on a GPU where it is measured to be faster, and float32 elsewhere. Weights,
+            moments and losses are float32 always.
     """
 
     epochs: Count = 20
@@ -254,6 +258,7 @@ class TrainSettings:
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 # ---------------------------------------------------------------- settings of the search

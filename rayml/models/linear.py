@@ -21,9 +21,12 @@ class Linear(nn.Linear):
             return super().forward(input)
         if input.dim() == 2:
             input = input.expand(len(self.weight), -1, -1)  # noqa: A001
-        result: torch.Tensor = _StackedLinear.apply(  # type: ignore[no-untyped-call]
-            input, self.weight, self.bias
-        )
+        parts = (input, self.weight, self.bias)
+        if torch.is_autocast_enabled(input.device.type):
+            # The backward pass runs outside of autocast, and takes what is saved as it is.
+            kind = torch.get_autocast_dtype(input.device.type)
+            parts = tuple(part.to(kind) for part in parts)  # type: ignore[assignment]
+        result: torch.Tensor = _StackedLinear.apply(*parts)  # type: ignore[no-untyped-call]
         return result
 
 

@@ -15,15 +15,16 @@ from typing import Any
 import ray
 from torch import nn
 
-from rayml.errors import CheckpointError, DivergedError
+from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.objectives import PARAMETERS
 from rayml.models.tasks import Task
 from rayml.search.alone import LAST, train_trial
 from rayml.search.evolution import Evolution
+from rayml.search.forecast import steps_together
 from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.pruning import Decision
-from rayml.search.quota import refill
+from rayml.search.quota import left, refill
 from rayml.search.trials import AskedTrial, Ended, Report
 from rayml.search.turn import Turn
 from rayml.search.worker import (
@@ -33,6 +34,7 @@ from rayml.search.worker import (
     trial_of,
     write_weights,
 )
+from rayml.train.accelerator import Accelerator
 from rayml.train.batches import ArrayBatches
 from rayml.train.checkpoint import load_checkpoint
 from rayml.train.lanes import LaneLoop, NewLane
@@ -92,6 +94,7 @@ class Cohort:
         self._setting: Setting | None = None
         self._model: nn.Module | None = None
         self._loop: LaneLoop | None = None
+        self._accelerator = Accelerator(plan.compile, measures=not plan.deterministic)
 
     def run(self, asked: Sequence[AskedTrial]) -> None:
         """Train trials, and those that the study proposes to join them, to their ends."""
@@ -149,6 +152,29 @@ class Cohort:
         self._end([Ended(lane.number, "COMPLETE") for lane in loop.lanes if lane.finished])
         self._join(self._more())
         self._dry = self._dry or self._evolution is not None
+        self._accelerate()
+
+    def _accelerate(self) -> None:
+        """Let the cohort train compiled, or in bfloat16, if what is left to train pays for it."""
+        if self._loop is None:
+            return
+        assert self._setting is not None
+        lanes = self._loop.lanes
+        steps = steps_together(
+            self._plan.pruner,
+            [(lane.epoch, lane.settings.epochs) for lane in lanes],
+            0 if self._dry else left(self._given, self._capacity, self._plan.quota),
+            self._setting.train.steps,
+        )
+        try:
+            notes = self._accelerator.start(self._loop, steps)
+        except TrainError as error:
+            self._end([Ended(lane.number, "FAIL", explain(error)) for lane in lanes])
+            self._dry = True
+            return
+        for note in notes:
+            # Without the cohort's number the study keeps the same words of many but once.
+            self._study.note.remote(note)
 
     def _restore(self, loop: LaneLoop) -> None:
         """Let lanes that an earlier worker saved go on from there."""
@@ -254,6 +280,7 @@ class Cohort:
         if self._loop is None:
             assert self._setting is not None
             self._loop = self._setting.loop(lanes)
+            self._accelerator.go_on(self._loop)
         else:
             self._loop.add(lanes)
         ray.get(self._study.begin_all.remote([(each.number, 0) for each in lanes]))

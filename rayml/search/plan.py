@@ -17,6 +17,7 @@ from rayml.search_settings import (
     PriceSettings,
 )
 from rayml.types import (
+    Compile,
     Examples,
     FeatureShape,
     PrunerSettings,
@@ -51,6 +52,7 @@ class SweepPlan:
         max_failures: restarts of a cohort whose worker died.
         lanes: trials that a cohort holds at most; None leaves that to be measured.
         fillings: how many times its lanes a cohort is given, refills included.
+        compile: whether the training of cohorts is compiled.
         sampler: who proposes.
         pruner: who is stopped.
         seed: of the sampler.
@@ -78,6 +80,7 @@ class SweepPlan:
     max_failures: int = 3
     lanes: int | None = None
     fillings: int = 2
+    compile: Compile = "auto"
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0
@@ -127,6 +130,8 @@ class CohortPlan:
             algorithms that give the same result each time.
         population: how the lanes of a cohort train as a population; None trains each for itself.
         seed: of the population's random numbers.
+        pruner: who is stopped, to predict how long the cohort trains.
+        compile: whether its training is compiled.
     """
 
     trial: Mapping[str, Any]
@@ -139,3 +144,5 @@ class CohortPlan:
     deterministic: bool = False
     population: PopulationSettings | None = None
     seed: int = 0
+    pruner: PrunerSettings = field(default_factory=PrunerSettings)
+    compile: Compile = "auto"

@@ -29,20 +29,38 @@ class Copy:
     winner: int
 
 
+# When a population begins none of its trials has finished, and by then their values are no longer
+# those that were proposed.
+_LEARNING = {"tpe", "optuna_tpe", "cmaes", "gp", "nsga2"}
+
+
 def check_population(
-    pruner: str, lanes: int | None, train: Mapping[str, Any], searched: Collection[str]
+    sampler: str,
+    pruner: str,
+    lanes: int | None,
+    train: Mapping[str, Any],
+    searched: Collection[str],
 ) -> None:
     """Check that trials can train as populations.
 
     Args:
+        sampler: name of the sampler.
         pruner: name of the pruner.
         lanes: of a cohort as the user sets them.
         train: the section `train` of the trial config.
         searched: keys of the space.
 
     Raises:
-        ConfigError: trials would end before others of their cohort, or have no cohort.
+        ConfigError: trials would end before others of their cohort, or have no cohort; or the
+            sampler would have nothing to learn from.
     """
+    if sampler in _LEARNING:
+        raise ConfigError(
+            "search.population changes what a sampler proposed, so one that learns from trials is"
+            " of no use",
+            value=f"search.sampler.name={sampler}",
+            remedy="Set search.sampler.name=random, qmc or grid",
+        )
     wrong = {
         f"search.pruner.name={pruner}": pruner != "none",
         "search.cohort.lanes=1": lanes == 1,

@@ -58,5 +58,9 @@ def refill(alive: int, given: int, lanes: int, quota: Quota) -> int:
         lanes: that it holds at most.
         quota: of the cohort.
     """
-    most = min(quota.trials, quota.fillings * lanes)
-    return max(0, min(lanes - alive, most - given))
+    return max(0, min(lanes - alive, left(given, lanes, quota)))
+
+
+def left(given: int, lanes: int, quota: Quota) -> int:
+    """How many trials a cohort is still to be given; see `refill`."""
+    return max(0, min(quota.trials, quota.fillings * lanes) - given)

@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.errors import ConfigError, SpaceError
+from rayml.search.cmaes_sampler import PlainCmaEsSampler
 from rayml.search.history import History
 from rayml.search.informed import Informed
 from rayml.search.parameter import Params, Scalar
@@ -33,7 +34,7 @@ _CLASSES: dict[str, type[BaseSampler]] = {
     # The grid itself is enumerated by `grid_points`; no value is left to a sampler.
     "grid": RandomSampler,
     "qmc": optuna.samplers.QMCSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
+    "cmaes": PlainCmaEsSampler,
     "gp": optuna.samplers.GPSampler,
     "nsga2": optuna.samplers.NSGAIISampler,
 }

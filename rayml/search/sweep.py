@@ -114,7 +114,9 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
             constraints=plan.constraints,
         )
     if plan.population is not None:
-        check_population(plan.pruner.name, plan.lanes, plan.trial["train"], plan.space.keys)
+        check_population(
+            plan.sampler.name, plan.pruner.name, plan.lanes, plan.trial["train"], plan.space.keys
+        )
     return goals_of(plan, task).first
 
 
@@ -209,6 +211,8 @@ def _cohort_plan(plan: SweepPlan, goal: Objective, workers: int) -> CohortPlan:
         deterministic=plan.deterministic,
         population=plan.population,
         seed=plan.seed,
+        pruner=plan.pruner,
+        compile=plan.compile,
     )
 
 

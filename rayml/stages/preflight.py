@@ -197,7 +197,8 @@ def _check_population(composed: Composed) -> None:
     if search.population is not None:
         lanes = None if search.cohort.lanes == "auto" else search.cohort.lanes
         keys = Space.parse(composed.plain["space"]).keys
-        check_population(search.pruner.name, lanes, composed.plain["train"], keys)
+        names = (search.sampler.name, search.pruner.name)
+        check_population(*names, lanes, composed.plain["train"], keys)
 
 
 def _check_deterministic(search: SearchConfig) -> None:

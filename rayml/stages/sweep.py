@@ -171,6 +171,7 @@ def _plan(context: Context) -> SweepPlan:
         max_failures=search.max_failures,
         lanes=None if search.cohort.lanes == "auto" else search.cohort.lanes,
         fillings=search.cohort.fillings,
+        compile=search.cohort.compile,
         sampler=search.sampler,
         pruner=search.pruner,
         seed=config.seed,

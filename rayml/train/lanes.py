@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from rayml.errors import CheckpointError, ConfigError, DivergedError, TrainError
+from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.dropout import dropout_keys
 from rayml.models.tasks import Task
 from rayml.train.batches import ArrayBatches, Batch, epoch_generator
 from rayml.train.checkpoint import Checkpoint, save_checkpoint, under
+from rayml.train.gradients import LaneGradients
 from rayml.train.lane_optim import LaneOptimizer, Rates
 from rayml.train.optim import rate
 from rayml.train.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
@@ -74,6 +75,8 @@ class LaneLoop:
 
     Attributes:
         lanes: the present ones, in the order of their rows.
+        gradients: computes those of a step.
+        device: of the lanes.
 
     Raises:
         ConfigError: a model has no trainable parameter, or one that is not float32.
@@ -94,8 +97,10 @@ class LaneLoop:
         self._validation = validation
         self._eval_rows = first.eval_batch_size
         self._stack = StackedModel([each.model for each in lanes])
+        bfloat16 = first.precision == "bfloat16"
+        self.gradients = LaneGradients(self._stack, task, bfloat16=bfloat16)
         values = self._stack.values
-        self._device = values.device
+        self.device = values.device
         self._optimizer_name = first.optimizer.name
         width = values.shape[1]
         self._optimizer = LaneOptimizer(self._optimizer_name, len(lanes), width, values.device)
@@ -138,7 +143,7 @@ class LaneLoop:
         stay = [row for row, lane in enumerate(self.lanes) if lane.number not in gone]
         if len(stay) == len(self.lanes):
             return
-        index = torch.tensor(stay, dtype=torch.int64, device=self._device)
+        index = torch.tensor(stay, dtype=torch.int64, device=self.device)
         self._stack.keep(stay)
         self._optimizer.keep(stay)
         self.lanes = [self.lanes[row] for row in stay]
@@ -273,6 +278,15 @@ class LaneLoop:
         """Train some steps of an epoch, to see what they cost; the loop is of no use afterwards."""
         self._train(min(steps, self._train_split.steps))
 
+    def try_gradients(self) -> Callable[[], object]:
+        """What computes the gradients of an epoch's first step and trains nothing, to time it."""
+        self._stack.train()
+        if (keys := self._dropout_keys(1)) is not None:
+            self._stack.set_dropout_keys(keys[0])
+        smoothing = self._column([lane.settings.label_smoothing for lane in self.lanes])
+        batch = next(self._batches())
+        return lambda: self.gradients(batch, smoothing, self._gradient)
+
     def _train(self, steps: int) -> Tensor:
         """Train the first steps of an epoch; training losses summed over rows, [lanes]."""
         self._stack.train()
@@ -281,11 +295,11 @@ class LaneLoop:
         factors = self._rate_factors(steps)
         smoothing = self._column([each.label_smoothing for each in settings])
         norms = self._norms(settings)
-        total = torch.zeros(len(self.lanes), device=self._device)
+        total = torch.zeros(len(self.lanes), device=self.device)
         for step, batch in enumerate(itertools.islice(self._batches(), steps)):
             if keys is not None:
                 self._stack.set_dropout_keys(keys[step])
-            loss = self._gradients(batch, smoothing)
+            loss = self.gradients(batch, smoothing, self._gradient)
             if norms is not None:
                 own = self._gradient.norm(dim=1, keepdim=True)
                 self._gradient.mul_((norms / (own + 1e-12)).clamp(max=1.0))
@@ -296,21 +310,6 @@ class LaneLoop:
             self._optimizer.step(self._stack.values, self._gradient, rates)
             total.add_(loss, alpha=batch.target.shape[-1])
         return total
-
-    def _gradients(self, batch: Batch, smoothing: Tensor) -> Tensor:
-        """Put the gradient of every lane's loss in place, and give the losses, [lanes]."""
-        outputs = self._stack(batch.numeric, batch.categorical)
-        wanted = (len(self.lanes), batch.target.shape[-1], self.task.info.outputs)
-        if outputs.shape != wanted:
-            raise ConfigError(
-                f"a model of this task returns shape {wanted[1:]}",
-                value=tuple(outputs.shape[1:]),
-                remedy="Mend its forward(numeric, categorical)",
-            )
-        loss = self.task.loss(outputs, batch.target, smoothing)
-        found = torch.autograd.grad(loss.sum(), self._stack.leaves, materialize_grads=True)
-        torch._foreach_copy_(self._stack.views(self._gradient), found)
-        return loss.detach()
 
     def _batches(self) -> Iterator[Batch]:
         """The training batches of an epoch: shared, or [lanes, rows, ...] where orders differ."""
@@ -343,7 +342,7 @@ class LaneLoop:
             steps,
             self._stack.dropouts,
         )
-        return torch.from_numpy(keys).to(self._device)
+        return torch.from_numpy(keys).to(self.device)
 
     def _rate_factors(self, steps: int) -> list[list[float]]:
         """By lane and step of the epoch the factor of its peak learning rate."""
@@ -364,7 +363,7 @@ class LaneLoop:
         )
 
     def _column(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, device=self._device).unsqueeze(1)
+        return torch.tensor(values, device=self.device).unsqueeze(1)
 
     def _is_best(self, lane: Lane, metrics: Mapping[str, float]) -> bool:
         value = metrics[self.task.metric]
@@ -374,7 +373,7 @@ class LaneLoop:
         return True
 
     def _keep_best(self, rows: Sequence[int]) -> None:
-        index = torch.tensor(rows, dtype=torch.int64, device=self._device)
+        index = torch.tensor(rows, dtype=torch.int64, device=self.device)
         self._best[index] = self._stack.values[index]
         for name, each in self._stack.buffers.items():
             self._best_buffers[name][index] = each[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -159,13 +160,19 @@ class TrainingLoop:
         self._optimizer.param_groups[0]["lr"] = settings.optimizer.lr * factor
         set_dropout_keys(self._dropouts, settings.seed, step)
         self._gradient.zero_()
-        outputs = forward(self.model, self.task, batch)
+        with self._precision():
+            outputs = forward(self.model, self.task, batch).float()
         loss = self.task.loss(outputs, batch.target, settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm is not None:
             clip(self._gradient, settings.clip_norm)
         self._optimizer.step()
         return loss.detach()
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.settings.precision != "bfloat16":
+            return nullcontext()
+        return torch.autocast(self._parameters.device.type, torch.bfloat16)
 
     def _keep_best(self, metrics: Mapping[str, float]) -> None:
         value = metrics[self.task.metric]

@@ -148,6 +148,7 @@ def test_a_drawn_value_is_anywhere_in_its_range() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"sampler": "tpe"}, r"search\.sampler\.name=tpe"),
         ({"pruner": "asha"}, r"search\.pruner\.name=asha"),
         ({"lanes": 1}, r"search\.cohort\.lanes=1"),
         ({"train": {"patience": 3}}, r"train\.patience"),
@@ -157,8 +158,12 @@ def test_a_drawn_value_is_anywhere_in_its_range() -> None:
 )
 def test_trials_that_cannot_be_a_population(changes: dict[str, Any], words: str) -> None:
     given_: dict[str, Any] = {
-        "pruner": "none", "lanes": None, "train": {"patience": None}, "searched": ["model.width"],
-    }  # fmt: skip
+        "sampler": "random",
+        "pruner": "none",
+        "lanes": None,
+        "train": {"patience": None},
+        "searched": ["model.width"],
+    }
     check_population(**given_)
     with pytest.raises(ConfigError, match=words):
         check_population(**(given_ | changes))

@@ -67,8 +67,18 @@ def test_times_and_populations_are_checked_with_the_sweep(plan: SweepPlan) -> No
     with pytest.raises(ConfigError, match=r"search\.seconds"):
         check_sweep(replace(plan, deterministic=True, seconds=1.0), "binary")
     with pytest.raises(ConfigError, match=r"search\.pruner\.name=asha"):
+        check_sweep(
+            replace(plan, population=PopulationSettings(), sampler=SamplerSettings(name="random")),
+            "binary",
+        )
+    with pytest.raises(ConfigError, match=r"search\.sampler\.name=tpe"):
         check_sweep(replace(plan, population=PopulationSettings()), "binary")
-    sound = replace(plan, population=PopulationSettings(), pruner=PrunerSettings(name="none"))
+    sound = replace(
+        plan,
+        population=PopulationSettings(),
+        pruner=PrunerSettings(name="none"),
+        sampler=SamplerSettings(name="random"),
+    )
     check_sweep(replace(sound, deterministic=True), "binary")
 
 

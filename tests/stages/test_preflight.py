@@ -45,6 +45,7 @@ def test_a_tracker_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch
         (["search.deterministic=true", "search.seconds=9"], "search: search.deterministic gives"),
         (["search=pbt", "train.patience=3"], "search: search.population trains all trials"),
         (["search=pbt", "search.pruner.name=asha"], "search: search.population trains"),
+        (["search=pbt", "search.sampler.name=tpe"], "search: search.population changes"),
         (["search=pbt", "search.population.quantile=0.6"], "search.population.quantile: "),
         (["search.objectives=[{metric: auroc, direction: up}]"], "search.objectives.0.direction: "),
         (["+search.constraints={parameters: {}}"], "search.constraints.parameters: "),

@@ -1,0 +1,70 @@
+"""The gradients of a cohort's step: forward pass, loss and backward pass of all lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from rayml.errors import ConfigError
+from rayml.models.tasks import Task
+from rayml.train.batches import Batch
+from rayml.train.stack import StackedModel
+
+Losses = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+class LaneGradients:
+    """Computes every lane's loss on a batch and its gradient; trains nothing.
+
+    Args:
+        stack: the models.
+        task: gives the loss.
+        bfloat16: whether products of matrices are computed in bfloat16.
+
+    Attributes:
+        bfloat16: may be changed at any time.
+        compiled: takes the place of `losses` where it is given.
+    """
+
+    def __init__(self, stack: StackedModel, task: Task, *, bfloat16: bool) -> None:
+        self._stack = stack
+        self._task = task
+        self.bfloat16 = bfloat16
+        self.compiled: Losses | None = None
+
+    def __call__(self, batch: Batch, smoothing: Tensor, gradient: Tensor) -> Tensor:
+        """Put the gradient of every lane's loss in place, and give the losses, [lanes].
+
+        Args:
+            batch: of all lanes, or [lanes, rows, ...].
+            smoothing: of labels, [lanes, 1].
+            gradient: [lanes, parameters].
+
+        Raises:
+            ConfigError: the model's outputs have a wrong shape.
+        """
+        loss = (self.compiled or self.losses)(*batch, smoothing)
+        leaves = self._stack.leaves
+        found = torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)
+        torch._foreach_copy_(self._stack.views(gradient), found)
+        return loss.detach()
+
+    def losses(
+        self, numeric: Tensor, categorical: Tensor, target: Tensor, smoothing: Tensor
+    ) -> Tensor:
+        """Loss of each lane, [lanes]; see `__call__`."""
+        if self.bfloat16:
+            with torch.autocast(numeric.device.type, torch.bfloat16):
+                outputs = self._stack(numeric, categorical).float()
+        else:
+            outputs = self._stack(numeric, categorical)
+        wanted = (len(self._stack), target.shape[-1], self._task.info.outputs)
+        if outputs.shape != wanted:
+            raise ConfigError(
+                f"a model of this task returns shape {wanted[1:]}",
+                value=tuple(outputs.shape[1:]),
+                remedy="Mend its forward(numeric, categorical)",
+            )
+        return self._task.loss(outputs, target, smoothing)
