@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CLIENTS := .venv-clients/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format bench lock wheel clean setup
+.PHONY: help run test test-all check format bench lock proto wheel clean setup
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ lock: $(READY)  ## Renew the lock file from pyproject.toml; ARGS=--upgrade takes
 		--python-version 3.11 --output-file requirements.lock $(ARGS)
 	# A CUDA build of torch names the libraries it needs itself; a CPU build needs none of them.
 	sed -i -E '/^(nvidia-|cuda-|triton)/d' requirements.lock
+
+proto: $(READY)  ## Compile the messages of gRPC
+	cd rayml/serve && $(abspath $(BIN))/python -m grpc_tools.protoc -I. \
+		--descriptor_set_out=open_inference.binpb --pyi_out=. open_inference.proto
 
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

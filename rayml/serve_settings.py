@@ -82,6 +82,17 @@ def is_loopback(host: str) -> bool:
 
 
 @settings
+class GrpcSettings:
+    """Where the Open Inference Protocol is answered over gRPC.
+
+    Attributes:
+        port: on the address of HTTP; 0 takes a free one, None answers none.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+
+
+@settings
 class ServeSettings:
     """How a bundle is served.
 
@@ -106,6 +117,7 @@ class ServeSettings:
         request_timeout_s: seconds after which a request gets 408.
         keys: see `KeySettings`.
         rate: see `RateSettings`; a client that exceeds it gets 429. None limits nobody.
+        grpc: see `GrpcSettings`.
         replicas: see `ReplicaSettings`.
     """
 
@@ -125,6 +137,7 @@ class ServeSettings:
     request_timeout_s: Positive = 30.0
     keys: KeySettings = Field(default_factory=KeySettings)
     rate: RateSettings | None = None
+    grpc: GrpcSettings = Field(default_factory=GrpcSettings)
     replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
 
     @pydantic.model_validator(mode="after")

@@ -15,7 +15,9 @@ from typing import Any
 
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
-from rayml.serve.ingress import drain, environment, replica_host
+from rayml.serve.grpc_transport import answers as answers_grpc
+from rayml.serve.grpc_transport import grpc_environment, grpc_options
+from rayml.serve.ingress import drain, environment, free_ports, replica_host
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
@@ -33,20 +35,30 @@ class Endpoint:
     Attributes:
         host: that its port is bound to.
         port: of HTTP.
+        grpc_port: of gRPC; None if it is not answered.
         key: that who started it may use, where keys are asked for.
         patience_s: seconds within which what was taken in is answered.
     """
 
     host: str
     port: int
+    grpc_port: int | None = None
     key: str | None = field(default=None, repr=False)
     patience_s: float = 30.0
 
     @property
     def url(self) -> str:
         """Base URL, without a slash at its end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{self._host}:{self.port}"
+
+    @property
+    def grpc_address(self) -> str | None:
+        """Address of gRPC as its clients take it, host and port; None if it is not answered."""
+        return None if self.grpc_port is None else f"{self._host}:{self.grpc_port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     def stop(self) -> None:
         """End the endpoint once it has answered what it took in."""
@@ -96,7 +108,7 @@ def start(
             remedy="Stop the running one first",
         )
     patience_s = settings.request_timeout_s + _GRACE_S
-    endpoint = Endpoint(host, _free_port(host, settings.port), own, patience_s)
+    endpoint = Endpoint(host, *_ports(host, settings), own, patience_s)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows)
         _wait_until_ready(endpoint, time.monotonic() + timeout_s)
@@ -146,17 +158,24 @@ def _deploy(
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     nodes = sum(node["Alive"] for node in ray.nodes())
+    host = replica_host(settings.ingress, endpoint.host, nodes)
     variables = environment(
         settings.ingress, host=endpoint.host, arrival_s=settings.request_timeout_s
     )
     quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
+    options = None
+    if endpoint.grpc_port is not None:
+        (fallback,) = free_ports(1)
+        variables = grpc_environment(variables, host, settings, fallback_port=fallback)
+        options = grpc_options(endpoint.grpc_port, timeout_s=settings.request_timeout_s + _GRACE_S)
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
         http_options=HTTPOptions(
-            host=replica_host(settings.ingress, endpoint.host, nodes),
+            host=host,
             port=endpoint.port,
             request_timeout_s=settings.request_timeout_s + _GRACE_S,
         ),
+        grpc_options=options,
         logging_config=quiet,
         controller_options={"runtime_env": {"env_vars": variables}},
     )
@@ -172,7 +191,7 @@ def _deploy(
 def _wait_until_ready(endpoint: Endpoint, deadline: float) -> None:
     while time.monotonic() < deadline:
         # Before it runs, the proxy would hold a request for as long as it may take.
-        if _runs() and _answers(endpoint, deadline - time.monotonic()):
+        if _runs() and _answers(endpoint, deadline):
             return
         time.sleep(0.05)
     raise ServeError(
@@ -182,7 +201,14 @@ def _wait_until_ready(endpoint: Endpoint, deadline: float) -> None:
     )
 
 
-def _answers(endpoint: Endpoint, seconds: float) -> bool:
+def _answers(endpoint: Endpoint, deadline: float) -> bool:
+    address = endpoint.grpc_address
+    return _answers_http(endpoint, deadline - time.monotonic()) and (
+        address is None or answers_grpc(address, deadline - time.monotonic())
+    )
+
+
+def _answers_http(endpoint: Endpoint, seconds: float) -> bool:
     with closing(
         http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=max(seconds, 0.1))
     ) as connection:
@@ -237,21 +263,29 @@ def _keys(settings: KeySettings) -> tuple[str | None, tuple[Key, ...]]:
     return own, (*keys_besides(settings.file, settings.variable), key)
 
 
-def _free_port(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        # As servers do, so that a port whose last connections linger does not count as taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServeError(
-                f"the port of an endpoint is free ({error.strerror})",
-                value=port,
-                remedy="Stop what listens there, or choose another by serve.port (0: a free one)",
-            ) from error
-        free: int = probe.getsockname()[1]
-        return free
+def _ports(host: str, settings: ServeSettings) -> tuple[int, int | None]:
+    """The ports of HTTP and of gRPC."""
+    with _bound(host, settings.port, "serve.port") as http:
+        if settings.grpc.port is None:
+            return http.getsockname()[1], None
+        with _bound(host, settings.grpc.port, "serve.grpc.port") as grpc:
+            return http.getsockname()[1], grpc.getsockname()[1]
+
+
+def _bound(host: str, port: int, key: str) -> socket.socket:
+    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # As servers do, so that a port whose last connections linger does not count as taken.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((host, port))
+    except OSError as error:
+        probe.close()
+        raise ServeError(
+            f"the port of an endpoint is free ({error.strerror})",
+            value=port,
+            remedy=f"Stop what listens there, or choose another by {key} (0: a free one)",
+        ) from error
+    return probe
 
 
 def _check_resources(replicas: ReplicaSettings) -> None:

@@ -49,6 +49,8 @@ _WHOLE = f"""\
     http-response return status 503 {_said(_NOBODY)} if \
 {{ status 404 408 500:599 }} !{{ res.hdr(content-type) -m beg application/json }}
 """
+# A call of gRPC likewise; its answer cannot be waited for, since its status comes behind its body.
+_WHOLE_CALL = "    option http-buffer-request\n"
 _PUBLIC = re.compile(r"^frontend (http_frontend|grpc_frontend)\n(?:[ ].*\n|\n)*", re.MULTILINE)
 _BIND = re.compile(r"^( *bind )(\S+:\d+)", re.MULTILINE)
 _SOCKET = re.compile(r"^( *stats socket )(\S+)", re.MULTILINE)
@@ -103,10 +105,8 @@ def adapt(
 
 def _public(part: str, binds: Mapping[str, str]) -> str:
     part = _BIND.sub(lambda found: f"{found.group(1)}{binds[found.group(2)]}", part)
-    if part.startswith("frontend grpc_frontend"):
-        return part
     head, _, rest = part.partition("\n")
-    return f"{head}\n{_WHOLE}{rest}"
+    return f"{head}\n{_WHOLE_CALL if head.endswith('grpc_frontend') else _WHOLE}{rest}"
 
 
 def write_errors(folder: Path) -> None:

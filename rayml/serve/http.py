@@ -113,6 +113,11 @@ class Request:
         client = self._scope.get("client")
         return client[0] if client else ""
 
+    @property
+    def attached(self) -> Any:
+        """The body as its transport has read it already, such as a message; None over HTTP."""
+        return self._scope.get("rayml.attached")
+
     async def body(self) -> bytes:
         """Read the body, decoded; it is not kept.
 

@@ -53,7 +53,7 @@ def environment(ingress: Ingress, *, host: str, arrival_s: float) -> dict[str, s
     if not uses_haproxy(ingress):
         errors = "rayml.serve.proxy_errors.middlewares"
         return {**checks, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": errors}
-    stats, metrics, fallback = _free_ports(3)
+    stats, metrics, fallback = free_ports(3)
     patience = str(math.ceil(arrival_s) + _PATIENCE_S)
     return {
         **checks,
@@ -158,7 +158,8 @@ def _binary() -> str:
         ) from error
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Find ports of the loopback address that are free."""
     # Open all at once, so that they differ.
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [probe.getsockname()[1] for probe in probes]

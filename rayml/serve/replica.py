@@ -9,6 +9,7 @@ from rayml.registry.store import Registry
 from rayml.serve.app import EndpointApp, OneVersion, Serving
 from rayml.serve.feedback import PATH, Feedback
 from rayml.serve.follower import Follower
+from rayml.serve.grpc_service import App, InferenceService
 from rayml.serve.guard import make_guard
 from rayml.serve.internal_port import keep_internal_port_closed
 from rayml.serve.keys import Key
@@ -20,7 +21,7 @@ from rayml.serve_settings import ReplicaSettings, ServeSettings
 _HEALTH_REQUESTS = 32
 
 
-class Replica:
+class Replica(InferenceService):
     """What one replica process holds; Serve makes it and calls its app.
 
     Args:
@@ -72,7 +73,7 @@ class Replica:
         if follower is not None:
             follower.close()
 
-    def __serve_build_asgi_app__(self) -> EndpointApp:
+    def __serve_build_asgi_app__(self) -> App:
         """Give Serve the app; called once in each replica."""
         return self._app
 

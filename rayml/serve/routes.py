@@ -9,6 +9,7 @@ from typing import Literal
 
 from rayml.serve.docs import ASSETS
 from rayml.serve.explain import explain
+from rayml.serve.grpc_infer import INFER_PATH, grpc_infer
 from rayml.serve.guard import Access
 from rayml.serve.http import Request, Response
 from rayml.serve.open_inference import (
@@ -76,6 +77,8 @@ ROUTES = (
     Route("GET", "/openapi.json", described),
     Route("GET", "/docs", described),
     *(Route("GET", f"/docs/{name}", described) for name in ASSETS),
+    Route("POST", INFER_PATH, grpc_infer, predicts=True),
+    Route("POST", f"{INFER_PATH}/{{version}}", grpc_infer, predicts=True),
 )
 
 

@@ -34,6 +34,8 @@ def serving(context: Context, version: str | int) -> Iterator[Endpoint]:
         endpoint = start(bundle, version=bundle.name, settings=settings, follows=follows)
     show.line(f"{context.config.name} version {bundle.name} answers at {endpoint.url}/predict")
     show.line(f"its documentation is at {endpoint.url}/docs")
+    if endpoint.grpc_address is not None:
+        show.line(f"it answers the Open Inference Protocol over gRPC at {endpoint.grpc_address}")
     try:
         yield endpoint
     finally:

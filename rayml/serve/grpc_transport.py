@@ -1,0 +1,109 @@
+"""How calls of gRPC reach a replica: by Ray Serve's proxy, or by HAProxy straight into the replica.
+
+HAProxy ends the HTTP/2 of clients and balances each call over the replicas. Serve costs a replica
+as much again as a bare server of gRPC, but a call counts for autoscaling, waits for a replica where
+there is none, and outlives a swap, which a port of the replica's own would not give.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from rayml.serve.grpc_handlers import SERVICE, add_to_server
+from rayml.serve.open_inference_pb2 import ServerReadyRequest, ServerReadyResponse
+from rayml.serve_settings import ServeSettings
+
+if TYPE_CHECKING:
+    from ray.serve.config import gRPCOptions
+
+_CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+_HOST = "RAYML_GRPC_HOST"
+_NEXT = "RAYML_GRPC_NEXT_CALLBACK"
+# Answers may be larger than requests; gRPC reads a message whole before the app can refuse it.
+_SMALLEST_LIMIT = 16 * 2**20
+_FRAME = 4096
+
+
+def grpc_options(port: int, *, timeout_s: float) -> gRPCOptions:
+    """Options of Serve's servers.
+
+    Args:
+        port: of the endpoint.
+        timeout_s: after which Serve ends a call that the app did not.
+    """
+    from ray.serve.config import gRPCOptions
+
+    return gRPCOptions(
+        port=port,
+        grpc_servicer_functions=[f"{add_to_server.__module__}.{add_to_server.__name__}"],
+        request_timeout_s=timeout_s,
+        # It would look for the messages in protobuf's default pool, where they are not.
+        enable_reflection=False,
+    )
+
+
+def grpc_environment(
+    variables: Mapping[str, str], host: str, settings: ServeSettings, *, fallback_port: int
+) -> dict[str, str]:
+    """Environment variables of the Serve controller, which its proxies and replicas inherit.
+
+    Args:
+        variables: those of HTTP.
+        host: that the servers of proxies and replicas are bound to.
+        settings: of the endpoint.
+        fallback_port: of the proxy that HAProxy falls back to.
+    """
+    return {
+        **variables,
+        _HOST: f"[{host}]" if ":" in host else host,
+        _NEXT: variables.get(_CALLBACK, ""),
+        _CALLBACK: f"{__name__}.{bind_to_host.__name__}",
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_port),
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(
+            max(settings.max_body_bytes + _FRAME, _SMALLEST_LIMIT)
+        ),
+    }
+
+
+def bind_to_host() -> list[Any]:
+    """Let Serve's servers of gRPC in this process listen on one host alone.
+
+    Serve calls it before it starts its servers, in proxies and replicas. They would listen on all
+    interfaces, for which there is no option.
+
+    Returns:
+        The middlewares that Serve asks for, as the callback of HTTP gives them.
+    """
+    from ray.serve._private import default_impl
+
+    host = os.environ[_HOST]
+
+    def add_grpc_address(server: Any, address: str) -> None:
+        server.add_insecure_port(f"{host}:{address.rpartition(':')[2]}")
+
+    default_impl.add_grpc_address = add_grpc_address
+    module, _, name = os.environ[_NEXT].rpartition(".")
+    if not module:
+        return []
+    middlewares: list[Any] = getattr(importlib.import_module(module), name)()
+    return middlewares
+
+
+def answers(address: str, seconds: float) -> bool:
+    """Whether a replica answers calls at an address, asked once."""
+    with grpc.insecure_channel(address) as channel:
+        ready = channel.unary_unary(
+            f"/{SERVICE}/ServerReady",
+            request_serializer=ServerReadyRequest.SerializeToString,
+            response_deserializer=ServerReadyResponse.FromString,
+        )
+        try:
+            return bool(ready(ServerReadyRequest(), timeout=max(seconds, 0.1)).ready)
+        except grpc.RpcError as error:
+            # One that is asked for a key has been answered.
+            return error.code() is grpc.StatusCode.UNAUTHENTICATED
