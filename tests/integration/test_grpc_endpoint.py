@@ -49,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return untrained_bundle(folder, table, target="label", task="binary", name="wine")
 
 
-@pytest.fixture(scope="module", params=["haproxy", "proxy"])
+@pytest.fixture(scope="module", params=["haproxy", pytest.param("proxy", marks=pytest.mark.slow)])
 def endpoint(request: pytest.FixtureRequest, bundle: Path, ray_session: None) -> Iterator[Endpoint]:
     running = start(
         bundle,
