@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from rayml.errors import RequestError
+from rayml.serve.answered import CLIENT_GONE, Observer, nobody
 from rayml.serve.body import BodyRoom, ClientGoneError, Receive
 from rayml.serve.guard import Access, Guard, refusal_headers, token_of
 from rayml.serve.http import (
@@ -23,6 +24,7 @@ from rayml.serve.http import (
     error_response,
     refusal,
 )
+from rayml.serve.request_id import HEADER as REQUEST_ID
 from rayml.serve.routes import Route, Router
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
@@ -60,6 +62,10 @@ class Serving(Protocol):
         """Take note of how a prediction was answered, `request.model` being who answered."""
         ...
 
+    def models(self) -> Sequence[ServedModel]:
+        """Versions that are ready, whether requests reach them or not."""
+        ...
+
     def close(self) -> None:
         """End once what was taken in is answered."""
         ...
@@ -81,6 +87,10 @@ class OneVersion:
 
     def answered(self, request: Request, status: int, seconds: float) -> None:
         """Take no note."""
+
+    def models(self) -> Sequence[ServedModel]:
+        """Versions that are ready, whether requests reach them or not."""
+        return (self.champion,)
 
     def close(self) -> None:
         """End once what was taken in is answered."""
@@ -113,6 +123,7 @@ class EndpointApp:
         settings: limits.
         router: what answers which path.
         guard: who is let in; everybody by default.
+        observe: is told of each answer.
     """
 
     def __init__(
@@ -122,7 +133,9 @@ class EndpointApp:
         settings: ServeSettings,
         router: Router | None = None,
         guard: Guard | None = None,
+        observe: Observer = nobody,
     ) -> None:
+        self._observe = observe
         self._serving = serving
         self._settings = settings
         self._router = router or Router()
@@ -145,11 +158,23 @@ class EndpointApp:
         request = Request(
             scope, receive, max_body_bytes=self._settings.max_body_bytes, room=self._room
         )
+        response: Response | None = None
         try:
             response = await self._respond(request)
+            model = request.model or self._serving.champion
+            await response.send(send, (*model.headers, (REQUEST_ID, request.id.encode())))
         except ClientGoneError:
-            return
-        await response.send(send, (request.model or self._serving.champion).headers)
+            pass
+        finally:
+            # A request that is cancelled, as Serve does when its client left, counts too.
+            self._told(request, response)
+
+    def _told(self, request: Request, response: Response | None) -> None:
+        model = request.model or self._serving.champion
+        status, size = (response.status, len(response.body)) if response else (CLIENT_GONE, 0)
+        self._observe(
+            request.answered(model=model.name, version=model.version, status=status, bytes_out=size)
+        )
 
     async def _respond(self, request: Request) -> Response:
         found = self._router.find(request.path)
@@ -161,6 +186,7 @@ class EndpointApp:
             paths = ", ".join(self._router.paths)
             return error_response(404, f"there is no {request.path[:200]}. Paths are: {paths}")
         route, request.parameters = found
+        request.route = route.path
         if request.method not in route.methods:
             return _wrong_method(route)
         return await self._admit(route, request)
@@ -213,7 +239,7 @@ class EndpointApp:
         except (ClientGoneError, TimeoutError):
             raise
         except Exception:  # noqa: BLE001 (the process edge: a client learns that, not why)
-            _log.exception("a request failed")
+            _log.exception("request %s failed", request.id)
             return error_response(500, "the model failed on this request")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -18,7 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import Generic, TypeVar
 
+from rayml.serve.histogram import Histogram
+
 LOOP_BUDGET_S = 0.005
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,12 +58,15 @@ def loop_rows(
 class MicroBatcher(Generic[Item, Result]):
     """Runs the items of concurrent requests together and gives each request its own results.
 
+    `waiting` counts the requests whose results are awaited, those that run included.
+
     Args:
         run: maps items to as many results, each independent of the others.
         max_requests: requests of a batch at most.
         wait_s: how long a request waits for others; 0 takes those that are already there.
         max_loop_items: larger batches run in a thread.
         size: how many of these an item counts for; 1 by default.
+        sizes: counts the batches by what their items count for.
     """
 
     def __init__(
@@ -71,12 +77,15 @@ class MicroBatcher(Generic[Item, Result]):
         wait_s: float,
         max_loop_items: int,
         size: Callable[[Item], int] | None = None,
+        sizes: Histogram | None = None,
     ) -> None:
         self._run = run
         self._max_requests = max_requests
         self._wait_s = wait_s
         self._max_loop_items = max_loop_items
         self._size = size
+        self.waiting = 0
+        self._sizes = sizes or Histogram(BATCH_SIZES)
         self._waiting: deque[_Request[Item, Result]] = deque()
         self._timer: asyncio.Handle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="forward")
@@ -94,7 +103,11 @@ class MicroBatcher(Generic[Item, Result]):
         elif self._timer is None:
             later = loop.call_later(self._wait_s, self._flush) if self._wait_s else None
             self._timer = later or loop.call_soon(self._flush)
-        return await request.results
+        self.waiting += 1
+        try:
+            return await request.results
+        finally:
+            self.waiting -= 1
 
     def close(self) -> None:
         """End the thread once it has run what it was given."""
@@ -113,7 +126,9 @@ class MicroBatcher(Generic[Item, Result]):
             self._timer = asyncio.get_running_loop().call_soon(self._flush)
         if not batch:
             return
-        if self._count(batch) <= self._max_loop_items:
+        items = self._count(batch)
+        self._sizes.observe(items)
+        if items <= self._max_loop_items:
             self._answer(batch, self._attempt(batch))
             return
         task = asyncio.get_running_loop().create_task(self._off_loop(batch))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from rayml.errors import RequestError
+from rayml.serve.answered import Answered
 from rayml.serve.body import BodyRoom, Message, Receive, read_body
+from rayml.serve.request_id import request_id
 
 if TYPE_CHECKING:
     from rayml.serve.served import ServedModel
@@ -61,6 +64,13 @@ class Request:
         parameters: of the path, by their names in its route.
         model: the version that answers, once it is chosen.
         holder: name of the holder of the key that it brought; None without keys.
+        id: see `request_id`.
+        route: path of the route that answers it; empty until one is found.
+        started: when it came, in seconds of `time.perf_counter`.
+        received: when its body was complete; 0 before.
+        parsed: when its rows were ready to predict; 0 before.
+        bytes: of its body, decoded.
+        rows: that were parsed.
 
     Args:
         scope: of ASGI.
@@ -77,16 +87,24 @@ class Request:
         "_receive",
         "_room",
         "_scope",
+        "bytes",
         "holder",
+        "id",
         "method",
         "model",
         "parameters",
+        "parsed",
         "path",
+        "received",
+        "route",
+        "rows",
+        "started",
     )
 
     def __init__(
         self, scope: Scope, receive: Receive, *, max_body_bytes: int, room: BodyRoom
     ) -> None:
+        self.started = perf_counter()
         self._scope = scope
         self._receive = receive
         self._max_body_bytes = max_body_bytes
@@ -99,6 +117,10 @@ class Request:
         self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         self.parameters: dict[str, str] = {}
         self.holder: str | None = None
+        self.id = request_id(self.headers)
+        self.route = ""
+        self.received = self.parsed = 0.0
+        self.bytes = self.rows = 0
 
     @property
     def headers(self) -> dict[bytes, bytes]:
@@ -129,9 +151,12 @@ class Request:
         if self._body is not None:
             body, self._body = self._body, None
             return body
-        return await read_body(
+        body = await read_body(
             self.headers, self._receive, limit=self._max_body_bytes, hold=self._hold
         )
+        self.received = perf_counter()
+        self.bytes = len(body)
+        return body
 
     async def peek_body(self) -> bytes:
         """Read the body, and keep it for the one who asks for it next; raises as `body`."""
@@ -143,6 +168,33 @@ class Request:
         if self._held:
             self._room.give(self._held)
             self._held = 0
+
+    def has_rows(self, count: int) -> None:
+        """Note that its rows are parsed, and how many they are."""
+        self.parsed = perf_counter()
+        self.rows = count
+
+    def answered(self, *, model: str, version: str, status: int, bytes_out: int) -> Answered:
+        """Say what is known of it once it is answered."""
+        return Answered(
+            id=self.id,
+            method=self.method,
+            path=self.path,
+            route=self.route,
+            model=model,
+            version=version,
+            status=status,
+            started=self.started,
+            received=self.received,
+            parsed=self.parsed,
+            ended=perf_counter(),
+            rows=self.rows,
+            bytes_in=self.bytes,
+            bytes_out=bytes_out,
+            client=self.address,
+            holder=self.holder,
+            trace=self.headers.get(b"traceparent"),
+        )
 
     def _hold(self, size: int) -> None:
         self._room.take(size)

@@ -48,15 +48,18 @@ def environment(ingress: Ingress, *, host: str, arrival_s: float) -> dict[str, s
     Raises:
         ServeError: HAProxy is wanted but not installed.
     """
-    # Serve replaces a proxy after three failed checks, which are 10 s apart by default.
-    checks = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1"}
+    always = {
+        # Serve replaces a proxy after three failed checks, which are 10 s apart by default.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rayml.serve.middleware.middlewares",
+    }
     if not uses_haproxy(ingress):
-        errors = "rayml.serve.proxy_errors.middlewares"
-        return {**checks, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": errors}
+        proxy = "rayml.serve.proxy_errors.middlewares"
+        return {**always, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": proxy}
     stats, metrics, fallback = free_ports(3)
     patience = str(math.ceil(arrival_s) + _PATIENCE_S)
     return {
-        **checks,
+        **always,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # Runs the app on the replica's own event loop, without a hop between threads, and
         # buffers logs; `serve.batching` keeps long work off that loop.

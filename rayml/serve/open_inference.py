@@ -10,7 +10,7 @@ from rayml import __version__
 from rayml.errors import RequestError
 from rayml.serve.compression import compressed
 from rayml.serve.http import Request, Response, json_response
-from rayml.serve.infer_request import LENGTH_HEADER, read_request
+from rayml.serve.infer_request import LENGTH_HEADER, InferRequest, read_request
 from rayml.serve.infer_response import infer_response
 from rayml.serve.inference import model_metadata
 from rayml.serve.served import ServedModel
@@ -73,17 +73,24 @@ async def infer(request: Request, model: ServedModel) -> Response:
     limit = LOOP_BINARY_BYTES if LENGTH_HEADER in request.headers else LOOP_BYTES
     if len(body) > limit:
         return await model.tensors.off_loop(lambda: _infer_now(body, request, model))
-    call = read_request(body, request.headers)
+    call = _read(body, request)
     outputs = await model.tensors.infer(call.inputs, call.outputs)
     response = infer_response(call, outputs, name=model.name, version=model.version)
     return compressed(response, request.headers)
 
 
 def _infer_now(body: bytes, request: Request, model: ServedModel) -> Response:
-    call = read_request(body, request.headers)
+    call = _read(body, request)
     outputs = model.tensors.infer_now(call.inputs, call.outputs)
     response = infer_response(call, outputs, name=model.name, version=model.version)
     return compressed(response, request.headers)
+
+
+def _read(body: bytes, request: Request) -> InferRequest:
+    call = read_request(body, request.headers)
+    if call.inputs:
+        request.has_rows(call.inputs[0].shape[0])
+    return call
 
 
 def _check_name(request: Request, model: ServedModel) -> None:

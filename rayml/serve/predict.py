@@ -21,6 +21,7 @@ async def predict(request: Request, model: ServedModel) -> Response:
         body = await request.body()
         return await model.tensors.off_loop(lambda: _predict_arrow(body, request, model))
     rows = model.parser.parse(await request.body())
+    request.has_rows(len(rows))
     return json_response({"predictions": await model.predict_rows(rows)})
 
 

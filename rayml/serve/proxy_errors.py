@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +10,8 @@ from starlette.middleware import Middleware
 
 from rayml.serve.body import Message, Receive
 from rayml.serve.http import Response, Scope, Send, error_response
+from rayml.serve.middleware import RequestIds
+from rayml.serve.request_id import HEADER
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -43,7 +45,7 @@ class ProxyErrors:
             started = True
             if message["type"] == "http.response.start" and _is_text_error(message):
                 replaced = True
-                await _replacement(message["status"], message["headers"]).send(send, ())
+                await _replacement(message["status"], scope).send(send, ())
             elif not replaced:
                 await send(message)
 
@@ -52,12 +54,12 @@ class ProxyErrors:
         finally:
             # Where the proxy says nothing, its server would, as text.
             if not started:
-                await _replacement(500, ()).send(send, ())
+                await _replacement(500, scope).send(send, ())
 
 
 def middlewares() -> list[Any]:
     """What Serve puts around its proxy, by `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`."""
-    return [Middleware(ProxyErrors)]
+    return [Middleware(RequestIds), Middleware(ProxyErrors)]
 
 
 def _is_text_error(message: Message) -> bool:
@@ -65,10 +67,11 @@ def _is_text_error(message: Message) -> bool:
     return bool(message["status"] >= 400) and kind.startswith(b"text/plain")
 
 
-def _replacement(status: int, headers: Iterable[tuple[bytes, bytes]]) -> Response:
-    kept = tuple(each for each in headers if each[0].lower() == b"x-request-id")
+def _replacement(status: int, scope: Scope) -> Response:
+    # `RequestIds` has given the request its name.
+    name = tuple(each for each in scope["headers"] if each[0] == HEADER)
     again = ((b"retry-after", b"1"),) if status in {429, 503} else ()
-    return error_response(status, _text(status), (*kept, *again))
+    return error_response(status, _text(status), (*name, *again))
 
 
 def _text(status: int) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic_core import to_json
 
-from rayml.serve.batching import MicroBatcher, loop_rows
+from rayml.serve.batching import BATCH_SIZES, MicroBatcher, loop_rows
 from rayml.serve.docs import docs_pages
 from rayml.serve.explain_request import Asked, ExplainParser
 from rayml.serve.explainer import Explainer, Explanation
+from rayml.serve.histogram import Histogram
 from rayml.serve.http import Response, json_response
 from rayml.serve.metadata import metadata
 from rayml.serve.openapi import openapi
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 class ServedModel:
     """A version with its limits, its batching and the pages that describe it.
 
-    Making it runs a few predictions, so one that exists is ready.
+    Making it runs a few predictions, so one that exists is ready. `batch_rows` counts its forward
+    passes by their rows.
 
     Args:
         predictor: of the bundle.
@@ -57,12 +59,16 @@ class ServedModel:
         # A version is made beside one that answers; its own time is not what that one takes.
         clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
         (example,) = self.parser.parse(to_json(signature.example()))
-        self.tensors = TensorModel(predictor, settings=settings, example=example, clock=clock)
+        self.batch_rows = Histogram(BATCH_SIZES)
+        self.tensors = TensorModel(
+            predictor, settings=settings, example=example, clock=clock, sizes=self.batch_rows
+        )
         self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
             predictor.predict_rows,
             max_requests=settings.max_batch_size,
             wait_s=settings.batch_wait_s,
             max_loop_items=loop_rows(predictor.predict_rows, example, clock=clock),
+            sizes=self.batch_rows,
         )
         self.headers = (
             (b"x-model-name", self.name.encode()),
@@ -81,6 +87,11 @@ class ServedModel:
             "/openapi.json": json_response(document),
             **docs_pages(f"{self.name} {version}"),
         }
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a forward pass or are in one."""
+        return self._batcher.waiting + self.tensors.waiting
 
     async def predict_rows(self, rows: list[Row]) -> Sequence[Answer]:
         """Predict parsed rows, in one forward pass with those of other requests."""

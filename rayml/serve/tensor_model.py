@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from rayml.serve.answer import Estimate
 from rayml.serve.arrow import ArrowParser
-from rayml.serve.batching import MicroBatcher, loop_rows
+from rayml.serve.batching import BATCH_SIZES, MicroBatcher, loop_rows
+from rayml.serve.histogram import Histogram
 from rayml.serve.inference import InputTensors, OutputTensors
 from rayml.serve.predictor import Predictor
 from rayml.serve.tensors import Tensor
@@ -48,6 +49,7 @@ class TensorModel:
         settings: limits and batching.
         example: a row of typical values.
         clock: seconds, for what a batch costs.
+        sizes: counts the forward passes by their rows.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class TensorModel:
         settings: ServeSettings,
         example: Row,
         clock: Callable[[], float] = time.perf_counter,
+        sizes: Histogram | None = None,
     ) -> None:
         info, signature = predictor.bundle.info, predictor.signature
         self.inputs = InputTensors(signature, max_rows=settings.max_rows)
@@ -66,6 +69,8 @@ class TensorModel:
         self.outputs = OutputTensors(signature.target, ensemble=info.ensemble is not None)
         self.mirror: Mirror | None = None
         self._predictor = predictor
+        self._sizes = sizes or Histogram(BATCH_SIZES)
+        self._off_loop = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tensors")
         self._batcher: MicroBatcher[pa.Table, Estimate] = MicroBatcher(
             self._run,
@@ -73,7 +78,13 @@ class TensorModel:
             wait_s=settings.batch_wait_s,
             max_loop_items=self._loop_rows(predictor.table([example]), clock),
             size=_rows,
+            sizes=self._sizes,
         )
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a forward pass or are in one."""
+        return self._batcher.waiting + self._off_loop
 
     async def infer(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
         """Predict, in one forward pass with other requests.
@@ -100,6 +111,7 @@ class TensorModel:
 
     def estimate_now(self, table: pa.Table) -> Estimate:
         """Predict from a raw table in this thread."""
+        self._sizes.observe(table.num_rows)
         estimate = self._predictor.estimate(self._predictor.features(table))
         if (mirror := self.mirror) is not None:
             mirror.offer_table(table, estimate)
@@ -107,7 +119,11 @@ class TensorModel:
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
         """Do the whole work of a large request in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._off_loop += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._off_loop -= 1
 
     def close(self) -> None:
         """End the threads once they have done what they were given."""

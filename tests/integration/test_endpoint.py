@@ -82,6 +82,16 @@ def test_a_person_finds_a_page_and_explanations(client: httpx.Client) -> None:
     assert answer["probability"] - found["baseline"] == pytest.approx(total, abs=1e-3)
 
 
+def test_a_request_has_one_id(client: httpx.Client) -> None:
+    given = client.get("/readyz", headers={"X-Request-Id": "seven"})
+    assert given.headers.get_list("x-request-id") == ["seven"]
+    odd, made = client.get("/readyz", headers={"X-Request-Id": "a b"}), client.get("/readyz")
+    for response in (odd, made):
+        (name,) = response.headers.get_list("x-request-id")
+        assert len(name) == 32
+    assert odd.headers["x-request-id"] != made.headers["x-request-id"]
+
+
 def test_concurrent_requests_get_the_bundles_own_predictions(
     client: httpx.Client, bundle: Path
 ) -> None:

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from rayml.serve.batching import MicroBatcher, loop_rows
+from rayml.serve.histogram import Histogram
 
 
 class Doubler:
@@ -43,6 +44,34 @@ def test_requests_of_one_moment_share_a_batch() -> None:
     assert asyncio.run(main()) == [[2 * n, 2 * n + 2] for n in range(5)]
     assert len(run.batches) == 1
     assert run.threads == [threading.get_ident()]
+
+
+def test_it_counts_batches_by_their_items() -> None:
+    sizes = Histogram((1, 4, 8))
+
+    async def main() -> None:
+        batches = MicroBatcher(
+            Doubler(), max_requests=64, wait_s=0.0, max_loop_items=4, sizes=sizes
+        )
+        await asyncio.gather(batches.submit([1, 2, 3]), batches.submit([4]))
+        # This one runs in the thread.
+        await batches.submit([5] * 7)
+
+    asyncio.run(main())
+    assert (sizes.sum, sizes.counts) == (11, [0, 1, 1, 0])
+
+
+def test_it_counts_those_that_wait() -> None:
+    async def main() -> list[int]:
+        batches = batcher(Doubler())
+        asked = [asyncio.ensure_future(batches.submit([n])) for n in (1, 13, 3)]
+        counts = [batches.waiting]
+        await asyncio.sleep(0)
+        counts.append(batches.waiting)
+        await asyncio.gather(*asked, return_exceptions=True)
+        return [*counts, batches.waiting]
+
+    assert asyncio.run(main()) == [0, 3, 0]
 
 
 def test_a_batch_has_at_most_so_many_requests() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rayml.serve.middleware import RequestIds
 from rayml.serve.proxy_errors import ProxyErrors, middlewares
 
 
@@ -42,8 +43,7 @@ def answer(status: int, kind: bytes, body: bytes, **more: bytes) -> list[dict[st
 @pytest.mark.parametrize("status", [404, 408, 429, 499, 500, 503])
 def test_text_becomes_json_of_the_same_status(status: int) -> None:
     text = answer(status, b"text/plain; charset=utf-8", b"Traceback: secret")
-    text[0]["headers"].append((b"x-request-id", b"7"))
-    (start, body), _ = ask(text)
+    (start, body), _ = ask(text, [(b"x-request-id", b"7")])
     headers = dict(start["headers"])
     assert start["status"] == status
     assert headers[b"content-type"] == b"application/json"
@@ -81,4 +81,6 @@ def test_a_client_does_not_set_serves_own_limits() -> None:
 def test_serve_takes_it() -> None:
     from ray.serve._private.http_util import validate_http_proxy_callback_return
 
-    assert validate_http_proxy_callback_return(middlewares())[0].cls is ProxyErrors
+    around = validate_http_proxy_callback_return(middlewares())
+    # Requests are named next to the proxy, so that errors of the proxy have the name too.
+    assert [each.cls for each in around] == [RequestIds, ProxyErrors]

@@ -1,0 +1,78 @@
+"""What is known of a request once it is answered: the one thing that all who watch are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# What a client that left before its answer would have seen (nginx has the same number for it).
+CLIENT_GONE = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answered request, of any protocol.
+
+    Attributes:
+        id: of the request.
+        method: of HTTP; `POST` for gRPC.
+        path: as asked for.
+        route: that answered, as `/v2/models/{name}/infer`; empty if there is none. It has no
+            text of clients, so that the routes of an endpoint are few.
+        model: name of the model.
+        version: of the model that answered.
+        status: of HTTP; that of gRPC is the one that the same answer has over HTTP. 499 if the
+            client left.
+        started: when it came, in seconds of `time.perf_counter`, as all other times.
+        received: when its body was complete; 0 if none was read.
+        parsed: when its rows were ready to predict; 0 if it did not come that far.
+        ended: when the answer was handed to the server.
+        rows: that were parsed.
+        bytes_in: of the body.
+        bytes_out: of the answer's body.
+        client: address that it came from.
+        holder: name of the holder of the key that it brought; None without keys.
+        trace: the `traceparent` that it came with.
+    """
+
+    id: str
+    method: str
+    path: str
+    route: str
+    model: str
+    version: str
+    status: int
+    started: float
+    received: float
+    parsed: float
+    ended: float
+    rows: int
+    bytes_in: int
+    bytes_out: int
+    client: str
+    holder: str | None
+    trace: bytes | None
+
+    @property
+    def seconds(self) -> float:
+        """From the request to its answer."""
+        return self.ended - self.started
+
+
+Observer = Callable[[Answered], None]
+
+
+def nobody(answered: Answered) -> None:
+    """Watch nothing."""
+
+
+def observers(*each: Observer) -> Observer:
+    """Tell all of them of each answer."""
+    if len(each) == 1:
+        return each[0]
+
+    def tell(answered: Answered) -> None:
+        for observer in each:
+            observer(answered)
+
+    return tell

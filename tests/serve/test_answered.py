@@ -1,0 +1,153 @@
+"""What the app tells of each answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from rayml.serve.answered import Answered, observers
+from rayml.serve.app import EndpointApp, OneVersion
+from rayml.serve.http import Message, Request, Response
+from rayml.serve.predictor import Predictor
+from rayml.serve.routes import ROUTES, Route, Router
+from rayml.serve.served import ServedModel
+from rayml.serve_settings import ServeSettings
+
+SETTINGS = ServeSettings(max_body_bytes=2000, max_rows=5)
+ROW = {"size": 1.5, "colour": "red"}
+
+
+async def broken(request: Request, model: ServedModel) -> Response:
+    raise ZeroDivisionError
+
+
+@pytest.fixture(scope="module")
+def model(binary_bundle: Path) -> Iterator[ServedModel]:
+    served = ServedModel(Predictor.load(binary_bundle), version="3", settings=SETTINGS)
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def seen() -> list[Answered]:
+    return []
+
+
+@pytest.fixture
+def app(model: ServedModel, seen: list[Answered]) -> EndpointApp:
+    router = Router((*ROUTES, Route("POST", "/broken/{part}", broken, predicts=True)))
+    return EndpointApp(
+        OneVersion(model), settings=SETTINGS, router=router, observe=observers(seen.append)
+    )
+
+
+def call(app: EndpointApp, method: str, path: str, **arguments: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **arguments)
+
+    return asyncio.run(send())
+
+
+def test_a_prediction_is_told_with_its_rows_bytes_and_times(
+    app: EndpointApp, seen: list[Answered]
+) -> None:
+    body = json.dumps([ROW] * 3)
+    response = call(app, "POST", "/predict?x=1", content=body, headers={"X-Request-Id": "seven"})
+    (answered,) = seen
+    assert response.headers["x-request-id"] == answered.id == "seven"
+    assert (answered.method, answered.path, answered.route) == ("POST", "/predict", "/predict")
+    assert (answered.model, answered.version, answered.status) == ("boxes", "3", 200)
+    assert (answered.rows, answered.bytes_in) == (3, len(body))
+    assert answered.bytes_out == len(response.content)
+    assert answered.client == "127.0.0.1"
+    assert answered.started < answered.received < answered.parsed < answered.ended
+    assert answered.seconds == answered.ended - answered.started
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "route"),
+    [
+        ("GET", "/healthz", b"", 200, "/healthz"),
+        ("GET", "/nothing/secret", b"", 404, ""),
+        ("GET", "/predict", b"", 405, "/predict"),
+        ("POST", "/predict", b"{", 400, "/predict"),
+        ("POST", "/broken/egg", b"", 500, "/broken/{part}"),
+    ],
+)
+def test_every_answer_is_told_once_with_a_bounded_route(
+    app: EndpointApp,
+    seen: list[Answered],
+    method: str,
+    path: str,
+    body: bytes,
+    status: int,
+    route: str,
+) -> None:
+    response = call(app, method, path, content=body)
+    (answered,) = seen
+    assert (answered.status, answered.route, answered.path) == (status, route, path)
+    assert answered.parsed == answered.rows == 0
+    assert len(response.headers.get_list("x-request-id")) == 1
+
+
+def test_a_failure_is_logged_with_its_id(
+    app: EndpointApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, logger="rayml.serve.app"):
+        call(app, "POST", "/broken/egg", headers={"X-Request-Id": "seven"})
+    (record,) = caplog.records
+    assert record.getMessage() == "request seven failed"
+    assert record.exc_info is not None
+
+
+SCOPE = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
+
+
+async def unheard(message: Message) -> None:
+    raise AssertionError("nobody listens")
+
+
+def test_a_client_that_leaves_is_told_as_499(app: EndpointApp, seen: list[Answered]) -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    asyncio.run(app(dict(SCOPE), receive, unheard))
+    assert [(each.status, each.bytes_out, each.client) for each in seen] == [(499, 0, "")]
+
+
+def test_a_request_that_is_cancelled_is_told_as_499(app: EndpointApp, seen: list[Answered]) -> None:
+    async def leave() -> None:
+        waits = asyncio.Event()
+
+        async def receive() -> Message:
+            waits.set()
+            await asyncio.Event().wait()
+            raise AssertionError("it is cancelled")
+
+        task = asyncio.create_task(app(dict(SCOPE), receive, unheard))
+        await waits.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())
+    assert [each.status for each in seen] == [499]
+
+
+def test_all_observers_are_told(seen: list[Answered], app: EndpointApp) -> None:
+    call(app, "GET", "/healthz")
+    first: list[Answered] = []
+    second: list[Answered] = []
+    answered = replace(seen[0], id="other")
+    observers(first.append, second.append)(answered)
+    assert first == second == [answered]
