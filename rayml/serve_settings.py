@@ -93,6 +93,20 @@ class GrpcSettings:
 
 
 @settings
+class TracingSettings:
+    """Where the traces of requests go.
+
+    Attributes:
+        endpoint: URL of an OpenTelemetry collector that takes OTLP over HTTP, as
+            http://127.0.0.1:4318/v1/traces; `console` prints spans; None makes none.
+        sample_ratio: share of the requests that are traced, where the client does not say.
+    """
+
+    endpoint: Annotated[str, Field(pattern="^(console|https?://.+)$")] | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+@settings
 class ServeSettings:
     """How a bundle is served.
 
@@ -118,6 +132,10 @@ class ServeSettings:
         keys: see `KeySettings`.
         rate: see `RateSettings`; a client that exceeds it gets 429. None limits nobody.
         grpc: see `GrpcSettings`.
+        metrics_folder: that the replicas write their counts to, which /metrics reads; on a
+            cluster of several machines one that they share. None makes a temporary one.
+        access_log: path of a file that each answer becomes a line of JSON of, or `stdout`.
+        tracing: see `TracingSettings`.
         replicas: see `ReplicaSettings`.
     """
 
@@ -138,6 +156,9 @@ class ServeSettings:
     keys: KeySettings = Field(default_factory=KeySettings)
     rate: RateSettings | None = None
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    metrics_folder: str | None = None
+    access_log: str | None = None
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
 
     @pydantic.model_validator(mode="after")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from rayml.errors import RequestError
@@ -24,6 +24,7 @@ from rayml.serve.http import (
     error_response,
     refusal,
 )
+from rayml.serve.metrics import Load
 from rayml.serve.request_id import HEADER as REQUEST_ID
 from rayml.serve.routes import Route, Router
 from rayml.serve.served import ServedModel
@@ -124,6 +125,7 @@ class EndpointApp:
         router: what answers which path.
         guard: who is let in; everybody by default.
         observe: is told of each answer.
+        close: is called when the app ends.
     """
 
     def __init__(
@@ -134,8 +136,10 @@ class EndpointApp:
         router: Router | None = None,
         guard: Guard | None = None,
         observe: Observer = nobody,
+        close: Callable[[], None] | None = None,
     ) -> None:
         self._observe = observe
+        self._close = close
         self._serving = serving
         self._settings = settings
         self._router = router or Router()
@@ -143,6 +147,10 @@ class EndpointApp:
         self.held = 0
         self._room = BodyRoom(settings.max_held_bytes)
         self._capacity = settings.max_ongoing_requests + settings.max_queued_requests
+
+    def load(self) -> Load:
+        """What it has in hand."""
+        return Load(self.held, self._capacity, self._serving.models())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection as ASGI defines it."""
@@ -247,6 +255,8 @@ class EndpointApp:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._serving.close()
+        if self._close is not None:
+            self._close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

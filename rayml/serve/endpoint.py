@@ -6,20 +6,24 @@ import http.client
 import ipaddress
 import logging
 import re
+import shutil
 import socket
+import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
+from rayml.serve.access_log import STDOUT
 from rayml.serve.grpc_transport import answers as answers_grpc
 from rayml.serve.grpc_transport import grpc_environment, grpc_options
 from rayml.serve.ingress import drain, environment, free_ports, replica_host
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
+from rayml.serve.tracing import require_exporter
 from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
 
 _APPLICATION = "rayml"
@@ -38,6 +42,7 @@ class Endpoint:
         grpc_port: of gRPC; None if it is not answered.
         key: that who started it may use, where keys are asked for.
         patience_s: seconds within which what was taken in is answered.
+        temporary: folder that ends with it.
     """
 
     host: str
@@ -45,6 +50,7 @@ class Endpoint:
     grpc_port: int | None = None
     key: str | None = field(default=None, repr=False)
     patience_s: float = 30.0
+    temporary: Path | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
@@ -67,7 +73,13 @@ class Endpoint:
         # Serve ends its proxies together with all else, so what they hold must be out before.
         if not drain(self.patience_s) and _status() is not None:
             serve.delete(_APPLICATION)
+        self.end()
+
+    def end(self) -> None:
+        """End it at once."""
         _shut_down()
+        if self.temporary is not None:
+            shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 def start(
@@ -101,21 +113,33 @@ def start(
     host = _address(settings.host)
     own, keys = _keys(settings.keys)
     _check_resources(settings.replicas)
+    require_exporter(settings.tracing.endpoint)
     if serve.status().proxies:
         raise ServeError(
             "a Ray cluster serves one endpoint at a time",
             value=list(serve.status().applications),
             remedy="Stop the running one first",
         )
+    settings, temporary = _with_folders(settings)
     patience_s = settings.request_timeout_s + _GRACE_S
-    endpoint = Endpoint(host, *_ports(host, settings), own, patience_s)
+    endpoint = Endpoint(host, *_ports(host, settings), own, patience_s, temporary)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows)
         _wait_until_ready(endpoint, time.monotonic() + timeout_s)
     except BaseException:
-        _shut_down()
+        endpoint.end()
         raise
     return endpoint
+
+
+def _with_folders(settings: ServeSettings) -> tuple[ServeSettings, Path | None]:
+    """Settings whose paths mean the same in every process, and the folder that was made."""
+    log, metrics = settings.access_log, settings.metrics_folder
+    if log not in {None, STDOUT}:
+        log = str(Path(log).resolve())
+    temporary = None if metrics else Path(tempfile.mkdtemp(prefix="rayml-metrics-"))
+    folder = str(temporary or Path(metrics or "").resolve())
+    return replace(settings, access_log=log, metrics_folder=folder), temporary
 
 
 def _shut_down(timeout_s: float = 60.0) -> None:

@@ -1,23 +1,42 @@
-"""What Serve's HTTP servers put around an app, without what the app does itself."""
+"""What stands around Serve's HTTP servers: request ids that are well-formed, and given once."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from rayml.serve.body import Receive
+from rayml.serve.http import Scope, Send
+from rayml.serve.request_id import HEADER, request_id
 
 
 def middlewares() -> list[Any]:
     """Give Serve the middlewares of its HTTP servers; it finds this function by its name."""
     from starlette.middleware import Middleware
 
-    return [Middleware(_own_request_ids)]
+    return [Middleware(RequestIds)]
 
 
-def _own_request_ids(app: Any) -> Any:
-    """Take off Serve's request ids, which it gives in front of all other middlewares.
+class RequestIds:
+    """Names each request by its header, before Serve reads it, and takes off Serve's own naming.
 
-    It would answer with an id of any form and length, and with a second one beside ours, at the
-    cost of two parsed sets of headers.
+    Serve would answer with an id of any length, fail on one that is not UTF-8, and put a second
+    one beside the app's own, at the cost of two parsed sets of headers.
+
+    Args:
+        app: of ASGI, with Serve's middleware around it, which comes in front of all others.
     """
-    from ray.serve._private.http_util import RequestIdMiddleware
 
-    return app._app if isinstance(app, RequestIdMiddleware) else app  # noqa: SLF001
+    def __init__(self, app: Any) -> None:
+        from ray.serve._private.http_util import RequestIdMiddleware
+
+        self.app = app._app if isinstance(app, RequestIdMiddleware) else app  # noqa: SLF001
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a connection on."""
+        if scope["type"] == "http":
+            headers: dict[bytes, bytes] = dict(scope["headers"])
+            name = request_id(headers).encode()
+            if headers.get(HEADER) != name:
+                others = [each for each in scope["headers"] if each[0] != HEADER]
+                scope["headers"] = [*others, (HEADER, name)]
+        await self.app(scope, receive, send)

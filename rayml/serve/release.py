@@ -7,7 +7,7 @@ versions and tells it when.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -118,6 +118,10 @@ class ReleaseServing:
         for model in before.named.values():
             if model.version not in plan.named:
                 model.watch(None, None)
+
+    def models(self) -> Sequence[ServedModel]:
+        """Versions that are ready, whether requests reach them or not."""
+        return tuple(self.plan.named.values())
 
     def close(self) -> None:
         """End once what was taken in is answered."""

@@ -13,6 +13,7 @@ from rayml.serve.grpc_service import App, InferenceService
 from rayml.serve.guard import make_guard
 from rayml.serve.internal_port import keep_internal_port_closed
 from rayml.serve.keys import Key
+from rayml.serve.recorder import make_recorder
 from rayml.serve.routes import ROUTES, Route, Router
 from rayml.serve_settings import ReplicaSettings, ServeSettings
 
@@ -41,6 +42,7 @@ class Replica(InferenceService):
         follows: bool,
     ) -> None:
         import torch
+        from ray import serve
 
         keep_internal_port_closed()
         from rayml.serve.predictor import Predictor
@@ -59,13 +61,21 @@ class Replica(InferenceService):
             registry, name = Registry.of_version(Path(folder))
             self._follower = Follower(registry, name, load)
             serving = self._follower.serving
-            feedback = Route("POST", PATH, Feedback(self._follower.serving), predicts=True)
-            router = Router((*ROUTES, feedback))
+            routes = [Route("POST", PATH, Feedback(self._follower.serving), predicts=True)]
             self._follower.start()
         else:
-            serving, router = OneVersion(load(Path(folder), version)), Router()
+            serving, routes = OneVersion(load(Path(folder), version)), []
         guard = make_guard(settings.keys.file, keys, settings.rate)
-        self._app = EndpointApp(serving, settings=settings, router=router, guard=guard)
+        recorder = make_recorder(serve.get_replica_context().replica_id.unique_id, settings)
+        self._app = EndpointApp(
+            serving,
+            settings=settings,
+            router=Router((*ROUTES, *routes, recorder.route)),
+            guard=guard,
+            observe=recorder.observe,
+            close=recorder.close,
+        )
+        recorder.start(self._app.load)
 
     def __del__(self) -> None:
         """Take away what this replica says of itself."""

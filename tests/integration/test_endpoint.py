@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pyarrow as pa
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from rayml.errors import ServeError
 from rayml.serve.endpoint import Endpoint, start
@@ -122,6 +123,38 @@ def test_bad_requests_are_refused_in_one_form(client: httpx.Client) -> None:
         assert response.status_code == status
         assert response.json()["error"]
         assert response.headers["x-model-version"] == "7"
+
+
+def test_its_metrics_tell_what_it_answered(client: httpx.Client) -> None:
+    before = counted(client)
+    client.post("/predict", json=[{"size": 1.0}] * 3)
+    client.get("/elsewhere")
+    after = counted(client)
+    base = {"model": "boxes", "version": "7"}
+    assert grown(before, after, "rayml_requests_total", base, route="/predict", code="200") == 1
+    assert grown(before, after, "rayml_requests_total", base, route="", code="404") == 1
+    assert grown(before, after, "rayml_rows_total", base, route="/predict") == 3
+    assert grown(before, after, "rayml_batch_rows_sum", base) == 3
+    assert [value for name, _, value in after if name == "rayml_replicas"] == [1]
+
+
+Samples = list[tuple[str, dict[str, str], float]]
+
+
+def counted(client: httpx.Client) -> Samples:
+    """Every sample that Prometheus would read."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return [(each.name, each.labels, each.value) for family in families for each in family.samples]
+
+
+def grown(before: Samples, after: Samples, name: str, base: dict[str, str], **labels: str) -> float:
+    """By how much a counter has grown, over all replicas."""
+    wanted = (base | labels).items()
+
+    def total(samples: Samples) -> float:
+        return sum(value for each, own, value in samples if each == name and wanted <= own.items())
+
+    return total(after) - total(before)
 
 
 def test_an_endless_body_is_cut_off(endpoint: Endpoint) -> None:

@@ -1,0 +1,33 @@
+"""Answers as the app tells them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rayml.serve.answered import Answered
+
+ANSWERED = Answered(
+    id="seven",
+    method="POST",
+    path="/predict",
+    route="/predict",
+    model="boxes",
+    version="3",
+    status=200,
+    started=100.0,
+    received=100.001,
+    parsed=100.003,
+    ended=100.02,
+    rows=3,
+    bytes_in=40,
+    bytes_out=90,
+    client="10.0.0.7",
+    holder=None,
+    trace=None,
+)
+
+
+def answered(**values: Any) -> Answered:
+    """An answer like any other, but for some values."""
+    return replace(ANSWERED, **values)
