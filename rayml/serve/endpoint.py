@@ -120,9 +120,10 @@ def start(
             value=list(serve.status().applications),
             remedy="Stop the running one first",
         )
+    ports = _ports(host, settings)
     settings, temporary = _with_folders(settings)
     patience_s = settings.request_timeout_s + _GRACE_S
-    endpoint = Endpoint(host, *_ports(host, settings), own, patience_s, temporary)
+    endpoint = Endpoint(host, *ports, own, patience_s, temporary)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows)
         _wait_until_ready(endpoint, time.monotonic() + timeout_s)

@@ -14,6 +14,7 @@ async def explain(request: Request, model: ServedModel) -> Response:
         RequestError: the body is too large or does not fit the signature.
     """
     asked = model.explain_parser.parse_asked(await request.body())
+    request.has_rows(len(asked.rows))
     try:
         explanations = await model.explain_rows(asked)
     except ExplainError as error:

@@ -28,6 +28,7 @@ async def predict(request: Request, model: ServedModel) -> Response:
 def _predict_arrow(body: bytes, request: Request, model: ServedModel) -> Response:
     """Answer in Arrow where the client accepts it, else in JSON."""
     table = model.tensors.arrow.parse(body)
+    request.has_rows(table.num_rows)
     estimate = model.tensors.estimate_now(table)
     if STREAM in request.headers.get(b"accept", b""):
         response = Response(200, write_answers(estimate, model.tensors.outputs), STREAM)
