@@ -35,8 +35,8 @@ async def grpc_infer(request: Request, model: ServedModel) -> Response:
             f"the model that is served is {model.name!r}", status=404, value=call.model_name
         )
     if len(body) > LOOP_BYTES:
-        return await model.tensors.off_loop(lambda: _infer_now(call, model))
-    outputs = await model.tensors.infer(input_tensors(call), output_names(call))
+        return await model.tensors.off_loop(lambda: _infer_now(call, request, model))
+    outputs = await model.tensors.infer(_inputs(call, request), output_names(call))
     return _response(call, outputs, model)
 
 
@@ -53,9 +53,16 @@ def read_infer_request(body: bytes) -> ModelInferRequest:
     return request
 
 
-def _infer_now(call: ModelInferRequest, model: ServedModel) -> Response:
-    outputs = model.tensors.infer_now(input_tensors(call), output_names(call))
+def _infer_now(call: ModelInferRequest, request: Request, model: ServedModel) -> Response:
+    outputs = model.tensors.infer_now(_inputs(call, request), output_names(call))
     return _response(call, outputs, model)
+
+
+def _inputs(call: ModelInferRequest, request: Request) -> Sequence[Tensor]:
+    tensors = input_tensors(call)
+    if tensors:
+        request.has_rows(tensors[0].shape[0])
+    return tensors
 
 
 def _response(call: ModelInferRequest, outputs: Sequence[Tensor], model: ServedModel) -> Response:
