@@ -9,9 +9,10 @@ from dataclasses import dataclass
 CLIENT_GONE = 499
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would make it four times as slow to make.
+@dataclass(slots=True)
 class Answered:
-    """One answered request, of any protocol.
+    """One answered request, of any protocol; nobody changes it.
 
     Attributes:
         id: of the request.
