@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from serve_bench import server
+from servers import server
 from tensor_case import binary_request, make_table, tensors_of, write_bundle
 
 from rayml.serve.predictor import Predictor
