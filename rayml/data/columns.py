@@ -185,6 +185,10 @@ class CategoricalColumn:
         """Number of codes."""
         return 1 + self.missing + len(self.categories)
 
+    def code(self, category: str | None) -> int:
+        """The code of one category, None being a missing one."""
+        return self._codes.get(category, 0)
+
     def apply(self, column: pa.ChunkedArray) -> Codes:
         """Transform strings to codes, shape [rows]."""
         encoded = column.combine_chunks().dictionary_encode()

@@ -57,6 +57,11 @@ class NumericColumns:
             start = rows.stop
         return outputs, missing
 
+    def apply_rows(self, values: Floats) -> tuple[npt.NDArray[np.float32], Mask]:
+        """Transform a few rows of these columns, NaN being missing; else as `apply`."""
+        missing = np.isnan(values)
+        return self._transform(values, missing).astype(np.float32), missing
+
     def _transform(self, values: Floats, missing: Mask) -> Floats:
         scaled = np.clip(values, -HUGE, HUGE)
         scaled -= self._center

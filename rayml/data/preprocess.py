@@ -79,6 +79,7 @@ class Preprocessor:
         self._indicators = tuple(indicators)
         self._profile = dict(profile)
         self._numbers = NumericColumns(self._numeric)
+        self._numeric_names = [column.name for column in numeric]
         self._types = pa.schema([(c.name, ARROW_TYPES[c.kind]) for c in schema.columns])
         self._number_places = [self._types.get_field_index(column.name) for column in numeric]
         self.numeric_features = (
@@ -161,6 +162,31 @@ class Preprocessor:
         for i, column in enumerate(self._categorical):
             codes[:, i] = column.apply(table.column(column.name))
         return Features(numbers, codes)
+
+    def transform_rows(self, rows: Sequence[Mapping[str, Any]]) -> Features:
+        """Transform a few rows of Python values, at a third of the cost of their table.
+
+        The features are, to the bit, those of `transform_batch` for the table of the same rows.
+
+        Args:
+            rows: float, bool, str and aware datetime by the kinds of their columns; a column that
+                is absent or None is missing.
+        """
+        values = [tuple(map(row.get, self._numeric_names)) for row in rows]
+        shape = (len(rows), len(self._numeric))
+        numbers, missing = self._numbers.apply_rows(np.array(values, np.float64).reshape(shape))
+        if self._timestamps or self._indicators:
+            numbers = self._append_parts(self._times(rows), numbers, missing)
+        codes = [
+            [column.code(row.get(column.name)) for column in self._categorical] for row in rows
+        ]
+        shape = (len(rows), len(self._categorical))
+        return Features(numbers, np.array(codes, np.int64).reshape(shape))
+
+    def _times(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        kind = ARROW_TYPES["timestamp"]
+        names = [column.name for column in self._timestamps]
+        return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name in names})
 
     def encode_target(self, column: pa.ChunkedArray) -> npt.NDArray[Any]:
         """Encode target values: int64 class codes, or float32 standardised values.

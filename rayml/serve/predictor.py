@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from rayml.serve.request import Row
 
 
+# Where the table of the rows begins to pay (30 numeric columns): one row takes 13 µs without it and
+# 100 µs with it, 64 rows 128 and 163 µs, 256 rows 480 and 370 µs.
+_FEW_ROWS = 64
+
+
 class Predictor:
     """A bundle's preprocessor and model, ready to predict; safe to use from several threads.
 
@@ -99,7 +104,13 @@ class Predictor:
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
         """Predict parsed rows, one answer a row."""
-        return self.predict(self.table(rows))
+        return self.answers(self.estimate(self.row_features(rows)))
+
+    def row_features(self, rows: Sequence[Row]) -> Features:
+        """Prepare parsed rows, whichever way is fast; the features are the same to the bit."""
+        if len(rows) > _FEW_ROWS:
+            return self.features(self.table(rows))
+        return self._preprocessor.transform_rows(rows)
 
     @property
     def shape(self) -> FeatureShape:

@@ -72,6 +72,9 @@ def fit(rows: pa.Table | None = None, **given: Any) -> Preprocessor:
     return Preprocessor.fit(SCHEMA, statistics, PreprocessSettings(**given), "binary")
 
 
+FITTED = {method: fit(numeric=method) for method in ("standard", "quantile", "none")}
+
+
 def bits(features: Features) -> tuple[bytes, bytes]:
     return features.numeric.tobytes(), features.categorical.tobytes()
 
@@ -81,6 +84,26 @@ def transform(preprocessor: Preprocessor, **values: Any) -> dict[str, float]:
     features = preprocessor.transform_batch(row)
     outputs = [*features.numeric[0].tolist(), *features.categorical[0].tolist()]
     return dict(zip((f.name for f in preprocessor.features), outputs, strict=True))
+
+
+@pytest.mark.parametrize("method", ["standard", "quantile", "none"])
+@given(rows=st.lists(ROW, min_size=1, max_size=5), absent=st.sets(st.sampled_from(TYPES.names)))
+def test_rows_become_the_features_of_their_table_to_the_bit(
+    method: str, rows: list[dict[str, Any]], absent: set[str]
+) -> None:
+    preprocessor = FITTED[method]
+    table = pa.Table.from_pylist([dict.fromkeys(absent) | row for row in rows], schema=TYPES)
+    given_rows = [
+        {name: value for name, value in row.items() if name not in absent or value is not None}
+        for row in rows
+    ]
+    found, wanted = preprocessor.transform_rows(given_rows), preprocessor.transform_batch(table)
+    assert bits(found) == bits(wanted)
+    for one, other in (
+        (found.numeric, wanted.numeric),
+        (found.categorical, wanted.categorical),
+    ):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
 
 
 @pytest.mark.parametrize("method", ["standard", "quantile", "none"])

@@ -50,6 +50,33 @@ def test_features_are_those_of_training_bit_by_bit(predictor: Predictor, table: 
         assert alone.categorical.tobytes() == trained.categorical[index : index + 1].tobytes()
 
 
+def test_features_of_few_rows_are_those_of_their_table_bit_by_bit(
+    predictor: Predictor, table: pa.Table
+) -> None:
+    parser = RequestParser(predictor.signature, max_rows=1000)
+    bodies = as_bodies(inputs_of(predictor, table))
+    odd = [b'{"size": null, "colour": "ultraviolet"}', b'{"size": -1e308}', b'{"colour": null}']
+    rows = parser.parse(b"[" + b",".join([*bodies, *odd]) + b"]")
+    assert len(rows) < 64
+    for some in (rows, *([row] for row in rows)):
+        own, other = predictor.row_features(some), predictor.features(predictor.table(some))
+        assert own.numeric.dtype == other.numeric.dtype
+        assert own.numeric.shape == other.numeric.shape
+        assert own.numeric.tobytes() == other.numeric.tobytes()
+        assert own.categorical.dtype == other.categorical.dtype
+        assert own.categorical.shape == other.categorical.shape
+        assert own.categorical.tobytes() == other.categorical.tobytes()
+
+
+def test_many_rows_are_predicted_as_few_are(predictor: Predictor) -> None:
+    rows = [{"size": n / 7, "colour": ["red", "blue", None][n % 3]} for n in range(200)]
+    together = predictor.row_features(rows)
+    for start in range(0, 200, 50):
+        few = predictor.row_features(rows[start : start + 50])
+        assert few.numeric.tobytes() == together.numeric[start : start + 50].tobytes()
+        assert few.categorical.tobytes() == together.categorical[start : start + 50].tobytes()
+
+
 def test_predictions_are_those_of_the_bundle(predictor: Predictor, table: pa.Table) -> None:
     raw = inputs_of(predictor, table)
     bundle = predictor.bundle
