@@ -147,6 +147,7 @@ def test_predict_reads_files(
         assert [each["label"] for each in other] == [each["label"] for each in answers[0]]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_confirmed_again_as_an_ensemble(
     run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
 ) -> None:

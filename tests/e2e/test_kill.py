@@ -14,7 +14,7 @@ from tests.e2e.command import Rayml, environment
 from tests.processes import command, descendants, kill, wait_until
 from tests.record import assert_continued, epochs, finished, recorded
 
-TRIALS, EPOCHS = 5, 300
+TRIALS, EPOCHS = 5, 200
 SWEEP = (
     "sweep",
     "search=random",

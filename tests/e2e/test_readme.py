@@ -27,8 +27,8 @@ SECTIONS = {
         r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE
     )
 }
-# Variations of a sweep, whose settings have faster tests of their own.
-LONG = {"Other searches", "Seeing a sweep"}
+# What they show has faster tests of its own, the last in tests/e2e/test_extension.py.
+LONG = {"Going on with a sweep", "Other searches", "Seeing a sweep", "Your own model"}
 FILES = {
     match[1]: match[2]
     for match in re.finditer(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", README, re.DOTALL)

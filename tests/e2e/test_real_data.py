@@ -12,7 +12,10 @@ from tests.e2e.command import Rayml
 
 @pytest.mark.parametrize(
     ("name", "labels"),
-    [("adult", {"<=50K", ">50K"}), ("online_shoppers", {"TRUE", "FALSE"})],
+    [
+        ("adult", {"<=50K", ">50K"}),
+        pytest.param("online_shoppers", {"TRUE", "FALSE"}, marks=pytest.mark.slow),
+    ],
 )
 def test_real_data_end_with_an_answering_endpoint(
     tmp_path: Path, shared_data: Path, rayml: Rayml, name: str, labels: set[str]

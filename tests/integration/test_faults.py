@@ -110,7 +110,9 @@ def test_a_killed_haproxy_breaks_its_connections_only(
     assert report.retried == sum(report.broken) <= 16
 
 
-@pytest.mark.parametrize("process", [b"ray::HAProxyManager", b"ray::ProxyActor"])
+@pytest.mark.parametrize(
+    "process", [pytest.param(b"ray::HAProxyManager", marks=pytest.mark.slow), b"ray::ProxyActor"]
+)
 def test_a_killed_proxy_of_serve_is_not_noticed(
     endpoint: Endpoint, asked: list[Question], process: bytes
 ) -> None:

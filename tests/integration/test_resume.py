@@ -88,6 +88,7 @@ def test_a_study_that_cannot_be_opened_again_names_the_way_on(
     assert_continued(journal, {}, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_two_drivers_cannot_go_on_with_one_sweep(
     make_plan: MakePlan,  # noqa: F811

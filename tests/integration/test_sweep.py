@@ -192,6 +192,7 @@ def test_when_all_trials_fail_the_commonest_reason_is_told(
         run_sweep(make_plan(tree=tree, trials=2), DATA)
 
 
+@pytest.mark.slow
 def test_a_dead_worker_costs_at_most_one_epoch(make_plan: Callable[..., SweepPlan]) -> None:
     plan = make_plan(trials=2, epochs=800, concurrency=1, max_failures=1)
     result = run_sweep(plan, DATA, view=Watcher(20, kill_worker))
@@ -323,6 +324,7 @@ print([name for name in ("torch", "tensorboardX") if name in sys.modules])
 """
 
 
+@pytest.mark.slow
 def test_a_driver_shows_trials_alone_and_imports_no_pytorch(
     make_plan: Callable[..., SweepPlan], tmp_path: Path
 ) -> None:

@@ -84,7 +84,10 @@ def test_a_database_with_a_password_is_named_again() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_sweep_that_runs_is_not_extended(stored: Composed, tmp_path: Path) -> None:
+def test_a_sweep_that_runs_is_not_extended(
+    stored: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rayml.search.repair._PATIENCE", 0.0)
     with pytest.raises(SearchError, match="has its journal"):
         require_more(tmp_path, stored)
     journal = SweepJournal(tmp_path / "journal.log")
