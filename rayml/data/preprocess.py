@@ -244,8 +244,9 @@ class Preprocessor:
         self, table: pa.Table, numbers: npt.NDArray[np.float32], missing: Mask
     ) -> npt.NDArray[np.float32]:
         """Put the parts of times and the missing indicators behind the numbers."""
-        numeric = np.empty((table.num_rows, self.shape.numeric), dtype=np.float32)
-        at = numbers.shape[1]
+        # Not the table's rows: without a column of times it has none.
+        rows, at = numbers.shape
+        numeric = np.empty((rows, self.shape.numeric), dtype=np.float32)
         numeric[:, :at] = numbers
         masks = {column.name: missing[:, i] for i, column in enumerate(self._numeric)}
         for time in self._timestamps:

@@ -106,6 +106,22 @@ def test_rows_become_the_features_of_their_table_to_the_bit(
         assert (one.dtype, one.shape) == (other.dtype, other.shape)
 
 
+def test_rows_with_missing_numbers_and_no_times_become_features() -> None:
+    schema = FeatureSchema(
+        (Column("pay", "numeric"), Column("job", "categorical")), "y", "categorical"
+    )
+    table = training().select(["pay", "job", "y"])
+    preprocessor = Preprocessor.fit(
+        schema, observe(table, schema, "binary"), PreprocessSettings(), "binary"
+    )
+    rows = [{"pay": 1.5, "job": "chef"}, {"pay": None}, {}]
+    found = preprocessor.transform_rows(rows)
+    kinds = pa.schema([(c.name, ARROW_TYPES[c.kind]) for c in schema.columns])
+    wanted = preprocessor.transform_batch(pa.Table.from_pylist(rows, schema=kinds))
+    assert found.numeric.shape == (3, 2)
+    assert bits(found) == bits(wanted)
+
+
 @pytest.mark.parametrize("method", ["standard", "quantile", "none"])
 @settings(deadline=None, max_examples=40)
 @given(rows=st.lists(ROW, min_size=1, max_size=12), at=st.integers(0, 12))
