@@ -16,11 +16,10 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from rayml.serve.counters import Counts
+from rayml.serve.status_files import StatusFiles, read_fresh
 from rayml.types import Size, settings
 
 FOLDER = "replicas"
-STALE_S = 6.0
-_FORGOTTEN_S = 3600.0
 
 State = Literal["loading", "ready", "refused"]
 
@@ -81,26 +80,18 @@ _STATUS: TypeAdapter[ReplicaStatus] = TypeAdapter(ReplicaStatus)
 
 def write_status(model: Path, status: ReplicaStatus) -> None:
     """Write the file of one replica of a model; it is whole at any moment."""
-    folder = model / FOLDER
-    folder.mkdir(exist_ok=True)
-    part = folder / f"{status.replica}.part"
-    part.write_bytes(_STATUS.dump_json(status))
-    part.replace(folder / f"{status.replica}.json")
+    StatusFiles(model / FOLDER, status.replica).write(_STATUS.dump_json(status))
 
 
 def remove_status(model: Path, replica: str) -> None:
     """Take the file of a replica away."""
-    (model / FOLDER / f"{replica}.json").unlink(missing_ok=True)
+    StatusFiles(model / FOLDER, replica).remove()
 
 
-def read_statuses(model: Path, *, stale_s: float = STALE_S) -> list[ReplicaStatus]:
-    """Replicas of a model that said something lately; files long forgotten are removed."""
+def read_statuses(model: Path) -> list[ReplicaStatus]:
+    """Replicas of a model that said something lately."""
     found = []
-    for path in sorted((model / FOLDER).glob("*.json")):
-        with contextlib.suppress(FileNotFoundError, ValidationError):
-            age = time.time() - path.stat().st_mtime
-            if age < stale_s:
-                found.append(_STATUS.validate_json(path.read_bytes()))
-            elif age > _FORGOTTEN_S:
-                path.unlink()
+    for told in read_fresh(model / FOLDER, now=time.time()):
+        with contextlib.suppress(ValidationError):  # of another release of rayml
+            found.append(_STATUS.validate_json(told))
     return found

@@ -12,14 +12,14 @@ from pathlib import Path
 PERIOD_S = 1.0
 """Replicas write this often."""
 
-_FRESH_S = 10.0
+_FRESH_S = 6.0
 _FORGOTTEN_S = 600.0
 
 
 class StatusFiles:
     """The files of one folder, each with the last that one process has told.
 
-    A file that was not written for 10 s is of a process that was killed; it counts no more.
+    A file that was not written for 6 s is of a process that was killed; it counts no more.
 
     Args:
         folder: on the machine, or shared by the machines that the processes run on; made at need.
@@ -49,19 +49,28 @@ class StatusFiles:
     def read(self) -> list[bytes]:
         """What all processes that run have told last; this one has told something before."""
         # The folder's own clock, which may be that of another machine.
-        now = self._own.stat().st_mtime
-        told = []
-        for path in sorted(self._folder.glob("*.json")):
-            try:
-                age = now - path.stat().st_mtime
-                if age < _FRESH_S:
-                    told.append(path.read_bytes())
-                elif age > _FORGOTTEN_S:
-                    path.unlink()
-            except FileNotFoundError:
-                continue  # its process has just ended
-        return told
+        return read_fresh(self._folder, now=self._own.stat().st_mtime)
 
     def remove(self) -> None:
         """End to be one of those that run."""
         self._own.unlink(missing_ok=True)
+
+
+def read_fresh(folder: Path, *, now: float) -> list[bytes]:
+    """What the processes that run have told last; files long forgotten are removed.
+
+    Args:
+        folder: of the files.
+        now: seconds since the epoch, by the folder's clock.
+    """
+    told = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            age = now - path.stat().st_mtime
+            if age < _FRESH_S:
+                told.append(path.read_bytes())
+            elif age > _FORGOTTEN_S:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # its process has just ended
+    return told

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import pyarrow as pa
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,26 +19,12 @@ from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.ingress import Ingress
 from rayml.serve.predictor import Predictor
 from rayml.serve_settings import ReplicaSettings, ServeSettings
-from rayml.testing.bundles import untrained_bundle
 
 ONE = ReplicaSettings(min=1, max=1, cpu=0.5)
 
 
 def settings(**values: object) -> ServeSettings:
     return ServeSettings(**{"port": 0, "replicas": ONE, **values})  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    table = pa.table(
-        {
-            "size": [1.0, 2.5, None, 4.0] * 5,
-            "colour": ["red", "blue", "red", None] * 5,
-            "label": ["low", "high", "high", "low"] * 5,
-        }
-    )
-    folder = tmp_path_factory.mktemp("bundles") / "boxes"
-    return untrained_bundle(folder, table, target="label", task="binary", name="boxes")
 
 
 @pytest.fixture(scope="module", params=["proxy", "haproxy"])

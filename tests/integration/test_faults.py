@@ -10,13 +10,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve_settings import ReplicaSettings, ServeSettings
 from rayml.testing.arrivals import poisson
-from rayml.testing.bundles import untrained_bundle
 from rayml.testing.load import Load, Question, questions
 from tests.processes import command, descendants, kill, wait_until
 
@@ -25,19 +23,6 @@ RATE = 60
 PLAN = poisson(RATE, 120, seed=0)
 
 pytestmark = pytest.mark.usefixtures("ray_session")
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    table = pa.table(
-        {
-            "size": [1.0, 2.5, None, 4.0] * 5,
-            "colour": ["red", "blue", "red", None] * 5,
-            "label": ["low", "high", "high", "low"] * 5,
-        }
-    )
-    folder = tmp_path_factory.mktemp("bundles") / "boxes"
-    return untrained_bundle(folder, table, target="label", task="binary", name="boxes")
 
 
 @pytest.fixture(scope="module")

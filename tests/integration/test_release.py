@@ -31,20 +31,13 @@ def mlp(width: int) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+def registry(boxes: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Versions 1 to 3 are sound, 4 fails on some rows, 5 cannot be made, 6 is copied half-way."""
-    table = pa.table(
-        {
-            "size": [1.0, 2.5, None, 4.0] * 5,
-            "colour": ["red", "blue", "red", None] * 5,
-            "label": ["low", "high", "high", "low"] * 5,
-        }
-    )
     folder = tmp_path_factory.mktemp("release")
     registry = Registry(folder / "registry")
     for number, model in enumerate([mlp(8), mlp(16), mlp(24), RAISES, RAISES, mlp(8)]):
         bundle = untrained_bundle(
-            folder / str(number), table, target="label", task="binary", name="boxes", model=model
+            folder / str(number), boxes, target="label", task="binary", name="boxes", model=model
         )
         registry.register(bundle)
     return registry

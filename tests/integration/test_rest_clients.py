@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from rayml.serve.endpoint import start
 from rayml.serve.predictor import Predictor
 from rayml.serve_settings import ReplicaSettings, ServeSettings
-from rayml.testing.bundles import untrained_bundle
 
 PYTHON = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
 SCRIPT = Path(__file__).parent / "clients" / "rest.py"
@@ -26,19 +24,6 @@ SCRIPT = Path(__file__).parent / "clients" / "rest.py"
 pytestmark = pytest.mark.skipif(
     not PYTHON.exists(), reason="the clients' environment is absent: make .venv-clients/.ready"
 )
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    table = pa.table(
-        {
-            "size": [1.0, 2.5, None, 4.0] * 5,
-            "colour": ["red", "blue", "red", None] * 5,
-            "label": ["low", "high", "high", "low"] * 5,
-        }
-    )
-    folder = tmp_path_factory.mktemp("bundles") / "boxes"
-    return untrained_bundle(folder, table, target="label", task="binary", name="boxes")
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from rayml.serve.answered import Answered, observers
@@ -20,6 +18,7 @@ from rayml.serve.predictor import Predictor
 from rayml.serve.routes import ROUTES, Route, Router
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
+from tests.serve.asgi import call
 
 SETTINGS = ServeSettings(max_body_bytes=2000, max_rows=5)
 ROW = {"size": 1.5, "colour": "red"}
@@ -47,15 +46,6 @@ def app(model: ServedModel, seen: list[Answered]) -> EndpointApp:
     return EndpointApp(
         OneVersion(model), settings=SETTINGS, router=router, observe=observers(seen.append)
     )
-
-
-def call(app: EndpointApp, method: str, path: str, **arguments: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **arguments)
-
-    return asyncio.run(send())
 
 
 def test_a_prediction_is_told_with_its_rows_bytes_and_times(

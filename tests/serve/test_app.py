@@ -21,6 +21,7 @@ from rayml.serve.app import EndpointApp, OneVersion
 from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
+from tests.serve.asgi import call
 
 ROW = {"size": 1.5, "colour": "red", "new": True}
 SETTINGS = ServeSettings(max_body_bytes=2000, max_rows=5)
@@ -39,15 +40,6 @@ def make_app(predictor: Predictor, *, version: str, settings: ServeSettings) -> 
 @pytest.fixture(scope="module")
 def app(boxes: Predictor) -> EndpointApp:
     return make_app(boxes, version="3", settings=SETTINGS)
-
-
-def call(app: EndpointApp, method: str, path: str, **arguments: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **arguments)
-
-    return asyncio.run(send())
 
 
 def predict(app: EndpointApp, body: bytes) -> httpx.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tracemalloc
 from contextlib import suppress
 from datetime import date
@@ -24,6 +23,7 @@ from rayml.serve.inference import OutputTensors
 from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
+from tests.serve.asgi import call
 
 MAX_ROWS = 100
 TABLE = pa.table(
@@ -70,13 +70,8 @@ def app(boxes: Predictor) -> EndpointApp:
 
 
 def post(app: EndpointApp, body: bytes, kind: bytes, accept: str = "*/*") -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            headers = {"content-type": kind.decode(), "accept": accept}
-            return await client.post("/predict", content=body, headers=headers)
-
-    return asyncio.run(send())
+    headers = {"content-type": kind.decode(), "accept": accept}
+    return call(app, "POST", "/predict", content=body, headers=headers)
 
 
 def own(boxes: Predictor) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from rayml.serve.explainer import Explainer
 from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
+from tests.serve.asgi import call
 
 ROW = {"size": 1.5, "colour": "green", "new": True, "seen": "2024-05-17T08:30:00Z"}
 SETTINGS = ServeSettings(max_explain_rows=3)
@@ -40,13 +41,8 @@ def app(boxes: Predictor) -> EndpointApp:
 
 
 def post(app: EndpointApp, content: bytes | Any, path: str = "/explain") -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            body = content if isinstance(content, bytes) else json.dumps(content).encode()
-            return await client.post(path, content=body)
-
-    return asyncio.run(send())
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return call(app, "POST", path, content=body)
 
 
 def test_one_row_or_many_are_explained(app: EndpointApp) -> None:

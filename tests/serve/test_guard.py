@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from rayml.serve.rate import Rate
 from rayml.serve.routes import ROUTES, Route, Router
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import KeySettings, RateSettings, ServeSettings
+from tests.serve.asgi import call
 
 READER, READ = new_key("reader", ["predict"])
 BOSS, RULE = new_key("boss", ["admin"])
@@ -49,17 +49,6 @@ def app(model: ServedModel) -> EndpointApp:
 def guarded(model: ServedModel, guard: Guard) -> EndpointApp:
     router = Router([*ROUTES, Route("POST", "/change", change, scope="admin")])
     return EndpointApp(OneVersion(model), settings=ServeSettings(), router=router, guard=guard)
-
-
-def call(
-    app: EndpointApp, method: str, path: str, *, address: str = "192.0.2.7", **arguments: Any
-) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app, client=(address, 1))  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **arguments)
-
-    return asyncio.run(send())
 
 
 def bearer(token: str) -> dict[str, str]:

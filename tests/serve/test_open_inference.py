@@ -25,6 +25,7 @@ from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
 from rayml.serve.tensors import tensor_from_bytes, tensor_from_values
 from rayml.serve_settings import ServeSettings
+from tests.serve.asgi import call
 
 SETTINGS = ServeSettings(max_rows=3000)
 SIZES, COLOURS = [1.5, -2.0, float("nan")], ["red", "", "violet"]
@@ -39,17 +40,6 @@ def boxes(binary_bundle: Path) -> Predictor:
 def app(boxes: Predictor) -> EndpointApp:
     model = ServedModel(boxes, version="3", settings=SETTINGS)
     return EndpointApp(OneVersion(model), settings=SETTINGS)
-
-
-def call(app: EndpointApp, method: str, path: str, **arguments: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://test", headers={"accept-encoding": "identity"}
-        ) as client:
-            return await client.request(method, path, **arguments)
-
-    return asyncio.run(send())
 
 
 def infer(app: EndpointApp, request: dict[str, Any], binary: bytes = b"", **more: Any) -> Any:

@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,8 @@ from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
 from rayml.testing.bundles import untrained_bundle
+from tests.browser import Opened
+from tests.browser import opened as open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -99,30 +100,11 @@ def endpoint(houses: Predictor) -> Iterator[str]:
         yield url
 
 
-@dataclass
-class Opened:
-    """A page in the browser, and what it asked for or complained of."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def note(self, message: Any) -> None:
-        if message.type == "error":
-            self.complaints.append(message.text)
-
-
 @contextmanager
 def opened(browser: Browser, url: str, *, key: bool = False, **more: Any) -> Iterator[Opened]:
-    context = browser.new_context(**{"viewport": DESK, **more})
-    shown = Opened(context.new_page())
-    shown.page.on("request", lambda request: shown.requests.append(request.url))
-    shown.page.on("console", shown.note)
-    shown.page.on("pageerror", lambda error: shown.complaints.append(str(error)))
-    shown.page.goto(url)
-    shown.page.wait_for_selector("#token:visible" if key else "html[data-ready=yes]")
-    yield shown
-    context.close()
+    ready = "#token:visible" if key else "html[data-ready=yes]"
+    with open_page(browser, url, ready=ready, **{"viewport": DESK, **more}) as shown:
+        yield shown
     outside = [each for each in shown.requests if not each.startswith((url, "data:"))]
     assert outside == []
     assert shown.complaints == []

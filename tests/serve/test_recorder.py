@@ -21,6 +21,7 @@ from rayml.serve.recorder import Recorder, make_recorder
 from rayml.serve.routes import ROUTES, Router
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings, TracingSettings
+from tests.serve.asgi import call
 
 SETTINGS = ServeSettings(max_rows=5)
 ROW = {"size": 1.5, "colour": "red"}
@@ -44,15 +45,6 @@ def make_app(model: ServedModel, recorder: Recorder, guard: Guard | None = None)
     )
     recorder.start(app.load)
     return app
-
-
-def call(app: EndpointApp, method: str, path: str, **arguments: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **arguments)
-
-    return asyncio.run(send())
 
 
 def samples(response: httpx.Response) -> list[tuple[str, dict[str, str], float]]:

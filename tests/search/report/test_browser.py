@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,37 +14,20 @@ from playwright.sync_api import expect
 
 from rayml.search.report.page import render, write_page
 from rayml.search.study import Study
+from tests.browser import Opened
+from tests.browser import opened as open_page
 
 from .simulated import CONFIRMED, HOSTILE, hostile_tree, many, record_of, run_hostile
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-
-@dataclass
-class Opened:
-    """A page in the browser, and what it asked for or complained of."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def note(self, message: Any) -> None:
-        if message.type == "error":
-            self.complaints.append(message.text)
+    from playwright.sync_api import Browser
 
 
 @contextmanager
 def opened(browser: Browser, file: Path, **more: Any) -> Iterator[Opened]:
-    context = browser.new_context(offline=True, **more)
-    shown = Opened(context.new_page())
-    shown.page.on("request", lambda request: shown.requests.append(request.url))
-    shown.page.on("console", shown.note)
-    shown.page.on("pageerror", lambda error: shown.complaints.append(str(error)))
-    shown.page.goto(file.as_uri())
-    shown.page.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
-    yield shown
-    context.close()
+    ready, url = "html[data-drawn=yes]", file.as_uri()
+    with open_page(browser, url, ready=ready, timeout_ms=120_000, offline=True, **more) as shown:
+        yield shown
     outside = [url for url in shown.requests if not url.startswith(("file:", "data:", "blob:"))]
     assert outside == []
     assert [url for url in shown.requests if url.startswith("file:")] == [file.as_uri()]
