@@ -115,18 +115,36 @@ class Follower:
             self._news.wait(_STATUS_S)
 
     def _changed(self) -> bool:
-        """Take up the release if its file is another one."""
-        mark = self._mark()
-        if mark == self._seen:
-            return False
+        """Take up the release if its file is another one; whether there is anything to tell."""
         try:
-            self._release = self._registry.release(self._name)
-            self._problem = ""
-            self._take_up(self._release)
+            mark = self._mark()
+            if mark == self._seen:
+                return False
+            release = self._registry.release(self._name)
+            self._seen = mark
+            if release.champion is None:
+                raise RegistryError(
+                    "a release that is followed has a champion",
+                    value=str(self._folder / "release.json"),
+                    remedy="Copy the file again, or promote a version",
+                )
+            self._release, self._problem = release, ""
+            self._take_up(release)
         except RegistryError as error:
-            self._problem = str(error)
-            _log.error("the release cannot be followed: %s", error)
-        self._seen = mark
+            self._seen = mark
+            return self._troubled(error)
+        except OSError as error:
+            # A shared folder may be away for a while; then the release is read again.
+            self._seen = object()
+            return self._troubled(error)
+        return True
+
+    def _troubled(self, error: RegistryError | OSError) -> bool:
+        """Note what keeps this replica from following; whether that is new."""
+        if str(error) == self._problem:
+            return False
+        self._problem = str(error)
+        _log.error("the release cannot be followed: %s", error)
         return True
 
     def _mark(self) -> object:

@@ -1,6 +1,6 @@
 """Whether a cohort's training is compiled, or runs in bfloat16: decided from plain numbers.
 
-`rayml.train.accelerate` measures and acts. Compiling costs seconds, so it pays only where the work
+`rayml.train.accelerator` measures and acts. Compiling costs seconds, so it pays only where the work
 that is left takes long enough; bfloat16 costs nothing but digits.
 """
 

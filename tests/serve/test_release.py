@@ -241,20 +241,47 @@ def test_a_replica_that_starts_takes_the_version_before_a_broken_one(
         Follower(registry, "boxes", load)
 
 
+def until_told(registry: Registry, word: str) -> None:
+    """Wait until a replica says what keeps it from following."""
+    pause, folder = threading.Event(), registry.folder("boxes")
+    for _ in range(200):
+        if any(word in each.problem for each in read_statuses(folder)):
+            return
+        pause.wait(0.05)
+    raise AssertionError(read_statuses(folder))
+
+
 def test_a_torn_release_is_told_and_changes_nothing(registry: Registry, follower: Follower) -> None:
     file = registry.folder("boxes") / "release.json"
     whole = file.read_text()
     file.write_text(whole[:40])
-    pause = threading.Event()
-    for _ in range(200):
-        if any("release.json" in each.problem for each in read_statuses(file.parent)):
-            break
-        pause.wait(0.05)
-    else:
-        raise AssertionError(read_statuses(file.parent))
+    until_told(registry, "release.json")
     assert versions(post(follower, [ROW] * 3)) == {"1": 3}
     file.write_text(whole)
     until(registry, lambda status: not status.problem)
+
+
+def test_a_release_that_is_away_is_told_and_changes_nothing(
+    registry: Registry, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = registry.folder("boxes") / "release.json"
+    away = file.rename(file.with_suffix(".away"))
+    until_told(registry, "champion")
+    assert versions(post(follower, [ROW] * 3)) == {"1": 3}
+    away.rename(file)
+    until(registry, lambda status: not status.problem)
+
+    def stale(self: Registry, name: str) -> None:
+        raise OSError("stale handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "release", stale)
+        file.touch()
+        until_told(registry, "stale handle")
+    until(registry, lambda status: not status.problem)
+    change(registry, lambda seen: releases.promote(seen, 2, "t"))
+    until(registry, holds(2))
+    assert versions(post(follower, [ROW] * 3)) == {"2": 3}
 
 
 def test_a_path_may_name_a_version_that_is_held(registry: Registry, follower: Follower) -> None:
