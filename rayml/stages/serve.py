@@ -79,7 +79,7 @@ def serve_until_signal(context: Context, *, period_s: float = 1.0) -> None:
     while not asked.wait(period_s):
         try:
             verdict = watch.look()
-        except RegistryError as error:
+        except (RegistryError, OSError) as error:  # none of it ends an endpoint that answers
             if str(error) != said:
                 show.line(said := str(error))
             continue
