@@ -40,7 +40,8 @@ def loop_rows(
         run: what a batch does; it is called a few times, which also warms it up.
         item: a typical item.
         rows: size of the batch that is measured.
-        clock: seconds.
+        clock: seconds; not those of a processor, since a model that waits for an accelerator holds
+            the loop too.
 
     Returns:
         The number of items; 0 if even the measured batch takes longer.
@@ -50,6 +51,7 @@ def loop_rows(
         start = clock()
         run([item] * rows)
         seconds.append(clock() - start)
+    # The least counts, since another version may answer beside this.
     # The time of a batch grows at most linearly with its rows, so this never promises too much.
     fits = int(rows * LOOP_BUDGET_S / max(min(seconds), 1e-9))
     return fits if fits >= rows else 0

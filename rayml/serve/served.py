@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -56,18 +55,16 @@ class ServedModel:
             predictor, tolerance=settings.explain_tolerance, max_steps=settings.max_explain_steps
         )
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
-        # A version is made beside one that answers; its own time is not what that one takes.
-        clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
         (example,) = self.parser.parse(to_json(signature.example()))
         self.batch_rows = Histogram(BATCH_SIZES)
         self.tensors = TensorModel(
-            predictor, settings=settings, example=example, clock=clock, sizes=self.batch_rows
+            predictor, settings=settings, example=example, sizes=self.batch_rows
         )
         self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
             predictor.predict_rows,
             max_requests=settings.max_batch_size,
             wait_s=settings.batch_wait_s,
-            max_loop_items=loop_rows(predictor.predict_rows, example, clock=clock),
+            max_loop_items=loop_rows(predictor.predict_rows, example),
             sizes=self.batch_rows,
         )
         self.headers = (

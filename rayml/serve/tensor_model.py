@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
@@ -48,7 +47,6 @@ class TensorModel:
         predictor: of the bundle.
         settings: limits and batching.
         example: a row of typical values.
-        clock: seconds, for what a batch costs.
         sizes: counts the forward passes by their rows.
     """
 
@@ -58,7 +56,6 @@ class TensorModel:
         *,
         settings: ServeSettings,
         example: Row,
-        clock: Callable[[], float] = time.perf_counter,
         sizes: Histogram | None = None,
     ) -> None:
         info, signature = predictor.bundle.info, predictor.signature
@@ -76,7 +73,7 @@ class TensorModel:
             self._run,
             max_requests=settings.max_batch_size,
             wait_s=settings.batch_wait_s,
-            max_loop_items=self._loop_rows(predictor.table([example]), clock),
+            max_loop_items=self._loop_rows(predictor.table([example])),
             size=_rows,
             sizes=self._sizes,
         )
@@ -130,11 +127,11 @@ class TensorModel:
         self._batcher.close()
         self._thread.shutdown(wait=True)
 
-    def _loop_rows(self, row: pa.Table, clock: Callable[[], float]) -> int:
+    def _loop_rows(self, row: pa.Table) -> int:
         """How many rows may run on the event loop: measured on many together if those may."""
         many = row.take([0] * _MANY_ROWS)
-        fits = _MANY_ROWS * loop_rows(self._run, many, rows=1, clock=clock)
-        return fits or loop_rows(self._run, row, clock=clock)
+        fits = _MANY_ROWS * loop_rows(self._run, many, rows=1)
+        return fits or loop_rows(self._run, row)
 
     def _run(self, tables: Sequence[pa.Table]) -> list[Estimate]:
         """One estimate a table."""
