@@ -66,9 +66,11 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path, rayml: Rayml) -> None:
         # At once: what the driver left behind may still run.
         done = rayml(tmp_path, "sweep", "resume=killed")
     before = finished(journal)
-    assert f"[{TRIALS}/{TRIALS}]" in done.stdout
     assert_continued(journal, {}, TRIALS)
-    assert any("restarts" in trial.user_attrs for trial in before.values())
+    # Cohorts go on for the seconds that Ray takes to notice, on a fast machine to the end.
+    if f"sweep killed is finished: {TRIALS} trials" not in done.stdout:
+        assert f"[{TRIALS}/{TRIALS}]" in done.stdout
+        assert any("restarts" in trial.user_attrs for trial in before.values())
     wait_until(
         lambda: all(command(pid) != line for pid, line in started.items() if line),
         "Ray's processes have ended by themselves",
