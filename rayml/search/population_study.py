@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rayml.search.replay import LINEAGE
 from rayml.search.study import Study
 
 
@@ -31,8 +30,8 @@ class PopulationStudy(Study):
                 lineage.append(dict(descents[number]))
             if lineage != running.lineage:
                 running.lineage = lineage
-                self._storage.set_trial_system_attr(running.trial_id, LINEAGE, lineage)
-        self._journal.commit()
+                self._ledger.inherited(running.trial_id, lineage)
+        self._ledger.commit()
 
     def lineages(self, cohort: int) -> dict[int, list[Mapping[str, Any]]]:
         """What was recorded of the trials of a cohort that have not ended, by number."""

@@ -6,39 +6,23 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from optuna.trial import TrialState
-
-from rayml.errors import SearchError
 from rayml.models.objectives import TRAIN_SECONDS
 from rayml.search.agenda import Agenda
 from rayml.search.budget import Budget, Usage, spent
-from rayml.search.draft import DraftStorage
 from rayml.search.goals import Outcome, outcome
-from rayml.search.journal import SweepJournal
-from rayml.search.optuna_study import create_study, set_excesses
+from rayml.search.ledger import Ledger
 from rayml.search.parameter import Params
 from rayml.search.pruning import KEEP, Decision, build_policy
 from rayml.search.replay import (
-    COHORT,
-    EPOCH,
     FIRST_EPOCH,
-    REASON,
-    REQUEST,
-    RESTARTS,
-    SESSION,
-    SPENT,
-    SUGGESTED,
     SUGGESTIONS,
-    TUNE_TRIAL,
     Cohort,
     Record,
     Resumed,
     Spent,
     in_order,
     read_record,
-    spent_value,
 )
 from rayml.search.roster import Running, cohort_of, lanes, left_behind, recalled, requested
 from rayml.search.samplers import build_sampler, grid_points, points_left, seed_after
@@ -76,22 +60,8 @@ class Study:
     def __init__(self, plan: StudyPlan, *, resume: bool = False) -> None:
         self._plan = plan
         self._sign = 1.0 if plan.direction == "minimize" else -1.0
-        self._journal = SweepJournal(plan.journal, existing=resume)
-        self._storage = DraftStorage(self._journal)
         self._goals = plan.goals
-        try:
-            self._optuna = create_study(
-                plan.name,
-                self._storage,
-                self._goals,
-                resume=resume,
-                suggestions=plan.history.suggestions,
-            )
-            self._journal.commit()
-        except SearchError:
-            self._journal.close()
-            raise
-        self._study_id = self._storage.get_study_id_from_name(plan.name)
+        self._ledger = Ledger(plan, resume=resume)
         self._policy = build_policy(plan.pruner, plan.max_epochs)
         self._asked = 0
         self._cohorts = 0
@@ -125,7 +95,7 @@ class Study:
         while len(asked) < n and self.has_more:
             joined = self._new_cohort() if cohort is None else cohort
             asked.append(self._ask_one(fixed or {}, joined, tune_trial, request))
-        self._journal.commit()
+        self._ledger.commit()
         return asked
 
     @property
@@ -165,7 +135,7 @@ class Study:
 
     def resumed(self) -> Resumed:
         """What was found in the journal, and what is left to do of it."""
-        return Resumed(len(self._tally.finished), self.orphans(), len(self._journal.torn))
+        return Resumed(len(self._tally.finished), self.orphans(), len(self._ledger.torn))
 
     def begin(self, number: int, epoch: int) -> bool:
         """Take note that a worker trains a trial; from the second time on it is a restart.
@@ -183,8 +153,8 @@ class Study:
         if running.begun:
             self._tally.restarts += 1
             running.restarts.append({"reported": len(running.curve), "checkpoint": epoch})
-            self._storage.set_trial_user_attr(running.trial_id, RESTARTS, running.restarts)
-            self._journal.commit()
+            self._ledger.restarted(running.trial_id, running.restarts)
+            self._ledger.commit()
         running.begun = True
         return True
 
@@ -260,15 +230,11 @@ class Study:
         result = outcome(self._goals, running.curve, running.metrics, value)
         if state == "COMPLETE" and result.undefined:
             state, reason = "FAIL", result.undefined
-        if reason:
-            self._storage.set_trial_user_attr(running.trial_id, REASON, reason)
         running.spent = replace(running.spent, elapsed=self._elapsed())
-        self._storage.set_trial_system_attr(running.trial_id, SPENT, spent_value(running.spent))
-        if state != "FAIL" and result.excesses:
-            set_excesses(self._storage, running.trial_id, result.excesses)
-        values = list(result.values.values()) if state == "COMPLETE" else None
-        self._optuna.tell(number, values, state=TrialState[state])  # type: ignore[arg-type]
-        self._journal.commit()
+        self._ledger.end(
+            number, running.trial_id, state, result, reason=reason, spent=running.spent
+        )
+        self._ledger.commit()
         if state == "COMPLETE":
             self._policy.completed(number)
         return self._finish(number, running, state, result, reason)
@@ -323,18 +289,17 @@ class Study:
         Args:
             numbers: of the trials.
         """
-        return {number: self._curve(number) for number in numbers}
+        return {number: self._ledger.curve(number, self._plan.metric) for number in numbers}
 
     def close(self) -> None:
         """Write and close the journal; trials that still run stay RUNNING in it."""
-        self._journal.close()
+        self._ledger.close()
 
     def _restore(self) -> None:
         """Fill the tables from the journal, and choose who proposes what comes next."""
         plan = self._plan
-        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        trials, attributes = self._ledger.trials(), self._ledger.attributes
         records = [read_record(trial) for trial in trials]
-        attributes = self._storage.get_study_system_attrs(self._study_id)
         self._first_epoch: float | None = attributes.get(FIRST_EPOCH)
         points = None
         if plan.sampler.name == "grid":
@@ -348,7 +313,7 @@ class Study:
             self._restore_trial(record)
         history = plan.history.over(plan.space, plan.config, trials)
         seed = seed_after(plan.sampler, plan.seed, len(records), history=history)
-        self._optuna.sampler = build_sampler(plan.sampler, seed, history=history)
+        self._ledger.propose_by(build_sampler(plan.sampler, seed, history=history))
 
     def _restore_trial(self, record: Record) -> None:
         running = self._running[record.number] = recalled(record)
@@ -370,13 +335,15 @@ class Study:
     ) -> AskedTrial:
         number, session = self._asked, self._plan.session
         suggested, values = self._agenda.next(fixed)
-        self._storage.begin_draft(number, values)
-        params = self._plan.space.suggest(self._optuna.ask(), self._plan.config)
-        system: dict[str, Any] = {COHORT: cohort, SESSION: session, REQUEST: request}
-        trial_id = self._storage.publish(
-            {} if tune_trial is None else {TUNE_TRIAL: tune_trial},
-            {k: v for k, v in system.items() if v != ""}
-            | ({} if suggested is None else {SUGGESTED: suggested}),
+        trial_id, params = self._ledger.ask(
+            number,
+            values,
+            lambda trial: self._plan.space.suggest(trial, self._plan.config),
+            cohort=cohort,
+            session=session,
+            tune_trial=tune_trial,
+            request=request,
+            suggested=suggested,
         )
         self._running[number] = Running(trial_id, params, cohort, session, tune_trial, request)
         self._asked += 1
@@ -386,9 +353,8 @@ class Study:
         for trial in left.trials:
             running = self._running[trial.number]
             running.session, running.tune_trial = self._plan.session, tune_trial
-            self._storage.set_trial_user_attr(running.trial_id, TUNE_TRIAL, tune_trial)
-            self._storage.set_trial_system_attr(running.trial_id, SESSION, running.session)
-        self._journal.commit()
+            self._ledger.give(running.trial_id, tune_trial, running.session)
+        self._ledger.commit()
 
     def _new_cohort(self) -> int:
         self._cohorts += 1
@@ -397,14 +363,9 @@ class Study:
     def _record(
         self, running: Running, step: int, value: float, metrics: Mapping[str, float]
     ) -> None:
-        # JSON has no NaN, which an undefined metric is.
-        finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+        finite = self._ledger.epoch(running.trial_id, step, value, metrics)
         running.curve[step], running.metrics[step] = value, finite
-        # By the storage, since `Trial.report` refuses trials of several objectives. An epoch that
-        # has a value in the journal has its metrics too.
-        self._storage.set_trial_system_attr(running.trial_id, f"{EPOCH}{step}", finite)
-        self._storage.set_trial_intermediate_value(running.trial_id, step, float(value))
-        self._journal.commit()
+        self._ledger.commit()
 
     def _note_epoch(
         self, running: Running, train_seconds: float, eval_seconds: float, steps: int
@@ -414,7 +375,7 @@ class Study:
         self._tally.epoch(train_seconds, eval_seconds, steps)
         if self._first_epoch is None:
             self._first_epoch = self._elapsed()
-            self._storage.set_study_system_attr(self._study_id, FIRST_EPOCH, self._first_epoch)
+            self._ledger.first_epoch(self._first_epoch)
 
     def _finish(
         self, number: int, running: Running, state: State, result: Outcome, reason: str
@@ -434,14 +395,6 @@ class Study:
         del self._running[number]
         self._tally.finish(finished)
         return finished
-
-    def _curve(self, number: int) -> Curve:
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-        trial = self._storage.get_trial(trial_id)
-        return {
-            step: {**trial.system_attrs.get(f"{EPOCH}{step}", {}), self._plan.metric: value}
-            for step, value in sorted(trial.intermediate_values.items())
-        }
 
     def _elapsed(self) -> float:
         return self._before + time.time() - self._plan.started

@@ -31,7 +31,7 @@ def open_study(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[...,
     def open_(session: str = "", **changes: Any) -> Study:
         resume = bool(opened)
         if resume:
-            opened[-1]._journal._file.close()  # as the death of its process does
+            opened[-1]._ledger._journal._file.close()  # as the death of its process does
         plan: dict[str, Any] = {
             "name": "s",
             "journal": tmp_path / "journal.log",
@@ -50,7 +50,7 @@ def open_study(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[...,
         return opened[-1]
 
     yield open_
-    opened[-1]._journal._file.close()
+    opened[-1]._ledger._journal._file.close()
 
 
 OpenStudy = Callable[..., Study]

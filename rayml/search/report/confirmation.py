@@ -3,100 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import pydantic
-from pydantic import FiniteFloat
-
-from rayml.errors import SearchError
+from rayml.search.confirmation import Confirmation, ConfirmedTrial
 from rayml.search.report.style import Figure, Trace, axis, literal, number, short
-from rayml.types import Direction
-
-FILE = "confirm.json"
-
-
-class Candidate(pydantic.BaseModel):
-    """A trial that was trained again.
-
-    Attributes:
-        number: in the study.
-        params: its searched values.
-        parameters: count of its model's weights.
-        values: one a seed.
-        mean: of the values.
-        low: of the 95 % bootstrap interval of the mean.
-        high: likewise.
-    """
-
-    number: int
-    params: dict[str, bool | int | float | str | None]
-    parameters: int
-    values: list[FiniteFloat]
-    mean: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
-
-
-class Dropped(pydantic.BaseModel):
-    """A trial that did not train to its end with every seed, and why."""
-
-    number: int
-    reason: str
-
-
-class Confirmation(pydantic.BaseModel):
-    """The content of `confirm.json`.
-
-    Attributes:
-        metric: that the values are of.
-        direction: of the metric.
-        winner: number of the chosen trial.
-        reason: of the choice.
-        seeds: that each candidate was trained with.
-        candidates: the trials that trained to their end.
-        failed: the other ones.
-        ensemble: seeds whose models are kept together; None keeps one.
-        test: metrics of the winner on the test split; None if it was not read.
-    """
-
-    metric: str
-    direction: Direction
-    winner: int
-    reason: str
-    seeds: list[int]
-    candidates: list[Candidate]
-    failed: list[Dropped] = []
-    ensemble: list[int] | None = None
-    test: dict[str, FiniteFloat | None] | None = None
-
-    def ranked(self) -> Sequence[Candidate]:
-        """The winner, then the others by their means."""
-        sign = 1.0 if self.direction == "minimize" else -1.0
-        return sorted(self.candidates, key=lambda c: (c.number != self.winner, sign * c.mean))
-
-
-def read_confirmation(path: Path) -> Confirmation | None:
-    """Read `confirm.json`; None if there is none.
-
-    Raises:
-        SearchError: it is not what a confirmation writes.
-    """
-    if not path.is_file():
-        return None
-    try:
-        return Confirmation.model_validate_json(path.read_bytes())
-    except pydantic.ValidationError as error:
-        raise SearchError(
-            f"a sweep's {FILE} is what its confirmation wrote ({error.errors()[0]['msg'].lower()})",
-            value=str(path),
-            remedy="Remove it, or confirm again",
-        ) from error
 
 
 def confirmation_figure(confirmation: Confirmation) -> Figure:
     """Mean and interval of each candidate, its seeds as points."""
-    ranked = list(reversed(confirmation.ranked()))
+    ranked = list(reversed(_ranked(confirmation)))
     labels = [f"trial {each.number}" for each in ranked]
     seeds = [(index, value) for index, each in enumerate(ranked) for value in each.values]
     traces: list[Trace] = [
@@ -143,11 +58,18 @@ def confirmation_rows(confirmation: Confirmation) -> list[list[str]]:
             f"{each.parameters:,}",
             ", ".join(number(value) for value in each.values),
         ]
-        for each in confirmation.ranked()
+        for each in _ranked(confirmation)
     ]
 
 
-def _intervals(name: str, color: str, chosen: Sequence[tuple[int, Candidate]]) -> Trace:
+def _ranked(confirmation: Confirmation) -> list[ConfirmedTrial]:
+    """The winner, then the others by their means."""
+    sign = 1.0 if confirmation.direction == "minimize" else -1.0
+    winner = confirmation.winner
+    return sorted(confirmation.candidates, key=lambda c: (c.number != winner, sign * c.mean))
+
+
+def _intervals(name: str, color: str, chosen: Sequence[tuple[int, ConfirmedTrial]]) -> Trace:
     return {
         "type": "scatter",
         "mode": "markers",

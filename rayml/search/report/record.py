@@ -12,10 +12,9 @@ import optuna
 import yaml
 
 from rayml.errors import SearchError
+from rayml.search.confirmation import Confirmation, read_confirmation
 from rayml.search.journal import read_study
 from rayml.search.parameter import Distribution
-from rayml.search.report.confirmation import FILE as CONFIRMATION
-from rayml.search.report.confirmation import Confirmation, read_confirmation
 from rayml.search.report.leaderboard import JOURNAL, Leaderboard, TrialRow, rank_trials
 from rayml.search.space import Space
 
@@ -86,7 +85,7 @@ def read_record(folder: Path) -> SweepRecord:
         board=rank_trials(study),
         searched=_searched(study, folder / SPACE),
         timings=_json(folder / TIMINGS),
-        confirmation=read_confirmation(folder / CONFIRMATION),
+        confirmation=read_confirmation(folder),
         config=yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None,
     )
 

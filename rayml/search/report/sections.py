@@ -6,12 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
 
+from rayml.search.confirmation import Confirmation
 from rayml.search.masking import masked
-from rayml.search.report.confirmation import (
-    Confirmation,
-    confirmation_figure,
-    confirmation_rows,
-)
+from rayml.search.report.confirmation import confirmation_figure, confirmation_rows
 from rayml.search.report.curves import curves_figure
 from rayml.search.report.failures import failures_section
 from rayml.search.report.headline import best_section, best_trial, space_section
