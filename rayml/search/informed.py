@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Sequence
-from typing import Any
+from collections.abc import Container
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from rayml.search.delegating import DelegatingSampler
 from rayml.search.history import History, Ranks
 
 
-class Informed(BaseSampler):
+class Informed(DelegatingSampler):
     """Shows another sampler the study with the trials of a history in it.
 
     The study itself stays as it is: what the history adds is never one of its trials.
@@ -28,43 +27,11 @@ class Informed(BaseSampler):
         self._sampler = sampler
         self._sight = _Sight(history)
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """See `BaseSampler`."""
-        return self._sampler.infer_relative_search_space(_View(study, self._sight), trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """See `BaseSampler`."""
-        return self._sampler.sample_relative(_View(study, self._sight), trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """See `BaseSampler`."""
-        return self._sampler.sample_independent(
-            _View(study, self._sight), trial, param_name, param_distribution
-        )
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """See `BaseSampler`."""
-        self._sampler.before_trial(_View(study, self._sight), trial)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """See `BaseSampler`."""
-        self._sampler.after_trial(_View(study, self._sight), trial, state, values)
+    def delegate(
+        self, study: optuna.Study, _trial: FrozenTrial
+    ) -> tuple[BaseSampler, optuna.Study]:
+        """See `DelegatingSampler`."""
+        return self._sampler, _View(study, self._sight)
 
 
 class _Sight:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from rayml.errors import ConfigError, SpaceError
 from rayml.search.cmaes_sampler import PlainCmaEsSampler
+from rayml.search.delegating import DelegatingSampler
 from rayml.search.history import History
 from rayml.search.informed import Informed
 from rayml.search.parameter import Params, Scalar
@@ -164,7 +164,7 @@ def _identity(params: Params) -> tuple[tuple[str, str, Scalar], ...]:
     return tuple((key, type(value).__name__, value) for key, value in sorted(params.items()))
 
 
-class RandomFirst(BaseSampler):
+class RandomFirst(DelegatingSampler):
     """Draws the first trials at random and leaves the others to a model.
 
     Optuna's TPE counts finished trials instead, so the more trials run at once, the more are
@@ -181,44 +181,9 @@ class RandomFirst(BaseSampler):
         self._first = first
         self._model = model
 
-    def _of(self, trial: FrozenTrial) -> BaseSampler:
-        return self._first if trial.number < self._count else self._model
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """See `BaseSampler`."""
-        return self._of(trial).infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """See `BaseSampler`."""
-        return self._of(trial).sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """See `BaseSampler`."""
-        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """See `BaseSampler`."""
-        self._of(trial).before_trial(study, trial)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """See `BaseSampler`."""
-        self._of(trial).after_trial(study, trial, state, values)
+    def delegate(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, optuna.Study]:
+        """See `DelegatingSampler`."""
+        return self._first if trial.number < self._count else self._model, study
 
 
 def _check_grid(space: Space, config: Mapping[str, Any]) -> None:
