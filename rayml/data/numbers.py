@@ -58,9 +58,10 @@ class NumericColumns:
         return outputs, missing
 
     def apply_rows(self, values: Floats) -> tuple[npt.NDArray[np.float32], Mask]:
-        """Transform a few rows of these columns, NaN being missing; else as `apply`."""
+        """Transform rows of these columns, NaN being missing; else as `apply`."""
         missing = np.isnan(values)
-        return self._transform(values, missing).astype(np.float32), missing
+        # Values that came column by column leave as rows, as a model's input lies.
+        return self._transform(values, missing).astype(np.float32, order="C"), missing
 
     def _transform(self, values: Floats, missing: Mask) -> Floats:
         scaled = np.clip(values, -HUGE, HUGE)

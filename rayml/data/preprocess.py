@@ -46,6 +46,9 @@ FORMAT = 1
 _STATE = "preprocessor.json"
 _PROFILE = "profile.json"
 
+NO_TIMES = pa.table({})
+"""The times of a schema without a timestamp column."""
+
 
 class Preprocessor:
     """Transforms tables of raw columns to features.
@@ -174,14 +177,49 @@ class Preprocessor:
         """
         values = [tuple(map(row.get, self._numeric_names)) for row in rows]
         shape = (len(rows), len(self._numeric))
-        numbers, missing = self._numbers.apply_rows(np.array(values, np.float64).reshape(shape))
-        if self._timestamps or self._indicators:
-            numbers = self._append_parts(self._times(rows), numbers, missing)
+        numbers = np.array(values, np.float64).reshape(shape)
         codes = [
             [column.code(row.get(column.name)) for column in self._categorical] for row in rows
         ]
         shape = (len(rows), len(self._categorical))
-        return Features(numbers, np.array(codes, np.int64).reshape(shape))
+        times = self._times(rows) if self._timestamps else NO_TIMES
+        return self.transform_values(numbers, np.array(codes, np.int64).reshape(shape), times)
+
+    def transform_values(
+        self,
+        numbers: npt.NDArray[np.float64],
+        codes: npt.NDArray[np.int64],
+        times: pa.Table = NO_TIMES,
+    ) -> Features:
+        """Transform values that are numbers and codes already.
+
+        The features are, to the bit, those of `transform_batch` for the table of the same rows.
+
+        Args:
+            numbers: of the numeric and boolean columns, [rows, columns] in the schema's order;
+                NaN is missing.
+            codes: of the categorical columns, [rows, columns] in the schema's order.
+            times: the timestamp columns, in natural types.
+        """
+        features, missing = self._numbers.apply_rows(numbers)
+        if self._timestamps or self._indicators:
+            features = self._append_parts(times, features, missing)
+        return Features(features, codes)
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Names of the numeric and boolean columns, in the schema's order."""
+        return tuple(self._numeric_names)
+
+    @property
+    def timestamps(self) -> tuple[str, ...]:
+        """Names of the timestamp columns, in the schema's order."""
+        return tuple(column.name for column in self._timestamps)
+
+    @property
+    def categorical(self) -> tuple[CategoricalColumn, ...]:
+        """Transforms of the categorical columns, in the schema's order."""
+        return self._categorical
 
     def _times(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         kind = ARROW_TYPES["timestamp"]

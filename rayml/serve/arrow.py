@@ -193,11 +193,11 @@ def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
             codes = pa.array(outputs.codes(estimate.prediction))
             columns["label"] = pa.array(list(outputs.classes)).take(codes)
         elif tensor.name == "probabilities":
-            shares = np.ascontiguousarray(tensor.data.reshape(tensor.shape).T)
+            shares = np.ascontiguousarray(tensor.numbers.reshape(tensor.shape).T)
             keys = [class_key(label) for label in outputs.classes]
             columns["probabilities"] = pa.StructArray.from_arrays(list(map(pa.array, shares)), keys)
         else:
-            columns[tensor.name] = pa.array(tensor.data)
+            columns[tensor.name] = pa.array(tensor.numbers)
     table = pa.table(columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:

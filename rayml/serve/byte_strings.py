@@ -9,6 +9,8 @@ which this fails are followed one by one.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,52 @@ def split_elements(name: str, raw: bytes | memoryview, count: int) -> pa.BinaryA
     return turns.take(pa.array(np.arange(1, 2 * count, 2, dtype=np.int32)))
 
 
+def lay_out(raws: Sequence[bytes | memoryview], count: int) -> pa.BinaryArray | None:
+    """Take the bytes of several BYTES tensors as one array, whose elements keep their lengths.
+
+    No element is copied or looked at: its length and its bytes end where the next one begins.
+
+    Args:
+        raws: bytes of the tensors.
+        count: elements that each of them has.
+
+    Returns:
+        Their elements one after the other, each as it is on the wire; None if a tensor is none of
+        short pieces of text, or is torn.
+    """
+    raw = b"".join(raws)
+    if not _PREFIX * count * len(raws) <= len(raw) < 2**31:
+        return None
+    places = _guess(np.frombuffer(raw, dtype=np.uint8), count * len(raws))
+    starts = list(accumulate(map(len, raws), initial=0))[:-1]
+    if places is None or places[::count].tolist() != starts:
+        return None
+    offsets = np.empty(len(places) + 1, dtype=np.int32)
+    offsets[:-1] = places
+    offsets[-1] = len(raw)
+    return pa.BinaryArray.from_buffers(
+        pa.binary(), len(places), [None, pa.py_buffer(offsets), pa.py_buffer(raw)]
+    )
+
+
+def is_text(elements: pa.BinaryArray) -> bool:
+    """Whether what `lay_out` gave is UTF-8, the lengths not looked at."""
+    _, offsets, raw = elements.buffers()
+    data = np.frombuffer(raw, dtype=np.uint8).copy()
+    # With zeros as lengths no character goes on from one element to the next.
+    data[np.frombuffer(offsets, dtype=np.int32)[:-1]] = 0
+    try:
+        data.tobytes().decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def on_wire(value: bytes) -> bytes:
+    """An element with its length before it."""
+    return _LENGTH.pack(len(value)) + value
+
+
 def join_elements(elements: pa.BinaryArray) -> bytes:
     """Write the elements of a BYTES tensor; a null is written as an empty one."""
     count = len(elements)
@@ -86,29 +134,31 @@ def _guess(data: Bytes, count: int) -> Places | None:
     if not count:
         return np.empty(0, dtype=np.int64) if not len(data) else None
     zero = data == 0
-    places = np.flatnonzero(zero[1:-2] & zero[2:-1] & zero[3:])
+    places: Places = np.flatnonzero(zero[1:-2] & zero[2:-1] & zero[3:])
     if len(places) != count:
-        places = _drop_shifted(zero, places)
+        places = _drop_shifted(data, places)
     if len(places) != count:
         return None
-    ends = places + _PREFIX + data[places]
+    ends = places + _PREFIX
+    ends += data[places]
     chained = places[0] == 0 and ends[-1] == len(data) and np.array_equal(ends[:-1], places[1:])
     return places if chained else None
 
 
-def _drop_shifted(zero: npt.NDArray[np.bool_], places: Places) -> Places:
+def _drop_shifted(data: Bytes, places: Places) -> Places:
     """Drop places that only seem to hold a length, since they are beside an empty element.
 
     The length of an empty element is four zeros, that of another one a byte and three zeros.
     """
-    empty = zero[places]
-    others, empties = places[~empty], places[empty]
     # After another length there are exactly three zeros, before an empty element there are more.
-    others = others[~zero[np.minimum(others + _PREFIX, len(zero) - 1)]]
+    keep = data.take(places + _PREFIX, mode="clip") != 0
+    empties = np.flatnonzero(data[places] == 0)
     # A run of zeros from an empty element on holds lengths at every fourth place.
-    starts = np.flatnonzero(zero > np.concatenate([[False], zero[:-1]]))
-    into = empties - starts[np.searchsorted(starts, empties, side="right") - 1]
-    return np.sort(np.concatenate([others, empties[into % _PREFIX == 0]]))
+    run = places[empties]
+    starts = np.where(np.diff(run, prepend=-2) == 1, 0, run)
+    keep[empties] = (run - np.maximum.accumulate(starts)) % _PREFIX == 0
+    kept: Places = places[keep]
+    return kept
 
 
 def _follow(name: str, raw: Any, count: int) -> Places:

@@ -119,7 +119,7 @@ def _values(tensor: Tensor) -> Sequence[Any]:
     if isinstance(tensor.data, np.ndarray):
         values: list[Any] = tensor.data.tolist()
         return values
-    strings: list[bytes] = tensor.data.fill_null(b"").to_pylist()
+    strings: list[bytes] = tensor.elements().fill_null(b"").to_pylist()
     return strings
 
 

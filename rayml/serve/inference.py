@@ -17,7 +17,7 @@ in the JSON rows of `/predict`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,17 +76,36 @@ class InputTensors:
             RequestError: 400 if a tensor is unknown or named twice, or its datatype, shape or
                 values do not fit its column; 413 for too many rows.
         """
-        if self.has_matrix and [tensor.name for tensor in tensors] == [MATRIX]:
-            return self._from_matrix(tensors[0])
-        given = self._by_name(tensors)
-        rows = self._rows(given)
+        if self.is_matrix(tensors):
+            columns = np.ascontiguousarray(self.matrix(tensors[0]).T)
+            arrays = [pa.array(values) for values in columns]
+            return pa.Table.from_arrays(arrays, schema=self._schema)
+        given, rows = self.columns(tensors)
+        return self.read(list(self._columns), given, rows)
+
+    def read(self, names: Sequence[str], given: Mapping[str, Tensor], rows: int) -> pa.Table:
+        """Make a raw table of the named columns; one without a tensor is missing.
+
+        Raises:
+            RequestError: 400 if the datatype or a value of a tensor does not fit its column.
+        """
         arrays = [
-            column_values(given[field.name], self._columns[field.name])
-            if field.name in given
-            else pa.nulls(rows, field.type)
-            for field in self._schema
+            column_values(given[name], self._columns[name])
+            if name in given
+            else pa.nulls(rows, self._schema.field(name).type)
+            for name in names
         ]
-        return pa.Table.from_arrays(arrays, schema=self._schema)
+        return pa.Table.from_arrays(arrays, names=list(names))
+
+    def columns(self, tensors: Sequence[Tensor]) -> tuple[dict[str, Tensor], int]:
+        """The tensors by the names of their columns, and the number of rows, at least one.
+
+        Raises:
+            RequestError: 400 if a tensor is unknown or named twice, or its shape does not fit;
+                413 for too many rows.
+        """
+        given = self._by_name(tensors)
+        return given, self._rows(given)
 
     def _by_name(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
         given = {tensor.name: tensor for tensor in tensors}
@@ -121,7 +140,17 @@ class InputTensors:
                 )
         return self._admitted(rows)
 
-    def _from_matrix(self, tensor: Tensor) -> pa.Table:
+    def is_matrix(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether all columns come as one tensor."""
+        return self.has_matrix and [tensor.name for tensor in tensors] == [MATRIX]
+
+    def matrix(self, tensor: Tensor) -> npt.NDArray[np.float64]:
+        """The values of all columns, [rows, columns]; NaN is missing.
+
+        Raises:
+            RequestError: 400 if the datatype, the shape or a value does not fit, 413 for too
+                many rows.
+        """
         count = len(self._columns)
         if tensor.datatype not in {"FP64", "FP32"}:
             raise RequestError(
@@ -136,10 +165,9 @@ class InputTensors:
                 value=list(tensor.shape),
             )
         rows = self._admitted(tensor.shape[0])
-        columns = np.ascontiguousarray(tensor.data.reshape(rows, count).T, dtype=np.float64)
-        for name, values in zip(self._columns, columns, strict=True):
-            _refuse_infinite(name, values)
-        return pa.Table.from_arrays([pa.array(each) for each in columns], schema=self._schema)
+        values = tensor.numbers.reshape(rows, count).astype(np.float64, copy=False)
+        refuse_infinite(list(self._columns), values.T)
+        return values
 
     def _admitted(self, rows: int) -> int:
         if rows > self._max_rows:
@@ -163,18 +191,18 @@ def column_values(tensor: Tensor, column: InputColumn) -> pa.Array:
     group = tensor.datatype.rstrip("0123456789")
     match column.kind, group:
         case "numeric", "FP" | "INT" | "UINT":
-            values = tensor.data.astype(np.float64, copy=False)
-            _refuse_infinite(column.name, values)
+            values = tensor.numbers.astype(np.float64, copy=False)
+            refuse_infinite([column.name], values[None])
             return pa.array(values)
         case "categorical", "BYTES":
             strings = text(tensor)
             return strings if "" in column.categories else _empty_as_null(strings)
         case "categorical", "INT" | "UINT":
-            return pa.array(tensor.data).cast(pa.string())
+            return pa.array(tensor.numbers).cast(pa.string())
         case "boolean", "BOOL":
-            return pa.array(tensor.data)
+            return pa.array(tensor.numbers)
         case "boolean", "FP" | "INT" | "UINT":
-            return _parsed(column, pa.array(tensor.data.astype(np.float64, copy=False)))
+            return _parsed(column, pa.array(tensor.numbers.astype(np.float64, copy=False)))
         case "timestamp", "BYTES":
             return _parsed(column, _empty_as_null(text(tensor)))
     raise RequestError(
@@ -212,11 +240,20 @@ def _empty_as_null(strings: pa.StringArray) -> pa.StringArray:
     return strings if pc.all(present).as_py() else pc.if_else(present, strings, None)
 
 
-def _refuse_infinite(name: str, values: npt.NDArray[np.float64]) -> None:
+def refuse_infinite(names: Sequence[str], values: npt.NDArray[np.float64]) -> None:
+    """Refuse numbers that are none.
+
+    Args:
+        names: of the columns.
+        values: of the columns, [columns, rows].
+
+    Raises:
+        RequestError: 400 if one is infinite.
+    """
     infinite = np.isinf(values)
     if infinite.any():
-        row = int(np.argmax(infinite))
-        raise _misfit(name, "numeric", row, float(values[row]))
+        column, row = map(int, np.argwhere(infinite)[0])
+        raise _misfit(names[column], "numeric", row, float(values[column, row]))
 
 
 def _misfit(name: str, kind: Kind, row: int, value: object) -> RequestError:

@@ -47,15 +47,15 @@ class Mirror:
         """Mirror rows that were answered; returns at once."""
         self._put(len(rows), lambda: _of_answers(answers, self.shadow.predict_rows(rows)))
 
-    def offer_table(self, table: pa.Table, estimate: Estimate) -> None:
-        """Mirror a raw table that was answered; returns at once."""
+    def offer_table(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
+        """Mirror a raw table that was answered, which is made later; returns at once."""
 
         def compare() -> tuple[int, float]:
-            own = self.shadow.estimate(self.shadow.features(table)).prediction
+            own = self.shadow.estimate(self.shadow.features(table())).prediction
             binary = self.shadow.signature.target.task == "binary"
             return _of_predictions(estimate.prediction, own, binary=binary)
 
-        self._put(table.num_rows, compare)
+        self._put(len(estimate.prediction), compare)
 
     def close(self) -> None:
         """End the thread after what it is at."""

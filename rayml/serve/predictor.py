@@ -41,6 +41,7 @@ class Predictor:
         watcher: is given what `outputs` gives, batch by batch; None where nobody wants to know.
         bundle: the same.
         signature: of the bundle.
+        preprocessor: of the bundle.
         task: what the model's outputs mean.
         device: where the model runs.
     """
@@ -51,8 +52,8 @@ class Predictor:
         self.signature = bundle.signature
         self._struct = self.signature.struct()
         self.device = torch.device(device)
-        self._preprocessor: Preprocessor = bundle.preprocessor()
-        self._model = _model(bundle, self._preprocessor, self.device)
+        self.preprocessor: Preprocessor = bundle.preprocessor()
+        self._model = _model(bundle, self.preprocessor, self.device)
         self.task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
@@ -71,7 +72,7 @@ class Predictor:
 
     def features(self, table: pa.Table) -> Features:
         """Prepare a raw table by the same transform that prepared the training rows."""
-        return self._preprocessor.transform_batch(table)
+        return self.preprocessor.transform_batch(table)
 
     def outputs(self, features: Features) -> torch.Tensor:
         """Predict from prepared features.
@@ -110,17 +111,17 @@ class Predictor:
         """Prepare parsed rows, whichever way is fast; the features are the same to the bit."""
         if len(rows) > _FEW_ROWS:
             return self.features(self.table(rows))
-        return self._preprocessor.transform_rows(rows)
+        return self.preprocessor.transform_rows(rows)
 
     @property
     def shape(self) -> FeatureShape:
         """Shape of the prepared features."""
-        return self._preprocessor.shape
+        return self.preprocessor.shape
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The raw column of each prepared feature, numeric features first, then codes."""
-        return tuple(feature.column for feature in self._preprocessor.features)
+        return tuple(feature.column for feature in self.preprocessor.features)
 
     def modules(self) -> list[nn.Module]:
         """Make the model anew, of an ensemble its members, for those who put hooks on modules.
@@ -130,7 +131,7 @@ class Predictor:
         """
         if isinstance(self._model, Ensemble):
             return self._model.apart()
-        module = _make(self.bundle, self._preprocessor).to(self.device)
+        module = _make(self.bundle, self.preprocessor).to(self.device)
         module.load_state_dict(self._model.state_dict())
         return [module.eval().requires_grad_(False)]
 

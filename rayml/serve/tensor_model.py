@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from rayml.serve.answer import Estimate
@@ -16,8 +17,10 @@ from rayml.serve.batching import BATCH_SIZES, MicroBatcher, loop_rows
 from rayml.serve.histogram import Histogram
 from rayml.serve.inference import InputTensors, OutputTensors
 from rayml.serve.predictor import Predictor
+from rayml.serve.tensor_features import TensorFeatures
 from rayml.serve.tensors import Tensor
 from rayml.serve_settings import ServeSettings
+from rayml.types import Features
 
 if TYPE_CHECKING:
     from rayml.serve.mirror import Mirror
@@ -69,12 +72,13 @@ class TensorModel:
         self._sizes = sizes or Histogram(BATCH_SIZES)
         self._off_loop = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tensors")
-        self._batcher: MicroBatcher[pa.Table, Estimate] = MicroBatcher(
+        self._features = TensorFeatures(self.inputs, signature, predictor.preprocessor)
+        self._batcher: MicroBatcher[Features, Estimate] = MicroBatcher(
             self._run,
             max_requests=settings.max_batch_size,
             wait_s=settings.batch_wait_s,
             max_loop_items=self._loop_rows(predictor.table([example])),
-            size=_rows,
+            size=len,
             sizes=self._sizes,
         )
 
@@ -94,24 +98,25 @@ class TensorModel:
             RequestError: see `InputTensors.table` and `OutputTensors.requested`.
         """
         names = self.outputs.requested(outputs)
-        table = self.inputs.table(tensors)
-        (estimate,) = await self._batcher.submit([table])
+        features = self._features(tensors)
+        (estimate,) = await self._batcher.submit([features])
         if self.mirror is not None:
-            self.mirror.offer_table(table, estimate)
+            self.mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
         return self.outputs.tensors(estimate, names)
 
     def infer_now(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
         """Predict in this thread; else as `infer`."""
         names = self.outputs.requested(outputs)
-        table = self.inputs.table(tensors)
-        return self.outputs.tensors(self.estimate_now(table), names)
+        estimate = self._estimate(self._features(tensors))
+        if (mirror := self.mirror) is not None:
+            mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
+        return self.outputs.tensors(estimate, names)
 
     def estimate_now(self, table: pa.Table) -> Estimate:
         """Predict from a raw table in this thread."""
-        self._sizes.observe(table.num_rows)
-        estimate = self._predictor.estimate(self._predictor.features(table))
+        estimate = self._estimate(self._predictor.features(table))
         if (mirror := self.mirror) is not None:
-            mirror.offer_table(table, estimate)
+            mirror.offer_table(lambda: table, estimate)
         return estimate
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
@@ -127,22 +132,30 @@ class TensorModel:
         self._batcher.close()
         self._thread.shutdown(wait=True)
 
+    def _estimate(self, features: Features) -> Estimate:
+        self._sizes.observe(len(features))
+        return self._predictor.estimate(features)
+
     def _loop_rows(self, row: pa.Table) -> int:
-        """How many rows may run on the event loop: measured on many together if those may."""
+        """How many rows may run on the event loop: measured on many together if those may.
+
+        Their table is prepared each time, which takes longer than to prepare tensors.
+        """
         many = row.take([0] * _MANY_ROWS)
-        fits = _MANY_ROWS * loop_rows(self._run, many, rows=1)
-        return fits or loop_rows(self._run, row)
+        fits = _MANY_ROWS * loop_rows(self._run_tables, many, rows=1)
+        return fits or loop_rows(self._run_tables, row)
 
-    def _run(self, tables: Sequence[pa.Table]) -> list[Estimate]:
-        """One estimate a table."""
-        table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
-        together = self._predictor.estimate(self._predictor.features(table))
-        ends = accumulate(each.num_rows for each in tables)
+    def _run_tables(self, tables: Sequence[pa.Table]) -> object:
+        return self._run([self._predictor.features(pa.concat_tables(tables))])
+
+    def _run(self, requests: Sequence[Features]) -> list[Estimate]:
+        """One estimate a request."""
+        if len(requests) == 1:
+            return [self._predictor.estimate(requests[0])]
+        numeric = np.concatenate([each.numeric for each in requests])
+        categorical = np.concatenate([each.categorical for each in requests])
+        together = self._predictor.estimate(Features(numeric, categorical))
+        ends = accumulate(map(len, requests))
         return [
-            together.rows(end - each.num_rows, end) for each, end in zip(tables, ends, strict=True)
+            together.rows(end - len(each), end) for each, end in zip(requests, ends, strict=True)
         ]
-
-
-def _rows(table: pa.Table) -> int:
-    rows: int = table.num_rows
-    return rows

@@ -2,7 +2,8 @@
 
 Bytes are little-endian and row-major without padding, those of the binary tensor data extension
 and of gRPC's raw contents. A BYTES tensor is a sequence of elements, each a length of 4 bytes and
-then so many bytes. No element costs a step of Python's own, whichever way it goes.
+then so many bytes. No element costs a step of Python's own, whichever way it goes, and those of
+BYTES stay as they came until somebody asks for them: what reads all columns at once does not.
 """
 
 from __future__ import annotations
@@ -41,6 +42,13 @@ _VALUES: dict[str, tuple[set[type], str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Wire:
+    """The elements of a BYTES tensor as they came, not looked at yet."""
+
+    raw: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """A named tensor.
 
@@ -49,20 +57,36 @@ class Tensor:
         datatype: one of `DATATYPES`.
         shape: sizes of its dimensions.
         data: its elements in row-major order, one-dimensional: of BYTES an Arrow array of the
-            type binary, whose nulls are missing values; of any other datatype a NumPy array of
-            its type in `NUMPY_TYPES`.
+            type binary, whose nulls are missing values, or `Wire`; of any other datatype a NumPy
+            array of its type in `NUMPY_TYPES`.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: npt.NDArray[Any] | pa.BinaryArray
+    data: npt.NDArray[Any] | pa.BinaryArray | Wire
+
+    @property
+    def numbers(self) -> npt.NDArray[Any]:
+        """The elements of a tensor that is not of BYTES."""
+        assert isinstance(self.data, np.ndarray)
+        return self.data
+
+    def elements(self) -> pa.BinaryArray:
+        """The elements of a BYTES tensor; nulls are missing values.
+
+        Raises:
+            RequestError: 400 if its bytes are not as many elements as its shape has.
+        """
+        if isinstance(self.data, Wire):
+            return split_elements(self.name, self.data.raw, math.prod(self.shape))
+        return self.data
 
     def to_bytes(self) -> bytes:
         """The elements as the binary extension has them; a missing one of BYTES is empty."""
         if isinstance(self.data, np.ndarray):
             return self.data.tobytes()
-        return join_elements(self.data)
+        return bytes(self.data.raw) if isinstance(self.data, Wire) else join_elements(self.data)
 
     def to_list(self) -> list[Any]:
         """The elements as JSON has them, flat.
@@ -80,15 +104,15 @@ class Tensor:
 def tensor_from_bytes(
     name: str, datatype: str, shape: Sequence[object], raw: bytes | memoryview
 ) -> Tensor:
-    """Read a tensor from its bytes; the elements of a fixed size are not copied.
+    """Read a tensor from its bytes, which are not copied.
 
     Raises:
         RequestError: 400 if the datatype is unknown, the shape is none, or the bytes are not
-            as many elements as the shape has.
+            as many elements as the shape has; of BYTES `Tensor.elements` finds that.
     """
     sizes, count = _checked(name, datatype, shape)
     if datatype == "BYTES":
-        return Tensor(name, datatype, sizes, split_elements(name, raw, count))
+        return Tensor(name, datatype, sizes, Wire(raw))
     kind = NUMPY_TYPES[datatype]
     if len(raw) != count * kind.itemsize:
         raise RequestError(
@@ -149,9 +173,8 @@ def text(tensor: Tensor) -> pa.StringArray:
     Raises:
         RequestError: one is not UTF-8.
     """
-    assert not isinstance(tensor.data, np.ndarray)
     try:
-        return tensor.data.cast(pa.string())
+        return tensor.elements().cast(pa.string())
     except pa.ArrowInvalid:
         raise RequestError(
             f"elements of tensor {tensor.name!r} are text in UTF-8", status=400

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rayml.errors import RequestError
 from rayml.serve import byte_strings
-from rayml.serve.byte_strings import join_elements, split_elements
+from rayml.serve.byte_strings import is_text, join_elements, lay_out, on_wire, split_elements
 
 ELEMENTS = st.one_of(
     st.sampled_from([b"", b"abc", b"\0", b"\0\0\0\0", b"a\0\0", b"\x04\0\0\0"]),
@@ -55,6 +55,51 @@ def test_text_is_never_followed_one_by_one(elements: list[bytes]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(byte_strings, "_follow", never)
         assert split_elements("x", wire(elements), len(elements)).to_pylist() == elements
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.data())
+def test_tensors_are_laid_out_as_they_came(count: int, tensors: int, data: st.DataObject) -> None:
+    drawn = st.lists(TEXT.map(str.encode), min_size=count, max_size=count)
+    each = [data.draw(drawn) for _ in range(tensors)]
+    elements = lay_out([wire(elements) for elements in each], count)
+    assert elements is not None
+    elements.validate(full=True)
+    assert elements.to_pylist() == [on_wire(element) for some in each for element in some]
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=60), NEARLY), min_size=1, max_size=3), st.integers(1, 5)
+)
+def test_any_bytes_are_laid_out_as_they_are_read_or_not_at_all(
+    raws: list[bytes], count: int
+) -> None:
+    found = lay_out(raws, count)
+    if found is not None:
+        read = [split_elements("x", raw, count).to_pylist() for raw in raws]
+        assert found.to_pylist() == [on_wire(element) for some in read for element in some]
+
+
+SHORT = st.one_of(TEXT.map(str.encode), st.binary(min_size=1, max_size=3)).filter(
+    lambda each: b"\0" not in each
+)
+
+
+@given(st.lists(SHORT, min_size=1))
+def test_text_is_told_from_other_bytes(elements: list[bytes]) -> None:
+    found = lay_out([wire(elements)], len(elements))
+    assert found is not None
+    each_is = True
+    for element in elements:
+        try:
+            element.decode()
+        except UnicodeDecodeError:
+            each_is = False
+    assert is_text(found) == each_is
+
+
+def test_an_element_that_spans_two_tensors_is_not_laid_out() -> None:
+    both = wire([b"abc", b"d"])
+    assert lay_out([both[:5], both[5:]], 1) is None
 
 
 def test_a_slice_and_nulls_are_written_as_they_read() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rayml.errors import RequestError
+from rayml.serve.byte_strings import join_elements
 from rayml.serve.tensors import (
     DATATYPES,
     NUMPY_TYPES,
@@ -71,6 +72,8 @@ def test_any_bytes_are_a_tensor_or_a_request_error(
 ) -> None:
     with suppress(RequestError):
         tensor = tensor_from_bytes("x", datatype, shape, raw)
+        if datatype == "BYTES":
+            assert join_elements(tensor.elements()) == raw
         assert tensor.to_bytes() == raw
 
 
