@@ -53,7 +53,7 @@ class Replica(InferenceService):
 
         def load(bundle: Path, version: str) -> ServedModel:
             predictor = Predictor.load(bundle, device=device)
-            return ServedModel(predictor, version=version, settings=settings)
+            return ServedModel(predictor, version=version, settings=settings, measured=follows)
 
         self._follower: Follower | None = None
         serving: Serving

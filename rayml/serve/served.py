@@ -18,7 +18,7 @@ from rayml.serve.explainer import Explainer, Explanation
 from rayml.serve.histogram import Histogram
 from rayml.serve.http import Response, json_response
 from rayml.serve.metadata import metadata
-from rayml.serve.openapi import openapi
+from rayml.serve.openapi.document import openapi
 from rayml.serve.predictor import Predictor
 from rayml.serve.request import RequestParser
 from rayml.serve.tensor_model import TensorModel
@@ -40,9 +40,17 @@ class ServedModel:
         predictor: of the bundle.
         version: of the model in the registry.
         settings: limits and batching.
+        measured: whether it is served as part of a release, which takes feedback.
     """
 
-    def __init__(self, predictor: Predictor, *, version: str, settings: ServeSettings) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        version: str,
+        settings: ServeSettings,
+        measured: bool = False,
+    ) -> None:
         info, signature = predictor.bundle.info, predictor.signature
         self.name = info.name
         self.version = version
@@ -75,9 +83,9 @@ class ServedModel:
             self.name,
             version,
             signature,
-            max_rows=settings.max_rows,
-            max_explain_rows=settings.max_explain_rows,
+            settings=settings,
             ensemble=info.ensemble,
+            measured=measured,
         )
         self.pages: dict[str, Response] = {
             "/metadata": json_response(metadata(predictor, version)),

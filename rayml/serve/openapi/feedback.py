@@ -1,0 +1,67 @@
+"""`/feedback` in the OpenAPI document."""
+
+from __future__ import annotations
+
+from rayml.registry.signature import Signature
+from rayml.serve.feedback import PATH
+from rayml.serve.openapi.rows import MISFIT
+from rayml.serve.openapi.schema import (
+    NUMBER,
+    Operation,
+    Schema,
+    array,
+    enum,
+    example,
+    json_answer,
+    json_content,
+    obj,
+    post,
+    ref,
+)
+from rayml.types import TargetInfo
+
+
+def feedback(signature: Signature) -> Operation:
+    """Describe `/feedback`."""
+    row = signature.example()
+    value = {"rows": [row], "labels": [_typical(signature.target)]}
+    return post(
+        PATH,
+        "feedback",
+        "Tell the labels of rows, now that they are known",
+        json_content(ref("Feedback"), {"one": example("one row", value)}),
+        json_answer("The mean loss of each version on these rows.", "Losses"),
+        errors={"422": f"{MISFIT['422']} Or a label is none of the target."},
+        description="Champion and canary both predict the rows, and are compared row by row.",
+    )
+
+
+def feedback_schemas(target: TargetInfo, max_rows: int) -> Schema:
+    """Rows with labels, and the losses on them.
+
+    Args:
+        target: of the signature.
+        max_rows: rows of a request at most.
+    """
+    label = enum(target.classes) if target.classes else NUMBER
+    loss = {
+        "type": "object",
+        "description": "By version: the share of wrong classes, or the mean absolute error in"
+        " standard deviations of the target.",
+        "additionalProperties": NUMBER | {"minimum": 0},
+    }
+    return {
+        "Feedback": obj(
+            {
+                "rows": ref("RowList"),
+                "labels": array(label, minItems=1, maxItems=max_rows)
+                | {"description": "As many as rows, in their order."},
+            },
+            additionalProperties=False,
+        ),
+        "Losses": obj({"rows": {"type": "integer", "minimum": 1}, "loss": loss}),
+    }
+
+
+def _typical(target: TargetInfo) -> object:
+    return target.classes[0] if target.classes else target.mean

@@ -1,0 +1,81 @@
+"""Pages in the OpenAPI document: health, what is served, metrics, and what people read."""
+
+from __future__ import annotations
+
+from rayml.serve.openapi.schema import (
+    NUMBER,
+    TEXT,
+    WHOLE,
+    Operation,
+    Schema,
+    array,
+    get,
+    json_content,
+    nullable,
+    obj,
+    ref,
+)
+
+_HTML: Schema = {"text/html": {"schema": TEXT}}
+_METRICS: Schema = {"text/plain": {"schema": TEXT}}
+
+
+def pages() -> list[Operation]:
+    """Describe the pages."""
+    status, metadata = json_content(ref("Status")), json_content(ref("Metadata"))
+    document = json_content({"type": "object"})
+    return [
+        get("/", "page", "A page for people: the model, and a form", _HTML, access="open"),
+        get("/healthz", "health", "Whether the process answers", status, access="open"),
+        get("/readyz", "ready", "Whether the model predicts", status, access="open"),
+        get("/metadata", "metadata", "What is served", metadata),
+        get("/metrics", "metrics", "Metrics as Prometheus reads them", _METRICS, access="admin"),
+        get("/openapi.json", "document", "This document", document),
+        get("/docs", "docs", "This document for people", _HTML),
+    ]
+
+
+def page_schemas() -> Schema:
+    """What pages of JSON hold."""
+    anything: Schema = {"type": "object", "additionalProperties": True}
+    metrics = {"type": "object", "additionalProperties": NUMBER}
+    return {
+        "Status": obj({"status": TEXT}),
+        "Metadata": obj(
+            {
+                "name": TEXT,
+                "version": TEXT,
+                "created": TEXT | {"format": "date-time"},
+                "rayml": TEXT | {"description": "Version that wrote the bundle."},
+                "digest": TEXT | {"description": "Of the bundle's manifest."},
+                "target": ref("Target"),
+                "inputs": array(ref("Column")),
+                "metric": TEXT | {"description": "That the bundle was chosen by."},
+                "metrics": {"type": "object", "additionalProperties": metrics}
+                | {"description": "By split, then by name."},
+                "ensemble": nullable(WHOLE) | {"description": "Models whose mean is answered."},
+                "confirmed": nullable(ref("ConfirmedMetric")),
+                "lineage": anything | {"description": "What makes the same bundle again."},
+            }
+        ),
+        "Target": obj(
+            {
+                "name": TEXT,
+                "task": TEXT,
+                "classes": array({"type": ["string", "integer", "boolean"]}),
+                "mean": NUMBER,
+                "scale": NUMBER,
+            }
+        ),
+        "Column": obj(
+            {
+                "name": TEXT,
+                "kind": TEXT,
+                "categories": array(TEXT),
+                "minimum": nullable(NUMBER),
+                "maximum": nullable(NUMBER),
+                "example": {"type": ["string", "number", "boolean", "null"]},
+            }
+        ),
+        "ConfirmedMetric": obj({"seeds": WHOLE, "mean": NUMBER, "low": NUMBER, "high": NUMBER}),
+    }

@@ -1,0 +1,132 @@
+"""`/predict` in the OpenAPI document: rows, and the answers to them."""
+
+from __future__ import annotations
+
+from rayml.registry.signature import InputColumn, Signature
+from rayml.serve.answer import class_key
+from rayml.serve.arrow import FILE, STREAM
+from rayml.serve.openapi.schema import (
+    BINARY,
+    NUMBER,
+    TEXT,
+    Operation,
+    Schema,
+    array,
+    enum,
+    example,
+    json_content,
+    obj,
+    post,
+    ref,
+)
+from rayml.types import TargetInfo
+
+MISFIT = {"422": "A value does not fit its column; `row` and `column` name it."}
+_JSON_TYPES = {
+    "numeric": "number",
+    "categorical": "string",
+    "boolean": "boolean",
+    "timestamp": "string",
+}
+_SPREAD = {
+    "spread": NUMBER
+    | {
+        "minimum": 0,
+        "description": "Standard deviation over the ensemble's members, of `probability` or"
+        " `value`.",
+    }
+}
+_ARROW = BINARY | {
+    "description": "Arrow IPC without compressed buffers: a column of the signature each, in any"
+    " order; one that is left out is missing."
+}
+_ARROW_ANSWER = BINARY | {
+    "description": "An Arrow IPC stream of the same rows, where the request is Arrow and"
+    " `Accept` names it: a column for each key of an answer."
+}
+
+
+def predict(signature: Signature) -> Operation:
+    """Describe `/predict`."""
+    row = signature.example()
+    body = json_content(
+        {"anyOf": [ref("Rows"), ref("RowList"), ref("Row")]},
+        {"one": example("one row", row), "many": example("many rows", {"rows": [row, row]})},
+    )
+    arrow = {kind.decode(): {"schema": _ARROW} for kind in (STREAM, FILE)}
+    answer = {
+        "description": "One answer a row, in their order.",
+        "content": {
+            **json_content(ref("Predictions")),
+            STREAM.decode(): {"schema": _ARROW_ANSWER},
+        },
+    }
+    return post(
+        "/predict",
+        "predict",
+        "Predict one row or many",
+        body | arrow,
+        answer,
+        errors=MISFIT
+        | {
+            "400": "The body is no JSON or Arrow IPC or not what its Content-Encoding says, or an"
+            " object in it names a key twice.",
+            "415": "The body has a Content-Encoding other than gzip and deflate, or buffers of"
+            " Arrow are compressed.",
+        },
+    )
+
+
+def row_schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schema:
+    """Rows, answers, and the error that every path has in common.
+
+    Args:
+        signature: of the bundle.
+        max_rows: rows of a request at most.
+        ensemble: whether several models answer.
+    """
+    return {
+        "Row": {
+            "type": "object",
+            "description": "A column that is absent or null is missing.",
+            "properties": {column.name: _column(column) for column in signature.inputs},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        "RowList": array(ref("Row"), minItems=1, maxItems=max_rows),
+        "Rows": obj({"rows": ref("RowList")}, additionalProperties=False),
+        "Answer": _answer(signature.target, _SPREAD if ensemble else {}),
+        "Predictions": obj({"predictions": array(ref("Answer"))}),
+        "Error": obj({"error": TEXT}, {"row": {"type": "integer", "minimum": 0}, "column": TEXT}),
+    }
+
+
+def _column(column: InputColumn) -> Schema:
+    types = [_JSON_TYPES[column.kind], "null"]
+    if column.kind == "categorical":
+        types.insert(1, "integer")
+    schema: Schema = {"type": types}
+    if column.kind == "timestamp":
+        schema["format"] = "date-time"
+    if column.example is not None:
+        schema["examples"] = [column.example]
+    if column.categories:
+        known = ", ".join(f"`{category}`" for category in column.categories[:50])
+        schema["description"] = f"Seen in training: {known}; others count as unknown."
+    if column.minimum is not None and column.maximum is not None:
+        schema["description"] = f"In training from {column.minimum:g} to {column.maximum:g}."
+    return schema
+
+
+def _answer(target: TargetInfo, spread: Schema) -> Schema:
+    if target.task == "regression":
+        return obj({"value": NUMBER, **spread})
+    share = NUMBER | {"minimum": 0, "maximum": 1}
+    return obj(
+        {
+            "label": enum(target.classes),
+            "probability": share,
+            "probabilities": obj({class_key(label): share for label in target.classes}),
+            **spread,
+        }
+    )
