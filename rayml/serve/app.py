@@ -240,6 +240,7 @@ class EndpointApp:
                 model = await self._serving.choose(request)
             else:
                 model = self._serving.described(request)
+                request.versions = tuple(each.version for each in self._serving.models())
             request.model = model
             return await route.answer(request, model)
         except RequestError as error:

@@ -192,7 +192,7 @@ class Follower:
                 # A canary is compared with the champion that it was started beside.
                 trial=self._trial(release.canary, champion) if followed else None,
                 mirror=self._mirror(release.shadow, champion),
-                named={str(version): model for version, model in held.items()},
+                named={str(version): held[version] for version in sorted(held)},
             )
         )
 

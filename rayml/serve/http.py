@@ -63,6 +63,7 @@ class Request:
         path: without the prefix that the endpoint is mounted at.
         parameters: of the path, by their names in its route.
         model: the version that answers, once it is chosen.
+        versions: that are ready, where a page is asked for.
         holder: name of the holder of the key that it brought; None without keys.
         id: see `request_id`.
         route: path of the route that answers it; empty until one is found.
@@ -99,6 +100,7 @@ class Request:
         "route",
         "rows",
         "started",
+        "versions",
     )
 
     def __init__(
@@ -113,6 +115,7 @@ class Request:
         self._headers: dict[bytes, bytes] | None = None
         self._body: bytes | None = None
         self.model: ServedModel | None = None
+        self.versions: tuple[str, ...] = ()
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         self.parameters: dict[str, str] = {}

@@ -49,7 +49,7 @@ async def model_ready(request: Request, model: ServedModel) -> Response:
 
 
 async def described_model(request: Request, model: ServedModel) -> Response:
-    """Describe a model: its versions and tensors.
+    """Describe a model: the versions that are ready, and the tensors of the one that is asked for.
 
     Raises:
         RequestError: 404 for another model.
@@ -57,7 +57,7 @@ async def described_model(request: Request, model: ServedModel) -> Response:
     _check_name(request, model)
     tensors = model.tensors
     return json_response(
-        model_metadata(model.name, [model.version], tensors.inputs, tensors.outputs)
+        model_metadata(model.name, request.versions, tensors.inputs, tensors.outputs)
     )
 
 

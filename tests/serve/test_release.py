@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import httpx
 import pyarrow as pa
@@ -19,9 +20,11 @@ from rayml.registry import release as releases
 from rayml.registry.release import Canary
 from rayml.registry.store import Registry
 from rayml.release_settings import GuardSettings
+from rayml.serve import open_inference_pb2 as messages
 from rayml.serve.app import EndpointApp
 from rayml.serve.feedback import Feedback
 from rayml.serve.follower import Follower
+from rayml.serve.grpc_service import InferenceService
 from rayml.serve.predictor import Predictor
 from rayml.serve.routes import ROUTES, Route, Router
 from rayml.serve.served import ServedModel
@@ -29,6 +32,7 @@ from rayml.serve.status import ReplicaStatus, read_statuses
 from rayml.serve.watch import Watch
 from rayml.serve_settings import ServeSettings
 from rayml.testing.bundles import untrained_bundle
+from tests.serve.asgi import call
 
 ROW = {"size": 1.5, "colour": "red", "new": True}
 SETTINGS = ServeSettings()
@@ -95,13 +99,7 @@ def holds(version: int) -> Callable[[ReplicaStatus], bool]:
 
 def app_of(follower: Follower) -> EndpointApp:
     feedback = Route("POST", "/feedback", Feedback(follower.serving), predicts=True)
-    version = Route("GET", "/versions/{version}", _version)
-    router = Router((*ROUTES, feedback, version))
-    return EndpointApp(follower.serving, settings=SETTINGS, router=router)
-
-
-async def _version(request: Any, model: ServedModel) -> Any:
-    return model.pages["/metadata"]
+    return EndpointApp(follower.serving, settings=SETTINGS, router=Router((*ROUTES, feedback)))
 
 
 def post(follower: Follower, bodies: list[Any], path: str = "/predict", **more: Any) -> list[Any]:
@@ -284,19 +282,60 @@ def test_a_release_that_is_away_is_told_and_changes_nothing(
     assert versions(post(follower, [ROW] * 3)) == {"2": 3}
 
 
-def test_a_path_may_name_a_version_that_is_held(registry: Registry, follower: Follower) -> None:
+def test_every_version_that_is_ready_is_told_and_answers_by_its_path(
+    registry: Registry, follower: Follower, bundles: list[Path]
+) -> None:
+    """Whatever the split says, over REST and gRPC alike."""
     change(registry, lambda seen: releases.promote(seen, 2, "t"))
+    canary = Canary(version=3, weight=0.9)
+    change(registry, lambda seen: releases.start_canary(seen, canary, "t"))
     until(registry, holds(1))
+    until(registry, holds(3))
+    app, model = app_of(follower), "/v2/models/boxes"
+    paths = [model, *(f"{model}/versions/{number}" for number in (1, 2, 3))]
+    pages = [call(app, "GET", path) for path in paths]
+    assert [page.json()["versions"] for page in pages] == [["1", "2", "3"]] * 4
+    assert [page.headers["x-model-version"] for page in pages] == ["2", "1", "2", "3"]
+    service = Service(app)
+    inputs = [{"name": "size", "datatype": "FP64", "shape": [1], "data": [1.5]}]
+    for number, bundle in enumerate(bundles, 1):
+        (own,) = Predictor.load(bundle).predict_rows([{"size": 1.5}])
+        for _ in range(5):
+            answer = call(app, "POST", f"{paths[number]}/infer", json={"inputs": inputs}).json()
+            assert answer["model_version"] == str(number)
+            assert answer["outputs"][1]["data"] == pytest.approx([own["probability"]], abs=1e-6)
+        said = messages.ModelInferRequest(model_name="boxes", model_version=str(number))
+        said.inputs.add(name="size", datatype="FP64", shape=[1]).contents.fp64_contents.append(1.5)
+        got = messages.ModelInferResponse.FromString(service.ask("ModelInfer", said))
+        assert got.model_version == str(number)
+        assert got.outputs[1].contents.fp64_contents == pytest.approx([own["probability"]])
+    named = messages.ModelMetadataRequest(name="boxes", version="1")
+    told = messages.ModelMetadataResponse.FromString(service.ask("ModelMetadata", named))
+    assert list(told.versions) == ["1", "2", "3"]
+    # Who names a version is not drawn, and does not count in the comparison.
+    trial = follower.serving.plan.trial
+    assert trial is not None
+    assert [counter.read().requests for counter in trial.counters.values()] == [0, 0]
+    for rest, method in (("", "GET"), ("/ready", "GET"), ("/infer", "POST")):
+        refused = call(app, method, f"{model}/versions/4{rest}", content=b"{}")
+        assert refused.status_code == 404
+        assert "are 1, 2, 3" in refused.json()["error"]
 
-    async def get() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(app=app_of(follower))  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return [await client.get(f"/versions/{number}") for number in (1, 2, 3)]
 
-    one, two, three = asyncio.run(get())
-    assert (one.json()["version"], two.json()["version"]) == ("1", "2")
-    assert three.status_code == 404
-    assert "2, 1" in three.json()["error"] or "1, 2" in three.json()["error"]
+class Service(InferenceService):
+    """The calls of gRPC, without a server."""
+
+    def __init__(self, app: EndpointApp) -> None:
+        self._app = app
+
+    def ask(self, method: str, message: Any) -> bytes:
+        context = MagicMock()
+        context.invocation_metadata.return_value = ()
+        context.peer.return_value = "ipv4:127.0.0.1:1"
+        answer = asyncio.run(getattr(self, method)(message.SerializeToString(), context))
+        assert not context.set_code.called
+        data: bytes = answer.SerializeToString()
+        return data
 
 
 def test_a_shadow_is_asked_and_touches_no_answer(registry: Registry, follower: Follower) -> None:
