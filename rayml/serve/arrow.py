@@ -58,12 +58,8 @@ class ArrowParser:
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _read(self, body: bytes) -> pa.Table:
-        # A file is a stream between a magic number and a footer, which only tells places in it.
-        start = len(_MAGIC) if body.startswith(_MAGIC) else 0
-        stream = pa.py_buffer(body).slice(start)
         try:
-            check_messages(stream)
-            reader = pa.ipc.open_stream(stream)
+            reader = _open(body)
             self._check_schema(reader.schema)
             return self._batches(reader)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -136,6 +132,28 @@ class ArrowParser:
                 column=name,
             )
         return parsed
+
+
+def first_row(body: bytes, name: str) -> pa.Array | None:
+    """The first value of a column, as an array of one; None where there is none.
+
+    Raises:
+        RequestError, ArrowException, OSError: the body is not sound up to there.
+    """
+    for batch in _open(body):
+        if batch.num_rows and name in batch.schema.names:
+            row = batch.slice(0, 1)
+            row.validate(full=True)
+            return row.column(name)
+    return None
+
+
+def _open(body: bytes) -> pa.RecordBatchReader:
+    # A file is a stream between a magic number and a footer, which only tells places in it.
+    start = len(_MAGIC) if body.startswith(_MAGIC) else 0
+    stream = pa.py_buffer(body).slice(start)
+    check_messages(stream)
+    return pa.ipc.open_stream(stream)
 
 
 def _value(scalar: pa.Scalar) -> object:

@@ -206,7 +206,7 @@ class Follower:
         else:
             target = champion.signature.target
             counters = {each.version: Counter(target) for each in (champion, model)}
-        return Trial(model, Split(canary), canary.since, counters)
+        return Trial(model, Split(canary, champion.signature), canary.since, counters)
 
     def _mirror(self, shadow: int | None, champion: ServedModel) -> Mirror | None:
         model = self._models.get(shadow) if shadow is not None else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from pydantic_core import from_json
-
 from rayml.registry.release import Canary
+from rayml.registry.signature import Signature
+from rayml.serve.sticky_column import StickyColumn
 
 if TYPE_CHECKING:
     from rayml.serve.http import Request
@@ -23,14 +22,15 @@ class Split:
 
     Args:
         canary: with its weight and its key.
+        signature: of the model, which the key may be a column of.
     """
 
-    def __init__(self, canary: Canary) -> None:
+    def __init__(self, canary: Canary, signature: Signature) -> None:
         self._weight = canary.weight
         self._salt = b"%d\0" % canary.version
         kind, _, name = (canary.key or "").partition(":")
         self._header = name.lower().encode() if kind == "header" else None
-        self._column = name if kind == "column" else None
+        self._column = StickyColumn(name, signature) if kind == "column" else None
 
     async def takes(self, request: Request) -> bool:
         """Whether the canary answers a request.
@@ -50,22 +50,5 @@ class Split:
         if self._header is not None:
             return request.headers.get(self._header)
         if self._column is not None:
-            return _first_value(await request.peek_body(), self._column)
+            return await self._column.value(request)
         return None
-
-
-def _first_value(body: bytes, column: str) -> bytes | None:
-    """A column of the first row in a body of `/predict`; None where there is none."""
-    try:
-        content = from_json(body)
-    except ValueError:
-        return None  # whoever parses it says so
-    if isinstance(content, dict) and isinstance(content.get("rows"), list):
-        content = content["rows"]
-    if isinstance(content, list):
-        content = content[0] if content else None
-    if not isinstance(content, dict) or content.get(column) is None:
-        return None
-    value = content[column]
-    # Categories that are codes come as numbers or as strings, and are the same.
-    return (value if isinstance(value, str) else json.dumps(value)).encode()

@@ -186,7 +186,7 @@ def test_a_canary_gets_its_share_and_keys_stick(registry: Registry, follower: Fo
     assert versions(post(follower, [ROW] * 50)) == {"1": 50}
 
 
-def test_a_key_may_be_a_column_of_the_row(registry: Registry, follower: Follower) -> None:
+def test_a_key_may_be_a_column_of_the_first_row(registry: Registry, follower: Follower) -> None:
     canary = Canary(version=2, weight=0.5, key="column:size")
     change(registry, lambda seen: releases.start_canary(seen, canary, "t"))
     until(registry, holds(2))
@@ -194,9 +194,12 @@ def test_a_key_may_be_a_column_of_the_row(registry: Registry, follower: Follower
     assert split is not None
     for size in range(20):
         row = {"size": float(size), "colour": "red"}
+        tensor = {"name": "size", "datatype": "FP32", "shape": [2], "data": [size, 0]}
         expected = "2" if split.split.place(json.dumps(float(size)).encode()) < 0.5 else "1"
         for body in (row, [row, ROW], {"rows": [row]}):
             assert versions(post(follower, [body])) == {expected: 1}
+        inferred = post(follower, [{"inputs": [tensor]}], "/v2/models/boxes/infer")
+        assert versions(inferred) == {expected: 1}
     (refused,) = post(follower, [{"size": "x"}])
     assert refused.status_code == 422
 
