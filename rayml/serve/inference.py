@@ -30,7 +30,7 @@ from rayml.data.kinds import parse
 from rayml.errors import RequestError
 from rayml.registry.signature import InputColumn, Signature
 from rayml.serve.answer import Estimate, class_key, require_finite
-from rayml.serve.tensors import Tensor, text
+from rayml.serve.tensors import Chosen, Labels, Tensor, text
 from rayml.types import ClassLabel, Kind, TargetInfo
 
 PLATFORM = "rayml_bundle"
@@ -148,8 +148,7 @@ class InputTensors:
         """The values of all columns, [rows, columns]; NaN is missing.
 
         Raises:
-            RequestError: 400 if the datatype, the shape or a value does not fit, 413 for too
-                many rows.
+            RequestError: 400 if it does not fit, 413 for too many rows.
         """
         count = len(self._columns)
         if tensor.datatype not in {"FP64", "FP32"}:
@@ -281,7 +280,7 @@ class OutputTensors:
     def __init__(self, target: TargetInfo, *, ensemble: bool) -> None:
         self._target = target
         classes = len(target.classes)
-        self._keys = pa.array([class_key(label).encode() for label in target.classes], pa.binary())
+        self._labels = Labels([class_key(label) for label in target.classes])
         regression = target.task == "regression"
         self._shapes: dict[str, tuple[str, tuple[int, ...]]] = (
             {"value": ("FP64", (-1,))}
@@ -357,18 +356,22 @@ class OutputTensors:
     def _classified(
         self, codes: npt.NDArray[np.int64], predicted: npt.NDArray[np.float64]
     ) -> dict[str, Any]:
-        binary = predicted.ndim == 1
-        probabilities = np.stack([1 - predicted, predicted], axis=1) if binary else predicted
+        probabilities = predicted
+        if predicted.ndim == 1:
+            probabilities = np.empty((len(predicted), 2))
+            np.subtract(1, predicted, out=probabilities[:, 0])
+            probabilities[:, 1] = predicted
         return {
-            "label": self._keys.take(pa.array(codes)),
-            "probability": probabilities[np.arange(len(codes)), codes],
+            "label": Chosen(self._labels, codes),
+            "probability": probabilities.max(axis=1),
             "probabilities": probabilities,
         }
 
     def _tensor(self, name: str, values: Any) -> Tensor:
         datatype, shape = self._shapes[name]
-        data = values.reshape(-1) if isinstance(values, np.ndarray) else values
-        return Tensor(name, datatype, (len(values), *shape[1:]), data)
+        if isinstance(values, Chosen):
+            return Tensor(name, datatype, (len(values.codes),), values)
+        return Tensor(name, datatype, (len(values), *shape[1:]), values.reshape(-1))
 
 
 def model_metadata(

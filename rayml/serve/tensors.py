@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rayml.errors import RequestError
-from rayml.serve.byte_strings import join_elements, split_elements
+from rayml.serve.byte_strings import join_elements, on_wire, split_elements
 
 NUMPY_TYPES: Final[dict[str, np.dtype[Any]]] = {
     "BOOL": np.dtype(np.bool_),
@@ -48,6 +48,37 @@ class Wire:
     raw: bytes | memoryview
 
 
+class Labels:
+    """Some strings that elements of BYTES tensors are chosen from; made once for many tensors.
+
+    Args:
+        strings: in the order of their codes.
+    """
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        encoded = [string.encode() for string in strings]
+        self.elements = pa.array(encoded, pa.binary())
+        self.on_wire = pa.array(map(on_wire, encoded), pa.binary())
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The elements of a BYTES tensor by their codes, int64 [elements]."""
+
+    labels: Labels
+    codes: npt.NDArray[np.int64]
+
+    def elements(self) -> pa.BinaryArray:
+        """The elements themselves."""
+        return self.labels.elements.take(pa.array(self.codes))
+
+    def to_bytes(self) -> bytes:
+        """The elements as the binary extension has them."""
+        _, offsets, raw = self.labels.on_wire.take(pa.array(self.codes)).buffers()
+        size = np.frombuffer(offsets, dtype=np.int32)[len(self.codes)]
+        return bytes(memoryview(raw)[:size])
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A named tensor.
@@ -57,14 +88,14 @@ class Tensor:
         datatype: one of `DATATYPES`.
         shape: sizes of its dimensions.
         data: its elements in row-major order, one-dimensional: of BYTES an Arrow array of the
-            type binary, whose nulls are missing values, or `Wire`; of any other datatype a NumPy
-            array of its type in `NUMPY_TYPES`.
+            type binary, whose nulls are missing values, or `Wire` or `Chosen`; of any other
+            datatype a NumPy array of its type in `NUMPY_TYPES`.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: npt.NDArray[Any] | pa.BinaryArray | Wire
+    data: npt.NDArray[Any] | pa.BinaryArray | Wire | Chosen
 
     @property
     def numbers(self) -> npt.NDArray[Any]:
@@ -80,12 +111,14 @@ class Tensor:
         """
         if isinstance(self.data, Wire):
             return split_elements(self.name, self.data.raw, math.prod(self.shape))
-        return self.data
+        return self.data.elements() if isinstance(self.data, Chosen) else self.data
 
     def to_bytes(self) -> bytes:
         """The elements as the binary extension has them; a missing one of BYTES is empty."""
         if isinstance(self.data, np.ndarray):
             return self.data.tobytes()
+        if isinstance(self.data, Chosen):
+            return self.data.to_bytes()
         return bytes(self.data.raw) if isinstance(self.data, Wire) else join_elements(self.data)
 
     def to_list(self) -> list[Any]:

@@ -18,6 +18,8 @@ from rayml.serve.byte_strings import join_elements
 from rayml.serve.tensors import (
     DATATYPES,
     NUMPY_TYPES,
+    Chosen,
+    Labels,
     Tensor,
     tensor_from_bytes,
     tensor_from_values,
@@ -57,6 +59,19 @@ def test_text_survives_both_ways(strings: list[str]) -> None:
     read = tensor_from_values("x", "BYTES", shape, strings)
     again = tensor_from_bytes("x", "BYTES", shape, read.to_bytes())
     assert read.to_list() == again.to_list() == strings
+
+
+@given(st.lists(st.text(), min_size=1, max_size=4), st.data())
+def test_chosen_labels_are_the_strings_that_they_stand_for(
+    labels: list[str], data: st.DataObject
+) -> None:
+    codes = data.draw(st.lists(st.integers(0, len(labels) - 1), max_size=20))
+    strings = [labels[code] for code in codes]
+    chosen = Chosen(Labels(labels), np.array(codes, np.int64))
+    tensor = Tensor("x", "BYTES", (len(codes),), chosen)
+    plain = tensor_from_values("x", "BYTES", [len(codes)], strings)
+    assert tensor.to_list() == strings
+    assert tensor.to_bytes() == plain.to_bytes()
 
 
 SIZE = st.one_of(st.integers(-1, 6), st.integers(2**31, 2**65), st.booleans(), st.none())
