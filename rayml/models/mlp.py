@@ -7,6 +7,7 @@ from torch import nn
 
 from rayml.models.dropout import Dropout
 from rayml.models.embedding import FeatureEmbedding
+from rayml.models.folded import FoldedEmbedding, folds
 from rayml.models.linear import Linear
 from rayml.types import FeatureShape
 
@@ -56,4 +57,34 @@ class MLP(nn.Module):
         """Map features to [rows, outputs], or [lanes, rows, outputs]: logits, or a value."""
         hidden = self.layers(self.embedding(numeric, categorical))
         result: torch.Tensor = self.head(hidden)
+        return result
+
+    def folded(self) -> nn.Module:
+        """The same map with its embedding folded into its first layer; itself if that is none."""
+        if type(self) is not MLP:
+            return self  # A subclass may map in its own way.
+        first = self.layers[0] if len(self.layers) else self.head
+        assert isinstance(first, nn.Linear)
+        return FoldedMLP(self, first) if folds(self.embedding, first) else self
+
+
+class FoldedMLP(nn.Module):
+    """A trained MLP for predictions alone: it shares the parameters of its later layers.
+
+    Args:
+        model: the MLP, in evaluation mode.
+        first: its first layer.
+    """
+
+    def __init__(self, model: MLP, first: nn.Linear) -> None:
+        super().__init__()
+        self.first = FoldedEmbedding(model.embedding, first)
+        # In evaluation mode dropout does nothing.
+        rest = [layer for layer in [*model.layers, model.head] if not isinstance(layer, Dropout)]
+        self.rest = nn.Sequential(*rest[1:])
+        self.eval()
+
+    def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
+        """Map features to [rows, outputs]: logits, or a value."""
+        result: torch.Tensor = self.rest(self.first(numeric, categorical))
         return result

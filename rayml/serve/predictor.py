@@ -54,6 +54,7 @@ class Predictor:
         self.device = torch.device(device)
         self.preprocessor: Preprocessor = bundle.preprocessor()
         self._model = _model(bundle, self.preprocessor, self.device)
+        self._forward = _folded(self._model)
         self.task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
@@ -140,7 +141,7 @@ class Predictor:
         with torch.inference_mode():
             numeric = torch.from_numpy(features.numeric).to(self.device)
             categorical = torch.from_numpy(features.categorical).to(self.device)
-            predictions = self.task.predict(self._model(numeric, categorical)).cpu()
+            predictions = self.task.predict(self._forward(numeric, categorical)).cpu()
         if self.watcher is not None:
             ensemble = isinstance(self._model, Ensemble)
             self.watcher(predictions.mean(0) if ensemble else predictions)
@@ -166,6 +167,13 @@ def _model(
             remedy="Install the rayml, and the package of the model, that its lineage names",
         ) from error
     return model.eval().requires_grad_(False)
+
+
+def _folded(model: nn.Module | Ensemble) -> nn.Module | Ensemble:
+    """The form of a model that predicts fastest, if its class has one."""
+    fold = getattr(model, "folded", None)
+    folded: nn.Module | Ensemble = model if fold is None else fold()
+    return folded
 
 
 def _make(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
