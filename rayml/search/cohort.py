@@ -131,16 +131,26 @@ class Cohort:
         assert self._setting is not None
         if reason := why_not_stacked(lanes[0], self._setting.task, self._setting.train):
             return reason
+        self._capacity = max(len(lanes), self._measured(self._setting, lanes[0]))
+        if self._is_better_alone(asked):
+            return "a cohort of their structure holds one lane"
         self._start(self._setting, lanes, {each.number: each.params for each in asked})
         return None
+
+    def _is_better_alone(self, asked: Sequence[AskedTrial]) -> bool:
+        """Whether trials shall train one after another; what a dead worker began goes on so."""
+        if self._evolution is not None or self._last.is_dir():
+            return False
+        if any((self._plan.trials / str(each.number) / LAST).is_dir() for each in asked):
+            return True
+        return self._plan.measure and self._capacity == 1
 
     def _start(
         self, setting: Setting, lanes: Sequence[NewLane], params: Mapping[int, Params]
     ) -> None:
-        """Find out what the lanes share and how many there may be, and start them."""
+        """Find out what the lanes share, and start them."""
         self._model = copy.deepcopy(lanes[0].model)
         self._fixed = self._shared(params[lanes[0].number])
-        self._capacity = max(len(lanes), self._measured(setting, lanes[0]))
         loop = setting.loop(lanes)
         self._restore(loop)
         self._loop = loop

@@ -56,10 +56,11 @@ def choose_capacity(measured: list[Measured], memory: int) -> Capacity | None:
     best = max(measured, key=lambda each: each.pace)
     last = measured[-1]
     told = f"{best.lanes} lanes: {best.pace:.0f} lane-steps/s, {best.pace / measured[0].pace:.1f}"
-    told += " times one lane's"
+    told += " times one model's"
     if 2 * last.bytes > memory:
         return Capacity(best.lanes, f"{told}; memory for {memory / 2**20:.0f} MiB")
-    if len(measured) > 1 and last.pace < _GAIN * measured[-2].pace:
+    # One model has a loop of its own, so that two lanes alone would tell little.
+    if len(measured) > 2 and last.pace < _GAIN * measured[-2].pace:
         return Capacity(best.lanes, f"{told}; {last.lanes} are no faster")
     return None
 
@@ -70,7 +71,7 @@ def measure_capacity(
     """Measure ever larger cohorts until one is no faster, does not fit, or is the largest wanted.
 
     Args:
-        step: for a number of lanes what runs one training step, and the bytes that it holds.
+        step: for a number of lanes what runs training steps, and the bytes that one holds.
         most: lanes that are wanted at most.
         memory: bytes that a cohort may take.
     """
@@ -84,7 +85,7 @@ def measure_capacity(
     return Capacity(
         best.lanes,
         f"{best.lanes} lanes: {best.pace:.0f} lane-steps/s,"
-        f" {best.pace / measured[0].pace:.1f} times one lane's",
+        f" {best.pace / measured[0].pace:.1f} times one model's",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -144,11 +145,16 @@ class TrainingLoop:
         best = checkpoint.state["best"]
         self.best = best and BestEpoch.from_json(best)
 
-    def _train_epoch(self) -> float:
+    def try_steps(self, steps: int) -> None:
+        """Train some steps of an epoch, to see what they cost; the loop is of no use afterwards."""
+        self._train_epoch(steps)
+
+    def _train_epoch(self, steps: int | None = None) -> float:
         self.model.train()
         step = self.epoch * self._train.steps
         total = torch.zeros((), device=self._parameters.device)
-        for batch in self._train.epoch(epoch_generator(self.settings.seed, self.epoch)):
+        batches = self._train.epoch(epoch_generator(self.settings.seed, self.epoch))
+        for batch in itertools.islice(batches, steps):
             # Read once an epoch: each read would wait for the device.
             total.add_(self._step(batch, step), alpha=len(batch.target))
             step += 1

@@ -15,9 +15,11 @@ from rayml.train.batches import ArrayBatches, Batch
 from rayml.train.capacity import Capacity, free_memory, measure_capacity
 from rayml.train.evaluate import forward
 from rayml.train.lanes import LaneLoop, NewLane
+from rayml.train.loop import TrainingLoop
 from rayml.train.stack import StackedModel
 
 _ROWS = 32
+_STEPS = 2
 # Of an output, relative to the largest one; what float32 leaves of a few layers.
 _TOLERANCE = 1e-3
 
@@ -54,6 +56,8 @@ def why_not_stacked(lane: NewLane, task: Task, train: ArrayBatches) -> str | Non
 def measure_lanes(lane: NewLane, task: Task, train: ArrayBatches, most: int) -> Capacity:
     """Measure how many lanes of a structure train fastest together.
 
+    What one lane is compared by is the loop of a model by itself, in which it would train alone.
+
     Args:
         lane: the first one.
         task: gives the loss.
@@ -62,7 +66,7 @@ def measure_lanes(lane: NewLane, task: Task, train: ArrayBatches, most: int) -> 
     """
 
     def step(lanes: int) -> tuple[Callable[[], None], int]:
-        return _steps(lane, task, train, lanes)
+        return _alone(lane, task, train) if lanes == 1 else _steps(lane, task, train, lanes)
 
     return measure_capacity(step, most, free_memory(_device(lane)))
 
@@ -86,21 +90,31 @@ def _steps(
     """What trains some steps of so many copies of a lane, and the bytes that a step holds."""
     copies = [NewLane(i, copy.deepcopy(lane.model), lane.settings) for i in range(lanes)]
     loop = LaneLoop(copies, task, train, train)
-    device = _device(lane)
+    run = _run(loop, _device(lane))
+    return run, _held(loop.parameters * lanes, run)
 
+
+def _alone(lane: NewLane, task: Task, train: ArrayBatches) -> tuple[Callable[[], None], int]:
+    """Likewise of one model by itself."""
+    loop = TrainingLoop(copy.deepcopy(lane.model), task, train, train, lane.settings)
+    run = _run(loop, _device(lane))
+    return run, _held(loop.parameters, run)
+
+
+def _run(loop: LaneLoop | TrainingLoop, device: torch.device) -> Callable[[], None]:
     def run() -> None:
-        loop.try_steps(2)
+        loop.try_steps(_STEPS)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    return run, _held(loop, run)
+    return run
 
 
 def _device(lane: NewLane) -> torch.device:
     return next(lane.model.parameters()).device
 
 
-def _held(loop: LaneLoop, run: Callable[[], None]) -> int:
+def _held(parameters: int, run: Callable[[], None]) -> int:
     """Bytes of what a step keeps for its backward pass, and of parameters with their state."""
     kept = 0
 
@@ -111,8 +125,8 @@ def _held(loop: LaneLoop, run: Callable[[], None]) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         run()
-    # Two steps; values, gradient, two moments, the best epoch's values and a checkpoint's copy.
-    return kept // 2 + 6 * 4 * loop.parameters * len(loop)
+    # Values, gradient, two moments, the best epoch's values and a checkpoint's copy.
+    return kept // _STEPS + 6 * 4 * parameters
 
 
 @torch.no_grad()

@@ -363,11 +363,18 @@ def test_a_dead_worker_costs_each_lane_at_most_one_epoch(
     assert not (result.folder / "cohorts" / "0").exists()
 
 
-def test_a_model_that_cannot_be_stacked_trains_alone(make_plan: Callable[..., SweepPlan]) -> None:
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [({"alone": True}, ""), ({"stacked_delay": 0.02}, "a cohort of their structure holds one")],
+    ids=["which vmap refuses", "which trains faster by itself"],
+)
+def test_a_model_that_cannot_be_stacked_trains_alone(
+    make_plan: Callable[..., SweepPlan], own: dict[str, Any], reason: str
+) -> None:
     plan = make_plan(trials=16, concurrency=1)  # cohorts of four
     model = {"_target_": "tests.integration.slow_model.Slow", "width": 8, "dropout": 0.1}
-    trial = {**plan.trial, "model": {**model, "alone": True}}
+    trial = {**plan.trial, "model": {**model, **own}}
     result = run_sweep(dataclasses.replace(plan, trial=trial), DATA)
     assert states(result) == ["COMPLETE"] * 16
-    [note] = result.progress.notes
-    assert note.startswith("trials train alone: ")
+    [note] = [each for each in result.progress.notes if "alone" in each]
+    assert note.startswith(f"trials train alone: {reason}")

@@ -20,13 +20,22 @@ def test_doubling_goes_on_while_it_pays() -> None:
 
 
 def test_a_size_that_is_no_faster_ends_it() -> None:
-    chosen = choose_capacity([Measured(1, 1.0, 10), Measured(2, 1.99, 20)], MEMORY)
+    two = [Measured(1, 1.0, 10), Measured(2, 1.5, 20)]
+    chosen = choose_capacity([*two, Measured(4, 2.99, 40)], MEMORY)
     assert chosen is not None
-    assert chosen.lanes == 2  # not slower either
-    slower = choose_capacity([Measured(1, 1.0, 10), Measured(2, 2.5, 20)], MEMORY)
+    assert chosen.lanes == 4  # not slower either
+    slower = choose_capacity([*two, Measured(4, 3.5, 40)], MEMORY)
     assert slower is not None
-    assert slower.lanes == 1
-    assert "2 are no faster" in slower.reason
+    assert slower.lanes == 2
+    assert "4 are no faster" in slower.reason
+
+
+def test_two_lanes_that_are_slower_than_one_model_do_not_end_it() -> None:
+    two = [Measured(1, 1.0, 10), Measured(2, 2.5, 20)]
+    assert choose_capacity(two, MEMORY) is None
+    chosen = choose_capacity([*two, Measured(4, 5.0, 40)], MEMORY)
+    assert chosen is not None
+    assert chosen.lanes == 1
 
 
 def test_memory_ends_it() -> None:
