@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := .venv-clients/.ready
+# Tests wait for Ray more than they compute. A file's tests share what its fixtures start.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check format bench lock proto wheel clean setup
@@ -31,10 +33,10 @@ run: $(READY)  ## Prepare, sweep, register and serve a bundled data set, then as
 	@$(BIN)/rayml run $(ARGS)
 
 test: $(READY) $(CLIENTS)  ## Run the tests
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: $(READY) $(CLIENTS)  ## Run the tests, the slow ones too
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: $(READY)  ## Lint, types, import contract and every shipped config
 	$(BIN)/ruff check .

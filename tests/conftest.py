@@ -28,6 +28,14 @@ settings.load_profile("rayml")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+_LONG = ("tests/e2e/", "tests/integration/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first, so that those who share the work end at about the same time."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real data sets; tests that need it skip where it is absent."""
