@@ -53,6 +53,7 @@ bench: $(READY)  ## Measure rayml beside its peers; prints the ratios
 	$(BIN)/python tests/bench/study_bench.py
 	$(BIN)/python tests/bench/lanes_bench.py
 	$(BIN)/python tests/bench/sweep_bench.py
+	$(BIN)/python tests/bench/memory_bench.py
 	$(BIN)/python tests/bench/serve_bench.py
 	$(BIN)/python tests/bench/swap_bench.py
 	$(BIN)/python tests/bench/tensor_bench.py
