@@ -28,6 +28,9 @@ App = Callable[
 
 # Of HTTP's framing, which is gRPC's own affair.
 _FRAMING = ("content-", "grpc-", "transfer-")
+# What a client waits that has a policy of retries, in milliseconds:
+# https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+_PUSHBACK = "grpc-retry-pushback-ms"
 # Metadata of an answer travel in headers, whose size clients limit to 8 KiB by default.
 _LONGEST_DETAILS = 2000
 
@@ -126,13 +129,14 @@ class _Answer:
     def encoded(self, context: Context) -> Encoded:
         """The answer to give; what is no success sets the status of the call."""
         # A list, since Ray Serve adds to it.
-        context.set_trailing_metadata(
-            [
-                (name.decode("latin-1").lower(), value.decode("latin-1"))
-                for name, value in self.headers
-                if not name.startswith(b"content-")
-            ]
-        )
+        metadata = []
+        for name, value in self.headers:
+            if name.startswith(b"content-"):
+                continue
+            metadata.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+            if name == b"retry-after":
+                metadata.append((_PUSHBACK, f"{int(value)}000"))
+        context.set_trailing_metadata(metadata)
         if self.status == 200:
             return Encoded(self.body)
         error = json.loads(self.body)["error"] if self.body else "the client left"

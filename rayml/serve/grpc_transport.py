@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from rayml.serve.grpc_handlers import SERVICE, add_to_server
+from rayml.serve.grpc_proxy_errors import mend_proxy
+from rayml.serve.grpc_refusals import ending_in_trailers
 from rayml.serve.open_inference_pb2 import ServerReadyRequest, ServerReadyResponse
 from rayml.serve_settings import ServeSettings
 
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 _CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 _HOST = "RAYML_GRPC_HOST"
 _NEXT = "RAYML_GRPC_NEXT_CALLBACK"
-# Answers may be larger than requests; gRPC reads a message whole before the app can refuse it.
-_SMALLEST_LIMIT = 16 * 2**20
-_FRAME = 4096
+_LARGEST_MESSAGE = "RAYML_GRPC_LARGEST_MESSAGE"
+# What is a little larger than a body may be is refused by the app, which says it better.
+_MARGIN = 4096
 
 
 def grpc_options(port: int, *, timeout_s: float) -> gRPCOptions:
@@ -62,31 +64,36 @@ def grpc_environment(
         **variables,
         _HOST: f"[{host}]" if ":" in host else host,
         _NEXT: variables.get(_CALLBACK, ""),
-        _CALLBACK: f"{__name__}.{bind_to_host.__name__}",
+        _CALLBACK: f"{__name__}.{prepare_servers.__name__}",
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_port),
-        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(
-            max(settings.max_body_bytes + _FRAME, _SMALLEST_LIMIT)
-        ),
+        _LARGEST_MESSAGE: str(settings.max_body_bytes + _MARGIN),
     }
 
 
-def bind_to_host() -> list[Any]:
-    """Let Serve's servers of gRPC in this process listen on one host alone.
+def prepare_servers() -> list[Any]:
+    """Set up Serve's servers of gRPC in this process: their host, their limit, their errors.
 
     Serve calls it before it starts its servers, in proxies and replicas. They would listen on all
-    interfaces, for which there is no option.
+    interfaces, and take the same size of messages in and out, for which there are no options:
+    answers, which a request's rows bound, may be larger than requests.
 
     Returns:
         The middlewares that Serve asks for, as the callback of HTTP gives them.
     """
-    from ray.serve._private import default_impl
+    from ray.serve._private import default_impl, grpc_util
 
     host = os.environ[_HOST]
 
     def add_grpc_address(server: Any, address: str) -> None:
+        # It has no handlers yet.
+        server.service_handler_factory = ending_in_trailers(server.service_handler_factory)
         server.add_insecure_port(f"{host}:{address.rpartition(':')[2]}")
 
     default_impl.add_grpc_address = add_grpc_address
+    limit = ("grpc.max_receive_message_length", int(os.environ[_LARGEST_MESSAGE]))
+    others = [each for each in grpc_util.DEFAULT_GRPC_SERVER_OPTIONS if each[0] != limit[0]]
+    grpc_util.DEFAULT_GRPC_SERVER_OPTIONS = [*others, limit]
+    mend_proxy()
     module, _, name = os.environ[_NEXT].rpartition(".")
     if not module:
         return []

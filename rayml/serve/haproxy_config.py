@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from rayml.serve.haproxy_grpc import adapt_grpc, write_grpc_errors
+
 # A request that fits in a buffer can be sent again; a busy connection holds two or three.
 BUFFER_BYTES = 65536
 RETRY_ON = "conn-failure empty-response"
@@ -49,8 +51,6 @@ _WHOLE = f"""\
     http-response return status 503 {_said(_NOBODY)} if \
 {{ status 404 408 500:599 }} !{{ res.hdr(content-type) -m beg application/json }}
 """
-# A call of gRPC likewise; its answer cannot be waited for, since its status comes behind its body.
-_WHOLE_CALL = "    option http-buffer-request\n"
 _PUBLIC = re.compile(r"^frontend (http_frontend|grpc_frontend)\n(?:[ ].*\n|\n)*", re.MULTILINE)
 _BIND = re.compile(r"^( *bind )(\S+:\d+)", re.MULTILINE)
 _SOCKET = re.compile(r"^( *stats socket )(\S+)", re.MULTILINE)
@@ -100,17 +100,21 @@ def adapt(
     ]
     text = text.replace("defaults\n", "".join(["defaults\n", *(f"    {x}\n" for x in defaults)]))
     nobody = f"http-request return status 503 {_said(_NOBODY)}"
-    return re.sub(r"http-request return status 404 .*$", nobody, text, flags=re.MULTILINE)
+    text = re.sub(r"http-request return status 404 .*$", nobody, text, flags=re.MULTILINE)
+    return adapt_grpc(
+        text, errors=errors, statuses=_ERRORS, nobody=_NOBODY, buffer_bytes=BUFFER_BYTES
+    )
 
 
 def _public(part: str, binds: Mapping[str, str]) -> str:
     part = _BIND.sub(lambda found: f"{found.group(1)}{binds[found.group(2)]}", part)
     head, _, rest = part.partition("\n")
-    return f"{head}\n{_WHOLE_CALL if head.endswith('grpc_frontend') else _WHOLE}{rest}"
+    return f"{head}\n{'' if head.endswith('grpc_frontend') else _WHOLE}{rest}"
 
 
 def write_errors(folder: Path) -> None:
     """Write the answers that HAProxy itself gives, in the form of every error."""
+    write_grpc_errors(folder, {status: message for status, (_, message) in _ERRORS.items()})
     for status, (line, message) in _ERRORS.items():
         body = json.dumps({"error": message})
         headers = ["content-type: application/json", f"content-length: {len(body)}"]

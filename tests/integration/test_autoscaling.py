@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +14,13 @@ import pyarrow as pa
 import pytest
 
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.open_inference_pb2 import ModelInferRequest
+from rayml.serve.predictor import Predictor
+from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.arrivals import from_counts, steady
 from rayml.testing.bundles import untrained_bundle
 from rayml.testing.load import Load, Question, questions
+from tests.integration.grpc_calls import answer_of, channel, infer, near
 from tests.paced_model import Paced
 from tests.processes import command, descendants, wait_until
 
@@ -56,6 +60,7 @@ def endpoint(bundle: Path, ray_session: None) -> Iterator[Endpoint]:
     )
     settings = ServeSettings(
         port=0,
+        grpc=GrpcSettings(port=0),
         max_batch_size=BATCH,
         max_ongoing_requests=2 * BATCH,
         max_queued_requests=1000,
@@ -76,6 +81,17 @@ def test_replicas_come_and_go_with_the_load(endpoint: Endpoint, asked: list[Ques
     wait_until(lambda: running() == 0, "no replica")
     # The first waited for a start; none was refused.
     assert load.report.right == len(load.report.due), load.report
+
+
+def test_a_call_of_grpc_waits_for_the_first_replica(endpoint: Endpoint, bundle: Path) -> None:
+    wait_until(lambda: running() == 0, "no replica")
+    request = ModelInferRequest(model_name="model")
+    request.inputs.add(name="x", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.5)
+    (own,) = Predictor.load(bundle).predict_rows([{"x": 0.5}])
+    with ThreadPoolExecutor(4) as threads, channel(endpoint.grpc_address) as opened:
+        futures = [threads.submit(infer(opened), request, timeout=60) for _ in range(4)]
+        answers = [answer_of(each.result()) for each in futures]
+    assert set(answers) <= near("1", own)
 
 
 def memory() -> int:

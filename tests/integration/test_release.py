@@ -18,8 +18,9 @@ from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.predictor import Predictor
 from rayml.serve.status import read_statuses
 from rayml.serve.watch import Watch
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
+from tests.integration.grpc_calls import calling, channel, infer, infer_request, near
 
 ROW = {"size": 1.5, "colour": "red"}
 LARGE = {"size": 1e6, "colour": "red"}
@@ -49,7 +50,9 @@ def endpoint(registry: Registry, ray_session: None) -> Iterator[Endpoint]:
     running = start(
         registry.resolve("boxes"),
         version="1",
-        settings=ServeSettings(port=0, replicas=ReplicaSettings(min=2, max=2, cpu=0.5)),
+        settings=ServeSettings(
+            port=0, grpc=GrpcSettings(port=0), replicas=ReplicaSettings(min=2, max=2, cpu=0.5)
+        ),
         follows=True,
     )
     pause = threading.Event()
@@ -120,6 +123,22 @@ def test_promotions_and_a_roll_back_under_load_fail_nothing(
     assert capsys.readouterr().out.count("2 replicas follow") == 3
 
 
+def test_promotions_and_a_roll_back_under_calls_of_grpc_fail_nothing(
+    endpoint: Endpoint, registry: Registry
+) -> None:
+    asked = infer_request("boxes", size=1.5, colour="red")
+    answers = [Predictor.load(registry.resolve("boxes", n)).predict_rows([ROW])[0] for n in (2, 3)]
+    right = {version: near(version, each) for version, each in zip("23", answers, strict=True)}
+    with calling(endpoint.grpc_address, [(asked, right["2"] | right["3"])], clients=4) as calls:
+        calls.wait_for_more("right", 20)
+        assert rayml(registry, "promote", "3") == 0
+        calls.wait_for_more("right", 20)
+        assert rayml(registry, "rollback") == 0
+        calls.wait_for_more("right", 20)
+    assert set(calls.seen) == {"right"}, calls
+    assert calls.versions == {"2", "3"}
+
+
 def test_versions_that_cannot_serve_leave_the_old_one(
     endpoint: Endpoint, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +181,13 @@ def test_a_canary_and_a_shadow_run_beside_the_champion(
     ]
     assert all(len(versions) == 1 for versions in users)
     assert set.union(*users) == {champion, "3"}
+    # The metadata of a call are its headers, so a key stays where it is whatever the protocol.
+    with channel(endpoint.grpc_address) as opened:
+        for number, versions in enumerate(users):
+            answer = infer(opened)(
+                infer_request("boxes", size=1.5), metadata=(("x-user", f"u{number}"),), timeout=60
+            )
+            assert {answer.model_version} == versions
     share = Counter(each.headers["x-model-version"] for each in ask(endpoint, ROW, 80))
     assert set(share) == {champion, "3"}
     assert 5 < share["3"] < 50

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from rayml.serve.ingress import environment
 from rayml.serve.predictor import Predictor
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import TaskName
@@ -63,3 +64,13 @@ def binary_bundle(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("bundles") / "boxes"
     inputs = table.select([*table.column_names[:5], "label"])
     return untrained_bundle(folder, inputs, target="label", task="binary", name="boxes")
+
+
+@pytest.fixture
+def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve runs HAProxy as an endpoint has it run."""
+    variables = environment("haproxy", host="127.0.0.1", arrival_s=5)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    binary = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    monkeypatch.setattr("ray.serve._private.haproxy.get_haproxy_binary", lambda: binary)

@@ -22,8 +22,11 @@ from rayml.serve import open_inference_pb2 as messages
 from rayml.serve.app import EndpointApp, OneVersion
 from rayml.serve.grpc_handlers import METHODS, SERVICE, add_to_server
 from rayml.serve.grpc_service import InferenceService
+from rayml.serve.guard import Guard
+from rayml.serve.keys import Keys, new_key
 from rayml.serve.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from rayml.serve.predictor import Predictor
+from rayml.serve.rate import Rate
 from rayml.serve.served import ServedModel
 from rayml.serve.tensors import tensor_from_bytes, tensor_from_values
 from rayml.serve_settings import ServeSettings
@@ -436,6 +439,31 @@ def test_a_model_that_fails_says_no_more(boxes: Predictor) -> None:
         code, details = refused(channel, "ModelInfer", infer_request(raw=True))
     assert code is grpc.StatusCode.INTERNAL
     assert "secret" not in details
+
+
+def test_keys_scopes_and_rates_hold_for_calls(boxes: Predictor) -> None:
+    (reader, read), (boss, rule) = new_key("reader", ["predict"]), new_key("boss", ["admin"])
+    model = ServedModel(boxes, version="3", settings=SETTINGS)
+    guard = Guard(lambda: Keys([read, rule]), Rate(1e-3, burst=2))
+    app = EndpointApp(OneVersion(model), settings=SETTINGS, guard=guard)
+    whole = infer_request(raw=True)
+    with serving(app) as channel:
+        for code, word, metadata in (
+            ("UNAUTHENTICATED", "a key is needed", ()),
+            ("UNAUTHENTICATED", "not known", (("authorization", "Bearer wrong"),)),
+            ("PERMISSION_DENIED", "predict", (("x-api-key", boss),)),
+        ):
+            got, details = refused(channel, "ModelInfer", whole, metadata=metadata)
+            assert (got.name, word in details) == (code, True)
+        assert ask(channel, "ServerLive").live
+        key = (("authorization", f"Bearer {reader}"),)
+        for _ in range(2):
+            assert ask(channel, "ModelInfer", whole, metadata=key).model_version == "3"
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(channel, "ModelInfer", whole, metadata=key)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    trailers = dict(caught.value.trailing_metadata())
+    assert int(trailers["grpc-retry-pushback-ms"]) == 1000 * int(trailers["retry-after"]) > 0
 
 
 def test_an_unknown_call_is_unimplemented(channel: grpc.Channel) -> None:

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from rayml.serve import proxy_errors
+from rayml.serve import grpc_transport, proxy_errors
 from rayml.serve.grpc_handlers import add_to_server
-from rayml.serve.grpc_transport import bind_to_host, grpc_environment, grpc_options
+from rayml.serve.grpc_transport import grpc_environment, grpc_options, prepare_servers
 from rayml.serve_settings import ServeSettings
 
 EXTRA = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rayml.serve.proxy_errors.middlewares"}
@@ -40,32 +40,57 @@ def test_serve_finds_what_it_is_told_by_name() -> None:
     ]
     from ray._common.utils import import_attr
 
-    assert import_attr(name) is bind_to_host
+    assert import_attr(name) is prepare_servers
 
 
 @pytest.mark.parametrize(("host", "bound"), [("127.0.0.1", "127.0.0.1:9"), ("::1", "[::1]:9")])
 def test_servers_of_grpc_listen_on_the_host_of_the_endpoint(
     monkeypatch: pytest.MonkeyPatch, host: str, bound: str
 ) -> None:
-    from ray.serve._private import default_impl
+    from ray.serve._private import default_impl, grpc_util
 
     for name, value in grpc_environment(EXTRA, host, ServeSettings(), fallback_port=1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(default_impl, "add_grpc_address", default_impl.add_grpc_address)
+    options = grpc_util.DEFAULT_GRPC_SERVER_OPTIONS
+    monkeypatch.setattr(grpc_util, "DEFAULT_GRPC_SERVER_OPTIONS", options)
+    mended: list[bool] = []
+    monkeypatch.setattr(grpc_transport, "mend_proxy", lambda: mended.append(True))
     monkeypatch.setattr(proxy_errors, "middlewares", lambda: ["of HTTP"])
-    assert bind_to_host() == ["of HTTP"]
+    assert prepare_servers() == ["of HTTP"]
+    assert mended
     addresses: list[str] = []
 
+    def factory() -> None: ...
+
     class Server:
+        service_handler_factory = staticmethod(factory)
+
         def add_insecure_port(self, address: str) -> None:
             addresses.append(address)
 
-    default_impl.add_grpc_address(Server(), "[::]:9")
+    server = Server()
+    default_impl.add_grpc_address(server, "[::]:9")
+    assert server.service_handler_factory is not factory
     assert addresses == [bound]
 
 
-def test_a_message_may_be_as_large_as_a_body_and_an_answer_larger() -> None:
-    for limit, size in ((1000, 16 * 2**20), (2**26, 2**26 + 4096)):
-        settings = ServeSettings(max_body_bytes=limit)
-        variables = grpc_environment({}, "127.0.0.1", settings, fallback_port=1)
-        assert variables["RAY_SERVE_GRPC_MAX_MESSAGE_SIZE"] == str(size)
+@pytest.mark.parametrize("limit", [1000, 2**26])
+def test_a_message_is_as_large_as_a_body_and_an_answer_larger(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    from ray.serve._private import default_impl, grpc_util
+
+    settings = ServeSettings(max_body_bytes=limit)
+    for name, value in grpc_environment({}, "127.0.0.1", settings, fallback_port=1).items():
+        monkeypatch.setenv(name, value)
+    for module, name in (
+        (default_impl, "add_grpc_address"),
+        (grpc_util, "DEFAULT_GRPC_SERVER_OPTIONS"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setattr(grpc_transport, "mend_proxy", lambda: None)
+    prepare_servers()
+    options = dict(grpc_util.DEFAULT_GRPC_SERVER_OPTIONS)
+    assert options["grpc.max_receive_message_length"] == limit + 4096
+    assert options["grpc.max_send_message_length"] == 2**31 - 1

@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import pytest
 
 from rayml.serve.haproxy_config import BUFFER_BYTES
 from rayml.serve.haproxy_keeper import ask, handover_socket
-from rayml.serve.ingress import environment
 from rayml.testing.load_wire import Reply, parse
 from tests.processes import command, descendants
+from tests.serve.haproxy import Ingress, ingress
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux")
 
@@ -115,84 +114,6 @@ class Client:
 async def ask_once(port: int, path: str = "/", body: bytes = b"{}") -> Reply:
     async with Client(port) as client:
         return await client.ask(path, body)
-
-
-class Ingress:
-    """Ray Serve's own handling of HAProxy, without Ray."""
-
-    def __init__(self, folder: Path, port: int, ports: tuple[int, int]) -> None:
-        from ray.serve._private.haproxy import HAProxyApi, HAProxyConfig
-        from ray.serve.config import HTTPOptions
-
-        self.port = port
-        self.folder = folder / "node"
-        config = HAProxyConfig(
-            http_options=HTTPOptions(host="127.0.0.1", port=port),
-            socket_path=str(self.folder / "admin.sock"),
-            server_state_base=str(self.folder),
-            server_state_file=str(self.folder / "server-state"),
-            metrics_socket_path=str(self.folder / "metrics.sock"),
-            stats_port=ports[0],
-            metrics_port=ports[1],
-            retry_on=environment("haproxy", host="127.0.0.1", arrival_s=5)[
-                "RAY_SERVE_HAPROXY_RETRY_ON"
-            ],
-            bufsize=BUFFER_BYTES,
-            observe_error_limit=1,
-            health_check_inter="1s",
-        )
-        self.api = HAProxyApi(config, config_file_path=str(self.folder / "haproxy.cfg"))
-
-    def route_to(self, *stubs: Stub) -> None:
-        from ray.serve._private.haproxy import BackendConfig, ServerConfig
-
-        servers = [ServerConfig(each.name, "127.0.0.1", each.port) for each in stubs]
-        app = BackendConfig("http-app", "/", servers=servers, app_name="app")
-        self.api.set_backend_configs({"http-app": app})
-
-    @property
-    def keeper(self) -> int:
-        process = self.api._proc
-        assert process is not None
-        return process.pid
-
-    def haproxy(self) -> int:
-        """The process of HAProxy that runs now; 0 while there is none."""
-        return next((pid for pid in descendants(self.keeper) if b"-db" in command(pid)), 0)
-
-
-@asynccontextmanager
-async def ingress(folder: Path, *stubs: Stub) -> AsyncIterator[Ingress]:
-    port, *ports = free_ports(3)
-    running = Ingress(folder, port, (ports[0], ports[1]))
-    try:
-        await running.api.start()
-        if stubs:
-            running.route_to(*stubs)
-            await running.api.reload()
-        yield running
-    finally:
-        await running.api.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    import socket
-
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
-@pytest.fixture
-def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Serve runs HAProxy as an endpoint has it run."""
-    variables = environment("haproxy", host="127.0.0.1", arrival_s=5)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    binary = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
-    monkeypatch.setattr("ray.serve._private.haproxy.get_haproxy_binary", lambda: binary)
 
 
 def run(test: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[Path, None], None]:

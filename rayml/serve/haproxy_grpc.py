@@ -1,0 +1,83 @@
+"""What rayml changes in the configuration of HAProxy for calls of gRPC.
+
+A call goes to a replica once it is here, so that it can be sent again, and its answer to the client
+once that is here, status and all, as far as a buffer holds them. What cannot be sent again is
+refused with the status UNAVAILABLE, which clients with a policy of retries send again themselves.
+https://grpc.github.io/grpc/core/md_doc_statuscodes.html lists the statuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+_FRONTEND = "frontend grpc_frontend\n"
+_BACKEND = re.compile(r"^backend .*\n(?:[ ].*\n|\n)*", re.MULTILINE)
+_NOT_FOUND = re.compile(r'hdr grpc-status 5 hdr grpc-message "[^"]*"')
+# Serve checks servers of gRPC in this way, and no others.
+_OF_GRPC = "option tcp-check"
+_UNAVAILABLE: Final = 14
+# By the status of HTTP, where it is not UNAVAILABLE: INVALID_ARGUMENT and DEADLINE_EXCEEDED.
+_CODES: Final = {400: 3, 408: 4}
+# As Retry-After is for HTTP: https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+_PUSHBACK = ("grpc-retry-pushback-ms", "1000")
+
+
+def adapt_grpc(
+    text: str, *, errors: Path, statuses: Iterable[int], nobody: str, buffer_bytes: int
+) -> str:
+    """Change a configuration; one without gRPC stays as it is.
+
+    Args:
+        text: of which the other parts are adapted.
+        errors: folder of the files that `write_grpc_errors` wrote.
+        statuses: of HTTP for which there are files.
+        nobody: what a call is told while no replica runs, for which Serve has it not found.
+        buffer_bytes: that a buffer holds.
+    """
+    files = "".join(f"    errorfile {each} {errors / f'{each}.grpc'}\n" for each in statuses)
+    refused = (
+        f"hdr grpc-status {_UNAVAILABLE} hdr grpc-message '{nobody}' hdr {' '.join(_PUSHBACK)}"
+    )
+
+    def backend(part: re.Match[str]) -> str:
+        head, _, rest = part.group().partition("\n")
+        return f"{head}\n{files}{rest}" if _OF_GRPC in rest else part.group()
+
+    text = _BACKEND.sub(backend, _NOT_FOUND.sub(refused, text))
+    return text.replace(_FRONTEND, f"{_FRONTEND}{files}{_whole(buffer_bytes)}")
+
+
+def _whole(buffer_bytes: int) -> str:
+    # The deny sends nothing, which makes of the call a refused stream: HAProxy would cancel it, and
+    # no client sends again what was cancelled. An answer that fills the buffer is on its way.
+    return f"""\
+    option http-buffer-request
+    http-response wait-for-body time 5s
+    http-response deny deny_status 502 errorfile /dev/null if \
+{{ res.body_len lt {buffer_bytes * 3 // 4} }} !{{ internal.htx.has_eom }}
+"""
+
+
+def write_grpc_errors(folder: Path, messages: Mapping[int, str]) -> None:
+    """Write the answers that HAProxy itself gives to calls.
+
+    They are trailers alone, which clients take for the status of the call.
+
+    Args:
+        folder: where they are written.
+        messages: by the status that HAProxy would answer.
+    """
+    for status, message in messages.items():
+        code = _CODES.get(status, _UNAVAILABLE)
+        headers = [
+            ("content-type", "application/grpc"),
+            ("content-length", "0"),
+            ("grpc-status", f"{code}"),
+            ("grpc-message", message),
+            *([_PUSHBACK] if code == _UNAVAILABLE else []),
+        ]
+        lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers), "", ""]
+        (folder / f"{status}.grpc").write_bytes("\r\n".join(lines).encode())

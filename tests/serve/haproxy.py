@@ -1,0 +1,104 @@
+"""HAProxy as Ray Serve runs it, without Ray."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from rayml.serve.haproxy_config import BUFFER_BYTES
+from rayml.serve.ingress import environment, free_ports
+from tests.processes import command, descendants
+
+
+class Server(Protocol):
+    """What stands for a replica."""
+
+    @property
+    def name(self) -> str:
+        """Its name in HAProxy."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Of the loopback address."""
+        ...
+
+
+class Ingress:
+    """Ray Serve's own handling of HAProxy, without Ray."""
+
+    def __init__(self, folder: Path, port: int, ports: tuple[int, int], grpc_port: int = 0) -> None:
+        from ray.serve._private.haproxy import HAProxyApi, HAProxyConfig
+        from ray.serve.config import HTTPOptions, gRPCOptions
+
+        self.port = port
+        self.grpc_port = grpc_port
+        self.folder = folder / "node"
+        config = HAProxyConfig(
+            http_options=HTTPOptions(host="127.0.0.1", port=port),
+            grpc_options=gRPCOptions(
+                port=grpc_port or port,
+                grpc_servicer_functions=["rayml.serve.grpc_handlers.add_to_server"]
+                if grpc_port
+                else [],
+            ),
+            socket_path=str(self.folder / "admin.sock"),
+            server_state_base=str(self.folder),
+            server_state_file=str(self.folder / "server-state"),
+            metrics_socket_path=str(self.folder / "metrics.sock"),
+            stats_port=ports[0],
+            metrics_port=ports[1],
+            retry_on=environment("haproxy", host="127.0.0.1", arrival_s=5)[
+                "RAY_SERVE_HAPROXY_RETRY_ON"
+            ],
+            bufsize=BUFFER_BYTES,
+            observe_error_limit=1,
+            health_check_inter="1s",
+        )
+        self.api = HAProxyApi(config, config_file_path=str(self.folder / "haproxy.cfg"))
+
+    def route_to(self, *servers: Server) -> None:
+        """Have requests answered by these from the next reload on."""
+        from ray.serve._private.common import RequestProtocol
+        from ray.serve._private.haproxy import BackendConfig, ServerConfig
+
+        known = [ServerConfig(each.name, "127.0.0.1", each.port) for each in servers]
+        protocol = RequestProtocol.GRPC if self.grpc_port else RequestProtocol.HTTP
+        app = BackendConfig("app", "/", protocol=protocol, servers=known, app_name="app")
+        self.api.set_backend_configs({"app": app})
+
+    def say(self, command: str) -> bytes:
+        """What HAProxy answers to a command."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.folder / "admin.sock"))
+            connection.sendall(f"{command}\n".encode())
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    @property
+    def keeper(self) -> int:
+        """The process of the keeper that Serve started last."""
+        process = self.api._proc
+        assert process is not None
+        return process.pid
+
+    def haproxy(self) -> int:
+        """The process of HAProxy that runs now; 0 while there is none."""
+        return next((pid for pid in descendants(self.keeper) if b"-db" in command(pid)), 0)
+
+
+@asynccontextmanager
+async def ingress(folder: Path, *servers: Server, grpc: bool = False) -> AsyncIterator[Ingress]:
+    """Ray Serve's HAProxy in front of servers of HTTP, or of gRPC."""
+    port, stats, metrics, grpc_port = free_ports(4)
+    running = Ingress(folder, port, (stats, metrics), grpc_port if grpc else 0)
+    try:
+        await running.api.start()
+        if servers:
+            running.route_to(*servers)
+            await running.api.reload()
+        yield running
+    finally:
+        await running.api.stop()
