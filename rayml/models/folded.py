@@ -47,7 +47,7 @@ class FoldedEmbedding(nn.Module):
     def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
         """Map float32 [rows, numeric columns] and int64 codes [rows, categorical columns]."""
         hidden = F.embedding_bag(categorical + self.offsets, self.vectors, mode="sum")
-        return torch.addmm(hidden, numeric, self.weight)
+        return hidden.addmm_(numeric, self.weight)
 
 
 def folds(embedding: FeatureEmbedding, linear: nn.Linear) -> bool:

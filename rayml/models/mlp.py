@@ -79,9 +79,11 @@ class FoldedMLP(nn.Module):
     def __init__(self, model: MLP, first: nn.Linear) -> None:
         super().__init__()
         self.first = FoldedEmbedding(model.embedding, first)
-        # In evaluation mode dropout does nothing.
+        # In evaluation mode dropout does nothing, and what a layer gave is nobody else's.
         rest = [layer for layer in [*model.layers, model.head] if not isinstance(layer, Dropout)]
-        self.rest = nn.Sequential(*rest[1:])
+        self.rest = nn.Sequential(
+            *(nn.ReLU(inplace=True) if isinstance(x, nn.ReLU) else x for x in rest[1:])
+        )
         self.eval()
 
     def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:

@@ -62,8 +62,10 @@ class ByteCodes:
         if elements is None:
             return None
         found = pc.index_in(elements, value_set=self._known)
-        if found.null_count and not is_text(elements):
-            return None
-        places = found.fill_null(len(self._known)).to_numpy().reshape(len(raws), rows)
+        if found.null_count:
+            if not is_text(elements):
+                return None
+            found = found.fill_null(len(self._known))
+        places = found.to_numpy().reshape(len(raws), rows)
         starts = np.array(columns) * self._codes.shape[1]
         return np.ascontiguousarray(self._codes.take(places + starts[:, None]).T)

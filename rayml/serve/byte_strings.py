@@ -155,7 +155,8 @@ def _drop_shifted(data: Bytes, places: Places) -> Places:
     empties = np.flatnonzero(data[places] == 0)
     # A run of zeros from an empty element on holds lengths at every fourth place.
     run = places[empties]
-    starts = np.where(np.diff(run, prepend=-2) == 1, 0, run)
+    starts = run.copy()
+    starts[1:][run[1:] - run[:-1] == 1] = 0
     keep[empties] = (run - np.maximum.accumulate(starts)) % _PREFIX == 0
     kept: Places = places[keep]
     return kept
