@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import socketserver
+import stat
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from rayml.errors import ServeError
 from rayml.serve.haproxy_config import adapt, addresses, admin_socket, knows_replicas, write_errors
 
 _POLL_S = 0.02
@@ -72,11 +74,16 @@ class Keeper:
     Args:
         binary: HAProxy.
         config: the file that Serve wrote.
+        host: that the endpoint is bound to, one of IPv6 in brackets.
         arrival_s: seconds in which a request must arrive.
+
+    Raises:
+        ServeError: the file opens more than the endpoint's own ports.
     """
 
-    def __init__(self, binary: str, config: Path, *, arrival_s: float) -> None:
+    def __init__(self, binary: str, config: Path, *, host: str, arrival_s: float) -> None:
         text = config.read_text()
+        names = addresses(text, host)
         self._binary = binary
         self._folder = config.parent
         self._admin = admin_socket(text)
@@ -86,21 +93,22 @@ class Keeper:
         self._ending = threading.Event()
         self._child: subprocess.Popen[bytes]
         self._before: Path | None = None
-        self._listeners = self._inherit(text)
+        self._listeners = self._inherit(text, names)
         binds = {name: f"fd@{each.fileno()}" for name, each in self._listeners.items()}
         idle = f"unix@{self._own}.idle"
         write_errors(self._folder)
         self._config.write_text(
             adapt(
                 text,
-                binds={name: binds.get(name, idle) for name in addresses(text)},
+                host=host,
+                binds={name: binds.get(name, idle) for name in names},
                 admin=self._own,
                 errors=self._folder,
                 arrival_s=arrival_s,
             )
         )
 
-    def _inherit(self, text: str) -> dict[str, socket.socket]:
+    def _inherit(self, text: str, wanted: list[str]) -> dict[str, socket.socket]:
         """The clients' sockets, from the keeper before this one as far as it has them.
 
         A new Serve process first knows of no replica; until it does, the sockets stay where they
@@ -109,14 +117,14 @@ class Keeper:
         try:
             names, descriptors = ask(self._handover, "take")
         except OSError:
-            return {name: _listen(name) for name in addresses(text)}
+            return {name: _listen(name) for name in wanted}
         taken = dict(zip(names.split(), map(_adopt, descriptors), strict=True))
         if not knows_replicas(text):
             for each in taken.values():
                 each.close()
             return {}
         self._before = self._handover
-        return {name: taken[name] if name in taken else _listen(name) for name in addresses(text)}
+        return {name: taken[name] if name in taken else _listen(name) for name in wanted}
 
     def run(self) -> NoReturn:
         """Run HAProxy until it is told to end, again and again if it ends otherwise."""
@@ -324,8 +332,13 @@ def _parent_of(pid: int) -> int:
 
 def _require_own(folder: Path) -> None:
     """Whoever can write where the sockets are could answer in our place."""
-    if folder.stat().st_uid != os.getuid():
-        sys.exit(f"rayml: {folder} belongs to another user")
+    found = folder.lstat()
+    if (
+        found.st_uid != os.getuid()
+        or not stat.S_ISDIR(found.st_mode)
+        or found.st_mode & stat.S_ISVTX
+    ):
+        sys.exit(f"rayml: {folder} is shared with others; remove it")
     folder.chmod(0o700)
 
 
@@ -333,10 +346,17 @@ def main() -> NoReturn:
     """Keep the HAProxy of the command line."""
     # A signal to Serve's process group is not for the keeper, which outlives that process.
     os.setsid()
+    os.umask(0o077)
     binary, *arguments = sys.argv[1:]
     config = Path(arguments[arguments.index("-f") + 1])
-    _require_own(config.parent.parent)
-    Keeper(binary, config, arrival_s=float(os.environ["RAYML_ARRIVAL_S"])).run()
+    for folder in (config.parent, config.parent.parent):
+        _require_own(folder)
+    host, arrival_s = os.environ["RAYML_HOST"], float(os.environ["RAYML_ARRIVAL_S"])
+    try:
+        keeper = Keeper(binary, config, host=host, arrival_s=arrival_s)
+    except ServeError as error:
+        sys.exit(f"rayml: {error}")
+    keeper.run()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rayml.serve_settings import is_loopback
 
 Ingress = Literal["auto", "haproxy", "proxy"]
 
-_WRAPPER = Path(__file__).with_name("haproxy-loopback")
+_WRAPPER = Path(__file__).with_name("haproxy-keeper")
 _HEAD = "node:__internal_head__"
 # Replicas stop once HAProxy has had this long to learn that they do; its default of 30 s would
 # hold up every shutdown.

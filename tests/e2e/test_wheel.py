@@ -70,7 +70,7 @@ def test_haproxy_can_be_started(installed: Path, tmp_path: Path) -> None:
     where = "import rayml, pathlib; print(pathlib.Path(rayml.__file__).parent / 'serve')"
     serve = Path(_run(installed.with_name("python"), "-c", where, folder=tmp_path).strip())
     assert installed.parents[1] in serve.parents
-    assert os.access(serve / "haproxy-loopback", os.X_OK)
+    assert os.access(serve / "haproxy-keeper", os.X_OK)
 
 
 def test_the_page_of_a_report_is_made_from_files_of_the_wheel(

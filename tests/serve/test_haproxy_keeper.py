@@ -77,6 +77,8 @@ class Stub:
             return False
         if path == "/text":
             answer = b"HTTP/1.1 500 No\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nno"
+        if path == "/unread":
+            answer = b"HTTP/1.1 400 No\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nno"
         if path == "/half":
             writer.write(answer[:-3])
             await writer.drain()
@@ -159,6 +161,21 @@ async def _lost_replica(folder: Path) -> None:
             assert "send it again" in json.loads(reply.body)["error"]
 
 
+async def _unread(folder: Path) -> None:
+    async with Stub("a") as a, ingress(folder, a) as running:
+        reply = await ask_once(running.port, "/unread")
+        assert (reply.status, b"retry-after" in reply.headers) == (400, False)
+        assert json.loads(reply.body)["error"]
+        # What is no request at all gets a page of HAProxy's own, and reaches nobody.
+        for torn in (b"\x16\x03\x01\r\n\r\n", b"GET /torn HTTP/1.1\r\nno header\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            writer.write(torn)
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+            writer.close()
+        assert a.seen == ["/unread"]
+        assert (await ask_once(running.port)).status == 200
+
+
 async def _nobody(folder: Path) -> None:
     async with ingress(folder) as running:
         reply = await ask_once(running.port)
@@ -228,6 +245,7 @@ async def _ended_with_serve(folder: Path) -> None:
 
 test_a_killed_haproxy_is_there_again_at_once = run(_killed)
 test_a_request_whose_replica_dies_goes_to_another = run(_lost_replica)
+test_what_is_no_request_is_refused = run(_unread)
 test_haproxys_own_errors_have_the_form_of_all = run(_nobody)
 test_a_reload_breaks_nothing = run(_reloaded)
 test_a_new_serve_process_takes_over_once_it_knows_replicas = run(_serve_starts_anew)
