@@ -9,6 +9,7 @@ from typing import Any
 from starlette.middleware import Middleware
 
 from rayml.serve.body import Message, Receive
+from rayml.serve.haproxy_config import GONE
 from rayml.serve.http import Response, Scope, Send, error_response
 from rayml.serve.middleware import RequestIds
 from rayml.serve.request_id import HEADER
@@ -22,8 +23,9 @@ _HEADERS_OF_SERVE = {b"x-request-timeout-seconds", b"x-request-disconnect-disabl
 class ProxyErrors:
     """Answers as JSON what the proxy would answer as text.
 
-    The proxy answers 404 before it knows the application, 408, 500 and 503 where a replica does
-    not.
+    The proxy answers 404 before it knows the application, 408 and 503 where a replica does not,
+    and nothing where the replica that had the request has ended: that gets 503, since to send a
+    prediction again changes nothing.
 
     Args:
         app: that of the proxy.
@@ -45,16 +47,17 @@ class ProxyErrors:
             started = True
             if message["type"] == "http.response.start" and _is_text_error(message):
                 replaced = True
-                await _replacement(message["status"], scope).send(send, ())
+                status = message["status"]
+                await _answer(status, _text(status), scope).send(send, ())
             elif not replaced:
                 await send(message)
 
         try:
             await self._app(scope, receive, send_json)
         finally:
-            # Where the proxy says nothing, its server would, as text.
+            # Where the proxy says nothing, its server would, as text and by 500.
             if not started:
-                await _replacement(500, scope).send(send, ())
+                await _answer(503, GONE, scope).send(send, ())
 
 
 def middlewares() -> list[Any]:
@@ -67,11 +70,11 @@ def _is_text_error(message: Message) -> bool:
     return bool(message["status"] >= 400) and kind.startswith(b"text/plain")
 
 
-def _replacement(status: int, scope: Scope) -> Response:
+def _answer(status: int, error: str, scope: Scope) -> Response:
     # `RequestIds` has given the request its name.
     name = tuple(each for each in scope["headers"] if each[0] == HEADER)
     again = ((b"retry-after", b"1"),) if status in {429, 503} else ()
-    return error_response(status, _text(status), (*name, *again))
+    return error_response(status, error, (*name, *again))
 
 
 def _text(status: int) -> str:

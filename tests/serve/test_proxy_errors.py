@@ -67,8 +67,9 @@ def test_other_answers_are_left_alone(messages: list[dict[str, Any]]) -> None:
 
 def test_silence_becomes_an_error() -> None:
     (start, body), _ = ask([])
-    assert start["status"] == 500
-    assert "error" in json.loads(body["body"])
+    assert start["status"] == 503
+    assert dict(start["headers"])[b"retry-after"] == b"1"
+    assert "send it again" in json.loads(body["body"])["error"]
 
 
 def test_a_client_does_not_set_serves_own_limits() -> None:
