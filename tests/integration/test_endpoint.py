@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.ingress import Ingress
 from rayml.serve.predictor import Predictor
 from rayml.serve_settings import ReplicaSettings, ServeSettings
+from tests.listening import beyond, name_of, own_address, processes
 
 ONE = ReplicaSettings(min=1, max=1, cpu=0.5)
 
@@ -155,71 +154,24 @@ def test_an_endless_body_is_cut_off(endpoint: Endpoint) -> None:
 
 
 def test_nothing_of_it_listens_beyond_this_machine(endpoint: Endpoint) -> None:
-    """Neither its own port, nor a replica's, nor HAProxy's statistics and metrics.
-
-    Ray's own processes do, each at one port of its core, which asks for Ray's token.
-    """
-    open_ports = {
-        f"{(process / 'comm').read_text().strip()} {port}": address
-        for process in _processes()
-        for address, port in _listening(process)
-    }
-    assert any(name.startswith("ray::ServeRepl") for name in open_ports)
-    beyond = [name for name, address in open_ports.items() if address not in LOOPBACK]
-    holders = [name.split()[0] for name in beyond]
+    """Neither its own port, nor a replica's, nor HAProxy's statistics and metrics."""
+    assert any(name_of(each).startswith("ray::ServeRepl") for each in processes())
+    holders = [name for name, _ in beyond()]
     assert not any("haproxy" in holder for holder in holders)
     assert holders.count("ray::ServeRepli") == 1
     assert holders.count("ray::ProxyActor") <= 1
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((_own_address(), endpoint.port), timeout=5)
+        socket.create_connection((own_address(), endpoint.port), timeout=5)
 
 
 def test_the_files_of_haproxy_are_its_owners(endpoint: Endpoint) -> None:
-    for process in _processes():
+    for process in processes():
         words = (process / "cmdline").read_bytes().split(b"\0")
-        if (process / "comm").read_text().strip() == "haproxy":
+        if name_of(process) == "haproxy":
             config = Path(words[words.index(b"-f") + 1].decode())
             assert config.parent.stat().st_mode & 0o777 == 0o700
             (sockets,) = re.findall(r"stats socket (\S+) mode 600", config.read_text())
             assert Path(sockets).stat().st_mode & 0o777 == 0o600
-
-
-LOOPBACK = {"0100007F"}  # 127.0.0.1 as the kernel shows it
-
-
-def _processes() -> list[Path]:
-    """Those of the endpoint: below this test's own, by name."""
-    parents = {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            with contextlib.suppress(OSError):
-                stat = (path / "stat").read_text().rpartition(")")[2].split()
-                parents[int(path.name)] = int(stat[1])
-    mine = {os.getpid()}
-    while more := {child for child, parent in parents.items() if parent in mine} - mine:
-        mine |= more
-    named = ("haproxy", "ray::ServeRepl", "ray::ProxyActor")
-    found = [Path("/proc") / str(process) for process in mine]
-    return [path for path in found if (path / "comm").read_text().strip().startswith(named)]
-
-
-def _listening(process: Path) -> set[tuple[str, int]]:
-    held = {str(link.readlink()) for link in (process / "fd").iterdir()}
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in (process / "net" / table).read_text().splitlines()[1:]:
-            _, local, _, state = line.split()[:4]
-            if state == "0A" and f"socket:[{line.split()[9]}]" in held:
-                address, _, port = local.partition(":")
-                found.add((address, int(port, 16)))
-    return found
-
-
-def _own_address() -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing: finds the address of the outgoing side
-        address: str = probe.getsockname()[0]
-        return address
 
 
 def test_a_second_endpoint_is_refused(endpoint: Endpoint, bundle: Path) -> None:
