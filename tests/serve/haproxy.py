@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rayml.serve.haproxy_config import BUFFER_BYTES
 from rayml.serve.ingress import environment, free_ports
@@ -25,6 +27,16 @@ class Server(Protocol):
     def port(self) -> int:
         """Of the loopback address."""
         ...
+
+
+def run(test: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[None], None]:
+    """A test of pytest's, with a folder whose name is short enough for sockets in it."""
+
+    def synchronous(wrapped: None) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(asyncio.wait_for(test(Path(folder)), 100))
+
+    return synchronous
 
 
 class Ingress:

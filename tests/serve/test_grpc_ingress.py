@@ -7,7 +7,7 @@ import csv
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 from rayml.serve.haproxy_config import BUFFER_BYTES
 from rayml.serve.ingress import free_ports
 from tests.serve.grpc_stub import ECHO, HEALTHY
-from tests.serve.haproxy import Ingress, ingress
+from tests.serve.haproxy import Ingress, ingress, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux")
 
@@ -143,13 +143,6 @@ def stats(running: Ingress) -> dict[str, dict[str, str]]:
 async def all_up(running: Ingress) -> None:
     while any(row["status"] != "UP" for row in stats(running).values()):
         await asyncio.sleep(0.01)
-
-
-def run(test: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[Path, None], None]:
-    def synchronous(tmp_path: Path, wrapped: None) -> None:
-        asyncio.run(asyncio.wait_for(test(tmp_path), 100))
-
-    return synchronous
 
 
 async def _kills(folder: Path) -> None:

@@ -7,9 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from rayml.serve.haproxy_config import BUFFER_BYTES
 from rayml.serve.haproxy_keeper import ask, handover_socket
 from rayml.testing.load_wire import Reply, parse
 from tests.processes import command, descendants
-from tests.serve.haproxy import Ingress, ingress
+from tests.serve.haproxy import Ingress, ingress, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux")
 
@@ -116,13 +115,6 @@ class Client:
 async def ask_once(port: int, path: str = "/", body: bytes = b"{}") -> Reply:
     async with Client(port) as client:
         return await client.ask(path, body)
-
-
-def run(test: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[Path, None], None]:
-    def synchronous(tmp_path: Path, wrapped: None) -> None:
-        asyncio.run(asyncio.wait_for(test(tmp_path), 60))
-
-    return synchronous
 
 
 async def until(holds: Callable[[], bool]) -> None:
