@@ -24,7 +24,7 @@ from tests.integration.grpc_calls import answer_of, channel, infer, near
 from tests.paced_model import Paced
 from tests.processes import command, descendants, wait_until
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.alone]
 
 PASS_S = 0.04
 BATCH = 4

@@ -22,7 +22,7 @@ RATE = 60
 # No client of these would wait longer for an answer.
 PLAN = poisson(RATE, 120, seed=0)
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from tests.processes import command, descendants, kill
 
+pytestmark = pytest.mark.alone
+
 README = Path(__file__).resolve().parents[2] / "README.md"
 PYTHON = README.parent / ".venv-clients" / "bin" / "python"
 SCRIPT = Path(__file__).parent / "clients" / "triton_grpc.py"

@@ -18,7 +18,7 @@ from rayml.serve_settings import GrpcSettings, KeySettings, ReplicaSettings, Ser
 from tests.integration.grpc_calls import Answer, calling, channel, infer, infer_request, near
 from tests.processes import command, descendants, kill
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session"), pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from tests.integration.grpc_calls import calling, channel, infer, infer_request, near
 
+pytestmark = pytest.mark.alone
+
 ROW = {"size": 1.5, "colour": "red"}
 LARGE = {"size": 1e6, "colour": "red"}
 RAISES = {"_target_": "tests.integration.raising_model.RaisesOnLarge"}

@@ -21,7 +21,10 @@ from rayml.serve.ingress import free_ports
 from tests.serve.grpc_stub import ECHO, HEALTHY
 from tests.serve.haproxy import Ingress, ingress, run
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux"),
+    pytest.mark.alone,
+]
 
 CLIENTS = 24
 _SETTINGS, _HEADERS, _DATA, _END_OF_HEADERS = 4, 1, 0, 4

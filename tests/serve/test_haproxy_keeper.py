@@ -18,7 +18,10 @@ from rayml.testing.load_wire import Reply, parse
 from tests.processes import command, descendants
 from tests.serve.haproxy import Ingress, ingress, run
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux"),
+    pytest.mark.alone,
+]
 
 
 class Stub:

@@ -23,6 +23,8 @@ from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings, TracingSettings
 from tests.serve.asgi import call
 
+pytestmark = pytest.mark.alone
+
 SETTINGS = ServeSettings(max_rows=5)
 ROW = {"size": 1.5, "colour": "red"}
 

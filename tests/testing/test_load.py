@@ -17,6 +17,8 @@ from rayml.testing.load import Load, Question
 from rayml.testing.load_process import agree
 from rayml.testing.load_wire import parse
 
+pytestmark = pytest.mark.alone
+
 
 def response(status: int, content: object, *headers: str) -> bytes:
     body = json.dumps(content).encode()
