@@ -76,8 +76,13 @@ class Dropout(nn.Module):
         row = torch.arange(0, x.shape[-2], dtype=torch.int32, device=x.device)
         row = torch.add(self.key.unsqueeze(-1), row, alpha=_ROW)  # wraps around, as a hash should
         row = (row ^ (row >> 15)) * _MIX | 1
-        keep = row.unsqueeze(-1) * self.columns >= self.limit[..., None, None]
-        return x * torch.where(keep, self.scale[..., None, None], 0.0)
+        number = row.unsqueeze(-1) * self.columns
+        limit, scale = self.limit[..., None, None], self.scale[..., None, None]
+        if self.key.dim():
+            # 1 or 0 as an integer, then a float: a mask of bools costs a CPU five times as much.
+            return x * number.ge_(limit).to(x.dtype).mul_(scale)
+        # `torch.vmap` has no rule for that.
+        return x * torch.where(number >= limit, scale, 0.0)
 
 
 def set_dropout_keys(layers: Iterable[Dropout], seed: int, step: int) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from rayml.models.products import baddbmm, bmm
+
 
 class Linear(nn.Linear):
     """`nn.Linear` that also takes a weight [lanes, out, in] with a bias [lanes, out]."""
@@ -41,8 +43,10 @@ class _StackedLinear(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
+        # A row of the stack's flat buffer is not; each product would copy it.
+        weight = weight.contiguous()
         ctx.save_for_backward(x, weight)
-        return torch.baddbmm(bias.unsqueeze(-2), x, weight.mT)
+        return baddbmm(bias.unsqueeze(-2), x, weight.mT)
 
     @staticmethod
     def backward(
@@ -50,8 +54,8 @@ class _StackedLinear(torch.autograd.Function):
     ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
         x, weight = ctx.saved_tensors
         (slope,) = grads
-        to_x = torch.bmm(slope, weight) if ctx.needs_input_grad[0] else None
-        return to_x, torch.bmm(slope.mT, x), slope.sum(-2)
+        to_x = bmm(slope, weight) if ctx.needs_input_grad[0] else None
+        return to_x, bmm(slope.mT, x), slope.sum(-2)
 
 
 class LayerNorm(nn.LayerNorm):
