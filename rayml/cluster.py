@@ -73,7 +73,22 @@ def connect(
     try:
         yield
     finally:
+        if local:
+            _end_autoscaler()
         ray.shutdown()
+
+
+def _end_autoscaler() -> None:
+    """End the autoscaler of a local Ray, which has no machine to add.
+
+    Told to end with the rest, it writes to a store that has ended before it until Ray, a second
+    later, kills it.
+    """
+    from ray._private import worker
+
+    node = worker._global_node  # noqa: SLF001 - Ray gives no other way to it
+    if node is not None:
+        node.kill_monitor(check_alive=False)
 
 
 def _require_reachable(address: str) -> None:

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from rayml.errors import ConfigError, InvalidConfigError
-from rayml.registry.store import Registry
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import (
@@ -176,28 +175,26 @@ def key(context: Context, holder: str | None) -> None:
 
 def predict(context: Context, file: str | None) -> None:
     """Predict the rows of a file without a server; prints one JSON object a row."""
-    from rayml.stages.predict import predict_file
+    from rayml.stages.predict import predict_file, served_bundle
 
     if file is None:
         raise ConfigError("`rayml predict` takes a file of rows", remedy="CSV, Parquet or JSON")
-    config = context.config
-    bundle = Registry(Path(config.paths.registry)).resolve(config.name, config.serve.version)
+    bundle = served_bundle(context.config)
     for answer in predict_file(bundle, Path(file)):
         sys.stdout.write(json.dumps(answer) + "\n")
 
 
 def explain(context: Context, file: str | None) -> None:
     """Explain the predictions for the rows of a file; prints one JSON object a row."""
-    from rayml.stages.predict import explain_file
+    from rayml.stages.predict import explain_file, served_bundle
 
     if file is None:
         raise ConfigError("`rayml explain` takes a file of rows", remedy="CSV, Parquet or JSON")
-    config = context.config
-    bundle = Registry(Path(config.paths.registry)).resolve(config.name, config.serve.version)
+    bundle = served_bundle(context.config)
     for explanation in explain_file(
         bundle,
         Path(file),
-        tolerance=config.serve.explain_tolerance,
-        max_steps=config.serve.max_explain_steps,
+        tolerance=context.config.serve.explain_tolerance,
+        max_steps=context.config.serve.max_explain_steps,
     ):
         sys.stdout.write(json.dumps(explanation) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from rayml.config.schema import Config
 from rayml.errors import BuildError, InvalidConfigError
 from rayml.stages.preflight import component_problems, config_problems, names_users_code
 from rayml.timing import Stopwatch
+
+# Tune imports them when it is given a callback, and with them each tracker that is installed.
+_TRACKERS = tuple(f"ray.air.integrations.{each}" for each in ("comet", "mlflow", "wandb"))
 
 
 class Checking:
@@ -125,4 +129,5 @@ def _preload(source: str) -> None:
         locate(source)
     except BuildError:
         return  # `component_problems` tells
-    import rayml.search.sweep  # noqa: F401 - for its effect on the module cache
+    for module in ("rayml.search.sweep", *_TRACKERS):
+        importlib.import_module(module)

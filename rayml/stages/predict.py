@@ -16,14 +16,25 @@ from rayml.data.kinds import ARROW_TYPES, EXPECTED, parse
 from rayml.data.origin import LINE, MALFORMED
 from rayml.errors import ConfigError, DataError
 from rayml.registry.signature import Signature
+from rayml.registry.store import Registry
 
 if TYPE_CHECKING:
+    from rayml.config.schema import Config
     from rayml.serve.answer import Answer
     from rayml.serve.explainer import Explanation
     from rayml.serve.predictor import Predictor
 
 _MAX_JSON_ROWS = 1_000_000
 _EXPLAINED_ROWS = 100  # at a time, which bounds memory
+
+
+def served_bundle(config: Config) -> Path:
+    """Folder of the bundle that an endpoint with this config would serve.
+
+    Raises:
+        RegistryError: the registry has no such version.
+    """
+    return Registry(Path(config.paths.registry)).resolve(config.name, config.serve.version)
 
 
 def predict_file(bundle: Path, file: Path) -> Iterator[Answer]:

@@ -69,6 +69,8 @@ class CompiledLosses:
 
     def __init__(self, losses: Losses, device: torch.device, backend: Backend) -> None:
         _set_environment()
+        # The compiler has a switch of its own, which `reset_process` does not import.
+        torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
         self._graphs = device.type == "cuda" and backend == "inductor"
         # CUDA graphs start all kernels of a step at once, which is most of a small step's time.
         mode = "reduce-overhead" if self._graphs else None

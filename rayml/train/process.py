@@ -32,7 +32,8 @@ def reset_process(settings: TrainSettings, *, deterministic: bool = False) -> No
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     torch.set_default_dtype(torch.float32)
-    torch.use_deterministic_algorithms(deterministic)
+    # As `use_deterministic_algorithms` does, without importing the compiler, which takes a second.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     # Else the switch above fills all new memory, which slows training and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     keep_memory()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
-from rayml.train.process import reset_process
 from rayml.train.results import BestEpoch
 from rayml.train.trial import apply, build_loop, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
@@ -84,8 +83,8 @@ def train_seeds(
     Raises:
         ConfigError: any part of the config is wrong.
     """
+    # Both load PyTorch, which whoever names a seed does without.
     if len(seeds) > 1 and isinstance(train, Examples) and isinstance(validation, Examples):
-        # It loads PyTorch, which whoever names a seed does without.
         from rayml.train.seed_lanes import stacked_seeds
 
         lanes = stacked_seeds(
@@ -94,6 +93,8 @@ def train_seeds(
         if lanes is not None:
             yield from lanes.train()
             return
+    from rayml.train.process import reset_process
+
     for seed in seeds:
         own = seeded(config, seed)
         reset_process(train_settings(own["train"]))
