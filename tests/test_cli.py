@@ -87,7 +87,8 @@ def test_starting_the_command_line_loads_no_heavy_library() -> None:
     import sys
 
     code = (
-        "import sys, rayml.cli; print([m for m in ('torch','ray','sklearn') if m in sys.modules])"
+        "import sys, rayml.cli;"
+        "print([m for m in ('torch', 'ray', 'sklearn', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

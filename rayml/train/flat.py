@@ -1,4 +1,4 @@
-"""All parameters of a model as one flat tensor."""
+"""All parameters of a model as one flat tensor, and their gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rayml.errors import ConfigError
 class FlatParameters(NamedTuple):
     """Parameters and gradients of a model, each float32 [number of parameters]."""
 
-    values: nn.Parameter
+    values: torch.Tensor
     gradient: torch.Tensor
 
 
@@ -38,13 +38,18 @@ def flatten_parameters(model: nn.Module) -> FlatParameters:
             value=sorted(str(kind) for kind in kinds),
             remedy="Mend the model of the key `model`",
         )
-    flat = nn.Parameter(torch.cat([each.detach().flatten() for each in parameters]))
-    gradient = torch.zeros_like(flat.data)
-    flat.grad = gradient
+    flat = torch.cat([each.detach().flatten() for each in parameters])
+    gradient = torch.zeros_like(flat)
     start = 0
     for each in parameters:
         stop = start + each.numel()
-        each.data = flat.data[start:stop].view(each.shape)
+        each.data = flat[start:stop].view(each.shape)
         each.grad = gradient[start:stop].view(each.shape)
         start = stop
     return FlatParameters(flat, gradient)
+
+
+def clip(gradient: torch.Tensor, norm: float) -> None:
+    """Scale a flat gradient in place so that its L2 norm is at most `norm`."""
+    # No branch on the norm: reading it would wait for the device.
+    gradient.mul_((norm / (gradient.norm() + 1e-12)).clamp(max=1.0))

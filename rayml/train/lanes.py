@@ -17,9 +17,9 @@ from rayml.models.tasks import Task
 from rayml.train.batches import ArrayBatches, Batch, epoch_generator
 from rayml.train.checkpoint import Checkpoint, save_checkpoint, under
 from rayml.train.gradients import LaneGradients
-from rayml.train.lane_optim import LaneOptimizer, Rates
-from rayml.train.optim import rate
+from rayml.train.optim import LaneOptimizer, Rates
 from rayml.train.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
+from rayml.train.schedule import rate
 from rayml.train.stack import StackedModel
 from rayml.types import TrainSettings
 

@@ -17,10 +17,11 @@ from rayml.models.tasks import Task
 from rayml.train.batches import Batch, Batches, epoch_generator
 from rayml.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.evaluate import evaluate, forward
-from rayml.train.flat import flatten_parameters
-from rayml.train.optim import build_optimizer, clip, rate
+from rayml.train.flat import clip, flatten_parameters
+from rayml.train.optim import LaneOptimizer, Rates
 from rayml.train.randomness import Randomness
 from rayml.train.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
+from rayml.train.schedule import rate
 from rayml.types import TrainSettings
 
 _MODEL, _BEST, _OPTIMIZER, _RANDOM = "model.", "best.", "optimizer.", "random."
@@ -63,7 +64,9 @@ class TrainingLoop:
         self._train = train
         self._validation = validation
         self._parameters, self._gradient = flatten_parameters(model)
-        self._optimizer = build_optimizer([self._parameters], settings.optimizer)
+        self._optimizer = LaneOptimizer(
+            settings.optimizer.name, 1, self.parameters, self._parameters.device, alone=True
+        )
         self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
         self._randomness = Randomness(self._parameters.device)
         self._best_weights: dict[str, Tensor] = {}
@@ -138,7 +141,7 @@ class TrainingLoop:
             own.copy_(tensors[_MODEL + name])
         device = self._parameters.device
         moments = within(_OPTIMIZER, tensors)
-        self._optimizer.state[self._parameters] = {k: v.to(device) for k, v in moments.items()}
+        self._optimizer.load({name: each.unsqueeze(0) for name, each in moments.items()})
         self._best_weights = {k: v.to(device) for k, v in within(_BEST, tensors).items()}
         self._randomness.states = within(_RANDOM, tensors)
         self.epoch = checkpoint.state["epoch"]
@@ -163,7 +166,6 @@ class TrainingLoop:
     def _step(self, batch: Batch, step: int) -> Tensor:
         settings = self.settings
         factor = rate(settings.schedule, step, settings.epochs * self._train.steps)
-        self._optimizer.param_groups[0]["lr"] = settings.optimizer.lr * factor
         set_dropout_keys(self._dropouts, settings.seed, step)
         self._gradient.zero_()
         with self._precision():
@@ -172,7 +174,8 @@ class TrainingLoop:
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm is not None:
             clip(self._gradient, settings.clip_norm)
-        self._optimizer.step()
+        rates = Rates(settings.optimizer.lr * factor, settings.optimizer)
+        self._optimizer.step(self._parameters.unsqueeze(0), self._gradient.unsqueeze(0), [rates])
         return loss.detach()
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -188,13 +191,15 @@ class TrainingLoop:
             self._best_weights = {name: each.detach().clone() for name, each in state.items()}
 
     def _moments(self) -> dict[str, Tensor]:
-        state = self._optimizer.state[self._parameters]
-        return {name: each for name, each in state.items() if isinstance(each, Tensor)}
+        return {name: each[0] for name, each in self._optimizer.state.items()}
 
     def _require_own(self, checkpoint: Checkpoint) -> None:
         saved = {k: v.shape for k, v in within(_MODEL, checkpoint.tensors).items()}
         own = {k: v.shape for k, v in self.model.state_dict().items()}
-        if saved != own or checkpoint.state["settings"] != fixed(self.settings):
+        same = (
+            saved == own and within(_OPTIMIZER, checkpoint.tensors).keys() == self._moments().keys()
+        )
+        if not same or checkpoint.state["settings"] != fixed(self.settings):
             raise CheckpointError(
                 "a checkpoint belongs to a trial of the same model and settings",
                 value=checkpoint.state["settings"],

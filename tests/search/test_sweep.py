@@ -115,9 +115,9 @@ def test_the_most_epochs_of_a_trial(config: dict[str, Any]) -> None:
     assert most(high=40, when={"model.width": 16}) == 40
 
 
-def test_planning_a_sweep_imports_no_pytorch() -> None:
+def test_planning_and_confirming_a_sweep_import_no_pytorch() -> None:
     code = (
-        "import sys, rayml.search.sweep, rayml.search.report.tables;"
+        "import sys, rayml.search.sweep, rayml.search.report.tables, rayml.stages.confirm;"
         "print([name for name in ('torch', 'tensorboardX', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

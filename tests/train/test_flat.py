@@ -1,9 +1,11 @@
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch import nn
 
 from rayml.errors import ConfigError
-from rayml.train.flat import flatten_parameters
+from rayml.train.flat import clip, flatten_parameters
 
 
 def test_values_and_gradients_are_views_of_the_flat_tensors():
@@ -15,8 +17,7 @@ def test_values_and_gradients_are_views_of_the_flat_tensors():
     own = torch.cat([each.grad.flatten() for each in model.parameters()])
     assert own.any()
     assert torch.equal(own, gradient)
-    with torch.no_grad():
-        flat.zero_()
+    flat.zero_()
     assert not any(each.any() for each in model.parameters())
 
 
@@ -33,3 +34,15 @@ def test_shared_parameters_are_held_once_and_frozen_ones_left_out():
 def test_a_model_that_cannot_be_trained_in_float32_is_refused(model):
     with pytest.raises(ConfigError, match="trainable parameters"):
         flatten_parameters(model)
+
+
+@given(st.lists(st.floats(-100, 100, width=32), min_size=1), st.floats(0.01, 100))
+def test_clipping_bounds_the_norm_and_keeps_the_direction(values, norm):
+    gradient = torch.tensor(values)
+    assume(float(gradient.norm()) > 1e-3)
+    clipped = gradient.clone()
+    clip(clipped, norm)
+    assert float(clipped.norm()) <= norm * 1.0001
+    if float(gradient.norm()) <= norm:
+        torch.testing.assert_close(clipped, gradient)
+    torch.testing.assert_close(clipped / clipped.norm(), gradient / gradient.norm())

@@ -1,55 +1,59 @@
+from __future__ import annotations
+
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from torch import nn
 
-from rayml.train.optim import build_optimizer, clip, rate
-from rayml.types import OptimizerSettings, ScheduleSettings
+from rayml.train.optim import LaneOptimizer, Rates
+from rayml.types import OptimizerSettings
 
-SCHEDULES = st.builds(
-    ScheduleSettings, name=st.sampled_from(["cosine", "constant"]), warmup=st.floats(0, 0.99)
-)
-
-
-@given(SCHEDULES, st.integers(1, 500))
-def test_a_rate_is_positive_and_at_most_the_peak(schedule, total):
-    rates = [rate(schedule, step, total) for step in range(total)]
-    assert all(0 < each <= 1 for each in rates)
-    assert max(rates) == 1
+CPU = torch.device("cpu")
+ADAMW = OptimizerSettings(name="adamw", lr=0.1, weight_decay=0.5, beta1=0.8, beta2=0.99)
+SGD = OptimizerSettings(name="sgd", lr=0.1, weight_decay=0.5, momentum=0.9)
+PLAIN_SGD = OptimizerSettings(name="sgd", lr=0.1, weight_decay=0.5, momentum=0.0)
 
 
-@given(SCHEDULES, st.integers(2, 500))
-def test_rates_rise_through_the_warm_up_and_never_afterwards(schedule, total):
-    rates = [rate(schedule, step, total) for step in range(total)]
-    peak = rates.index(1)
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+def peer(weight: nn.Parameter, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    if settings.name == "adamw":
+        betas = (settings.beta1, settings.beta2)
+        decay = settings.weight_decay
+        return torch.optim.AdamW([weight], settings.lr, betas=betas, weight_decay=decay)
+    return torch.optim.SGD(
+        [weight],
+        settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+        weight_decay=settings.weight_decay,
+    )
 
 
-def test_cosine_ends_near_zero_and_constant_at_the_peak():
-    assert rate(ScheduleSettings(name="cosine"), 999, 1000) < 1e-5
-    assert rate(ScheduleSettings(name="cosine"), 500, 1000) == pytest.approx(0.5)
-    assert rate(ScheduleSettings(name="constant"), 999, 1000) == 1
-
-
-@given(st.lists(st.floats(-100, 100, width=32), min_size=1), st.floats(0.01, 100))
-def test_clipping_bounds_the_norm_and_keeps_the_direction(values, norm):
-    gradient = torch.tensor(values)
-    assume(float(gradient.norm()) > 1e-3)
-    clipped = gradient.clone()
-    clip(clipped, norm)
-    assert float(clipped.norm()) <= norm * 1.0001
-    if float(gradient.norm()) <= norm:
-        torch.testing.assert_close(clipped, gradient)
-    torch.testing.assert_close(clipped / clipped.norm(), gradient / gradient.norm())
+@pytest.mark.parametrize("settings", [ADAMW, SGD, PLAIN_SGD])
+@pytest.mark.parametrize("fused", [True, False])
+def test_each_lane_makes_the_steps_of_pytorchs_optimizer(settings, fused):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(3, 5, generator=generator)
+    own = LaneOptimizer(settings.name, 3, 5, CPU)
+    own._fused = fused  # together, as on a GPU
+    peers = [nn.Parameter(row.clone()) for row in values]
+    optimizers = [peer(each, settings) for each in peers]
+    for step in range(4):
+        gradient = torch.randn(3, 5, generator=generator)
+        # Their rates differ, and change as those of a schedule do.
+        rates = [Rates(settings.lr * (lane + 1) / (step + 1), settings) for lane in range(3)]
+        own.step(values, gradient, rates)
+        for each, slope, optimizer, rate in zip(peers, gradient, optimizers, rates, strict=True):
+            each.grad = slope.clone()
+            optimizer.param_groups[0]["lr"] = rate.lr
+            optimizer.step()
+    torch.testing.assert_close(values, torch.stack([each.detach() for each in peers]))
 
 
 def step_once(settings: OptimizerSettings) -> float:
-    weight = nn.Parameter(torch.tensor([2.0]))
-    weight.grad = torch.tensor([0.5])
-    build_optimizer([weight], settings).step()
-    return float(weight.detach())
+    weight, slope = torch.tensor([[2.0]]), torch.tensor([[0.5]])
+    LaneOptimizer(settings.name, 1, 1, CPU, alone=True).step(
+        weight, slope, [Rates(settings.lr, settings)]
+    )
+    return weight.item()
 
 
 def test_adamw_decays_apart_from_the_gradient():

@@ -1,0 +1,51 @@
+"""A process that trains is set to what its trial needs, and loads no more than that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+from rayml.train.process import reset_process
+from rayml.types import TrainSettings
+
+TRAINING = """
+import sys
+import numpy as np
+import rayml.search.cohort
+from rayml.models.mlp import MLP
+from rayml.models.tasks import build_task
+from rayml.train.batches import ArrayBatches
+from rayml.train.lanes import NewLane
+from rayml.train.probe import measure_lanes, why_not_stacked
+from rayml.train.process import reset_process
+from rayml.types import Examples, Features, FeatureShape, TargetInfo, TrainSettings
+
+settings = TrainSettings()
+reset_process(settings, deterministic=True)
+features = Features(np.ones((64, 2), np.float32), np.zeros((64, 1), np.int64))
+batches = ArrayBatches(Examples(features, np.arange(64) % 2), 32)
+task = build_task(TargetInfo("y", "binary", ("no", "yes")))
+lane = NewLane(0, MLP(FeatureShape(2, (3,)), 1, width=8), settings)
+assert why_not_stacked(lane, task, batches) is None
+measure_lanes(lane, task, batches, 4)
+print([name for name in ("torch._dynamo", "torch._inductor") if name in sys.modules])
+"""
+
+
+def test_training_imports_no_compiler() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_determinism_is_as_the_last_trial_wants_it() -> None:
+    try:
+        for wanted in (True, False, True):
+            reset_process(TrainSettings(), deterministic=wanted)
+            assert torch.are_deterministic_algorithms_enabled() is wanted
+    finally:
+        reset_process(TrainSettings())
+    assert not torch.are_deterministic_algorithms_enabled()
