@@ -73,9 +73,7 @@ class Dropout(nn.Module):
         """
         if not (self.training and self.active):
             return x
-        row = torch.arange(0, x.shape[-2], dtype=torch.int32, device=x.device)
-        row = torch.add(self.key.unsqueeze(-1), row, alpha=_ROW)  # wraps around, as a hash should
-        row = (row ^ (row >> 15)) * _MIX | 1
+        row = row_numbers(self.key, x.shape[-2], x.device)
         number = row.unsqueeze(-1) * self.columns
         limit, scale = self.limit[..., None, None], self.scale[..., None, None]
         if self.key.dim():
@@ -83,6 +81,13 @@ class Dropout(nn.Module):
             return x * number.ge_(limit).to(x.dtype).mul_(scale)
         # `torch.vmap` has no rule for that.
         return x * torch.where(number >= limit, scale, 0.0)
+
+
+def row_numbers(key: torch.Tensor, rows: int, device: torch.device) -> torch.Tensor:
+    """Hash of each key, int32 [...], and each row: odd numbers, int32 [..., rows]."""
+    row = torch.arange(0, rows, dtype=torch.int32, device=device)
+    row = torch.add(key.unsqueeze(-1), row, alpha=_ROW)  # wraps around, as a hash should
+    return (row ^ (row >> 15)) * _MIX | 1
 
 
 def set_dropout_keys(layers: Iterable[Dropout], seed: int, step: int) -> None:

@@ -62,14 +62,28 @@ class FeatureEmbedding(nn.Module):
         """
         if not len(self.offsets):
             return numeric
-        rows = categorical + self.offsets
+        if self.table.dim() == 3:
+            return self.stacked(numeric, categorical)[0]
         # index_select: its backward pass costs half that of nn.Embedding on a CPU.
-        if self.table.dim() == 2:
-            vectors = self.table.index_select(0, rows.flatten()).view(len(categorical), -1)
-            return torch.cat([numeric, vectors], dim=-1)
+        rows = (categorical + self.offsets).flatten()
+        vectors = self.table.index_select(0, rows).view(len(categorical), -1)
+        return torch.cat([numeric, vectors], dim=-1)
+
+    def stacked(
+        self, numeric: torch.Tensor, categorical: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Embed with a stacked table.
+
+        Returns:
+            The result [lanes, rows, width], and the row of all lanes' tables, one below the other,
+            that each embedding is; None without categories.
+        """
         lanes, codes, width = self.table.shape
-        first = torch.arange(0, lanes * codes, codes, device=rows.device).view(-1, 1, 1)
-        vectors = self.table.reshape(-1, width).index_select(0, (rows + first).flatten())
         if numeric.dim() == 2:
             numeric = numeric.expand(lanes, -1, -1)
-        return torch.cat([numeric, vectors.view(lanes, numeric.shape[-2], -1)], dim=-1)
+        if not len(self.offsets):
+            return numeric, None
+        first = torch.arange(0, lanes * codes, codes, device=categorical.device).view(-1, 1, 1)
+        rows = (categorical + self.offsets + first).flatten()
+        vectors = self.table.reshape(-1, width).index_select(0, rows)
+        return torch.cat([numeric, vectors.view(lanes, numeric.shape[-2], -1)], dim=-1), rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from rayml.models.backprop import MLPPasses
 from rayml.models.dropout import Dropout
 from rayml.models.embedding import FeatureEmbedding
 from rayml.models.folded import FoldedEmbedding, folds
@@ -58,6 +59,14 @@ class MLP(nn.Module):
         hidden = self.layers(self.embedding(numeric, categorical))
         result: torch.Tensor = self.head(hidden)
         return result
+
+    def stacked_passes(self) -> MLPPasses | None:
+        """The passes of stacked models written out; None where they would not be those of this."""
+        if type(self) is not MLP:
+            return None  # A subclass may map in its own way.
+        linear = [layer for layer in self.layers if isinstance(layer, Linear)]
+        dropout = [layer for layer in self.layers if isinstance(layer, Dropout)]
+        return MLPPasses(self.embedding, list(zip(linear, dropout, strict=True)), self.head)
 
     def folded(self) -> nn.Module:
         """The same map with its embedding folded into its first layer; itself if that is none."""

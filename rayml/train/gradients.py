@@ -33,6 +33,8 @@ class LaneGradients:
         self._task = task
         self.bfloat16 = bfloat16
         self.compiled: Losses | None = None
+        self._passes = stack.passes()
+        self._into: tuple[Tensor, list[Tensor]] | None = None
 
     def __call__(self, batch: Batch, smoothing: Tensor, gradient: Tensor) -> Tensor:
         """Put the gradient of every lane's loss in place, and give the losses, [lanes].
@@ -45,11 +47,23 @@ class LaneGradients:
         Raises:
             ConfigError: the model's outputs have a wrong shape.
         """
-        loss = (self.compiled or self.losses)(*batch, smoothing)
-        leaves = self._stack.leaves
-        found = torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)
-        torch._foreach_copy_(self._stack.views(gradient), found)
+        if self._passes is not None and self.compiled is None and not self.bfloat16:
+            outputs = self._passes.forward(batch.numeric, batch.categorical).requires_grad_()
+            loss = self._loss(outputs, batch.target, smoothing)
+            (slope,) = torch.autograd.grad(loss.sum(), outputs)
+            found: list[Tensor] | tuple[Tensor, ...] = self._passes.backward(slope)
+        else:
+            loss = (self.compiled or self.losses)(*batch, smoothing)
+            leaves = self._stack.leaves
+            found = torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)
+        torch._foreach_copy_(self._views(gradient), found)
         return loss.detach()
+
+    def _views(self, gradient: Tensor) -> list[Tensor]:
+        """Views of the gradient, which is the same tensor until lanes come or go."""
+        if self._into is None or self._into[0] is not gradient:
+            self._into = (gradient, self._stack.views(gradient))
+        return self._into[1]
 
     def losses(
         self, numeric: Tensor, categorical: Tensor, target: Tensor, smoothing: Tensor
@@ -60,6 +74,9 @@ class LaneGradients:
                 outputs = self._stack(numeric, categorical).float()
         else:
             outputs = self._stack(numeric, categorical)
+        return self._loss(outputs, target, smoothing)
+
+    def _loss(self, outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
         wanted = (len(self._stack), target.shape[-1], self._task.info.outputs)
         if outputs.shape != wanted:
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,16 @@ from torch.func import functional_call
 
 from rayml.errors import ConfigError, TrainError
 from rayml.models.dropout import Dropout
+
+
+class Passes(Protocol):
+    """A model's passes written out, for parameters that are stacked in its modules."""
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Outputs [lanes, rows, outputs] in training."""
+
+    def backward(self, slope: Tensor) -> list[Tensor]:
+        """Gradients of the parameters in their order, from that of the outputs."""
 
 
 class StackedModel:
@@ -34,6 +45,7 @@ class StackedModel:
         self._native = bool(getattr(type(self._template), "stacks", False))
         self._shapes = {name: each.shape for name, each in _trainable(self._template).items()}
         self._saved = tuple(self._template.state_dict())
+        self._frozen = len(self._shapes) < len(list(self._template.parameters()))
         self._places = _places(self._template)
         self._dropouts = _dropouts(self._template)
         if not set(self._saved) <= set(self._places):
@@ -93,6 +105,14 @@ class StackedModel:
         self.values[target] = self.values[source]
         for name, each in self._buffers.items():
             each[target] = each[source] if name in self._saved else own[name][0]
+
+    def passes(self) -> Passes | None:
+        """Its passes written out, if its class has them; measured on a CPU alone so far."""
+        written = getattr(self._template, "stacked_passes", None)
+        if written is None or self.values.device.type != "cpu" or self._frozen:
+            return None
+        passes: Passes | None = written()
+        return passes
 
     def train(self, mode: bool = True) -> None:
         """Switch between training and evaluation."""
