@@ -86,8 +86,9 @@ def test_pooled_outputs_predict_the_mean_of_the_predictions(info, members, scale
     task = build_task(info)
     outputs = scale * torch.randn(members, 16, info.outputs)
     mean = task.predict(outputs).double().mean(0)
+    # What float32 leaves of a mean near zero goes with the size of the outputs.
     torch.testing.assert_close(
-        task.predict(task.pool(outputs)).double(), mean, rtol=1e-4, atol=1e-6
+        task.predict(task.pool(outputs)).double(), mean, rtol=1e-4, atol=1e-6 * (1 + scale)
     )
 
 
