@@ -29,10 +29,8 @@ KEEP = Decision("keep")
 class Policy(Protocol):
     """Decides from the reports of all trials which of them to stop."""
 
-    def decide(self, number: int, step: int, value: float) -> Decision:
-        """Take in the value of a trial after an epoch, and decide whether it goes on.
-
-        The same report given twice, as after a restart, counts once.
+    def seen(self, number: int, step: int, value: float) -> None:
+        """Take in the value of a trial after an epoch; the same one given again counts once.
 
         Args:
             number: of the trial.
@@ -40,12 +38,18 @@ class Policy(Protocol):
             value: smaller is better.
         """
 
+    def decide(self, number: int, step: int, value: float) -> Decision:
+        """Take in such a value, and decide whether the trial goes on."""
+
     def completed(self, number: int) -> None:
         """Take in that a trial trained to its end."""
 
 
 class NoPruning:
     """Lets every trial train to its end."""
+
+    def seen(self, number: int, step: int, value: float) -> None:
+        """Nothing depends on it."""
 
     def decide(self, number: int, step: int, value: float) -> Decision:  # noqa: ARG002
         """Keep."""
@@ -71,16 +75,22 @@ class AsyncHalving:
         self._rungs: dict[int, list[float]] = {}
         self._seen: dict[int, dict[int, float]] = {}
 
+    def seen(self, number: int, step: int, value: float) -> None:
+        """Take in a value at a rung."""
+        if not self._is_rung(step):
+            return
+        values = self._seen.setdefault(step, {})
+        if number not in values:
+            insort(self._rungs.setdefault(step, []), value)
+            values[number] = value
+
     def decide(self, number: int, step: int, value: float) -> Decision:
         """Compare a trial at a rung with all that were there; between rungs it goes on."""
+        self.seen(number, step, value)
         if not self._is_rung(step):
             return KEEP
-        rung = self._rungs.setdefault(step, [])
-        seen = self._seen.setdefault(step, {})
-        if number not in seen:
-            insort(rung, value)
-            seen[number] = value
-        better = bisect_left(rung, seen[number])
+        rung = self._rungs[step]
+        better = bisect_left(rung, self._seen[step][number])
         places = max(1, len(rung) // self._reduction)
         if better < places:
             return KEEP
@@ -133,6 +143,10 @@ class Hyperband:
         """The bracket of a trial."""
         return self._cycle[number % len(self._cycle)]
 
+    def seen(self, number: int, step: int, value: float) -> None:
+        """Take in a value in the trial's bracket."""
+        self._brackets[self.bracket(number)].seen(number, step, value)
+
     def decide(self, number: int, step: int, value: float) -> Decision:
         """Compare a trial with those of its bracket."""
         return self._brackets[self.bracket(number)].decide(number, step, value)
@@ -157,10 +171,14 @@ class MedianStopping:
         self._averages: dict[int, list[float]] = {}
         self._completed = 0
 
+    def seen(self, number: int, step: int, value: float) -> None:
+        """Take in a value of the trial's curve."""
+        self._curves.setdefault(number, {}).setdefault(step, value)
+
     def decide(self, number: int, step: int, value: float) -> Decision:
         """Compare a trial's best value with the median of the completed trials."""
-        curve = self._curves.setdefault(number, {})
-        curve.setdefault(step, value)
+        self.seen(number, step, value)
+        curve = self._curves[number]
         averages = self._averages.get(step)
         if step < self._min_epochs or self._completed < self._startup_trials or not averages:
             return KEEP

@@ -198,7 +198,13 @@ class Study:
         return decision
 
     def report_all(self, reports: Sequence[Report]) -> list[Decision]:
-        """Record an epoch of each of some trials, see `report`; the decisions in their order."""
+        """Record an epoch of each of some trials, see `report`; the decisions in their order.
+
+        Their epoch ends at one time, so each is judged beside all the others.
+        """
+        for each in reports:
+            if each.number in self._running and math.isfinite(each.value):
+                self._policy.seen(each.number, each.epoch, self._sign * each.value)
         return [
             self.report(
                 each.number,
@@ -323,7 +329,7 @@ class Study:
         if record.session != self._plan.session:
             self._before = max(self._before, record.spent.elapsed)
         for step, value in record.curve.items():
-            self._policy.decide(record.number, step, self._sign * value)
+            self._policy.seen(record.number, step, self._sign * value)
         if record.state == "COMPLETE":
             self._policy.completed(record.number)
         if record.state is not None:

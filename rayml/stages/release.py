@@ -6,8 +6,9 @@ import contextlib
 import time
 from pathlib import Path
 
-from rayml.errors import RegistryError, ServeError
+from rayml.errors import ConfigError, RegistryError, ServeError
 from rayml.registry import release as releases
+from rayml.registry.bundle import load_bundle
 from rayml.registry.release import Canary, Release
 from rayml.registry.store import Registry
 from rayml.release_settings import CanarySettings
@@ -91,6 +92,7 @@ def _put_canary(registry: Registry, name: str, wanted: CanarySettings) -> Releas
         return registry.change_release(
             name, lambda seen: releases.end_canary(seen, "rayml release canary")
         )
+    _require_column(registry, name, wanted)
     canary = Canary(
         version=int(registry.resolve(name, wanted.version).name),
         weight=wanted.weight,
@@ -100,6 +102,25 @@ def _put_canary(registry: Registry, name: str, wanted: CanarySettings) -> Releas
     return registry.change_release(
         name, lambda seen: releases.start_canary(seen, canary, f"weight {canary.weight:g}")
     )
+
+
+def _require_column(registry: Registry, name: str, wanted: CanarySettings) -> None:
+    """Refuse a key that is a column which no request for the model has.
+
+    Raises:
+        ConfigError: it is.
+    """
+    kind, _, column = (wanted.key or "").partition(":")
+    served = registry.release(name).champion or wanted.version
+    if kind != "column" or served is None:
+        return
+    known = [each.name for each in load_bundle(registry.resolve(name, served)).signature.inputs]
+    if column not in known:
+        raise ConfigError(
+            "serve.canary.key=column:NAME names an input of the model",
+            value=column,
+            remedy=f"Its inputs are {', '.join(known)}",
+        )
 
 
 def _put_shadow(registry: Registry, name: str, wanted: str | int | None) -> Release:

@@ -21,7 +21,7 @@ import numpy as np
 
 from rayml.search.space import Space
 from rayml.search.study import Study, StudyPlan
-from rayml.search.trials import AskedTrial
+from rayml.search.trials import AskedTrial, Report
 from rayml.types import Direction, PrunerSettings, SamplerSettings
 
 
@@ -136,11 +136,8 @@ def simulate(
     while queue and (max_epochs is None or len(track) < max_epochs):
         clock, _, worker = heapq.heappop(queue)
         running = []
-        for lane in cohorts[worker]:
-            lane.epoch += 1
-            value = lane.curve.values[lane.epoch - 1]
-            best = min(best, sign * value)
-            ended = _report(study, objective, lane)
+        for lane, ended in _report(study, objective, cohorts[worker]):
+            best = min(best, sign * lane.curve.values[lane.epoch - 1])
             finished += ended
             track.append((sign * best, finished, clock))
             if not ended:
@@ -174,19 +171,26 @@ def _ask(study: Study, objective: Objective, running: list[_Lane], free: int) ->
     return [_Lane(trial.number, trial.params, objective.curve(trial.params)) for trial in asked]
 
 
-def _report(study: Study, objective: Objective, lane: _Lane) -> bool:
-    """Report the epoch that a lane has finished.
+def _report(study: Study, objective: Objective, lanes: list[_Lane]) -> list[tuple[_Lane, bool]]:
+    """Let lanes finish an epoch, and report it as a cohort does.
 
     Returns:
-        Whether its trial has ended.
+        Each lane, and whether its trial has ended.
     """
-    value = float(lane.curve.values[lane.epoch - 1])
-    pick = min if objective.direction == "minimize" else max
-    decision = study.report(lane.number, lane.epoch, value, {"value": value})
-    if lane.epoch == objective.epochs:
-        study.tell(lane.number, "COMPLETE", pick(lane.curve.values))
-    elif decision.action == "prune":
-        study.tell(lane.number, "PRUNED", reason=decision.reason)
-    else:
-        return False
-    return True
+    reports = []
+    for lane in lanes:
+        lane.epoch += 1
+        value = float(lane.curve.values[lane.epoch - 1])
+        reports.append(Report(lane.number, lane.epoch, value, {"value": value}, 0.0, 0.0, 1))
+    found = []
+    for lane, decision in zip(lanes, study.report_all(reports), strict=True):
+        if lane.epoch == objective.epochs:
+            pick = min if objective.direction == "minimize" else max
+            study.tell(lane.number, "COMPLETE", pick(lane.curve.values))
+        elif decision.action == "prune":
+            study.tell(lane.number, "PRUNED", reason=decision.reason)
+        else:
+            found.append((lane, False))
+            continue
+        found.append((lane, True))
+    return found

@@ -133,3 +133,13 @@ def test_without_pruning_all_go_on(curve: list[float]) -> None:
 )
 def test_policies_by_name(name: str, kind: type) -> None:
     assert isinstance(build_policy(PrunerSettings(name=name), 20), kind)  # type: ignore[arg-type]
+
+
+@given(values=st.lists(st.integers(0, 50), min_size=1, max_size=40), reduction=st.integers(2, 5))
+def test_values_seen_together_are_judged_in_no_order(values: list[int], reduction: int) -> None:
+    policy = AsyncHalving(1, reduction)
+    for number, value in enumerate(values):
+        policy.seen(number, 1, value)
+    kept = [v for i, v in enumerate(values) if policy.decide(i, 1, v) == KEEP]
+    last = sorted(values)[max(1, len(values) // reduction) - 1]
+    assert sorted(kept) == sorted(value for value in values if value <= last)

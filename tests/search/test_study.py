@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rayml.errors import SearchError
 from rayml.search.journal import read_study
 from rayml.search.study import Study
+from rayml.search.trials import Report
 from rayml.types import PrunerSettings
 
 MakeStudy = Callable[..., Study]
@@ -108,6 +109,28 @@ def test_steps_are_counted_once_for_each_epoch(make_study: MakeStudy) -> None:
         study.report(number, 1, 0.5, {}, steps=30)
     study.report(one.number, 2, 0.5, {}, steps=12)
     assert study.snapshot().steps == 72
+
+
+def test_the_lanes_of_a_cohort_are_judged_beside_one_another(make_study: MakeStudy) -> None:
+    """The best of them come last, and those before them are no better for it."""
+    study = make_study(pruner=PrunerSettings(name="asha", reduction=4))
+    reports = [Report(each.number, 1, each.number / 100, {}, 0.0, 0.0, 1) for each in study.ask(16)]
+    decisions = study.report_all(reports)
+    assert [d.action for d in decisions] == ["prune"] * 12 + ["keep"] * 4
+    assert decisions[0].reason == "rank 16 of 16 after 1 epochs, 4 go on"
+
+
+def test_a_lane_that_diverges_takes_no_place_of_its_neighbours(make_study: MakeStudy) -> None:
+    study = make_study(pruner=PrunerSettings(name="asha", reduction=2))
+    values = [0.1, math.nan, 0.3]
+    asked = study.ask(3)
+    reports = [
+        Report(each.number, 1, value, {}, 0.0, 0.0, 1)
+        for each, value in zip(asked, values, strict=True)
+    ]
+    decisions = study.report_all(reports)
+    assert [d.action for d in decisions] == ["prune", "prune", "keep"]
+    assert decisions[0].reason.startswith("rank 2 of 2")
 
 
 def test_the_curves_of_some_trials(make_study: MakeStudy) -> None:

@@ -58,3 +58,16 @@ def test_what_is_wrong_with_a_canary_is_told_at_once(
         assert f"serve.canary.{key}" in told
     assert rayml(registry, "release", "canary", "serve.canary.version=2", "serve.version=1") == 2
     assert "version=champion" in capsys.readouterr().err
+
+
+def test_a_canary_is_drawn_by_a_column_that_the_model_has(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rayml(registry, "promote", "1") == 0
+    words = ["release", "canary", "serve.canary.version=2"]
+    assert rayml(registry, *words, "serve.canary.key=column:user") == 2
+    told = capsys.readouterr().err
+    assert "user" in told
+    assert "Its inputs are x" in told
+    assert registry.release("m").canary is None
+    assert rayml(registry, *words, "serve.canary.key=column:x") == 0
