@@ -25,6 +25,7 @@ from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.pruning import Decision
 from rayml.search.quota import left, refill
+from rayml.search.sizes import SIZES
 from rayml.search.trials import AskedTrial, Ended, Report
 from rayml.search.turn import Turn
 from rayml.search.worker import (
@@ -358,9 +359,13 @@ class Cohort:
         quota = self._plan.quota
         if not self._plan.measure or quota.lanes == 1:
             return quota.lanes
-        chosen = measure_lanes(lane, setting.task, setting.train, quota.lanes)
-        self._study.note.remote(f"cohort {self._number} holds {chosen.reason}")
-        return chosen.lanes
+
+        def measure() -> int:
+            chosen = measure_lanes(lane, setting.task, setting.train, quota.lanes)
+            self._study.note.remote(f"cohort {self._number} holds {chosen.reason}")
+            return chosen.lanes
+
+        return SIZES.of(lane.model, lane.settings.batch_size, quota.lanes, measure)
 
     def _why_never_lanes(self) -> str | None:
         if self._plan.quota.lanes == 1:
