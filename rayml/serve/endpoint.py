@@ -20,7 +20,14 @@ from rayml.registry.bundle import load_bundle
 from rayml.serve.access_log import STDOUT
 from rayml.serve.grpc_transport import answers as answers_grpc
 from rayml.serve.grpc_transport import grpc_environment, grpc_options
-from rayml.serve.ingress import drain, environment, free_ports, replica_host
+from rayml.serve.ingress import (
+    drain,
+    environment,
+    free_ports,
+    replica_host,
+    replicas_asked,
+    uses_haproxy,
+)
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve.tracing import require_exporter
@@ -126,7 +133,8 @@ def start(
     endpoint = Endpoint(host, *ports, own, patience_s, temporary)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows)
-        _wait_until_ready(endpoint, time.monotonic() + timeout_s)
+        asked = settings.replicas.min if uses_haproxy(settings.ingress) else 0
+        _wait_until_ready(endpoint, asked, time.monotonic() + timeout_s)
     except BaseException:
         endpoint.end()
         raise
@@ -213,10 +221,12 @@ def _deploy(
     serve.run_many([target], wait_for_applications_running=False)
 
 
-def _wait_until_ready(endpoint: Endpoint, deadline: float) -> None:
+def _wait_until_ready(endpoint: Endpoint, asked: int, deadline: float) -> None:
+    """Wait until an endpoint answers, and so many replicas are asked by HAProxy itself."""
     while time.monotonic() < deadline:
-        # Before it runs, the proxy would hold a request for as long as it may take.
-        if _runs() and _answers(endpoint, deadline):
+        # Before it runs, the proxy would hold a request for as long as it may take. Until HAProxy
+        # knows the replicas, that proxy stands between, which sends nothing to another one.
+        if _runs() and (not asked or replicas_asked() >= asked) and _answers(endpoint, deadline):
             return
         time.sleep(0.05)
     raise ServeError(

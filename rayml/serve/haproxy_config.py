@@ -82,6 +82,7 @@ _PUBLIC = re.compile(r"^frontend (http_frontend|grpc_frontend)\n(?:[ ].*\n|\n)*"
 _BIND = re.compile(r"^( *bind )(\S*):(\d+)", re.MULTILINE)
 _SOCKET = re.compile(r"^( *stats socket )(\S+)(?: mode (\d+))?", re.MULTILINE)
 _OPENS = re.compile(r"^ *(bind|stats socket) +(\S+).*", re.MULTILINE)
+_REPLICA = re.compile(r"^ *server (SERVE_REPLICA_\S+)", re.MULTILINE)
 _LOOPBACK = re.compile(r"(127\.[0-9.]+|\[?::1\]?):\d+")
 
 
@@ -110,6 +111,11 @@ def admin_socket(text: str) -> Path:
 def knows_replicas(text: str) -> bool:
     """Whether there is anybody to send requests to."""
     return re.search(r"^ *use_backend ", text, re.MULTILINE) is not None
+
+
+def replicas(text: str) -> int:
+    """How many replicas are asked without a detour by Serve's own proxy."""
+    return len(set(_REPLICA.findall(text)))
 
 
 def adapt(

@@ -29,7 +29,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from rayml.errors import ServeError
-from rayml.serve.haproxy_config import adapt, addresses, admin_socket, knows_replicas, write_errors
+from rayml.serve.haproxy_config import (
+    adapt,
+    addresses,
+    admin_socket,
+    knows_replicas,
+    replicas,
+    write_errors,
+)
 
 _POLL_S = 0.02
 # How long a keeper whose parent died waits for the next one.
@@ -51,7 +58,8 @@ def ask(path: Path, word: str, *, timeout_s: float = 10.0) -> tuple[str, list[in
     Args:
         path: its socket.
         word: `take` gives the addresses and their sockets, `superseded` makes it end once its
-            HAProxy has answered what it took in, `drain` does so and waits for it.
+            HAProxy has answered what it took in, `drain` does so and waits for it, `replicas`
+            gives the number of those that HAProxy asks.
         timeout_s: seconds to wait.
 
     Returns:
@@ -88,6 +96,7 @@ class Keeper:
         self._folder = config.parent
         self._admin = admin_socket(text)
         self._own = Path(f"{self._admin}.{os.getpid()}")
+        self._replicas = replicas(text)
         self._config = Path(f"{config}.{os.getpid()}")
         self._handover = handover_socket(self._folder)
         self._ending = threading.Event()
@@ -217,6 +226,8 @@ class Keeper:
             case "superseded":
                 self.end()
                 connection.sendall(b"ending\n")
+            case "replicas":
+                connection.sendall(f"{self._replicas}\n".encode())
             case "drain":
                 self._drain()
                 connection.sendall(b"drained\n")

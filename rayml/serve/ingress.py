@@ -10,8 +10,9 @@ import math
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from rayml.errors import ServeError
 from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
@@ -19,6 +20,7 @@ from rayml.serve.haproxy_keeper import ask, handover_socket
 from rayml.serve_settings import is_loopback
 
 Ingress = Literal["auto", "haproxy", "proxy"]
+T = TypeVar("T")
 
 _WRAPPER = Path(__file__).with_name("haproxy-keeper")
 _HEAD = "node:__internal_head__"
@@ -96,16 +98,26 @@ def drain(timeout_s: float) -> bool:
     Returns:
         Whether HAProxy runs and has come to rest.
     """
+    return _on_head(_drain_here, timeout_s)
+
+
+def replicas_asked() -> int:
+    """Replicas that HAProxy asks itself; until it knows them, Serve's own proxy does."""
+    return _on_head(_replicas_here)
+
+
+def _on_head(answer: Callable[..., T], *arguments: Any) -> T:
+    """Call a function, with the id of the head node first, on that node."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     (head,) = (each["NodeID"] for each in ray.nodes() if _HEAD in each["Resources"])
     if head == ray.get_runtime_context().get_node_id():
-        return _drain_here(head, timeout_s)
+        return answer(head, *arguments)
     there = NodeAffinitySchedulingStrategy(head, soft=False)
-    remote = ray.remote(num_cpus=0, scheduling_strategy=there)(_drain_here)
-    rested: bool = ray.get(remote.remote(head, timeout_s))
-    return rested
+    remote = ray.remote(num_cpus=0, scheduling_strategy=there)(answer)
+    found: T = ray.get(remote.remote(head, *arguments))
+    return found
 
 
 def _drain_here(node: str, timeout_s: float) -> bool:
@@ -114,6 +126,13 @@ def _drain_here(node: str, timeout_s: float) -> bool:
     except OSError:
         return False
     return True
+
+
+def _replicas_here(node: str) -> int:
+    try:
+        return int(ask(handover_socket(_folder() / node), "replicas")[0])
+    except (OSError, ValueError):  # it does not run yet, or ends just now
+        return 0
 
 
 def _places() -> dict[str, str]:

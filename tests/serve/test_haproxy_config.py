@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rayml.errors import ServeError
-from rayml.serve.haproxy_config import adapt, addresses, admin_socket
+from rayml.serve.haproxy_config import adapt, addresses, admin_socket, replicas
 
 KEEPER = Path(__file__).parents[2] / "rayml/serve/haproxy-keeper"
 # The parts of Serve's template that open something.
@@ -150,3 +150,14 @@ def test_a_configuration_that_opens_more_is_not_run(folder: Path) -> None:
     done = start(folder, Path(sys.executable), text)
     assert done.returncode == 1
     assert "rayml: HAProxy opens nothing to others" in done.stderr
+
+
+def test_replicas_are_told_from_the_proxy_that_stands_in_for_them() -> None:
+    text = CONFIG.format(folder="/run", http="127.0.0.1")
+    fallback = "    server SERVE_PROXY_ACTOR-fallback-1 127.0.0.1:8000 check backup\n"
+    assert replicas(text + fallback) == 0
+    text += "backend http-a\n    server SERVE_REPLICA_a-1 127.0.0.1:30000 check\n"
+    text += "    server SERVE_REPLICA_a-2 127.0.0.1:30001 check\n" + fallback
+    text += "backend grpc-a\n    server SERVE_REPLICA_a-1 127.0.0.1:40000 proto h2 check\n"
+    text += "    server SERVE_REPLICA_a-2 127.0.0.1:40001 proto h2 check\n"
+    assert replicas(text) == 2
