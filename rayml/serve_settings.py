@@ -93,6 +93,24 @@ class GrpcSettings:
 
 
 @settings
+class HaproxySettings:
+    """What HAProxy spends beside answering.
+
+    Attributes:
+        threads: of HAProxy; None takes one for every four cores of the machine. More of them than
+            there are cores to spare slow an endpoint down.
+        metrics: whether Ray's metrics count its requests as well, for which it writes a line for
+            each to a process of Serve's. `/metrics` does without.
+        log: where it sends a line for each request, as `127.0.0.1:514`, a syslog server's port of
+            UDP, or `/dev/log`; None sends none. `access_log` does without.
+    """
+
+    threads: Count | None = None
+    metrics: bool = False
+    log: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./:@\[\]-]+$")] | None = None
+
+
+@settings
 class TracingSettings:
     """Where the traces of requests go.
 
@@ -115,6 +133,7 @@ class ServeSettings:
         port: HTTP port; 0 takes a free one.
         ingress: how requests reach a replica: through Ray Serve's `proxy`, or through
             `haproxy`, which is many times faster; `auto` takes `haproxy` on Linux.
+        haproxy: see `HaproxySettings`.
         max_batch_size: requests that are answered by one forward pass at most.
         batch_wait_s: seconds that a request waits for others to join its batch.
         max_ongoing_requests: requests in progress in one replica at most.
@@ -142,6 +161,7 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     ingress: Literal["auto", "haproxy", "proxy"] = "auto"
+    haproxy: HaproxySettings = Field(default_factory=HaproxySettings)
     max_batch_size: Count = 64
     batch_wait_s: NonNegative = 0.0
     max_ongoing_requests: Count = 64

@@ -193,7 +193,10 @@ def _deploy(
     nodes = sum(node["Alive"] for node in ray.nodes())
     host = replica_host(settings.ingress, endpoint.host, nodes)
     variables = environment(
-        settings.ingress, host=endpoint.host, arrival_s=settings.request_timeout_s
+        settings.ingress,
+        host=endpoint.host,
+        arrival_s=settings.request_timeout_s,
+        haproxy=settings.haproxy,
     )
     quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
     options = None

@@ -81,6 +81,7 @@ _WHOLE = f"""\
 _PUBLIC = re.compile(r"^frontend (http_frontend|grpc_frontend)\n(?:[ ].*\n|\n)*", re.MULTILINE)
 _BIND = re.compile(r"^( *bind )(\S*):(\d+)", re.MULTILINE)
 _SOCKET = re.compile(r"^( *stats socket )(\S+)(?: mode (\d+))?", re.MULTILINE)
+_LOG = re.compile(r"^ *log \S+ local0 info\n", re.MULTILINE)
 _OPENS = re.compile(r"^ *(bind|stats socket) +(\S+).*", re.MULTILINE)
 _REPLICA = re.compile(r"^ *server (SERVE_REPLICA_\S+)", re.MULTILINE)
 _LOOPBACK = re.compile(r"(127\.[0-9.]+|\[?::1\]?):\d+")
@@ -126,6 +127,7 @@ def adapt(
     admin: Path,
     errors: Path,
     arrival_s: float,
+    logs: bool = True,
 ) -> str:
     """Change a configuration.
 
@@ -136,6 +138,7 @@ def adapt(
         admin: where HAProxy puts its admin socket.
         errors: folder of the files that `write_errors` wrote.
         arrival_s: seconds in which a request must arrive.
+        logs: whether a line for each request is sent to the log of the configuration.
 
     Raises:
         ServeError: it opens something that nothing is known of here.
@@ -143,6 +146,8 @@ def adapt(
     text = _PUBLIC.sub(lambda part: _public(part.group(), host, binds), text)
     text = re.sub(r"^( *bind )\*?:", r"\g<1>127.0.0.1:", text, flags=re.MULTILINE)
     text = _SOCKET.sub(rf"\g<1>{admin} mode {_ADMIN_MODE}", text, count=1)
+    if not logs:
+        text = _LOG.sub("", text)
     _require_closed(text, {*binds.values(), f"{admin}"})
     text = re.sub(r"^ *errorfile .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^ *timeout connect .*$", "", text, flags=re.MULTILINE)

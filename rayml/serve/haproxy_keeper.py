@@ -38,6 +38,8 @@ from rayml.serve.haproxy_config import (
     write_errors,
 )
 
+# Serve's variable, whose default is a port that hardly anybody listens at.
+LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 _POLL_S = 0.02
 # How long a keeper whose parent died waits for the next one.
 _ORPHAN_S = 60.0
@@ -114,6 +116,7 @@ class Keeper:
                 admin=self._own,
                 errors=self._folder,
                 arrival_s=arrival_s,
+                logs=LOG_TARGET in os.environ,
             )
         )
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar
 
 from rayml.errors import ServeError
 from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
-from rayml.serve.haproxy_keeper import ask, handover_socket
-from rayml.serve_settings import is_loopback
+from rayml.serve.haproxy_keeper import LOG_TARGET, ask, handover_socket
+from rayml.serve_settings import HaproxySettings, is_loopback
 
 Ingress = Literal["auto", "haproxy", "proxy"]
 T = TypeVar("T")
@@ -29,6 +29,8 @@ _HEAD = "node:__internal_head__"
 _DRAIN_S = 1.0
 # HAProxy ends what a replica, which answers in time by itself, did not end.
 _PATIENCE_S = 10
+# One passes on more requests than four replicas answer.
+_CORES_A_THREAD = 4
 # A replica that refuses a connection has died; the first to notice is a request, which another
 # replica answers. Checks find one that is there again within half a second.
 _RETRIES = {
@@ -39,13 +41,16 @@ _RETRIES = {
 }
 
 
-def environment(ingress: Ingress, *, host: str, arrival_s: float) -> dict[str, str]:
+def environment(
+    ingress: Ingress, *, host: str, arrival_s: float, haproxy: HaproxySettings | None = None
+) -> dict[str, str]:
     """Environment variables of the Serve controller.
 
     Args:
         ingress: which one.
         host: address that the endpoint is bound to.
         arrival_s: seconds in which a request must arrive at HAProxy.
+        haproxy: what it spends beside answering; None takes the defaults.
 
     Raises:
         ServeError: HAProxy is wanted but not installed.
@@ -79,8 +84,19 @@ def environment(ingress: Ingress, *, host: str, arrival_s: float) -> dict[str, s
         "RAYML_HAPROXY": _binary(),
         "RAYML_PYTHON": sys.executable,
         "RAYML_ARRIVAL_S": str(arrival_s),
+        **_beside(haproxy or HaproxySettings()),
         **_places(),
         **_RETRIES,
+    }
+
+
+def _beside(haproxy: HaproxySettings) -> dict[str, str]:
+    threads = haproxy.threads or max(1, (os.cpu_count() or 1) // _CORES_A_THREAD)
+    target = {} if haproxy.log is None else {LOG_TARGET: haproxy.log}
+    return {
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(threads),
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1" if haproxy.metrics else "0",
+        **target,
     }
 
 

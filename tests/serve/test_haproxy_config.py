@@ -161,3 +161,19 @@ def test_replicas_are_told_from_the_proxy_that_stands_in_for_them() -> None:
     text += "backend grpc-a\n    server SERVE_REPLICA_a-1 127.0.0.1:40000 proto h2 check\n"
     text += "    server SERVE_REPLICA_a-2 127.0.0.1:40001 proto h2 check\n"
     assert replicas(text) == 2
+
+
+@pytest.mark.parametrize("logs", [True, False])
+def test_a_line_a_request_is_written_where_it_is_asked_for(logs: bool) -> None:
+    line = "    log 127.0.0.1:514 local0 info\n"
+    text = CONFIG.format(folder="/run", http="127.0.0.1").replace("global\n", f"global\n{line}")
+    changed = adapt(
+        text,
+        host="127.0.0.1",
+        binds={name: "fd@7" for name in addresses(text, "127.0.0.1")},
+        admin=OWN,
+        errors=Path("/run/errors"),
+        arrival_s=5,
+        logs=logs,
+    )
+    assert (line in changed) is logs
