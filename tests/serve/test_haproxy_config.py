@@ -170,7 +170,7 @@ def test_a_line_a_request_is_written_where_it_is_asked_for(logs: bool) -> None:
     changed = adapt(
         text,
         host="127.0.0.1",
-        binds={name: "fd@7" for name in addresses(text, "127.0.0.1")},
+        binds=dict.fromkeys(addresses(text, "127.0.0.1"), "fd@7"),
         admin=OWN,
         errors=Path("/run/errors"),
         arrival_s=5,
