@@ -103,6 +103,13 @@ class MLPPasses:
             found.append(_to_table(table, self._codes, slope))
         return found[::-1]
 
+    @property
+    def kept(self) -> int:
+        """Bytes that the last forward pass kept for the backward pass."""
+        tensors = [self._layers[0].x] if self._layers else []
+        tensors += [each for layer in self._layers for each in (layer.weight, layer.result)]
+        return sum(each.nbytes for each in tensors)
+
     def _masks(self, rows: int, device: torch.device) -> Iterator[Tensor]:
         """Of each active dropout what units it keeps, int32 [lanes, rows, units] of 1 and 0."""
         active = [dropout for _, dropout in self._hidden if dropout.active]

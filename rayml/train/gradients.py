@@ -59,6 +59,11 @@ class LaneGradients:
         torch._foreach_copy_(self._views(gradient), found)
         return loss.detach()
 
+    @property
+    def kept(self) -> int:
+        """Bytes that a step keeps for its backward pass beside what autograd does."""
+        return 0 if self._passes is None else self._passes.kept
+
     def _views(self, gradient: Tensor) -> list[Tensor]:
         """Views of the gradient, which is the same tensor until lanes come or go."""
         if self._into is None or self._into[0] is not gradient:

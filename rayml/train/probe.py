@@ -91,7 +91,8 @@ def _steps(
     copies = [NewLane(i, copy.deepcopy(lane.model), lane.settings) for i in range(lanes)]
     loop = LaneLoop(copies, task, train, train)
     run = _run(loop, _device(lane))
-    return run, _held(loop.parameters * lanes, run)
+    held = _held(loop.parameters * lanes, run)
+    return run, held + loop.gradients.kept
 
 
 def _alone(lane: NewLane, task: Task, train: ArrayBatches) -> tuple[Callable[[], None], int]:

@@ -22,6 +22,10 @@ class Passes(Protocol):
     def backward(self, slope: Tensor) -> list[Tensor]:
         """Gradients of the parameters in their order, from that of the outputs."""
 
+    @property
+    def kept(self) -> int:
+        """Bytes that the last forward pass kept for the backward pass."""
+
 
 class StackedModel:
     """Lanes of one structure that run as one model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from rayml.models.resnet import TabularResNet
 from rayml.models.tasks import build_task
 from rayml.train.batches import ArrayBatches
 from rayml.train.lanes import NewLane
-from rayml.train.probe import measure_lanes, why_not_stacked
+from rayml.train.probe import _steps, measure_lanes, why_not_stacked
 from rayml.types import Examples, FeatureShape, TargetInfo, TrainSettings
 
 
@@ -109,3 +110,17 @@ def test_lanes_are_measured_up_to_those_wanted(
     chosen = measure_lanes(lane, build_task(target), ArrayBatches(train, 64), 4)
     assert 1 <= chosen.lanes <= 4
     assert "lane-steps/s" in chosen.reason
+
+
+@pytest.mark.parametrize("make", [MLP, TabularResNet])
+def test_what_a_step_holds_counts_its_activations(
+    make: Callable[..., nn.Module], train: Examples, target: TargetInfo, shape: FeatureShape
+) -> None:
+    """Also where the passes are written out, of which autograd knows nothing."""
+    lanes, rows, width, depth = 3, 64, 32, 2
+    lane = NewLane(0, make(shape, 1, width=width, depth=depth), TrainSettings(batch_size=rows))
+    _, held = _steps(lane, build_task(target), ArrayBatches(train, rows), lanes)
+    parameters = sum(each.numel() for each in lane.model.parameters())
+    beside = held - 6 * 4 * parameters * lanes
+    activations = 4 * lanes * rows * width * depth
+    assert activations <= beside <= 20 * activations
