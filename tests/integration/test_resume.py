@@ -137,7 +137,7 @@ cluster.shutdown()
 def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Path) -> None:  # noqa: F811
     import pickle
 
-    plan = make_plan(trials=3, epochs=300)
+    plan = make_plan(trials=3, epochs=1200)
     (tmp_path / "plan").write_bytes(pickle.dumps((plan, DATA)))
     fast = {
         "RAY_health_check_initial_delay_ms": "0",
@@ -158,7 +158,7 @@ def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "told").read_text() == "1 1"
     assert_continued(plan.folder / "journal.log", {}, 3)
-    assert all(epochs(trial) == 300 for trial in recorded(plan.folder / "journal.log"))
+    assert all(epochs(trial) == 1200 for trial in recorded(plan.folder / "journal.log"))
 
 
 @pytest.mark.usefixtures("ray_session")
