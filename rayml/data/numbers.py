@@ -34,6 +34,7 @@ class NumericColumns:
         self._center = np.array([column.center for column in affine])
         self._scale = np.array([column.scale or 1.0 for column in affine])
         self._limit = np.array([column.limit for column in affine])
+        self._low = -self._limit
         self._flat = np.array([not column.scale for column in affine], dtype=np.bool_)
         self._fill = np.where(self._flat, 0.0, [column.fill for column in affine])
         self._quantiles = [(i, c) for i, c in enumerate(columns) if isinstance(c, QuantileColumn)]
@@ -64,10 +65,10 @@ class NumericColumns:
         return self._transform(values, missing).astype(np.float32, order="C"), missing
 
     def _transform(self, values: Floats, missing: Mask) -> Floats:
-        scaled = np.clip(values, -HUGE, HUGE)
+        scaled = values.clip(-HUGE, HUGE)
         scaled -= self._center
         scaled /= self._scale
-        np.clip(scaled, -self._limit, self._limit, out=scaled)
+        scaled.clip(self._low, self._limit, out=scaled)
         np.copyto(scaled, self._fill, where=missing | self._flat)
         for i, column in self._quantiles:
             scaled[:, i] = column.apply(values[:, i])

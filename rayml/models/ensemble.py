@@ -10,16 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rayml.models.folded import Forward, fold
+
 _log = logging.getLogger(__name__)
 
 
 class Ensemble:
-    """Trained models of one architecture, run on a batch by one stacked forward pass.
+    """Trained models of one architecture, run on a batch together.
 
     The members' parameters are stacked and the module is mapped over them (`torch.vmap` of
     `torch.func.functional_call`), so that K members cost the kernel launches of one. A module
     that cannot be mapped, or whose mapped outputs differ from its own, is run member by member
-    and a line of the log says so. Safe to use from several threads.
+    and a line of the log says so. On a CPU, where a launch costs little, members that have a
+    folded form (`rayml.models.folded`) take a half to a third of that one by one. Safe to use from
+    several threads.
 
     Args:
         make: makes the module, with whatever weights.
@@ -28,6 +32,7 @@ class Ensemble:
 
     Attributes:
         members: number of models.
+        folded: whether each runs in its folded form.
         stacked: whether one forward pass runs them all.
 
     Raises:
@@ -45,10 +50,16 @@ class Ensemble:
         self._weights = dict(weights)
         self._local = threading.local()
         self._models = [_load(make(), weights, index) for index in range(self.members)]
+        self._folded = _folded(self._models)
+        self.folded, self.stacked = bool(self._folded), False
+        if not self.folded:
+            self._stack(probe)
+
+    def _stack(self, probe: Sequence[Tensor]) -> None:
         module = self._models[0]
         own = dict([*module.named_parameters(), *module.named_buffers()])
         # Tied weights have several names in a state_dict and one among the parameters.
-        self._stacked = {name: each for name, each in weights.items() if name in own}
+        self._stacked = {name: each for name, each in self._weights.items() if name in own}
         self._local.module = module
         refusal = self._refusal(probe)
         self.stacked = not refusal
@@ -66,6 +77,8 @@ class Ensemble:
     @torch.inference_mode()
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Outputs of all members, [members, rows, outputs]."""
+        if self.folded:
+            return torch.stack([forward(*inputs) for forward in self._folded])
         return self._together(inputs) if self.stacked else self._one_by_one(inputs)
 
     def _together(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -105,6 +118,14 @@ class Ensemble:
         ):
             return "together its outputs are not those that they give alone"
         return ""
+
+
+def _folded(models: Sequence[nn.Module]) -> list[Forward]:
+    """The folded forms of all members; none where that is not how to run them."""
+    if next(models[0].parameters()).device.type != "cpu":
+        return []
+    forms = [fold(model) for model in models]
+    return [form for form in forms if form is not None] if all(forms) else []
 
 
 def stack_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

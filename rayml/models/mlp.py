@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's documentation uses
 from torch import nn
 
 from rayml.models.backprop import MLPPasses
 from rayml.models.dropout import Dropout
 from rayml.models.embedding import FeatureEmbedding
-from rayml.models.folded import FoldedEmbedding, folds
+from rayml.models.folded import Forward, affine, entrance
 from rayml.models.linear import Linear
 from rayml.types import FeatureShape
 
@@ -68,34 +69,21 @@ class MLP(nn.Module):
         dropout = [layer for layer in self.layers if isinstance(layer, Dropout)]
         return MLPPasses(self.embedding, list(zip(linear, dropout, strict=True)), self.head)
 
-    def folded(self) -> nn.Module:
-        """The same map with its embedding folded into its first layer; itself if that is none."""
+    def folded(self) -> Forward | None:
+        """What predicts as this does in evaluation mode, but faster; None if there is nothing.
+
+        It shares this model's parameters as they are now.
+        """
         if type(self) is not MLP:
-            return self  # A subclass may map in its own way.
-        first = self.layers[0] if len(self.layers) else self.head
-        assert isinstance(first, nn.Linear)
-        return FoldedMLP(self, first) if folds(self.embedding, first) else self
+            return None  # A subclass may map in its own way.
+        layers = [layer for layer in [*self.layers, self.head] if isinstance(layer, Linear)]
+        first = entrance(self.embedding, layers[0])
+        rest = list(map(affine, layers[1:]))
 
+        def forward(numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
+            hidden = first(numeric, categorical)
+            for weight, bias in rest:
+                hidden = F.linear(hidden.relu_(), weight, bias)
+            return hidden
 
-class FoldedMLP(nn.Module):
-    """A trained MLP for predictions alone: it shares the parameters of its later layers.
-
-    Args:
-        model: the MLP, in evaluation mode.
-        first: its first layer.
-    """
-
-    def __init__(self, model: MLP, first: nn.Linear) -> None:
-        super().__init__()
-        self.first = FoldedEmbedding(model.embedding, first)
-        # In evaluation mode dropout does nothing, and what a layer gave is nobody else's.
-        rest = [layer for layer in [*model.layers, model.head] if not isinstance(layer, Dropout)]
-        self.rest = nn.Sequential(
-            *(nn.ReLU(inplace=True) if isinstance(x, nn.ReLU) else x for x in rest[1:])
-        )
-        self.eval()
-
-    def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
-        """Map features to [rows, outputs]: logits, or a value."""
-        result: torch.Tensor = self.rest(self.first(numeric, categorical))
-        return result
+        return forward

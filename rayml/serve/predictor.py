@@ -14,6 +14,7 @@ from rayml.config.build import build
 from rayml.data.preprocess import Preprocessor
 from rayml.errors import BundleError
 from rayml.models.ensemble import Ensemble
+from rayml.models.folded import fold
 from rayml.models.tasks import Task, build_task
 from rayml.registry.bundle import Bundle, load_bundle
 from rayml.serve.answer import Answer, Answers, Estimate, of_members
@@ -54,7 +55,8 @@ class Predictor:
         self.device = torch.device(device)
         self.preprocessor: Preprocessor = bundle.preprocessor()
         self._model = _model(bundle, self.preprocessor, self.device)
-        self._forward = _folded(self._model)
+        model = self._model
+        self._forward = model if isinstance(model, Ensemble) else fold(model) or model
         self.task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
@@ -167,13 +169,6 @@ def _model(
             remedy="Install the rayml, and the package of the model, that its lineage names",
         ) from error
     return model.eval().requires_grad_(False)
-
-
-def _folded(model: nn.Module | Ensemble) -> nn.Module | Ensemble:
-    """The form of a model that predicts fastest, if its class has one."""
-    fold = getattr(model, "folded", None)
-    folded: nn.Module | Ensemble = model if fold is None else fold()
-    return folded
 
 
 def _make(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:

@@ -60,8 +60,13 @@ class Random(nn.Module):
         return self.layer(numeric) + torch.randn(())
 
 
+class Plain(MLP):
+    """A subclass has no folded form."""
+
+
 MODULES = {
     "mlp": lambda: MLP(SHAPE, 2, width=16),
+    "plain": lambda: Plain(SHAPE, 2, width=16),
     "resnet": lambda: TabularResNet(SHAPE, 2, width=16),
     "tied": Tied,
     "branching": Branching,
@@ -74,7 +79,8 @@ def test_members_together_give_what_each_gives_alone(name: str) -> None:
     models = [make().eval() for _ in range(4)]
     ensemble = Ensemble(make, stack_weights([each.state_dict() for each in models]), inputs(8))
     assert ensemble.members == 4
-    assert ensemble.stacked == (name != "branching")
+    assert ensemble.folded == (name in {"mlp", "resnet"})
+    assert ensemble.stacked == (name in {"plain", "tied"})
     for rows in (1, 33):
         numeric, categorical = inputs(rows, seed=1)
         outputs = ensemble(numeric, categorical)
@@ -101,8 +107,9 @@ def test_a_module_that_cannot_be_mapped_is_told_in_one_line(
     assert ensemble(*inputs(3)).shape == (2, 3, 2)
 
 
-def test_threads_do_not_disturb_one_another() -> None:
-    make = MODULES["mlp"]
+@pytest.mark.parametrize("name", ["mlp", "plain"])
+def test_threads_do_not_disturb_one_another(name: str) -> None:
+    make = MODULES[name]
     weights = stack_weights([make().state_dict() for _ in range(3)])
     ensemble = Ensemble(make, weights, inputs(8))
     batches = [inputs(5 + n % 7, seed=n) for n in range(200)]
