@@ -134,6 +134,9 @@ class ServeSettings:
         ingress: how requests reach a replica: through Ray Serve's `proxy`, or through
             `haproxy`, which is many times faster; `auto` takes `haproxy` on Linux.
         haproxy: see `HaproxySettings`.
+        ray_metrics: whether Ray Serve counts, times and names each request by itself as well, for
+            Ray's metrics and its dashboard, which takes longer than a small prediction. `/metrics`,
+            `access_log` and `tracing` do without.
         max_batch_size: requests that are answered by one forward pass at most.
         batch_wait_s: seconds that a request waits for others to join its batch.
         max_ongoing_requests: requests in progress in one replica at most.
@@ -162,6 +165,7 @@ class ServeSettings:
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     ingress: Literal["auto", "haproxy", "proxy"] = "auto"
     haproxy: HaproxySettings = Field(default_factory=HaproxySettings)
+    ray_metrics: bool = False
     max_batch_size: Count = 64
     batch_wait_s: NonNegative = 0.0
     max_ongoing_requests: Count = 64

@@ -6,7 +6,6 @@ more than a prediction of one row; the typed OpenAPI document is made from the s
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -226,7 +225,7 @@ class EndpointApp:
 
     async def _in_time(self, route: Route, request: Request) -> Response:
         try:
-            async with asyncio.timeout(self._settings.request_timeout_s):
+            with request.patience(self._settings.request_timeout_s):
                 return await self._attempt(route, request)
         except TimeoutError:
             seconds = self._settings.request_timeout_s

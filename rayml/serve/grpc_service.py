@@ -7,6 +7,7 @@ route of its own. The other calls ask what REST asks, so they take its routes an
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -145,9 +146,15 @@ class _Answer:
 
 async def _ask(app: App, scope: dict[str, Any], body: bytes) -> _Answer:
     answer = _Answer()
+    message = {"type": "http.request", "body": body, "more_body": False}
+    messages_left = [message]
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        if messages_left:
+            return messages_left.pop()
+        # A client that leaves cancels its call.
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
 
     await app(scope, receive, answer.send)
     return answer

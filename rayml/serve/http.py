@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from rayml.errors import RequestError
 from rayml.serve.answered import Answered
 from rayml.serve.body import BodyRoom, Message, Receive, read_body
+from rayml.serve.patience import Patience
 from rayml.serve.request_id import request_id
 
 if TYPE_CHECKING:
@@ -165,6 +166,13 @@ class Request:
         """Read the body, and keep it for the one who asks for it next; raises as `body`."""
         self._body = await self.body()
         return self._body
+
+    def patience(self, limit_s: float) -> Patience:
+        """Bound a block by seconds, and by its client's patience; see `Patience`."""
+        return Patience(limit_s, self._receive, self._is_read)
+
+    def _is_read(self) -> bool:
+        return self.received > 0
 
     def close(self) -> None:
         """Give back what the body holds, once the request is answered."""

@@ -58,7 +58,7 @@ def environment(
     always = {
         # Serve replaces a proxy after three failed checks, which are 10 s apart by default.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rayml.serve.middleware.middlewares",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rayml.serve.direct.middlewares",
     }
     if not uses_haproxy(ingress):
         proxy = "rayml.serve.proxy_errors.middlewares"

@@ -9,13 +9,6 @@ from rayml.serve.http import Scope, Send
 from rayml.serve.request_id import HEADER, request_id
 
 
-def middlewares() -> list[Any]:
-    """Give Serve the middlewares of its HTTP servers; it finds this function by its name."""
-    from starlette.middleware import Middleware
-
-    return [Middleware(RequestIds)]
-
-
 class RequestIds:
     """Names each request by its header, before Serve reads it, and takes off Serve's own naming.
 

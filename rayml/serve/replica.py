@@ -7,10 +7,12 @@ from typing import Any
 
 from rayml.registry.store import Registry
 from rayml.serve.app import EndpointApp, OneVersion, Serving
+from rayml.serve.direct import answer_directly
 from rayml.serve.feedback import PATH, Feedback
 from rayml.serve.follower import Follower
 from rayml.serve.grpc_service import App, InferenceService
 from rayml.serve.guard import make_guard
+from rayml.serve.http_protocol import write_answers_at_once
 from rayml.serve.internal_port import keep_internal_port_closed
 from rayml.serve.keys import Key
 from rayml.serve.recorder import make_recorder
@@ -45,6 +47,7 @@ class Replica(InferenceService):
         from ray import serve
 
         keep_internal_port_closed()
+        write_answers_at_once()
         from rayml.serve.predictor import Predictor
         from rayml.serve.served import ServedModel
 
@@ -76,6 +79,8 @@ class Replica(InferenceService):
             close=recorder.close,
         )
         recorder.start(self._app.load)
+        if not settings.ray_metrics:
+            answer_directly(self._app)
 
     def __del__(self) -> None:
         """Take away what this replica says of itself."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rayml.serve import patience
 from rayml.serve.answered import Answered, observers
 from rayml.serve.app import EndpointApp, OneVersion
 from rayml.serve.http import Message, Request, Response
@@ -113,6 +114,36 @@ def test_a_client_that_leaves_is_told_as_499(app: EndpointApp, seen: list[Answer
 
     asyncio.run(app(dict(SCOPE), receive, unheard))
     assert [(each.status, each.bytes_out, each.client) for each in seen] == [(499, 0, "")]
+
+
+def test_a_client_that_leaves_while_its_rows_wait_is_told_as_499(
+    binary_bundle: Path, seen: list[Answered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is free again at once, and there is no forward pass for it."""
+    monkeypatch.setattr(patience, "AFTER_S", 0.001)
+    held: list[int] = []
+
+    async def leave() -> None:
+        body = b'{"size": 1.0, "colour": "red"}'
+        messages = [
+            {"type": "http.disconnect"},
+            {"type": "http.request", "body": body, "more_body": False},
+        ]
+
+        async def receive() -> Message:
+            held.append(app.held)
+            return messages.pop()
+
+        await app(dict(SCOPE), receive, unheard)
+        held.append(app.held)
+
+    waits = replace(SETTINGS, batch_wait_s=3600)
+    model = ServedModel(Predictor.load(binary_bundle), version="3", settings=waits)
+    app = EndpointApp(OneVersion(model), settings=waits, observe=seen.append)
+    asyncio.run(leave())
+    model.close()
+    assert [(each.status, each.rows) for each in seen] == [(499, 1)]
+    assert held == [1, 1, 0]
 
 
 def test_a_request_that_is_cancelled_is_told_as_499(app: EndpointApp, seen: list[Answered]) -> None:

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from rayml.serve.body import Message
+from rayml.serve.direct import middlewares
 from rayml.serve.http import Scope
-from rayml.serve.middleware import RequestIds, middlewares
+from rayml.serve.middleware import RequestIds
 
 OTHERS = [(b"host", b"x"), (b"accept", b"*/*")]
 

@@ -1,0 +1,90 @@
+"""Hands an answer of uvicorn to the kernel in one piece.
+
+uvicorn writes the head of an answer and then its body, each by a call of its own. The first wakes
+who reads, HAProxy or a client, for half an answer, which costs as much as a small forward pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn import config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from rayml.errors import ServeError
+
+_HEAD = b"HTTP/1.1 "
+# Of 100 (continue): the client sends no body before it has come.
+_INTERIM = b"HTTP/1.1 1"
+
+
+class JoinedWrites:
+    """A transport that holds the head of an answer until something of its body follows.
+
+    Args:
+        transport: that is written to; all else is asked of it as it is.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._write = transport.write
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a transport has."""
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write, together with the head that is held."""
+        if data.startswith(_HEAD) and not data.startswith(_INTERIM):
+            self.flush()
+            self._head = data
+        elif self._head:
+            head, self._head = self._head, b""
+            self._write(head + data)
+        else:
+            self._write(data)
+
+    def flush(self) -> None:
+        """Write the head that is held; it has no body."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head)
+
+    def close(self) -> None:
+        """Close once all is written."""
+        self.flush()
+        self._transport.close()
+
+
+class OneWriteProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, whose answers are written at once."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin with a connection."""
+        self._joined = JoinedWrites(transport)
+        super().connection_made(self._joined)  # type: ignore[arg-type]
+
+    def on_response_complete(self) -> None:
+        """End an answer; one to `HEAD` has had no body."""
+        self._joined.flush()
+        super().on_response_complete()
+
+
+def write_answers_at_once() -> None:
+    """Let uvicorn's servers that start in this process from now on do so.
+
+    Serve makes them, which has no option for the protocol.
+
+    Raises:
+        ServeError: this uvicorn chooses its protocol in another way.
+    """
+    protocols: dict[str, Any] = config.HTTP_PROTOCOLS
+    if "auto" not in protocols:
+        raise ServeError(
+            "uvicorn's protocol of HTTP can be chosen",
+            value=sorted(protocols),
+            remedy="Use the uvicorn that rayml's lock file names",
+        )
+    protocols["auto"] = f"{__name__}:{OneWriteProtocol.__name__}"
