@@ -12,11 +12,12 @@ from pathlib import Path
 
 def descendants(pid: int) -> list[int]:
     """The processes below one."""
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-        return []
+    children: list[int] = []
+    # A thread, or the process, may end meanwhile; other threads' children are still there.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                children += map(int, (task / "children").read_text().split())
     return children + [below for child in children for below in descendants(child)]
 
 

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -157,7 +157,7 @@ class Keeper:
 
     def _watch(self) -> int:
         parent = os.getppid()
-        above = _Watch(_parent_of(parent))
+        serve, above = _Watch(parent), _Watch(_parent_of(parent))
         orphan_s: float | None = None
         while True:
             code = self._child.poll()
@@ -172,8 +172,8 @@ class Keeper:
                 waited = time.monotonic() - orphan_s
                 if above.ended() or not self._listeners or waited > _ORPHAN_S:
                     self._kill()
-            with suppress(subprocess.TimeoutExpired):
-                self._child.wait(_POLL_S)
+            # Nothing else needs looking at.
+            _wait([self._haproxy] if orphan_s else [self._haproxy, serve], orphan_s and _POLL_S)
 
     def _spawn(self) -> None:
         self._spawned_s = time.monotonic()
@@ -183,6 +183,7 @@ class Keeper:
             # HAProxy ends with its keeper, which Serve kills in order to stop it.
             preexec_fn=_die_with_parent,  # noqa: PLW1509
         )
+        self._haproxy = _Watch(self._child.pid)
 
     def _wait_until_up(self) -> None:
         while not self._ask_haproxy("show info"):
@@ -284,14 +285,26 @@ class _Monitor:
 
 
 class _Watch:
-    """Watches a process that is nobody's child here."""
+    """Watches a process, whoever's child it is."""
 
     def __init__(self, pid: int) -> None:
         self._pidfd = os.pidfd_open(pid)
 
+    def __del__(self) -> None:
+        os.close(self._pidfd)
+
+    def fileno(self) -> int:
+        """What can be read from once it has ended."""
+        return self._pidfd
+
     def ended(self) -> bool:
         """Whether it has ended."""
-        return bool(select.select([self._pidfd], [], [], 0)[0])
+        return _wait([self], 0)
+
+
+def _wait(watched: Sequence[_Watch], timeout_s: float | None) -> bool:
+    """Wait until one of some processes has ended, or the time is over; whether one has."""
+    return bool(select.select(watched, [], [], timeout_s)[0])
 
 
 class _serving:  # noqa: N801 (a context manager)
