@@ -3,7 +3,7 @@
 Run as `python http_load.py JOB`, where JOB is a JSON file {"port", "path", "bodies",
 "connections", "seconds"}, or with "files" of binary bodies and further "headers" instead of the
 bodies, whose answers are then given as Latin-1. It prints JSON with requests per second, latencies
-and the last answer to each body. It speaks just enough HTTP to cost little beside the server.
+and every different answer to each body. It speaks just enough HTTP to cost little beside the server.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Load:
         bodies += [Path(file).read_bytes() for file in job.get("files", ())]
         self.requests = [_request(job["path"], body, job.get("headers", "")) for body in bodies]
         self._encoding = "latin-1" if "files" in job else "utf-8"
-        self.answers: dict[int, str] = {}
+        self._answers: dict[int, set[bytes]] = {}
         self.latencies: list[float] = []
         self.failed = 0
         self._open = job["connections"]
@@ -88,14 +88,17 @@ class Load:
             "rate": len(ordered) / seconds,
             "p50_ms": ordered[len(ordered) // 2] * 1e3,
             "p99_ms": ordered[len(ordered) * 99 // 100] * 1e3,
-            "answers": self.answers,
+            "answers": {
+                index: [body.decode(self._encoding) for body in each]
+                for index, each in self._answers.items()
+            },
         }
 
     def record(self, index: int, status: bytes, body: bytes, seconds: float) -> None:
         """Note one answer."""
         self.latencies.append(seconds)
         self.failed += status != b"200"
-        self.answers[index] = body.decode(self._encoding)
+        self._answers.setdefault(index, set()).add(body)
 
     def closed(self) -> None:
         """Note that a connection ended."""

@@ -91,16 +91,21 @@ def check(seen: dict[str, Any], case: Case) -> None:
     """Stop if a request failed or was answered wrongly."""
     if seen["failed"]:
         raise SystemExit(f"{seen['failed']} of {seen['requests']} failed: {seen['answers']}")
-    for index, text in seen["answers"].items():
-        answer = json.loads(text)
-        if isinstance(answer, dict):
-            answer = answer.get("predictions", answer)
-        if isinstance(answer, list):
-            (answer,) = answer
-        p = answer["probability"]
-        p = p if answer["label"] == case.positive else 1 - p
-        if abs(p - case.expected[int(index)]) > 1e-5:
-            raise SystemExit(f"row {index}: {p} is not {case.expected[int(index)]}")
+    for index, texts in seen["answers"].items():
+        for p in (probability(text, case.positive) for text in texts):
+            if abs(p - case.expected[int(index)]) > 1e-5:
+                raise SystemExit(f"row {index}: {p} is not {case.expected[int(index)]}")
+
+
+def probability(text: str, positive: str) -> float:
+    """That of the positive class in an answer of any server."""
+    answer = json.loads(text)
+    if isinstance(answer, dict):
+        answer = answer.get("predictions", answer)
+    if isinstance(answer, list):
+        (answer,) = answer
+    p: float = answer["probability"]
+    return p if answer["label"] == positive else 1 - p
 
 
 def measure(
