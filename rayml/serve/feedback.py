@@ -6,7 +6,6 @@ losses are compared pair by pair; no replica has to remember what it once answer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from rayml.types import ClassLabel, TargetInfo
 
 PATH = "/feedback"
+# Nothing that was measured lies so far away, and squares of it still add up.
+_FARTHEST = 1e9
 
 
 class Feedback:
@@ -95,12 +96,16 @@ def _content(body: bytes) -> tuple[list[Any], list[Any]]:
 
 def _truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
     if target.task == "regression":
-        number = isinstance(label, int | float) and not isinstance(label, bool)
-        if number and math.isfinite(label):  # type: ignore[arg-type]
-            return float(label)  # type: ignore[arg-type]
-        raise RequestError(
-            f"row {row}: a label is a finite number", status=422, value=label, row=row
-        )
+        number = _number(label)
+        if number is None or not abs(number - target.mean) <= _FARTHEST * target.scale:
+            farthest = f"{_FARTHEST:.0e} standard deviations from the target's mean"
+            raise RequestError(
+                f"row {row}: a label is a number at most {farthest}",
+                status=422,
+                value=label,
+                row=row,
+            )
+        return number
     for known in target.classes:
         if type(known) is type(label) and known == label:
             return known
@@ -109,10 +114,23 @@ def _truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
     )
 
 
+def _number(label: object) -> float | None:
+    """A label as a number; None if it is none, or one that a float has no room for."""
+    if not isinstance(label, int | float) or isinstance(label, bool):
+        return None
+    try:
+        return float(label)
+    except OverflowError:
+        return None
+
+
 def _losses(
     answers: Sequence[Answer], truths: Sequence[ClassLabel | float], target: TargetInfo
 ) -> list[float]:
     pairs = zip(answers, truths, strict=True)
     if target.task == "regression":
-        return [abs(answer["value"] - truth) / target.scale for answer, truth in pairs]
+        # What a model predicts is finite, but its square may not be.
+        return [
+            min(abs(answer["value"] - truth) / target.scale, _FARTHEST) for answer, truth in pairs
+        ]
     return [float(answer["label"] != truth) for answer, truth in pairs]
