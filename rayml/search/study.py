@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rayml.models.objectives import TRAIN_SECONDS
 from rayml.search.agenda import Agenda
-from rayml.search.budget import Budget, Usage, spent
+from rayml.search.expenses import Expenses
 from rayml.search.goals import Outcome, outcome
 from rayml.search.ledger import Ledger
 from rayml.search.parameter import Params
@@ -65,7 +64,6 @@ class Study:
         self._policy = build_policy(plan.pruner, plan.max_epochs)
         self._asked = 0
         self._cohorts = 0
-        self._before = 0.0
         self._running: dict[int, Running] = {}
         self._tally = Tally(self._goals.directions)
         self._restore()
@@ -101,7 +99,7 @@ class Study:
     @property
     def has_more(self) -> bool:
         """Whether there are trials to ask for; once there are none, there never will be."""
-        return self._asked < self._trials and not self._spent()
+        return self._asked < self._expenses.budget.trials and not self._expenses.reason_to_end()
 
     def next_cohort(self, n: int = 1, *, tune_trial: str) -> tuple[int, list[AskedTrial]]:
         """The cohort that a Ray Tune trial shall train: one that a dead driver left, or a new one.
@@ -193,7 +191,7 @@ class Study:
             measured = {**metrics, TRAIN_SECONDS: running.spent.train}
             self._record(running, step, value, measured)
         decision = self._policy.decide(number, step, self._sign * value)
-        if decision == KEEP and (reason := self._spent()):
+        if decision == KEEP and (reason := self._expenses.reason_to_end()):
             return Decision("prune", reason)
         return decision
 
@@ -236,7 +234,7 @@ class Study:
         result = outcome(self._goals, running.curve, running.metrics, value)
         if state == "COMPLETE" and result.undefined:
             state, reason = "FAIL", result.undefined
-        running.spent = replace(running.spent, elapsed=self._elapsed())
+        running.spent = replace(running.spent, elapsed=self._expenses.elapsed())
         self._ledger.end(
             number, running.trial_id, state, result, reason=reason, spent=running.spent
         )
@@ -266,28 +264,7 @@ class Study:
         Args:
             since: how many finished trials the caller has seen; the later ones are told.
         """
-        tally = self._tally
-        return Progress(
-            running=len(self._running),
-            complete=tally.counts["COMPLETE"],
-            pruned=tally.counts["PRUNED"],
-            failed=tally.counts["FAIL"],
-            restarts=tally.restarts,
-            trials=self._trials,
-            seconds=self._plan.seconds,
-            epochs_budget=self._plan.epochs,
-            cost=self._cost(),
-            cost_budget=self._plan.cost,
-            elapsed=self._elapsed(),
-            first_epoch=self._first_epoch,
-            epochs=tally.epochs,
-            train_seconds=tally.train_seconds,
-            eval_seconds=tally.eval_seconds,
-            steps=tally.steps,
-            notes=tuple(tally.notes),
-            best=tally.best,
-            finished=tally.later(since),
-        )
+        return self._expenses.progress(len(self._running), since)
 
     def curves(self, numbers: Sequence[int]) -> dict[int, Curve]:
         """What was measured after each epoch of some trials, for those who keep it elsewhere.
@@ -306,15 +283,18 @@ class Study:
         plan = self._plan
         trials, attributes = self._ledger.trials(), self._ledger.attributes
         records = [read_record(trial) for trial in trials]
-        self._first_epoch: float | None = attributes.get(FIRST_EPOCH)
         points = None
         if plan.sampler.name == "grid":
             points = points_left(grid_points(plan.space, plan.config, plan.seed), records)
         taken = [each.suggested for each in records if each.suggested is not None]
         self._agenda = Agenda(points, attributes.get(SUGGESTIONS, []), taken)
-        self._trials = plan.trials
-        if points is not None:
-            self._trials = min(plan.trials, len(records) + len(points))
+        possible = plan.trials if points is None else len(records) + len(points)
+        self._expenses = Expenses(
+            plan,
+            self._tally,
+            trials=min(plan.trials, possible),
+            first_epoch=attributes.get(FIRST_EPOCH),
+        )
         for record in in_order(records):
             self._restore_trial(record)
         history = plan.history.over(plan.space, plan.config, trials)
@@ -326,8 +306,7 @@ class Study:
         self._asked += 1
         self._cohorts = max(self._cohorts, record.cohort + 1)
         self._tally.recall(record)
-        if record.session != self._plan.session:
-            self._before = max(self._before, record.spent.elapsed)
+        self._expenses.recall(record)
         for step, value in record.curve.items():
             self._policy.seen(record.number, step, self._sign * value)
         if record.state == "COMPLETE":
@@ -379,9 +358,9 @@ class Study:
         before = running.spent
         running.spent = Spent(before.train + train_seconds, before.eval + eval_seconds)
         self._tally.epoch(train_seconds, eval_seconds, steps)
-        if self._first_epoch is None:
-            self._first_epoch = self._elapsed()
-            self._ledger.first_epoch(self._first_epoch)
+        if self._expenses.first_epoch is None:
+            self._expenses.first_epoch = self._expenses.elapsed()
+            self._ledger.first_epoch(self._expenses.first_epoch)
 
     def _finish(
         self, number: int, running: Running, state: State, result: Outcome, reason: str
@@ -401,20 +380,3 @@ class Study:
         del self._running[number]
         self._tally.finish(finished)
         return finished
-
-    def _elapsed(self) -> float:
-        return self._before + time.time() - self._plan.started
-
-    def _cost(self) -> float:
-        return self._plan.cost_per_second * self._tally.busy_seconds
-
-    def _spent(self) -> str | None:
-        plan = self._plan
-        budget = Budget(
-            trials=self._trials, seconds=plan.seconds, epochs=plan.epochs, cost=plan.cost
-        )
-        done = len(self._tally.finished)
-        usage = Usage(
-            done=done, seconds=self._elapsed(), epochs=self._tally.epochs, cost=self._cost()
-        )
-        return spent(budget, usage)

@@ -123,12 +123,12 @@ def test_trials_of_a_dead_process_count_as_running_until_they_end() -> None:
     sampler = BoundedTPESampler(seed=0, startup_trials=2)
     study.sampler = sampler
     ask(study)
-    assert set(sampler._model.running) == {orphan.number, orphan.number + 1}
-    assert sampler._model.finished == 6
+    assert set(sampler._one._model.running) == {orphan.number, orphan.number + 1}
+    assert sampler._one._model.finished == 6
     study._storage.set_trial_state_values(orphan._trial_id, TrialState.COMPLETE, [1.0])
     ask(study)
-    assert orphan.number not in sampler._model.running
-    assert sampler._model.finished == 7
+    assert orphan.number not in sampler._one._model.running
+    assert sampler._one._model.finished == 7
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 16])
@@ -296,7 +296,7 @@ def test_a_new_parameter_and_a_changed_range(make_study: Callable[..., Study]) -
             trial, params = ask(study, space=space)
             assert space.contains(params, {}), params
             study.tell(trial, sum(params.values()))
-    assert sampler._model.everywhere().keys() == {"x", "y"}
+    assert sampler._one._model.everywhere().keys() == {"x", "y"}
 
 
 def test_it_is_the_default_of_a_study(make_study: Callable[..., Study]) -> None:

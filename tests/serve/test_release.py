@@ -1,4 +1,4 @@
-"""A replica that follows a release: every request is answered by one whole version."""
+"""A release says who answers: champion, canary and shadow, and what guards make of them."""
 
 from __future__ import annotations
 
@@ -6,167 +6,54 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-import httpx
 import pyarrow as pa
 import pytest
 
-from rayml.errors import ServeError
 from rayml.registry import release as releases
 from rayml.registry.release import Canary
 from rayml.registry.store import Registry
 from rayml.release_settings import GuardSettings
 from rayml.serve import open_inference_pb2 as messages
 from rayml.serve.app import EndpointApp
-from rayml.serve.feedback import Feedback
 from rayml.serve.follower import Follower
 from rayml.serve.grpc_service import InferenceService
 from rayml.serve.predictor import Predictor
-from rayml.serve.routes import ROUTES, Route, Router
-from rayml.serve.served import ServedModel
-from rayml.serve.status import ReplicaStatus, read_statuses
+from rayml.serve.status import ReplicaStatus
 from rayml.serve.watch import Watch
-from rayml.serve_settings import ServeSettings
-from rayml.testing.bundles import untrained_bundle
 from tests.serve.asgi import call
-
-ROW = {"size": 1.5, "colour": "red", "new": True}
-SETTINGS = ServeSettings()
+from tests.serve.following import (
+    ROW,
+    app_of,
+    change,
+    following,
+    holds,
+    post,
+    released,
+    three_bundles,
+    until,
+    versions,
+)
 
 
 @pytest.fixture(scope="module")
 def bundles(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three versions whose predictions differ."""
-    folder = tmp_path_factory.mktemp("bundles")
-    inputs = table.select([*table.column_names[:5], "label"])
-    return [
-        untrained_bundle(
-            folder / str(width),
-            inputs,
-            target="label",
-            task="binary",
-            name="boxes",
-            model={"_target_": "rayml.models.mlp.MLP", "width": width, "depth": 2},
-        )
-        for width in (8, 16, 24)
-    ]
+    return three_bundles(table, tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture
 def registry(tmp_path: Path, bundles: list[Path]) -> Registry:
-    registry = Registry(tmp_path / "registry")
-    for bundle in bundles:
-        registry.register(bundle)
-    change(registry, lambda seen: releases.promote(seen, 1, "first"))
-    return registry
-
-
-def change(registry: Registry, transition: Callable[[releases.Release], releases.Release]) -> None:
-    registry.change_release("boxes", transition)
-
-
-def load(folder: Path, version: str) -> ServedModel:
-    return ServedModel(Predictor.load(folder), version=version, settings=SETTINGS)
+    return released(tmp_path / "registry", bundles)
 
 
 @pytest.fixture
 def follower(registry: Registry) -> Iterator[Follower]:
-    follower = Follower(registry, "boxes", load)
-    follower.start()
-    yield follower
-    follower.close()
-
-
-def until(registry: Registry, true: Callable[[ReplicaStatus], bool]) -> ReplicaStatus:
-    """Wait until the only replica says what is wanted of the present release."""
-    revision = registry.release("boxes").revision
-    pause = threading.Event()
-    for _ in range(600):
-        for status in read_statuses(registry.folder("boxes")):
-            if status.revision == revision and true(status):
-                return status
-        pause.wait(0.05)
-    raise AssertionError(read_statuses(registry.folder("boxes")))
-
-
-def holds(version: int) -> Callable[[ReplicaStatus], bool]:
-    return lambda status: status.follows(status.revision, version)
-
-
-def app_of(follower: Follower) -> EndpointApp:
-    feedback = Route("POST", "/feedback", Feedback(follower.serving), predicts=True)
-    return EndpointApp(follower.serving, settings=SETTINGS, router=Router((*ROUTES, feedback)))
-
-
-def post(follower: Follower, bodies: list[Any], path: str = "/predict", **more: Any) -> list[Any]:
-    async def send() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(app=app_of(follower))  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return [await client.post(path, json=body, **more) for body in bodies]
-
-    return asyncio.run(send())
-
-
-def versions(responses: list[httpx.Response]) -> Counter[str]:
-    assert {each.status_code for each in responses} == {200}
-    return Counter(each.headers["x-model-version"] for each in responses)
-
-
-def test_a_swap_under_load_fails_nothing_and_mixes_no_versions(
-    registry: Registry, follower: Follower, bundles: list[Path]
-) -> None:
-    own = {
-        str(number): Predictor.load(bundle).predict_rows([ROW])[0]["probability"]
-        for number, bundle in enumerate(bundles, 1)
-    }
-    assert len(set(own.values())) == 3
-    seen: Counter[str] = Counter()
-    done = threading.Event()
-
-    async def load_until_done() -> None:
-        transport = httpx.ASGITransport(app=app_of(follower))  # type: ignore[arg-type]
-
-        async def ask(client: httpx.AsyncClient) -> None:
-            while not done.is_set():
-                response = await client.post("/predict", json=[ROW] * 3)
-                assert response.status_code == 200
-                version = response.headers["x-model-version"]
-                for answer in response.json()["predictions"]:
-                    assert answer["probability"] == pytest.approx(own[version], abs=1e-6)
-                seen[version] += 1
-
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            await asyncio.gather(*(ask(client) for _ in range(8)))
-
-    def swap() -> None:
-        for version in (2, 3, 1):
-            change(registry, lambda seen, version=version: releases.promote(seen, version, "t"))
-            until(registry, lambda status, version=version: status.champion == version)
-        change(registry, lambda seen: releases.roll_back(seen, "t"))
-        until(registry, lambda status: status.champion == 3)
-        done.set()
-
-    swapping = threading.Thread(target=swap)
-    swapping.start()
-    asyncio.run(load_until_done())
-    swapping.join()
-    assert set(seen) == {"1", "2", "3"}
-    assert versions(post(follower, [ROW] * 5)) == {"3": 5}
-    (status,) = read_statuses(registry.folder("boxes"))
-    assert status.champion == 3
-
-
-def test_the_previous_version_stays_loaded(registry: Registry, follower: Follower) -> None:
-    change(registry, lambda seen: releases.promote(seen, 2, "t"))
-    until(registry, holds(1))
-    first = follower.serving.plan.named["1"]
-    change(registry, lambda seen: releases.roll_back(seen, "t"))
-    until(registry, lambda status: status.champion == 1)
-    assert follower.serving.champion is first
+    with following(registry) as follower:
+        yield follower
 
 
 def test_a_canary_gets_its_share_and_keys_stick(registry: Registry, follower: Follower) -> None:
@@ -202,87 +89,6 @@ def test_a_key_may_be_a_column_of_the_first_row(registry: Registry, follower: Fo
         assert versions(inferred) == {expected: 1}
     (refused,) = post(follower, [{"size": "x"}])
     assert refused.status_code == 422
-
-
-def test_a_version_that_does_not_load_leaves_the_old_one_and_says_why(
-    registry: Registry, follower: Follower
-) -> None:
-    change(registry, lambda seen: releases.promote(seen, 2, "t"))
-    weights = registry.resolve("boxes", 2) / "weights.safetensors"
-    until(registry, holds(2))
-    registry.register(registry.resolve("boxes", 3))
-    change(registry, lambda seen: releases.promote(seen, 3, "t"))
-    until(registry, holds(3))
-    broken = registry.resolve("boxes", 4) / "weights.safetensors"
-    broken.write_bytes(broken.read_bytes()[:50])
-    # As another process would that does not verify: past the registry's own check.
-    file = registry.folder("boxes") / "release.json"
-    release = json.loads(file.read_text())
-    part = file.with_suffix(".test")
-    part.write_text(json.dumps({**release, "revision": release["revision"] + 1, "champion": 4}))
-    part.replace(file)
-    status = until(registry, holds(4))
-    assert "weights.safetensors" in status.refusal(4)
-    assert status.champion == 3
-    assert versions(post(follower, [ROW] * 5)) == {"3": 5}
-    assert weights.exists()
-
-
-def test_a_replica_that_starts_takes_the_version_before_a_broken_one(
-    registry: Registry, follower: Follower
-) -> None:
-    change(registry, lambda seen: releases.promote(seen, 2, "t"))
-    (registry.resolve("boxes", 2) / "bundle.json").unlink()
-    late = Follower(registry, "boxes", load)
-    assert late.serving.champion.version == "1"
-    late.close()
-    change(registry, lambda seen: releases.roll_back(seen, "t"))
-    (registry.resolve("boxes", 1) / "bundle.json").unlink()
-    with pytest.raises(ServeError, match=r"bundle\.json"):
-        Follower(registry, "boxes", load)
-
-
-def until_told(registry: Registry, word: str) -> None:
-    """Wait until a replica says what keeps it from following."""
-    pause, folder = threading.Event(), registry.folder("boxes")
-    for _ in range(200):
-        if any(word in each.problem for each in read_statuses(folder)):
-            return
-        pause.wait(0.05)
-    raise AssertionError(read_statuses(folder))
-
-
-def test_a_torn_release_is_told_and_changes_nothing(registry: Registry, follower: Follower) -> None:
-    file = registry.folder("boxes") / "release.json"
-    whole = file.read_text()
-    file.write_text(whole[:40])
-    until_told(registry, "release.json")
-    assert versions(post(follower, [ROW] * 3)) == {"1": 3}
-    file.write_text(whole)
-    until(registry, lambda status: not status.problem)
-
-
-def test_a_release_that_is_away_is_told_and_changes_nothing(
-    registry: Registry, follower: Follower, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = registry.folder("boxes") / "release.json"
-    away = file.rename(file.with_suffix(".away"))
-    until_told(registry, "champion")
-    assert versions(post(follower, [ROW] * 3)) == {"1": 3}
-    away.rename(file)
-    until(registry, lambda status: not status.problem)
-
-    def stale(self: Registry, name: str) -> None:
-        raise OSError("stale handle")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Registry, "release", stale)
-        file.touch()
-        until_told(registry, "stale handle")
-    until(registry, lambda status: not status.problem)
-    change(registry, lambda seen: releases.promote(seen, 2, "t"))
-    until(registry, holds(2))
-    assert versions(post(follower, [ROW] * 3)) == {"2": 3}
 
 
 def test_every_version_that_is_ready_is_told_and_answers_by_its_path(
@@ -469,11 +275,3 @@ def test_guards_promote_a_canary_that_passed(registry: Registry, follower: Follo
     assert verdict.outcome == "promote"
     until(registry, lambda status: status.champion == 2)
     assert "passed its window" in registry.history("boxes")[-1]["reason"]
-
-
-def test_a_replica_that_ends_takes_its_status_away(registry: Registry) -> None:
-    follower = Follower(registry, "boxes", load)
-    follower.start()
-    until(registry, holds(1))
-    follower.close()
-    assert read_statuses(registry.folder("boxes")) == []
