@@ -3,7 +3,7 @@
 Run as `python http_load.py JOB`, where JOB is a JSON file {"port", "path", "bodies",
 "connections", "seconds"}, or with "files" of binary bodies and further "headers" instead of the
 bodies, whose answers are then given as Latin-1. It prints JSON with requests per second, latencies
-and every different answer to each body. It speaks just enough HTTP to cost little beside the server.
+and every different answer to each body. It speaks just enough HTTP to cost little beside a server.
 """
 
 from __future__ import annotations
