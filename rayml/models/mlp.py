@@ -72,7 +72,7 @@ class MLP(nn.Module):
     def folded(self) -> Forward | None:
         """What predicts as this does in evaluation mode, but faster; None if there is nothing.
 
-        It shares this model's parameters as they are now.
+        It shares this model's parameters, which are not to change from then on.
         """
         if type(self) is not MLP:
             return None  # A subclass may map in its own way.

@@ -86,7 +86,7 @@ class TabularResNet(nn.Module):
     def folded(self) -> Forward | None:
         """What predicts as this does in evaluation mode, but faster; None if there is nothing.
 
-        It shares this model's parameters as they are now.
+        It shares this model's parameters, which are not to change from then on.
         """
         if type(self) is not TabularResNet:
             return None  # A subclass may map in its own way.

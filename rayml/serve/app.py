@@ -167,7 +167,7 @@ class EndpointApp:
         )
         response: Response | None = None
         try:
-            response = await self._respond(request)
+            response = await self._respond_whatever(request)
             model = request.model or self._serving.champion
             await response.send(send, (*model.headers, (REQUEST_ID, request.id.encode())))
         except ClientGoneError:
@@ -182,6 +182,15 @@ class EndpointApp:
         self._observe(
             request.answered(model=model.name, version=model.version, status=status, bytes_out=size)
         )
+
+    async def _respond_whatever(self, request: Request) -> Response:
+        try:
+            return await self._respond(request)
+        except ClientGoneError:
+            raise
+        except Exception:  # noqa: BLE001 (the process edge: a client learns that, not why)
+            _log.exception("request %s failed", request.id)
+            return error_response(500, "the endpoint failed on this request")
 
     async def _respond(self, request: Request) -> Response:
         found = self._router.find(request.path)
@@ -199,8 +208,6 @@ class EndpointApp:
         return await self._admit(route, request)
 
     async def _admit(self, route: Route, request: Request) -> Response:
-        if route.method == "GET":
-            return await self._attempt(route, request)
         if not route.predicts:
             return await self._in_time(route, request)
         if self.held >= self._capacity:

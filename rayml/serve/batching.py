@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -110,10 +111,20 @@ class MicroBatcher(Generic[Item, Result]):
             return await request.results
         finally:
             self.waiting -= 1
+            if request.results.cancelled():
+                self._forget(request)
 
     def close(self) -> None:
         """End the thread once it has run what it was given."""
         self._thread.shutdown(wait=True)
+
+    def _forget(self, request: _Request[Item, Result]) -> None:
+        """Let one that nobody waits for fill no batch, and begin none."""
+        with suppress(ValueError):
+            self._waiting.remove(request)
+        if self._timer is not None and not self._waiting:
+            self._timer.cancel()
+            self._timer = None
 
     def _flush(self) -> None:
         if self._timer is not None:

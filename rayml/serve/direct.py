@@ -8,6 +8,7 @@ the metrics are the app's own affair.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from rayml.errors import ServeError
@@ -15,6 +16,7 @@ from rayml.serve.body import Receive
 from rayml.serve.http import Scope, Send
 from rayml.serve.middleware import RequestIds
 
+_log = logging.getLogger(__name__)
 # Of Serve: HAProxy asks them whether the replica is well.
 _SERVES_OWN = "/-/"
 _app: Any = None
@@ -62,6 +64,10 @@ class Direct:
         self._begin(self._kind)
         try:
             await self._app(scope, receive, send)
+        except Exception:
+            # Serve silences uvicorn, which would close the connection without a word.
+            _log.exception("a request failed after its answer was made")
+            raise
         finally:
             self._end(self._kind)
 

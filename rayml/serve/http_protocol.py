@@ -14,9 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rayml.errors import ServeError
 
-_HEAD = b"HTTP/1.1 "
 # Of 100 (continue): the client sends no body before it has come.
 _INTERIM = b"HTTP/1.1 1"
+# Larger ones are handed on as they are: to copy them costs more than a call.
+_LARGEST_COPY = 65536
 
 
 class JoinedWrites:
@@ -30,31 +31,35 @@ class JoinedWrites:
         self._transport = transport
         self._write = transport.write
         self._head = b""
+        self._begun = False
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else a transport has."""
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write, together with the head that is held."""
-        if data.startswith(_HEAD) and not data.startswith(_INTERIM):
-            self.flush()
+        """Write, together with the head that is held; the first of an answer is its head."""
+        head, self._head = self._head, b""
+        if not self._begun and not data.startswith(_INTERIM):
+            self._begun = True
             self._head = data
-        elif self._head:
-            head, self._head = self._head, b""
+        elif head and len(data) <= _LARGEST_COPY:
             self._write(head + data)
+        elif head:
+            self._transport.writelines((head, data))
         else:
             self._write(data)
 
-    def flush(self) -> None:
-        """Write the head that is held; it has no body."""
-        if self._head:
-            head, self._head = self._head, b""
+    def end(self) -> None:
+        """End an answer, also one of a head alone; what is written next is another."""
+        head, self._head = self._head, b""
+        self._begun = False
+        if head:
             self._write(head)
 
     def close(self) -> None:
         """Close once all is written."""
-        self.flush()
+        self.end()
         self._transport.close()
 
 
@@ -68,7 +73,7 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """End an answer; one to `HEAD` has had no body."""
-        self._joined.flush()
+        self._joined.end()
         super().on_response_complete()
 
 

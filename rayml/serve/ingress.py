@@ -71,6 +71,8 @@ def environment(
         # Runs the app on the replica's own event loop, without a hop between threads, and
         # buffers logs; `serve.batching` keeps long work off that loop.
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # It would follow from that, unless whoever starts the endpoint had set it otherwise.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         # It would also let the fallback proxy ask replicas at a port that is kept closed.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),

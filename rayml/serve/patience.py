@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -86,8 +87,10 @@ class Patience:
         self._timer = self._loop.call_later(pause, self._look)
 
     async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        # Whoever can no longer say that the client is there has lost it.
+        with suppress(Exception):
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
         self._end(ClientGoneError())
 
     def _end(self, reason: Exception) -> None:

@@ -89,6 +89,30 @@ def test_members_together_give_what_each_gives_alone(name: str) -> None:
             torch.testing.assert_close(own, model(numeric, categorical), rtol=1e-5, atol=1e-5)
 
 
+def test_members_share_the_stack_and_those_apart_do_not() -> None:
+    make = MODULES["mlp"]
+    weights = stack_weights([make().state_dict() for _ in range(3)])
+    ensemble = Ensemble(make, weights, inputs(8))
+    before = ensemble(*inputs(5))
+    for module in ensemble.apart():
+        for each in module.parameters():
+            each.data.zero_()
+    assert torch.equal(ensemble(*inputs(5)), before)
+    held = {each.untyped_storage().data_ptr() for each in weights.values()}
+    for model in ensemble._models:
+        assert {each.untyped_storage().data_ptr() for each in model.parameters()} <= held
+
+
+def test_very_many_members_run_as_one() -> None:
+    make = MODULES["mlp"]
+    models = [make().eval() for _ in range(11)]
+    ensemble = Ensemble(make, stack_weights([each.state_dict() for each in models]), inputs(8))
+    assert (ensemble.folded, ensemble.stacked) == (False, True)
+    outputs = ensemble(*inputs(4))
+    for model, own in zip(models, outputs, strict=True):
+        torch.testing.assert_close(own, model(*inputs(4)), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("module", "why"), [(Branching, "RuntimeError: "), (Random, "not those that they give alone")]
 )

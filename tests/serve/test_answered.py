@@ -8,13 +8,16 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from rayml.serve import patience
 from rayml.serve.answered import Answered, observers
 from rayml.serve.app import EndpointApp, OneVersion
+from rayml.serve.guard import Guard
 from rayml.serve.http import Message, Request, Response
+from rayml.serve.keys import Keys
 from rayml.serve.predictor import Predictor
 from rayml.serve.routes import ROUTES, Route, Router
 from rayml.serve.served import ServedModel
@@ -99,6 +102,36 @@ def test_a_failure_is_logged_with_its_id(
     (record,) = caplog.records
     assert record.getMessage() == "request seven failed"
     assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_page_that_hangs_is_given_up(model: ServedModel, method: Literal["GET", "POST"]) -> None:
+    async def hangs(request: Request, model: ServedModel) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    soon = replace(SETTINGS, request_timeout_s=0.01)
+    router = Router((Route(method, "/hangs", hangs),))
+    app = EndpointApp(OneVersion(model), settings=soon, router=router)
+    assert call(app, method, "/hangs").status_code == 408
+
+
+def test_what_fails_before_a_route_is_found_is_told_too(
+    model: ServedModel, seen: list[Answered], caplog: pytest.LogCaptureFixture
+) -> None:
+    def torn() -> Keys:
+        raise ZeroDivisionError
+
+    app = EndpointApp(
+        OneVersion(model), settings=SETTINGS, guard=Guard(torn, None), observe=seen.append
+    )
+    with caplog.at_level(logging.ERROR, logger="rayml.serve.app"):
+        response = call(app, "POST", "/predict", headers={"X-Request-Id": "seven"})
+    assert response.status_code == 500
+    assert response.json() == {"error": "the endpoint failed on this request"}
+    (record,) = caplog.records
+    assert record.getMessage() == "request seven failed"
+    assert [each.status for each in seen] == [500]
 
 
 SCOPE = {"type": "http", "method": "POST", "path": "/predict", "headers": []}

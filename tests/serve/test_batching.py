@@ -151,6 +151,39 @@ def test_a_request_that_nobody_waits_for_is_not_run() -> None:
     assert all(1 not in batch for batch in run.batches)
 
 
+def test_one_that_left_fills_no_batch() -> None:
+    """Those who come next wait for one another as if it had not been."""
+    run = Doubler()
+
+    async def main() -> list[object]:
+        batches = batcher(run, max_requests=2, wait_s=3600)
+        for _ in range(3):
+            gone = asyncio.create_task(batches.submit([1]))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+        assert batches._timer is None
+        return list(await asyncio.gather(batches.submit([2]), batches.submit([3])))
+
+    assert asyncio.run(main()) == [[4], [6]]
+    assert run.batches == [[2, 3]]
+
+
+def test_one_that_leaves_others_waiting_ends_nothing() -> None:
+    run = Doubler()
+
+    async def main() -> object:
+        batches = batcher(run, wait_s=0.01)
+        stays = asyncio.create_task(batches.submit([2]))
+        gone = asyncio.create_task(batches.submit([1]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await stays
+
+    assert asyncio.run(main()) == [4]
+    assert run.batches == [[2]]
+
+
 def test_slow_work_is_never_run_on_the_loop() -> None:
     ticks = iter(range(1000))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,6 +89,16 @@ def test_a_request_that_fails_counts_no_longer(error: BaseException) -> None:
     with pytest.raises(type(error)):
         call(replica, App(replica, error), "/predict")
     assert replica._metrics_manager.count == 0
+
+
+def test_an_app_that_fails_is_told_of_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Serve silences uvicorn, which would say so."""
+    replica = Replica()
+    with caplog.at_level(logging.ERROR, logger="rayml.serve.direct"), pytest.raises(KeyError):
+        call(replica, App(replica, KeyError("why")), "/predict")
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "why" in str(record.exc_info[1])
 
 
 @pytest.mark.parametrize(

@@ -18,18 +18,26 @@ from rayml.serve.http_protocol import OneWriteProtocol, write_answers_at_once
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
+LARGE = b"x" * 100_000
+
+
 class Transport(asyncio.Transport):
     """Remembers each write."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 9), "sockname": ("127.0.0.1", 8)})
         self.writes: list[bytes] = []
+        self.lines: list[list[bytes]] = []
         self.closed = False
 
     def write(self, data: Any) -> None:
         assert not self.closed
         if data:
             self.writes.append(bytes(data))
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.lines.append(list(list_of_data))
+        self.write(b"".join(self.lines[-1]))
 
     def close(self) -> None:
         self.closed = True
@@ -54,6 +62,10 @@ async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+    elif path == "/part-like-a-head":
+        await answer(send, b"one", b"HTTP/1.1 ", b"three")
+    elif path == "/large":
+        await answer(send, LARGE)
     elif path == "/empty":
         await answer(send, b"")
     elif path == "/head-alone":
@@ -112,6 +124,8 @@ REQUESTS = {
     "two at once": (ECHO + get("/empty"),),
     "a body in parts": (get("/parts"),),
     "a body in chunks": (get("/chunked"),),
+    "a part like a head": (get("/part-like-a-head"),),
+    "a large body": (get("/large"),),
     "no body": (get("/empty"),),
     "its head alone": (get("/echo", "HEAD"), get("/else", "HEAD")),
     "a body like a head": (get("/else"),),
@@ -132,7 +146,9 @@ def test_the_bytes_are_those_of_uvicorn(name: str) -> None:
     assert joined.closed == plain.closed
 
 
-@pytest.mark.parametrize(("name", "count"), [("a body", 1), ("two at once", 2), ("no body", 1)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("a body", 1), ("two at once", 2), ("no body", 1), ("a large body", 1)]
+)
 def test_an_answer_is_one_write(name: str, count: int) -> None:
     assert len(ask(OneWriteProtocol, *REQUESTS[name]).writes) == count
     # It is news if uvicorn comes to do so by itself.
@@ -143,6 +159,16 @@ def test_later_parts_of_a_body_are_not_held() -> None:
     first, *others = ask(OneWriteProtocol, get("/parts")).writes
     assert first.endswith(b"\r\n\r\none")
     assert others == [b"two", b"three"]
+
+
+def test_a_large_body_is_not_copied() -> None:
+    ((_, body),) = ask(OneWriteProtocol, get("/large")).lines
+    assert body is LARGE
+
+
+def test_what_looks_like_a_head_is_not_held() -> None:
+    first, second, third = ask(OneWriteProtocol, get("/part-like-a-head")).writes
+    assert (first[-3:], second, third) == (b"one", b"HTTP/1.1 ", b"three")
 
 
 def test_a_client_is_told_at_once_to_send_its_body() -> None:

@@ -89,6 +89,18 @@ def test_rests_of_a_body_are_passed_over() -> None:
         run(main)
 
 
+def test_a_transport_that_fails_has_lost_its_client() -> None:
+    async def receive() -> Message:
+        raise ConnectionError
+
+    async def main(_: Client) -> None:
+        with Patience(FOREVER_S, receive, lambda: True):
+            await asyncio.Event().wait()
+
+    with pytest.raises(ClientGoneError):
+        run(main)
+
+
 def test_nobody_else_reads_before_the_body_is_through() -> None:
     read = False
     asked: list[bool] = []
