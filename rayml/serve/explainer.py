@@ -108,6 +108,10 @@ class Explainer:
             ]
         return self._explanations(_mean(parts), codes)
 
+    def warm_up(self) -> None:
+        """Load what the first explanation would wait for, some seconds; raises as `explain`."""
+        self.explain(self._predictor.table([self._typical]))
+
     def baseline(self, changes: Row | None = None) -> Row:
         """The baseline row, with some values changed."""
         return self._typical | (changes or {})

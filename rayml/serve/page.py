@@ -36,6 +36,7 @@ def front_page() -> Response:
 _PAGE = front_page()
 
 
-async def page(_request: Request, _model: ServedModel) -> Response:
-    """Give the page."""
+async def page(_request: Request, model: ServedModel) -> Response:
+    """Give the page; whoever opened it asks for an explanation before long."""
+    model.expect_explanations()
     return _PAGE

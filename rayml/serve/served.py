@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,6 +64,7 @@ class ServedModel:
             predictor, tolerance=settings.explain_tolerance, max_steps=settings.max_explain_steps
         )
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._expects_explanations = False
         (example,) = self.parser.parse(to_json(signature.example()))
         self.batch_rows = Histogram(BATCH_SIZES)
         self.tensors = TensorModel(
@@ -114,6 +116,13 @@ class ServedModel:
         """
         self._mirror = self.tensors.mirror = mirror
         self.predictor.watcher = watcher
+
+    def expect_explanations(self) -> None:
+        """Get ready for them in their thread; what fails is told to the first who asks for one."""
+        if not self._expects_explanations:
+            self._expects_explanations = True
+            with suppress(RuntimeError):  # it is being closed
+                self._explaining.submit(self.explainer.warm_up)
 
     async def explain_rows(self, asked: Asked) -> list[Explanation]:
         """Explain the predictions for parsed rows, in a thread of their own.

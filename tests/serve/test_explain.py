@@ -101,6 +101,42 @@ def test_what_does_not_fit_is_refused(
     assert says in response.json()["error"]
 
 
+def test_who_opens_the_page_finds_explanations_ready(
+    boxes: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready: list[int] = []
+    own = Explainer.warm_up
+
+    def warm_up(explainer: Explainer) -> None:
+        own(explainer)
+        ready.append(threading.get_ident())
+
+    monkeypatch.setattr(Explainer, "warm_up", warm_up)
+    app = make_app(boxes)
+    for _ in range(2):
+        assert call(app, "GET", "/").status_code == 200
+    assert post(app, ROW).status_code == 200
+    # The explanation took its turn after it, in a thread of their own.
+    (thread,) = ready
+    assert thread != threading.get_ident()
+
+
+def test_a_page_opens_whether_or_not_there_are_explanations(
+    boxes: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise ExplainError("a model is differentiable")
+
+    monkeypatch.setattr(Explainer, "explain", refuse)
+    app = make_app(boxes)
+    assert call(app, "GET", "/").status_code == 200
+    assert post(app, ROW).status_code == 422
+    app._serving.close()
+    fresh = make_app(boxes)
+    fresh._serving.close()
+    assert call(fresh, "GET", "/").status_code == 200
+
+
 def test_a_model_that_cannot_be_explained_gets_422(
     boxes: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
