@@ -32,13 +32,15 @@ NUMPY_TYPES: Final[dict[str, np.dtype[Any]]] = {
 DATATYPES: Final = (*NUMPY_TYPES, "BYTES")
 
 _MAX_DIMENSIONS = 8
-_VALUES: dict[str, tuple[set[type], str]] = {
+_WIDEST = 8
+_KINDS: dict[str, tuple[set[type], str]] = {
     "BOOL": ({bool}, "true or false"),
     "INT": ({int}, "whole numbers"),
     "UINT": ({int}, "whole numbers from 0 on"),
     "FP": ({float, int, type(None)}, "numbers"),
     "BYTES": ({str, bytes, type(None)}, "strings"),
 }
+_VALUES = {datatype: _KINDS[datatype.rstrip("0123456789")] for datatype in DATATYPES}
 
 
 # These are not frozen, which would make them four times as slow to make.
@@ -58,6 +60,7 @@ class Labels:
 
     def __init__(self, strings: Sequence[str]) -> None:
         encoded = [string.encode() for string in strings]
+        self.strings = list(strings)
         self.elements = pa.array(encoded, pa.binary())
         self.on_wire = pa.array(map(on_wire, encoded), pa.binary())
 
@@ -131,6 +134,8 @@ class Tensor:
         if isinstance(self.data, np.ndarray):
             values: list[Any] = self.data.tolist()
             return values
+        if isinstance(self.data, Chosen):
+            return list(map(self.data.labels.strings.__getitem__, self.data.codes.tolist()))
         strings: list[Any] = text(self).to_pylist()
         return strings
 
@@ -184,7 +189,7 @@ def tensor_from_values(
             status=400,
             value=len(flat),
         )
-    allowed, expected = _VALUES[datatype.rstrip("0123456789")]
+    allowed, expected = _VALUES[datatype]
     wrong = set(map(type, flat)) - allowed
     if wrong:
         value = next(value for value in flat if type(value) in wrong)
@@ -216,7 +221,7 @@ def text(tensor: Tensor) -> pa.StringArray:
 
 
 def _numbers(flat: Sequence[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
-    if kind.kind != "f":
+    if kind.kind != "f" or kind.itemsize == _WIDEST:
         return np.array(flat, dtype=kind)
     # By way of the widest type, as a client that rounds by itself does.
     with np.errstate(over="ignore"):
@@ -231,6 +236,8 @@ def _checked(name: str, datatype: str, shape: Sequence[object]) -> tuple[tuple[i
             status=400,
             value=datatype,
         )
+    if len(shape) == 1 and type(size := shape[0]) is int and 0 <= size < 2**63:
+        return (size,), size  # as most are
     sizes = tuple(size for size in shape if type(size) is int and 0 <= size < 2**63)
     if len(sizes) != len(shape) or not 1 <= len(sizes) <= _MAX_DIMENSIONS:
         raise RequestError(
