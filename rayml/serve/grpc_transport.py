@@ -1,8 +1,8 @@
 """How calls of gRPC reach a replica: by Ray Serve's proxy, or by HAProxy straight into the replica.
 
-HAProxy ends the HTTP/2 of clients and balances each call over the replicas. Serve costs a replica
-as much again as a bare server of gRPC, but a call counts for autoscaling, waits for a replica where
-there is none, and outlives a swap, which a port of the replica's own would not give.
+HAProxy ends the HTTP/2 of clients and balances each call over the replicas. The server is Serve's,
+so that a call counts for autoscaling, waits for a replica where there is none, and outlives a swap,
+which a port of the replica's own would not give.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from rayml.serve.grpc_direct import answering_directly
 from rayml.serve.grpc_handlers import SERVICE, add_to_server
 from rayml.serve.grpc_proxy_errors import mend_proxy
 from rayml.serve.grpc_refusals import ending_in_trailers
@@ -86,7 +87,8 @@ def prepare_servers() -> list[Any]:
 
     def add_grpc_address(server: Any, address: str) -> None:
         # It has no handlers yet.
-        server.service_handler_factory = ending_in_trailers(server.service_handler_factory)
+        factory = answering_directly(server.service_handler_factory)
+        server.service_handler_factory = ending_in_trailers(factory)
         server.add_insecure_port(f"{host}:{address.rpartition(':')[2]}")
 
     default_impl.add_grpc_address = add_grpc_address

@@ -80,7 +80,7 @@ class Replica(InferenceService):
         )
         recorder.start(self._app.load)
         if not settings.ray_metrics:
-            answer_directly(self._app)
+            answer_directly(self._app, self)
 
     def __del__(self) -> None:
         """Take away what this replica says of itself."""

@@ -145,7 +145,7 @@ def test_another_ray_is_refused() -> None:
 @pytest.fixture
 def _forgotten() -> Iterator[None]:
     yield
-    answer_directly(None)
+    answer_directly(None, None)
 
 
 @pytest.mark.usefixtures("_forgotten")
@@ -156,7 +156,7 @@ def test_a_replica_says_who_answers() -> None:
     assert direct._app is None
     assert classes(middlewares()) == [RequestIds]
     app = App(Replica())
-    answer_directly(app)
+    answer_directly(app, None)
     assert classes(middlewares()) == [Direct]
     from ray.serve._private.http_util import _apply_middlewares
 
