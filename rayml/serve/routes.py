@@ -38,7 +38,7 @@ class Route:
         path: literal, or with parameters as `/v2/models/{name}`, each a part between slashes.
         answer: makes the answer; it may raise `RequestError`.
         predicts: whether it does a model's work, and so counts against the room that a replica
-            has and against the time that a request may take.
+            has.
         scope: that a key must have where keys are asked for; `open` answers everybody.
     """
 
