@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from rayml.registry.store import Registry
+from rayml.serve.follower import Follower
 from rayml.serve.ingress import environment
 from rayml.serve.predictor import Predictor
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import TaskName
+from tests.serve.following import following, released, three_bundles
 
 TIMES = [datetime(2024, month, 3, 4, 5, 6, 789, tzinfo=UTC) for month in range(1, 7)]
 
@@ -64,6 +68,25 @@ def binary_bundle(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("bundles") / "boxes"
     inputs = table.select([*table.column_names[:5], "label"])
     return untrained_bundle(folder, inputs, target="label", task="binary", name="boxes")
+
+
+@pytest.fixture(scope="session")
+def three_versions(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Bundles of one model whose predictions differ."""
+    return three_bundles(table, tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, three_versions: list[Path]) -> Registry:
+    """A registry of them whose champion is the first."""
+    return released(tmp_path / "registry", three_versions)
+
+
+@pytest.fixture
+def follower(registry: Registry) -> Iterator[Follower]:
+    """A replica that follows its release."""
+    with following(registry) as follower:
+        yield follower
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pyarrow as pa
 import pytest
 
 from rayml.errors import ServeError
@@ -23,39 +21,20 @@ from tests.serve.following import (
     ROW,
     app_of,
     change,
-    following,
     holds,
     load,
     post,
-    released,
-    three_bundles,
     until,
     versions,
 )
 
 
-@pytest.fixture(scope="module")
-def bundles(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return three_bundles(table, tmp_path_factory.mktemp("bundles"))
-
-
-@pytest.fixture
-def registry(tmp_path: Path, bundles: list[Path]) -> Registry:
-    return released(tmp_path / "registry", bundles)
-
-
-@pytest.fixture
-def follower(registry: Registry) -> Iterator[Follower]:
-    with following(registry) as follower:
-        yield follower
-
-
 def test_a_swap_under_load_fails_nothing_and_mixes_no_versions(
-    registry: Registry, follower: Follower, bundles: list[Path]
+    registry: Registry, follower: Follower, three_versions: list[Path]
 ) -> None:
     own = {
         str(number): Predictor.load(bundle).predict_rows([ROW])[0]["probability"]
-        for number, bundle in enumerate(bundles, 1)
+        for number, bundle in enumerate(three_versions, 1)
     }
     assert len(set(own.values())) == 3
     seen: Counter[str] = Counter()

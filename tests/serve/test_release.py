@@ -6,12 +6,10 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-import pyarrow as pa
 import pytest
 
 from rayml.registry import release as releases
@@ -30,30 +28,11 @@ from tests.serve.following import (
     ROW,
     app_of,
     change,
-    following,
     holds,
     post,
-    released,
-    three_bundles,
     until,
     versions,
 )
-
-
-@pytest.fixture(scope="module")
-def bundles(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return three_bundles(table, tmp_path_factory.mktemp("bundles"))
-
-
-@pytest.fixture
-def registry(tmp_path: Path, bundles: list[Path]) -> Registry:
-    return released(tmp_path / "registry", bundles)
-
-
-@pytest.fixture
-def follower(registry: Registry) -> Iterator[Follower]:
-    with following(registry) as follower:
-        yield follower
 
 
 def test_a_canary_gets_its_share_and_keys_stick(registry: Registry, follower: Follower) -> None:
@@ -92,7 +71,7 @@ def test_a_key_may_be_a_column_of_the_first_row(registry: Registry, follower: Fo
 
 
 def test_every_version_that_is_ready_is_told_and_answers_by_its_path(
-    registry: Registry, follower: Follower, bundles: list[Path]
+    registry: Registry, follower: Follower, three_versions: list[Path]
 ) -> None:
     """Whatever the split says, over REST and gRPC alike."""
     change(registry, lambda seen: releases.promote(seen, 2, "t"))
@@ -107,7 +86,7 @@ def test_every_version_that_is_ready_is_told_and_answers_by_its_path(
     assert [page.headers["x-model-version"] for page in pages] == ["2", "1", "2", "3"]
     service = Service(app)
     inputs = [{"name": "size", "datatype": "FP64", "shape": [1], "data": [1.5]}]
-    for number, bundle in enumerate(bundles, 1):
+    for number, bundle in enumerate(three_versions, 1):
         (own,) = Predictor.load(bundle).predict_rows([{"size": 1.5}])
         for _ in range(5):
             answer = call(app, "POST", f"{paths[number]}/infer", json={"inputs": inputs}).json()
