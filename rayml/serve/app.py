@@ -167,7 +167,7 @@ class EndpointApp:
         )
         response: Response | None = None
         try:
-            response = await self._respond_whatever(request)
+            response = await self._respond_or_fail(request)
             model = request.model or self._serving.champion
             await response.send(send, (*model.headers, (REQUEST_ID, request.id.encode())))
         except ClientGoneError:
@@ -183,14 +183,13 @@ class EndpointApp:
             request.answered(model=model.name, version=model.version, status=status, bytes_out=size)
         )
 
-    async def _respond_whatever(self, request: Request) -> Response:
+    async def _respond_or_fail(self, request: Request) -> Response:
         try:
             return await self._respond(request)
         except ClientGoneError:
             raise
         except Exception:  # noqa: BLE001 (the process edge: a client learns that, not why)
-            _log.exception("request %s failed", request.id)
-            return error_response(500, "the endpoint failed on this request")
+            return _failure(request, "endpoint")
 
     async def _respond(self, request: Request) -> Response:
         found = self._router.find(request.path)
@@ -253,9 +252,8 @@ class EndpointApp:
             return refusal(error)
         except (ClientGoneError, TimeoutError):
             raise
-        except Exception:  # noqa: BLE001 (the process edge: a client learns that, not why)
-            _log.exception("request %s failed", request.id)
-            return error_response(500, "the model failed on this request")
+        except Exception:  # noqa: BLE001 (a model may raise anything, which a guard counts)
+            return _failure(request, "model")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -265,6 +263,11 @@ class EndpointApp:
         if self._close is not None:
             self._close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _failure(request: Request, what: str) -> Response:
+    _log.exception("request %s failed", request.id)
+    return error_response(500, f"the {what} failed on this request")
 
 
 def _wrong_method(route: Route) -> Response:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rayml.serve import direct
 from rayml.serve.grpc_handlers import METHODS, SERVICE
+from rayml.serve.grpc_refusals import Handler
 from rayml.serve.ongoing import Ongoing
 
-_log = logging.getLogger(__name__)
 _METHODS = {f"/{SERVICE}/{method}": method for method in METHODS}
-
-Handler = Callable[[bytes, Any], Awaitable[bytes]]
 
 
 def answering_directly(factory: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,12 +39,8 @@ def answering_directly(factory: Callable[..., Any]) -> Callable[..., Any]:
 def _handler(method: Callable[[bytes, Any], Awaitable[Any]], ongoing: Ongoing) -> Handler:
     async def answer(request: bytes, context: Any) -> bytes:
         with ongoing:
-            try:
-                encoded = await method(request, context)
-            except Exception:
-                _log.exception("a call failed outside of its answer")
-                raise
-            message: bytes = encoded.SerializeToString()
+            # gRPC itself logs what is raised.
+            message: bytes = (await method(request, context)).SerializeToString()
             return message
 
     return answer

@@ -146,12 +146,11 @@ class _Answer:
 
 async def _ask(app: App, scope: dict[str, Any], body: bytes) -> _Answer:
     answer = _Answer()
-    message = {"type": "http.request", "body": body, "more_body": False}
-    messages_left = [message]
+    left = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
-        if messages_left:
-            return messages_left.pop()
+        if left:
+            return left.pop()
         # A client that leaves cancels its call.
         await asyncio.get_running_loop().create_future()
         raise AssertionError

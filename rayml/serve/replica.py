@@ -12,11 +12,11 @@ from rayml.serve.feedback import PATH, Feedback
 from rayml.serve.follower import Follower
 from rayml.serve.grpc_service import App, InferenceService
 from rayml.serve.guard import make_guard
-from rayml.serve.http_protocol import write_answers_at_once
 from rayml.serve.internal_port import keep_internal_port_closed
 from rayml.serve.keys import Key
 from rayml.serve.recorder import make_recorder
 from rayml.serve.routes import ROUTES, Route, Router
+from rayml.serve.uvicorn_protocol import write_answers_at_once
 from rayml.serve_settings import ReplicaSettings, ServeSettings
 
 # Room for health checks beside the requests that the app itself admits, so that it is the app,

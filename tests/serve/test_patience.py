@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -75,26 +75,23 @@ def test_work_ends_when_its_client_leaves() -> None:
         run(main)
 
 
-def test_rests_of_a_body_are_passed_over() -> None:
-    messages = iter([{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}])
+async def rests_of_a_body() -> AsyncIterator[Message]:
+    yield {"type": "http.request", "body": b"x"}
+    yield {"type": "http.disconnect"}
 
-    async def receive() -> Message:
-        return next(messages)
 
+async def a_failing_transport() -> AsyncIterator[Message]:
+    raise ConnectionError
+    yield {}
+
+
+@pytest.mark.parametrize("said", [rests_of_a_body, a_failing_transport])
+def test_whatever_is_said_a_client_that_left_has_left(
+    said: Callable[[], AsyncIterator[Message]],
+) -> None:
     async def main(_: Client) -> None:
-        with Patience(FOREVER_S, receive, lambda: True):
-            await asyncio.Event().wait()
-
-    with pytest.raises(ClientGoneError):
-        run(main)
-
-
-def test_a_transport_that_fails_has_lost_its_client() -> None:
-    async def receive() -> Message:
-        raise ConnectionError
-
-    async def main(_: Client) -> None:
-        with Patience(FOREVER_S, receive, lambda: True):
+        messages = said()
+        with Patience(FOREVER_S, lambda: anext(messages), lambda: True):
             await asyncio.Event().wait()
 
     with pytest.raises(ClientGoneError):

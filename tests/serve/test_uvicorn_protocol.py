@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from rayml.errors import ServeError
-from rayml.serve.http_protocol import OneWriteProtocol, write_answers_at_once
+from rayml.serve.uvicorn_protocol import OneWriteProtocol, write_answers_at_once
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
