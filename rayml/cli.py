@@ -19,6 +19,7 @@ from rayml import __version__, pipeline
 from rayml.config.compose import Composed, add_import_paths, compose, groups
 from rayml.errors import ConfigError, RaymlError
 from rayml.stages.context import Context
+from rayml.temporary import swept
 from rayml.timing import Stopwatch
 
 
@@ -122,7 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     atexit.register(gc.freeze)
     try:
         invocation = parse(sys.argv[1:] if argv is None else argv)
-        return _execute(invocation, started)
+        with swept():
+            return _execute(invocation, started)
     except RaymlError as error:
         print(f"rayml: {error}", file=sys.stderr)
         return error.exit_code

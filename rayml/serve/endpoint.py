@@ -6,9 +6,7 @@ import http.client
 import ipaddress
 import logging
 import re
-import shutil
 import socket
-import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -21,6 +19,7 @@ from rayml.serve.access_log import STDOUT
 from rayml.serve.grpc_transport import answers as answers_grpc
 from rayml.serve.grpc_transport import grpc_environment, grpc_options
 from rayml.serve.ingress import (
+    discard,
     drain,
     environment,
     free_ports,
@@ -32,6 +31,7 @@ from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve.tracing import require_exporter
 from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
+from rayml.temporary import make_folder, remove_folder
 
 _APPLICATION = "rayml"
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")
@@ -84,9 +84,12 @@ class Endpoint:
 
     def end(self) -> None:
         """End it at once."""
-        _shut_down()
-        if self.temporary is not None:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+        try:
+            _shut_down()
+            discard()
+        finally:
+            if self.temporary is not None:
+                remove_folder(self.temporary)
 
 
 def start(
@@ -146,7 +149,7 @@ def _with_folders(settings: ServeSettings) -> tuple[ServeSettings, Path | None]:
     log, metrics = settings.access_log, settings.metrics_folder
     if log not in {None, STDOUT}:
         log = str(Path(log).resolve())
-    temporary = None if metrics else Path(tempfile.mkdtemp(prefix="rayml-metrics-"))
+    temporary = None if metrics else make_folder("metrics")
     folder = str(temporary or Path(metrics or "").resolve())
     return replace(settings, access_log=log, metrics_folder=folder), temporary
 

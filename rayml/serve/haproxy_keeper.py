@@ -37,6 +37,7 @@ from rayml.serve.haproxy_config import (
     replicas,
     write_errors,
 )
+from rayml.temporary import claim
 
 # Serve's variable, whose default is a port that hardly anybody listens at.
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
@@ -378,6 +379,8 @@ def main() -> NoReturn:
     config = Path(arguments[arguments.index("-f") + 1])
     for folder in (config.parent, config.parent.parent):
         _require_own(folder)
+    # The process above Serve's is the node's, which a later keeper belongs to as well.
+    claim(config.parent, _parent_of(os.getppid()))
     host, arrival_s = os.environ["RAYML_HOST"], float(os.environ["RAYML_ARRIVAL_S"])
     try:
         keeper = Keeper(binary, config, host=host, arrival_s=arrival_s)

@@ -18,6 +18,7 @@ from rayml.errors import ServeError
 from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
 from rayml.serve.haproxy_keeper import LOG_TARGET, ask, handover_socket
 from rayml.serve_settings import HaproxySettings, is_loopback
+from rayml.temporary import discard_shared, remove_folder, shared_folder
 
 Ingress = Literal["auto", "haproxy", "proxy"]
 T = TypeVar("T")
@@ -119,6 +120,11 @@ def drain(timeout_s: float) -> bool:
     return _on_head(_drain_here, timeout_s)
 
 
+def discard() -> None:
+    """Remove what HAProxy worked with on the head node; called once it has ended."""
+    _on_head(_discard_here)
+
+
 def replicas_asked() -> int:
     """Replicas that HAProxy asks itself; until it knows them, Serve's own proxy does."""
     return _on_head(_replicas_here)
@@ -140,22 +146,27 @@ def _on_head(answer: Callable[..., T], *arguments: Any) -> T:
 
 def _drain_here(node: str, timeout_s: float) -> bool:
     try:
-        ask(handover_socket(_folder() / node), "drain", timeout_s=timeout_s)
+        ask(handover_socket(shared_folder() / node), "drain", timeout_s=timeout_s)
     except OSError:
         return False
     return True
 
 
+def _discard_here(node: str) -> None:
+    remove_folder(shared_folder() / node)
+    discard_shared()
+
+
 def _replicas_here(node: str) -> int:
     try:
-        return int(ask(handover_socket(_folder() / node), "replicas")[0])
+        return int(ask(handover_socket(shared_folder() / node), "replicas")[0])
     except (OSError, ValueError):  # it does not run yet, or ends just now
         return 0
 
 
 def _places() -> dict[str, str]:
     """A folder of the user's own, since Serve's default belongs to whoever came first."""
-    folder = _folder()
+    folder = shared_folder()
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
@@ -163,11 +174,6 @@ def _places() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
     }
-
-
-def _folder() -> Path:
-    # The path of a socket has 107 characters at most, so a long TMPDIR would not do.
-    return Path(f"/tmp/rayml-{os.getuid()}")  # noqa: S108 (Serve makes it for its owner alone)
 
 
 def replica_host(ingress: Ingress, host: str, nodes: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
 from rayml.stages.sweep import config_of_sweep
 from rayml.stages.winner import Winner, find_winner
+from rayml.temporary import temporary_folder
 from rayml.train.trial import build_model, build_trial_task
 from rayml.types import SplitName
 
@@ -40,8 +40,8 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
     config = context.config
     registry = Registry(Path(config.paths.registry))
     trial = trial_config(config_of_sweep(sweep).plain)
-    with context.watch.stage("register"), tempfile.TemporaryDirectory() as temporary:
-        bundle = Path(temporary) / "bundle"
+    with context.watch.stage("register"), temporary_folder("register") as folder:
+        bundle = folder / "bundle"
         info = write_winner(sweep, trial, data, name=config.name, folder=bundle)
         version = registry.register(bundle)
         decision = promote(registry, config.name, version, config.registry.promote)
