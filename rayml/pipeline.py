@@ -178,9 +178,11 @@ def predict(context: Context, file: str | None) -> None:
     from rayml.stages.predict import predict_file, served_bundle
 
     if file is None:
-        raise ConfigError("`rayml predict` takes a file of rows", remedy="CSV, Parquet or JSON")
+        raise ConfigError(
+            "`rayml predict` takes a file of rows", remedy="CSV, Parquet, Arrow or JSON"
+        )
     bundle = served_bundle(context.config)
-    for answer in predict_file(bundle, Path(file)):
+    for answer in predict_file(bundle, Path(file), tell=show.aside):
         sys.stdout.write(json.dumps(answer) + "\n")
 
 
@@ -189,12 +191,15 @@ def explain(context: Context, file: str | None) -> None:
     from rayml.stages.predict import explain_file, served_bundle
 
     if file is None:
-        raise ConfigError("`rayml explain` takes a file of rows", remedy="CSV, Parquet or JSON")
+        raise ConfigError(
+            "`rayml explain` takes a file of rows", remedy="CSV, Parquet, Arrow or JSON"
+        )
     bundle = served_bundle(context.config)
     for explanation in explain_file(
         bundle,
         Path(file),
         tolerance=context.config.serve.explain_tolerance,
         max_steps=context.config.serve.max_explain_steps,
+        tell=show.aside,
     ):
         sys.stdout.write(json.dumps(explanation) + "\n")

@@ -21,6 +21,7 @@ from rayml.data.records import ByteStream, RecordReader, Records
 from rayml.errors import SourceError
 
 _UTF8 = ("utf-8", "utf-8-sig")
+_DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 
 
 def read_tables(
@@ -139,11 +140,13 @@ def _parse(
 
 
 def _cleaned(column: pa.ChunkedArray, dialect: CsvSettings) -> pa.ChunkedArray:
-    if not dialect.strip:
-        return column
-    bare = pc.utf8_trim(column, " \t")
-    missing = pc.is_in(bare, pa.array(dialect.nulls, pa.string()))
-    return pc.if_else(missing, pa.scalar(None, pa.string()), bare)
+    if dialect.strip:
+        bare = pc.utf8_trim(column, " \t")
+        missing = pc.is_in(bare, pa.array(dialect.nulls, pa.string()))
+        column = pc.if_else(missing, pa.scalar(None, pa.string()), bare)
+    if dialect.decimal == ",":
+        column = pc.replace_substring_regex(column, _DECIMAL_COMMA, r"\1.\2")
+    return column
 
 
 def _with_origin(

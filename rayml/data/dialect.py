@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
@@ -34,6 +34,8 @@ class CsvSettings:
         comment: lines that begin with this character are no rows.
         skip_lines: lines at the top of each file that are no part of the table.
         encoding: any text encoding that Python knows.
+        decimal: mark of the decimals of numbers. With a comma, a field that is a number written
+            so (`1,5`) is read as the same number with a point.
     """
 
     delimiter: Mark = ","
@@ -44,6 +46,7 @@ class CsvSettings:
     comment: Mark | None = None
     skip_lines: Size = 0
     encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
 
     @pydantic.field_validator("encoding")
     @classmethod

@@ -63,10 +63,17 @@ class FileSource:
         self._format = format
         self._csv = csv if isinstance(csv, CsvSettings) else _csv_settings(csv or {})
 
+    @property
+    def dialect(self) -> CsvSettings | None:
+        """How the files are written; None of Parquet."""
+        return self._csv if self._format == "csv" else None
+
     def fingerprint(self) -> str:
         """Hash of the files' contents (of size and time of change, if large) and settings."""
         files = [[f.partitions, _identity(f)] for f in self._files]
         settings = dataclasses.asdict(self._csv) if self._format == "csv" else None
+        if settings is not None and settings["decimal"] == ".":
+            del settings["decimal"]  # files without it keep the fingerprint that they had before
         told = json.dumps([self._format, settings, files], ensure_ascii=False)
         return hashlib.sha256(told.encode()).hexdigest()
 

@@ -146,7 +146,7 @@ def _timestamp(values: pa.Array) -> tuple[pa.Array, Mask]:
     if pa.types.is_string(values.type):
         # Times repeat little, but Python's own reader is the one that takes all of ISO 8601.
         encoded = pc.utf8_trim_whitespace(values).dictionary_encode()
-        read = pa.array([_microseconds(t) for t in encoded.dictionary.to_pylist()], pa.int64())
+        read = pa.array([microseconds_of(t) for t in encoded.dictionary.to_pylist()], pa.int64())
         microseconds = read.take(encoded.indices)
         misfit = _mask(pc.and_(values.is_valid(), microseconds.is_null()))
     elif values.type.unit == "ns":
@@ -163,9 +163,10 @@ def _timestamp(values: pa.Array) -> tuple[pa.Array, Mask]:
     return microseconds.cast(pa.int64()).cast(ARROW_TYPES["timestamp"]), misfit
 
 
-def _microseconds(text: str) -> int | None:
+def microseconds_of(text: str) -> int | None:
+    """Microseconds from 1970 to a time as ISO 8601; None if the text is none."""
     try:
-        since = _since(datetime.fromisoformat(text))
+        since = _since(datetime.fromisoformat(text.strip()))
     except ValueError:
         return None
     return since if _since(datetime.min) <= since <= _since(datetime.max) else None

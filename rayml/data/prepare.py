@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,7 @@ from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
 from rayml.data.sampling import sample_rows
 from rayml.data.schema import FeatureSchema
+from rayml.data.sources import CsvSource, Source
 from rayml.data.split import SplitPlan, Splitter, column_of
 from rayml.data.statistics import Statistics, merge_all
 from rayml.data.store import hash_of, writing
@@ -53,9 +54,6 @@ from rayml.types import (
     SplitSettings,
     TaskName,
 )
-
-if TYPE_CHECKING:
-    from rayml.data.sources import Source
 
 __all__ = ["PreparedDataset", "open_prepared", "prepare"]
 
@@ -192,6 +190,7 @@ class _Preparation:
             reasons=bad.counts,
             timings=watch.rows(),
             reused=False,
+            csv=self.source.dialect if isinstance(self.source, CsvSource) else None,
         )
         made.save_manifest()
         return made

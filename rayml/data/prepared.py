@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rayml.data.dialect import CsvSettings
 from rayml.data.preprocess import Preprocessor
 from rayml.data.schema import FeatureSchema
 from rayml.errors import DataError
@@ -43,6 +44,8 @@ class PreparedDataset:
         reasons: their number by what is wrong with them.
         timings: seconds by stage of preparing.
         reused: whether it was found rather than made.
+        csv: how the files that it was made of are written; None if they are no CSV, or an older
+            rayml made it.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class PreparedDataset:
     reasons: Mapping[str, int] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     reused: bool = True
+    csv: CsvSettings | None = None
 
     @property
     def schema(self) -> FeatureSchema:
@@ -124,6 +128,7 @@ class PreparedDataset:
             "quarantined": self.quarantined,
             "reasons": self.reasons,
             "timings": self.timings,
+            "csv": None if self.csv is None else asdict(self.csv),
             "versions": _versions(),
         }
         text = json.dumps(manifest, indent=1) + "\n"
@@ -159,6 +164,7 @@ def open_prepared(path: Path) -> PreparedDataset:
         quarantined=manifest["quarantined"],
         reasons=manifest["reasons"],
         timings=manifest["timings"],
+        csv=CsvSettings(**csv) if (csv := manifest.get("csv")) else None,
     )
 
 

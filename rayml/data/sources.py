@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import ray.data
 
+    from rayml.data.dialect import CsvSettings
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -24,3 +26,15 @@ class Source(Protocol):
         Columns have their natural Arrow types, or are all strings if the source is text;
         missing values are null. The columns of `origin.RESERVED` may come besides.
         """
+
+
+@runtime_checkable
+class CsvSource(Protocol):
+    """A source of CSV files, which tells how they are written.
+
+    A bundle of a model that was trained on it keeps that, and files to predict are read alike.
+    """
+
+    @property
+    def dialect(self) -> CsvSettings | None:
+        """How its files are written; None if they are no CSV."""

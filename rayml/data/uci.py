@@ -49,6 +49,7 @@ ADULT_COLUMNS = (
     "native-country",
     "income",
 )
+ADULT_DIALECT = CsvSettings(columns=ADULT_COLUMNS, nulls=("?",), strip=True, comment="|")
 ADULT_ROWS = 32_561  # of adult.data
 SHOPPERS = Archive(
     url="https://archive.ics.uci.edu/static/public/468/"
@@ -89,6 +90,11 @@ class AdultSource:
         self._folder = Path(folder).expanduser().absolute()
         self._download = download
         self._validation_index = validation_index
+
+    @property
+    def dialect(self) -> CsvSettings:
+        """How the files are written."""
+        return ADULT_DIALECT
 
     def fingerprint(self) -> str:
         """Hash of the contents of all files."""
@@ -143,6 +149,11 @@ class OnlineShoppersSource:
         self._folder = Path(folder).expanduser().absolute()
         self._download = download
 
+    @property
+    def dialect(self) -> CsvSettings:
+        """How the file is written."""
+        return CsvSettings()
+
     def fingerprint(self) -> str:
         """Hash of the file's content."""
         return _fingerprint("online_shoppers", self._files, None)
@@ -177,10 +188,9 @@ def _read(path: Path, dialect: CsvSettings, columns: tuple[str, ...]) -> Iterato
 def _read_adult(
     files: dict[str, tuple[Path, str]], validation: npt.NDArray[np.int64] | None
 ) -> Iterator[pa.Table]:
-    dialect = CsvSettings(columns=ADULT_COLUMNS, nulls=("?",), strip=True, comment="|")
     first = 0
     for name, part in (("adult.data", "train"), ("adult.test", "test")):
-        for table in _read(files[name][0], dialect, ADULT_COLUMNS):
+        for table in _read(files[name][0], ADULT_DIALECT, ADULT_COLUMNS):
             splits = np.full(len(table), part, dtype=object)
             if validation is not None and part == "train":
                 rows = np.arange(first, first + len(table))

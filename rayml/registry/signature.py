@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rayml.data.dialect import CsvSettings
 from rayml.data.kinds import ARROW_TYPES
 from rayml.data.preprocess import Preprocessor
 from rayml.types import Kind, TargetInfo, settings
@@ -40,10 +41,13 @@ class Signature:
     Attributes:
         inputs: columns in the order of the feature schema.
         target: what is predicted.
+        csv: how the CSV files are written that the model was trained on; None if there were none,
+            or an older rayml wrote the bundle.
     """
 
     inputs: tuple[InputColumn, ...]
     target: TargetInfo
+    csv: CsvSettings | None = None
 
     def struct(self) -> pa.StructType:
         """Arrow type of one row: the input columns in natural types."""
@@ -54,8 +58,13 @@ class Signature:
         return {column.name: column.example for column in self.inputs}
 
 
-def make_signature(preprocessor: Preprocessor) -> Signature:
-    """Derive the signature of a bundle from what its preprocessor learned."""
+def make_signature(preprocessor: Preprocessor, *, csv: CsvSettings | None = None) -> Signature:
+    """Derive the signature of a bundle from what its preprocessor learned.
+
+    Args:
+        preprocessor: of the bundle.
+        csv: how the CSV files are written that it was fitted on, if there were any.
+    """
     profile = preprocessor.profile()
     inputs = (
         InputColumn(
@@ -68,7 +77,7 @@ def make_signature(preprocessor: Preprocessor) -> Signature:
         )
         for column in preprocessor.schema.columns
     )
-    return Signature(inputs=tuple(inputs), target=preprocessor.target)
+    return Signature(inputs=tuple(inputs), target=preprocessor.target, csv=csv)
 
 
 def _categories(kind: Kind, profile: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """Rows as Arrow IPC, for bulk: a stream or a file in, and a stream out where it is asked for.
 
 Columns are those of the signature, in any order; one that is left out is missing, as a null is.
-Values are read as the training rows were (`rayml.data.kinds`), so that any type that can be read
-as a column's kind will do.
+Which types and values a column takes is said in `rayml.data.strictness`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rayml.data.kinds import EXPECTED, parse, readable
+from rayml.data.nearest import did_you_mean, listed
+from rayml.data.strictness import TYPES, VALUES, admits, read
 from rayml.errors import RequestError
 from rayml.registry.signature import Signature
 from rayml.serve.answer import Estimate, class_key
@@ -88,12 +88,12 @@ class ArrowParser:
         names = schema.names
         unknown = next((name for name in names if name not in self._columns), None)
         if unknown is not None:
-            known = ", ".join(self._columns)
+            near = did_you_mean(unknown, list(self._columns))
             raise RequestError(
                 "an Arrow column is one of the signature",
                 status=422,
                 value=unknown,
-                remedy=f"They are: {known if len(known) <= 500 else f'{known[:500]}…'}",
+                remedy=f"{near}They are: {listed(list(self._columns))}",
                 column=unknown,
             )
         if not names or len(set(names)) != len(names):
@@ -104,11 +104,11 @@ class ArrowParser:
             )
         for field in schema:
             kind = self._columns[field.name].kind
-            if not _is_plain(field.type) or not readable(field.type, kind):
+            if not _is_plain(field.type) or not admits(field.type, kind):
                 raise RequestError(
-                    f"column {field.name!r} has a type that can be read as {kind}",
+                    f"column {field.name!r} is of type {field.type}; the {kind} column takes"
+                    f" {TYPES[kind]}",
                     status=422,
-                    value=str(field.type),
                     column=field.name,
                 )
 
@@ -121,11 +121,11 @@ class ArrowParser:
                 column=name,
             )
         kind = self._columns[name].kind
-        parsed, misfit = parse(column, kind)
+        parsed, misfit = read(column, kind)
         if misfit.any():
             row = int(np.argmax(misfit))
             raise RequestError(
-                f"row {row}, column {name!r}: the value {EXPECTED[kind]}",
+                f"row {row}, column {name!r}: the value is {VALUES[kind]}",
                 status=422,
                 value=_value(column[row]),
                 row=row,

@@ -7,6 +7,7 @@ in the order of the inputs that name a `binary_data_size`; the header
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,12 @@ from typing import Any
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from rayml.errors import RequestError
+from rayml.serve.request import refuse_repeated_keys
 from rayml.serve.tensors import Tensor, tensor_from_bytes, tensor_from_values
 
 LENGTH_HEADER = b"inference-header-content-length"
+
+_NAME = re.compile(rb'"[ \t\r\n]*:')
 
 # Extensions that change what an output is; to ignore them would answer something else.
 _REFUSED = ("classification", "shared_memory_region")
@@ -61,6 +65,7 @@ def read_request(body: bytes, headers: Mapping[bytes, bytes]) -> InferRequest:
         request = _REQUEST.validate_json(body if length == len(body) else bytes(view[:length]))
     except ValidationError as error:
         raise _refusal(error) from None
+    _refuse_repeated_keys(body[:length], request)
     binary = _Binary(view[length:])
     inputs = [_tensor(each, binary) for each in request["inputs"]]
     binary.finish()
@@ -73,6 +78,21 @@ def read_request(body: bytes, headers: Mapping[bytes, bytes]) -> InferRequest:
         binary=dict(filter(None, map(_binary_output, outputs))),
         all_binary=_flag(parameters, "binary_data_output"),
     )
+
+
+def _refuse_repeated_keys(text: bytes, request: Mapping[str, Any]) -> None:
+    """Refuse JSON of which an object names a key twice, as `/predict` does.
+
+    Raises:
+        RequestError: 400.
+    """
+    known = len(request)
+    for part in (request, *request["inputs"], *request.get("outputs", ())):
+        known += len(part.get("parameters", ()))
+    known += sum(map(len, request["inputs"])) + sum(map(len, request.get("outputs", ())))
+    # Each name has a mark of its own, so where there are no more of them none was repeated.
+    if text.count(b":") != known and len(_NAME.findall(text)) != known:
+        refuse_repeated_keys(text)
 
 
 class _Binary:

@@ -4,8 +4,9 @@ Inputs are one tensor a feature column, of shape [n] or [n, 1]; columns that are
 missing. What a column takes, and how a missing value in it is written:
 
 - numeric: FP64, any other FP, INT or UINT; NaN is missing.
-- categorical: BYTES in UTF-8, or INT or UINT; an empty element is missing, unless training saw
-  the empty string as a category. An integer is the category of its decimal digits.
+- categorical: BYTES in UTF-8, or INT, UINT or FP; an empty element is missing, unless training saw
+  the empty string as a category, and so is NaN. A whole number is the category of its decimal
+  digits, others are none.
 - boolean: BOOL; or FP, INT or UINT of 0 and 1, where NaN is missing.
 - timestamp: BYTES of ISO 8601, UTC without an offset; an empty element is missing.
 
@@ -26,7 +27,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from rayml.data.kinds import parse
+from rayml.data.nearest import did_you_mean, listed
+from rayml.data.strictness import read
 from rayml.errors import RequestError
 from rayml.registry.signature import InputColumn, Signature
 from rayml.serve.answer import Estimate, class_key, require_finite
@@ -111,13 +113,13 @@ class InputTensors:
         given = {tensor.name: tensor for tensor in tensors}
         unknown = [name for name in given if name not in self._columns]
         if unknown:
-            known = ", ".join([*self._columns, *([MATRIX] if self.has_matrix else [])])
+            known = [*self._columns, *([MATRIX] if self.has_matrix else [])]
             raise RequestError(
                 "an input is a column of the model"
                 + (f", or {MATRIX!r} alone" if self.has_matrix else ""),
                 status=400,
                 value=unknown[0],
-                remedy=f"They are: {known if len(known) <= 500 else f'{known[:500]}…'}",
+                remedy=f"{did_you_mean(unknown[0], known)}They are: {listed(known)}",
             )
         if not given or len(given) != len(tensors):
             raise RequestError(
@@ -200,7 +202,7 @@ def column_values(tensor: Tensor, column: InputColumn) -> pa.Array:
             return pa.array(tensor.numbers).cast(pa.string())
         case "boolean", "BOOL":
             return pa.array(tensor.numbers)
-        case "boolean", "FP" | "INT" | "UINT":
+        case ("boolean", "FP" | "INT" | "UINT") | ("categorical", "FP"):
             return _parsed(column, pa.array(tensor.numbers.astype(np.float64, copy=False)))
         case "timestamp", "BYTES":
             return _parsed(column, _empty_as_null(text(tensor)))
@@ -214,20 +216,20 @@ def column_values(tensor: Tensor, column: InputColumn) -> pa.Array:
 
 _TAKEN: dict[Kind, str] = {
     "numeric": "FP64, or another FP, INT or UINT",
-    "categorical": "BYTES, or INT or UINT",
+    "categorical": "BYTES, or INT, UINT or FP",
     "boolean": "BOOL, or FP, INT or UINT of 0 and 1",
     "timestamp": "BYTES",
 }
 _VALUES: dict[Kind, str] = {
     "numeric": "a finite number, or NaN where it is missing",
-    "categorical": "a string",
+    "categorical": "a string or a whole number",
     "boolean": "0 or 1, or NaN where it is missing",
     "timestamp": "a time as ISO 8601, such as 2024-05-17T08:30:00Z, or empty where it is missing",
 }
 
 
 def _parsed(column: InputColumn, values: pa.Array) -> pa.Array:
-    parsed, misfit = parse(values, column.kind)
+    parsed, misfit = read(values, column.kind)
     if misfit.any():
         row = int(np.argmax(misfit))
         raise _misfit(column.name, column.kind, row, values[row].as_py())

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
 
+from rayml.data.kinds import microseconds_of
+from rayml.data.nearest import did_you_mean, listed
+from rayml.data.strictness import VALUES, WHOLE
 from rayml.errors import RequestError
 from rayml.registry.signature import Signature
 from rayml.serve.proportion import Proportion
@@ -24,12 +28,6 @@ Row = dict[str, Any]
 _WRAPPED = re.compile(rb'\s*\{\s*"rows"\s*:\s*\[')
 _LISTED = re.compile(rb"\s*\[")
 _MOST_ERRORS = 1000
-_EXPECTED = {
-    "numeric": "a finite number",
-    "categorical": "a string or an integer",
-    "boolean": "true or false",
-    "timestamp": "a time as ISO 8601, such as 2024-05-17T08:30:00Z",
-}
 
 
 class RequestParser:
@@ -38,13 +36,14 @@ class RequestParser:
     Args:
         signature: of the bundle.
         max_rows: rows of a request at most.
+        aside: further columns that a row may have, whose values nobody looks at.
     """
 
-    def __init__(self, signature: Signature, *, max_rows: int) -> None:
+    def __init__(self, signature: Signature, *, max_rows: int, aside: Collection[str] = ()) -> None:
         self._kinds: dict[str, Kind] = {column.name: column.kind for column in signature.inputs}
         self._max_rows = max_rows
         self._proportion = Proportion(max_rows=max_rows, columns=len(self._kinds))
-        row = row_schema(signature)
+        row = row_schema(signature, aside)
         rows = rows_schema(row, max_rows)
         wrapped = core_schema.typed_dict_schema(
             {"rows": core_schema.typed_dict_field(rows)}, extra_behavior="forbid"
@@ -71,6 +70,20 @@ class RequestParser:
         if body.count(b":") != keys:
             refuse_repeated_keys(body)
         return rows
+
+    def parse_row(self, text: bytes) -> Row:
+        """Parse one row by itself.
+
+        Raises:
+            RequestError: as `parse`.
+        """
+        try:
+            row: Row = self._row.validate_json(text)
+        except ValidationError as error:
+            raise self._refusal(error) from None
+        if text.count(b":") != len(row):
+            refuse_repeated_keys(text)
+        return row
 
     @staticmethod
     def _require_columns(rows: list[Row]) -> None:
@@ -123,7 +136,7 @@ class RequestParser:
             return self._unknown(column, row)
         if column is not None and column in self._kinds:
             return RequestError(
-                f"row {row}, column {column!r}: the value is {_EXPECTED[self._kinds[column]]}",
+                f"row {row}, column {column!r}: the value is {VALUES[self._kinds[column]]}",
                 status=422,
                 value=value,
                 row=row,
@@ -138,24 +151,27 @@ class RequestParser:
             f"row {row}: a row has columns of the signature only",
             status=422,
             value=column,
-            remedy=f"They are: {self._known()}",
+            remedy=f"{did_you_mean(column, list(self._kinds))}They are: {self._known()}",
             row=row,
             column=column[:200],
         )
 
     def _known(self) -> str:
-        known = ", ".join(self._kinds)
-        return known if len(known) <= 500 else f"{known[:500]}…"
+        return listed(list(self._kinds))
 
 
-def row_schema(signature: Signature) -> CoreSchema:
-    """A row of a signature's columns, none of which is required."""
+def row_schema(signature: Signature, aside: Collection[str] = ()) -> CoreSchema:
+    """A row of a signature's columns, none of which is required, and of some that do not count."""
+    anything = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
     return core_schema.typed_dict_schema(
         {
-            column.name: core_schema.typed_dict_field(
-                core_schema.nullable_schema(_value(column.kind)), required=False
-            )
-            for column in signature.inputs
+            **dict.fromkeys(aside, anything),
+            **{
+                column.name: core_schema.typed_dict_field(
+                    core_schema.nullable_schema(_value(column.kind)), required=False
+                )
+                for column in signature.inputs
+            },
         },
         extra_behavior="forbid",
     )
@@ -166,29 +182,50 @@ def rows_schema(row: CoreSchema, max_rows: int) -> CoreSchema:
     return core_schema.list_schema(row, min_length=1, max_length=max_rows, fail_fast=True)
 
 
+_FLOAT = core_schema.float_schema(strict=True, allow_inf_nan=False)
+
+
 def _value(kind: Kind) -> CoreSchema:
     match kind:
         case "numeric":
-            return core_schema.float_schema(strict=True, allow_inf_nan=False)
+            return _FLOAT
         case "boolean":
-            return core_schema.bool_schema(strict=True)
+            number = core_schema.no_info_after_validator_function(_truth, _FLOAT)
+            truth = core_schema.bool_schema(strict=True)
+            return core_schema.union_schema([truth, number], mode="left_to_right")
         case "timestamp":
             return core_schema.no_info_after_validator_function(
                 _time, core_schema.str_schema(strict=True)
             )
         case "categorical":
-            # A category that is a code comes as an integer from many clients.
+            # A category that is a code comes as a whole number from many clients.
             code = core_schema.no_info_after_validator_function(
                 str, core_schema.int_schema(strict=True)
             )
             text = core_schema.str_schema(strict=True)
-            return core_schema.union_schema([text, code], mode="left_to_right")
+            whole = core_schema.no_info_after_validator_function(_digits, _FLOAT)
+            return core_schema.union_schema([text, code, whole], mode="left_to_right")
 
 
 def _time(text: str) -> datetime:
     """Read as `rayml.data.kinds` reads the training rows; without an offset it is UTC."""
     time = datetime.fromisoformat(text.strip())
+    if not datetime.min.year < time.year < datetime.max.year and microseconds_of(text) is None:
+        raise ValueError("an offset leads beyond the years that there are")
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _truth(number: float) -> bool:
+    if number not in (0, 1):
+        raise ValueError("a truth value is 0 or 1")
+    return bool(number)
+
+
+def _digits(number: float) -> str:
+    """The digits of a whole number that is written with a point."""
+    if not number.is_integer() or abs(number) >= WHOLE:
+        raise ValueError("a category is no broken number")
+    return str(int(number))
 
 
 def refuse_repeated_keys(body: bytes) -> None:

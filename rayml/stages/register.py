@@ -88,7 +88,7 @@ def write_winner(
     write_bundle(
         folder,
         info=info,
-        signature=make_signature(data.preprocessor),
+        signature=make_signature(data.preprocessor, csv=data.csv),
         lineage=Lineage(
             data_hash=data.hash,
             source_fingerprint=data.source,

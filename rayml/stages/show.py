@@ -40,6 +40,11 @@ def line(text: str) -> None:
     sys.stdout.flush()
 
 
+def aside(text: str) -> None:
+    """Print a line that is no part of the output."""
+    print(f"rayml: {text}", file=sys.stderr, flush=True)
+
+
 def prepared(data: PreparedDataset) -> None:
     """Print the schema and the sizes of a prepared dataset."""
     head, *rows = (data.schema.head, *data.schema.rows())

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from rayml.config.build import build
+from rayml.data.dialect import CsvSettings
 from rayml.data.inference import infer_schema
 from rayml.data.observe import observe
 from rayml.data.preprocess import Preprocessor
@@ -30,6 +31,8 @@ def untrained_bundle(
     model: Mapping[str, Any] = SMALL_MLP,
     accuracy: float = 0.5,
     ensemble: int | None = None,
+    schema: SchemaSettings | None = None,
+    csv: CsvSettings | None = None,
 ) -> Path:
     """Write a bundle whose model, or each of whose models, has not been trained.
 
@@ -42,14 +45,16 @@ def untrained_bundle(
         model: its component node.
         accuracy: the metric that it claims.
         ensemble: number of members; None writes one model.
+        schema: what is said of the columns.
+        csv: how the CSV files were written that the rows are from.
     """
     import torch
 
     from rayml.models.ensemble import stack_weights
 
-    schema = infer_schema(table, target=target, settings=SchemaSettings())
-    statistics = observe(table, schema, task)
-    preprocessor = Preprocessor.fit(schema, statistics, PreprocessSettings(), task)
+    found = infer_schema(table, target=target, settings=schema or SchemaSettings())
+    statistics = observe(table, found, task)
+    preprocessor = Preprocessor.fit(found, statistics, PreprocessSettings(), task)
     torch.manual_seed(0)
     outputs = preprocessor.target.outputs
     states = [
@@ -67,7 +72,7 @@ def untrained_bundle(
             metrics={"validation": metrics, "test": metrics},
             ensemble=ensemble,
         ),
-        signature=make_signature(preprocessor),
+        signature=make_signature(preprocessor, csv=csv),
         lineage=Lineage(
             data_hash="0" * 16,
             source_fingerprint="memory",

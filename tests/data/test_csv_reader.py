@@ -61,6 +61,14 @@ def test_quoted_fields_hold_delimiters_quotes_and_lines() -> None:
     assert table[LINE].to_pylist() == [2, 3, 5]
 
 
+def test_numbers_with_a_decimal_comma_are_read_with_a_point() -> None:
+    dialect = CsvSettings(delimiter=";", decimal=",")
+    text = b"a;b\n1,5;-,25e3\n 2,0 ;one, two\n3;1.5\n1,2,3;\n"
+    assert good(read(text, dialect, AB)) == [
+        ("1.5", "-.25e3"), (" 2.0 ", "one, two"), ("3", "1.5"), ("1,2,3", None)
+    ]  # fmt: skip
+
+
 def test_each_way_to_be_malformed_costs_its_own_line() -> None:
     text = b'a,b\n1,2\nfew\nx,y,z\n"never closed,1\n3,4\n"closed"early,1\n\xff,1\n5" pipe,6\n'
     table = read(text, CsvSettings(), AB)

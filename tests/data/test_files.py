@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from rayml.data import files
 from rayml.data.dialect import CsvSettings
 from rayml.data.files import FileSource
+from rayml.data.sources import CsvSource
 from rayml.errors import InvalidConfigError, SourceError
 
 
@@ -46,6 +50,22 @@ def test_fingerprint_changes_with_how_files_are_read(path: Path) -> None:
     plain = FileSource(str(path)).fingerprint()
     assert FileSource(str(path), csv={"delimiter": ";"}).fingerprint() != plain
     assert FileSource(str(path), csv=CsvSettings()).fingerprint() == plain
+    assert FileSource(str(path), csv={"decimal": ","}).fingerprint() != plain
+
+
+def test_the_dialect_is_that_of_csv_files(path: Path) -> None:
+    source = FileSource(str(path), csv={"delimiter": ";"})
+    assert isinstance(source, CsvSource)
+    assert source.dialect == CsvSettings(delimiter=";")
+    assert FileSource(str(path), format="parquet").dialect is None
+
+
+def test_the_fingerprint_stays_that_of_before_decimals_could_be_set(path: Path) -> None:
+    settings = dataclasses.asdict(CsvSettings())
+    del settings["decimal"]
+    files = [[[], [hashlib.sha256(path.read_bytes()).hexdigest()]]]
+    told = json.dumps(["csv", settings, files], ensure_ascii=False)
+    assert FileSource(str(path)).fingerprint() == hashlib.sha256(told.encode()).hexdigest()
 
 
 def test_fingerprint_changes_with_partitions(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from rayml.data.blocks import ORDER, Write, split_start
+from rayml.data.dialect import CsvSettings
 from rayml.data.observe import observe
 from rayml.data.prepared import MANIFEST, PreparedDataset, open_prepared
 from rayml.data.preprocess import Preprocessor
@@ -18,6 +19,9 @@ from rayml.types import PreprocessSettings
 SCHEMA = FeatureSchema(
     (Column("x", "numeric"), Column("c", "categorical")), "y", "categorical", groups=("c",)
 )
+
+
+DIALECT = CsvSettings(delimiter=";", columns=("x", "c", "y"), decimal=",")
 
 
 def rows(count: int, side: int, start: int = 0) -> pa.Table:
@@ -43,7 +47,7 @@ def prepared(tmp_path: Path) -> PreparedDataset:
     fitted.save(tmp_path / "preprocessor")
     sizes = {"train": 20, "validation": 4, "test": 6}
     made = PreparedDataset(
-        tmp_path, "hash", "print", fitted, sizes, 2, {"malformed": 2}, {"read": 0.5}
+        tmp_path, "hash", "print", fitted, sizes, 2, {"malformed": 2}, {"read": 0.5}, csv=DIALECT
     )
     made.save_manifest()
     return open_prepared(tmp_path)
@@ -77,6 +81,14 @@ def test_it_opens_as_it_was_written(prepared: PreparedDataset) -> None:
     assert prepared.timings == {"read": 0.5}
     versions = json.loads((prepared.path / MANIFEST).read_text())["versions"]
     assert set(versions) == {"rayml", "ray", "pyarrow", "numpy"}
+
+
+def test_it_tells_how_its_files_are_written(prepared: PreparedDataset) -> None:
+    assert prepared.csv == DIALECT
+    manifest = json.loads((prepared.path / MANIFEST).read_text())
+    del manifest["csv"]  # as an older rayml wrote it
+    (prepared.path / MANIFEST).write_text(json.dumps(manifest))
+    assert open_prepared(prepared.path).csv is None
 
 
 def test_missing_rows_are_noticed(prepared: PreparedDataset) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from rayml.data.dialect import CsvSettings
 from rayml.errors import BundleError
 from rayml.registry.bundle import BundleInfo, ConfirmedMetric, load_bundle, write_bundle
 from rayml.registry.card import model_card
@@ -250,7 +251,24 @@ targets = st.builds(
 )
 
 
-@given(st.builds(Signature, inputs=st.lists(columns, max_size=3).map(tuple), target=targets))
+dialects = st.builds(
+    CsvSettings,
+    delimiter=st.sampled_from(";\t|"),
+    quote=st.none() | st.just("'"),
+    columns=st.none() | st.lists(st.text()).map(tuple),
+    nulls=st.lists(st.text()).map(tuple),
+    decimal=st.sampled_from(".,"),
+)
+
+
+@given(
+    st.builds(
+        Signature,
+        inputs=st.lists(columns, max_size=3).map(tuple),
+        target=targets,
+        csv=st.none() | dialects,
+    )
+)
 def test_a_signature_survives_json_exactly(signature: Signature) -> None:
     adapter = TypeAdapter(Signature)
     again = adapter.validate_json(adapter.dump_json(signature))

@@ -109,7 +109,8 @@ def test_an_empty_string_that_training_saw_is_a_category(tmp_path: Path) -> None
     ("tensors", "named", "status"),
     [
         ([("size", "BYTES", [1], ["1"])], "numeric input 'size'", 400),
-        ([("colour", "FP64", [1], [1.0])], "categorical input 'colour'", 400),
+        ([("colour", "BOOL", [1], [True])], "categorical input 'colour'", 400),
+        ([("colour", "FP64", [1], [1.5])], "row 0, input 'colour'", 400),
         ([("new", "BYTES", [1], ["true"])], "boolean input 'new'", 400),
         ([("seen", "INT64", [1], [1])], "timestamp input 'seen'", 400),
         ([("size", "FP64", [2], [1.0, math.inf])], "row 1, input 'size'", 400),

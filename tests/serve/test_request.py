@@ -77,7 +77,10 @@ def refused(body: bytes) -> RequestError:
         ("1.5", "colour"),
         ("true", "colour"),
         ("[]", "colour"),
-        ("1", "new"),
+        ("1.0625", "colour"),
+        ("9007199254740992.0", "colour"),
+        ("2", "new"),
+        ("0.5", "new"),
         ('"true"', "new"),
         ("1700000000", "seen"),
         ('"yesterday"', "seen"),
@@ -96,6 +99,7 @@ def test_a_value_of_another_kind_is_named_by_row_and_column(value: str, column: 
 def test_an_unknown_column_is_named_with_the_known_ones() -> None:
     error = refused(b'{"rows": [{"colour": "x"}, {"color": "x"}]}')
     assert (error.status, error.row, error.column) == (422, 1, "color")
+    assert "Did you mean 'colour'?" in str(error)
     assert "mean radius, colour, new, seen" in str(error)
 
 

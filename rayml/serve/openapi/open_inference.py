@@ -49,7 +49,7 @@ _SHAPE = array(_SIZE, minItems=1, maxItems=8)
 # The groups of datatypes that a column takes, as `rayml.serve.inference` reads them.
 _TAKEN: dict[Kind, tuple[str, ...]] = {
     "numeric": ("FP", "INT", "UINT"),
-    "categorical": ("BYTES", "INT", "UINT"),
+    "categorical": ("BYTES", "INT", "UINT", "FP"),
     "boolean": ("BOOL", "FP", "INT", "UINT"),
     "timestamp": ("BYTES",),
 }

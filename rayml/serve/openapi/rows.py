@@ -103,9 +103,11 @@ def row_schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schem
 
 def _column(column: InputColumn) -> Schema:
     types = [_JSON_TYPES[column.kind], "null"]
-    if column.kind == "categorical":
+    if column.kind in ("categorical", "boolean"):
         types.insert(1, "integer")
     schema: Schema = {"type": types}
+    if column.kind == "boolean":
+        schema |= {"minimum": 0, "maximum": 1}  # of the numbers that stand for truth values
     if column.kind == "timestamp":
         schema["format"] = "date-time"
     if column.example is not None:
