@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from rayml.serve.ports import Ports
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -34,6 +36,17 @@ _LONG = ("tests/e2e/", "tests/integration/")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first, so that those who share the work end at about the same time."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    """Chooses ports that are nobody else's until the test ends.
+
+    One that nothing of the test binds refuses connections.
+    """
+    held = Ports()
+    yield held
+    held.release()
 
 
 @pytest.fixture(scope="session")

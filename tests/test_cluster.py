@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from rayml.cluster import connect
 from rayml.errors import ConfigError
-
-
-def _closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+from rayml.serve.ports import Ports
 
 
 @pytest.mark.parametrize("prefix", ["", "ray://"])
-def test_an_address_where_nothing_listens_is_refused_at_once(prefix: str) -> None:
-    address = f"{prefix}127.0.0.1:{_closed_port()}"
+def test_an_address_where_nothing_listens_is_refused_at_once(prefix: str, ports: Ports) -> None:
+    address = f"{prefix}127.0.0.1:{ports.choose()}"
     with (
         pytest.raises(ConfigError, match="that of a running Ray cluster") as caught,
         connect(address),

@@ -6,7 +6,6 @@ import http.client
 import ipaddress
 import logging
 import re
-import socket
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -22,13 +21,14 @@ from rayml.serve.ingress import (
     discard,
     drain,
     environment,
-    free_ports,
+    internal_host,
     replica_host,
     replicas_asked,
     uses_haproxy,
 )
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
+from rayml.serve.ports import Ports
 from rayml.serve.tracing import require_exporter
 from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
 from rayml.temporary import make_folder, remove_folder
@@ -50,6 +50,7 @@ class Endpoint:
         key: that who started it may use, where keys are asked for.
         patience_s: seconds within which what was taken in is answered.
         temporary: folder that ends with it.
+        held: its ports, which are nobody else's until it ends.
     """
 
     host: str
@@ -58,6 +59,7 @@ class Endpoint:
     key: str | None = field(default=None, repr=False)
     patience_s: float = 30.0
     temporary: Path | None = field(default=None, repr=False)
+    held: Ports = field(default_factory=Ports, repr=False)
 
     @property
     def url(self) -> str:
@@ -90,6 +92,7 @@ class Endpoint:
         finally:
             if self.temporary is not None:
                 remove_folder(self.temporary)
+            self.held.release()
 
 
 def start(
@@ -130,10 +133,15 @@ def start(
             value=list(serve.status().applications),
             remedy="Stop the running one first",
         )
-    ports = _ports(host, settings)
-    settings, temporary = _with_folders(settings)
+    held = Ports()
+    try:
+        ports = _hold(held, host, settings)
+        settings, temporary = _with_folders(settings)
+    except BaseException:
+        held.release()
+        raise
     patience_s = settings.request_timeout_s + _GRACE_S
-    endpoint = Endpoint(host, *ports, own, patience_s, temporary)
+    endpoint = Endpoint(host, *ports, own, patience_s, temporary, held)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows)
         asked = settings.replicas.min if uses_haproxy(settings.ingress) else 0
@@ -199,12 +207,13 @@ def _deploy(
         settings.ingress,
         host=endpoint.host,
         arrival_s=settings.request_timeout_s,
+        ports=endpoint.held,
         haproxy=settings.haproxy,
     )
     quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
     options = None
     if endpoint.grpc_port is not None:
-        (fallback,) = free_ports(1)
+        fallback = endpoint.held.choose(internal_host(endpoint.host))
         variables = grpc_environment(variables, host, settings, fallback_port=fallback)
         options = grpc_options(endpoint.grpc_port, timeout_s=settings.request_timeout_s + _GRACE_S)
     serve.start(
@@ -304,29 +313,10 @@ def _keys(settings: KeySettings) -> tuple[str | None, tuple[Key, ...]]:
     return own, (*keys_besides(settings.file, settings.variable), key)
 
 
-def _ports(host: str, settings: ServeSettings) -> tuple[int, int | None]:
-    """The ports of HTTP and of gRPC."""
-    with _bound(host, settings.port, "serve.port") as http:
-        if settings.grpc.port is None:
-            return http.getsockname()[1], None
-        with _bound(host, settings.grpc.port, "serve.grpc.port") as grpc:
-            return http.getsockname()[1], grpc.getsockname()[1]
-
-
-def _bound(host: str, port: int, key: str) -> socket.socket:
-    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    # As servers do, so that a port whose last connections linger does not count as taken.
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind((host, port))
-    except OSError as error:
-        probe.close()
-        raise ServeError(
-            f"the port of an endpoint is free ({error.strerror})",
-            value=port,
-            remedy=f"Stop what listens there, or choose another by {key} (0: a free one)",
-        ) from error
-    return probe
+def _hold(held: Ports, host: str, settings: ServeSettings) -> tuple[int, int | None]:
+    """The ports of HTTP and of gRPC, held from now on."""
+    http, grpc = held.hold(host, settings.port, "serve.port"), settings.grpc.port
+    return http, None if grpc is None else held.hold(host, grpc, "serve.grpc.port")
 
 
 def _check_resources(replicas: ReplicaSettings) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -28,6 +28,12 @@ _CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 _HOST = "RAYML_GRPC_HOST"
 _NEXT = "RAYML_GRPC_NEXT_CALLBACK"
 _LARGEST_MESSAGE = "RAYML_GRPC_LARGEST_MESSAGE"
+_SHARED = "grpc.so_reuseport"
+# Serve's own are among those that the kernel gives to outgoing connections.
+_REPLICAS_PORTS = {
+    "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": "31000",
+    "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": "32000",
+}
 # What is a little larger than a body may be is refused by the app, which says it better.
 _MARGIN = 4096
 
@@ -66,6 +72,7 @@ def grpc_environment(
         _HOST: f"[{host}]" if ":" in host else host,
         _NEXT: variables.get(_CALLBACK, ""),
         _CALLBACK: f"{__name__}.{prepare_servers.__name__}",
+        **{name: os.environ.get(name, value) for name, value in _REPLICAS_PORTS.items()},
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_port),
         _LARGEST_MESSAGE: str(settings.max_body_bytes + _MARGIN),
     }
@@ -92,6 +99,7 @@ def prepare_servers() -> list[Any]:
         server.add_insecure_port(f"{host}:{address.rpartition(':')[2]}")
 
     default_impl.add_grpc_address = add_grpc_address
+    grpc_util.gRPCGenericServer = _unshared(grpc_util.gRPCGenericServer)
     limit = ("grpc.max_receive_message_length", int(os.environ[_LARGEST_MESSAGE]))
     others = [each for each in grpc_util.DEFAULT_GRPC_SERVER_OPTIONS if each[0] != limit[0]]
     grpc_util.DEFAULT_GRPC_SERVER_OPTIONS = [*others, limit]
@@ -101,6 +109,21 @@ def prepare_servers() -> list[Any]:
         return []
     middlewares: list[Any] = getattr(importlib.import_module(module), name)()
     return middlewares
+
+
+def _unshared(server: Callable[..., Any]) -> Callable[..., Any]:
+    """Serve's server, whose port is shared only if Serve says so.
+
+    Serve says it as text where gRPC takes a number, so gRPC shares the port in any case: replicas
+    of two endpoints would listen at one, and each answer calls for the other.
+    """
+
+    def made(*arguments: Any, extra_options: Iterable[tuple[str, Any]] = (), **more: Any) -> Any:
+        options = dict(extra_options)
+        options[_SHARED] = int(options.get(_SHARED, 0))
+        return server(*arguments, extra_options=list(options.items()), **more)
+
+    return made
 
 
 def answers(address: str, seconds: float) -> bool:

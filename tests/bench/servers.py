@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from rayml.serve.ports import Ports
 
 HERE = Path(__file__).parent
 
@@ -29,8 +30,10 @@ def server(*command: str, python: str = sys.executable, body: str | None = None)
         body: what `/predict` answers with 200 once the server is ready; None asks for nothing,
             which is refused with 422 then.
     """
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    # Not held, since the peers' servers share no port, but none that a connection would take.
+    ports = Ports()
+    port = ports.choose()
+    ports.release()
     # Peers import a model of ours from the source.
     env = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
     process = subprocess.Popen([python, *command, str(port)], start_new_session=True, env=env)

@@ -6,10 +6,10 @@ import json
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -81,10 +81,8 @@ def test_the_commands_of_the_readme_run(section: str, project: Path, rayml: Raym
 
 def _answers(project: Path, curl: list[str]) -> None:
     """Run a `curl` of the README against the endpoint that it is about."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     with subprocess.Popen(
-        [sys.executable, "-m", "rayml", "serve", "data=wine", "serve=one", f"serve.port={port}"],
+        [sys.executable, "-m", "rayml", "serve", "data=wine", "serve=one"],
         cwd=project,
         env=environment(project),
         stdout=subprocess.PIPE,
@@ -92,7 +90,8 @@ def _answers(project: Path, curl: list[str]) -> None:
     ) as server:
         try:
             assert server.stdout is not None
-            assert any("answers at" in line for line in server.stdout)
+            answers = next(line for line in server.stdout if "answers at" in line)
+            port = urlsplit(answers.split()[-1]).port
             done = subprocess.run(
                 [word.replace(":8000/", f":{port}/") for word in curl],
                 capture_output=True,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from rayml.serve.ports import Ports
 
 PASSWORD = "s3cret-Pa55phrase"
 
@@ -40,9 +41,6 @@ def running(programs: Path) -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     data, secret = folder / "data", folder / "password"
     secret.write_text(PASSWORD)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     if user:
         for path in (folder, secret):
             os.chown(path, user.pw_uid, user.pw_gid)
@@ -64,15 +62,31 @@ def running(programs: Path) -> Iterator[Postgres]:
         # fmt: off
         run("initdb", "--username=me", "--auth=scram-sha-256", f"--pwfile={secret}",
             "--encoding=UTF8", "--no-sync")
-        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-        run("pg_ctl", "start", "--wait", f"--log={folder / 'log'}", f"--options={options}")
         # fmt: on
+        port = _start(run, folder)
         try:
             yield Postgres(f"postgresql://me:{PASSWORD}@127.0.0.1:{port}/postgres")
         finally:
             run("pg_ctl", "stop", "--wait", "--mode=immediate")
     finally:
         shutil.rmtree(folder)
+
+
+def _start(run: Callable[..., None], folder: Path, attempts: int = 5) -> int:
+    """Start the server at a port, which it shares with nobody who might hold it till then."""
+    for attempt in range(attempts):
+        ports = Ports()
+        port = ports.choose()
+        ports.release()
+        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
+        try:
+            run("pg_ctl", "start", "--wait", f"--log={folder / 'log'}", f"--options={options}")
+        except subprocess.CalledProcessError:
+            if attempt == attempts - 1 or "in use" not in (folder / "log").read_text():
+                raise
+        else:
+            return port
+    raise AssertionError
 
 
 def _unprivileged() -> str:

@@ -32,7 +32,9 @@ def test_what_cannot_start_is_refused_before_anything_starts(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ServeError, match=r"port.*serve\.port"):
+        with pytest.raises(
+            ServeError, match=f"^port {port} is already in use; choose another with serve.port$"
+        ):
             start(bundle, version="1", settings=settings(port=port))
     absent = KeySettings(file=str(tmp_path / "absent"))
     for values, message in (

@@ -125,7 +125,7 @@ def triton(endpoint: Endpoint) -> Any:
 def test_every_port_is_loopback(endpoint: Endpoint) -> None:
     """Those of the ingress and of the replicas' own servers of HTTP and gRPC."""
     assert endpoint.grpc_port is not None
-    for port in (endpoint.port, endpoint.grpc_port, *range(30000, 30010), *range(40000, 40010)):
+    for port in (endpoint.port, endpoint.grpc_port, *range(30000, 30010), *range(31000, 31010)):
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((_own_address(), port), timeout=5)
 

@@ -10,6 +10,7 @@ import pytest
 from rayml.registry.store import Registry
 from rayml.serve.follower import Follower
 from rayml.serve.ingress import environment
+from rayml.serve.ports import Ports
 from rayml.serve.predictor import Predictor
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import TaskName
@@ -90,9 +91,9 @@ def follower(registry: Registry) -> Iterator[Follower]:
 
 
 @pytest.fixture
-def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def wrapped(monkeypatch: pytest.MonkeyPatch, ports: Ports) -> None:
     """Serve runs HAProxy as an endpoint has it run."""
-    variables = environment("haproxy", host="127.0.0.1", arrival_s=5)
+    variables = environment("haproxy", host="127.0.0.1", arrival_s=5, ports=ports)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     binary = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from rayml.serve.haproxy_config import BUFFER_BYTES
-from rayml.serve.ingress import environment, free_ports
+from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
+from rayml.serve.ports import Ports
 from tests.processes import command, descendants
 
 
@@ -63,9 +63,7 @@ class Ingress:
             metrics_socket_path=str(self.folder / "metrics.sock"),
             stats_port=ports[0],
             metrics_port=ports[1],
-            retry_on=environment("haproxy", host="127.0.0.1", arrival_s=5)[
-                "RAY_SERVE_HAPROXY_RETRY_ON"
-            ],
+            retry_on=RETRY_ON,
             bufsize=BUFFER_BYTES,
             observe_error_limit=1,
             health_check_inter="1s",
@@ -104,7 +102,8 @@ class Ingress:
 @asynccontextmanager
 async def ingress(folder: Path, *servers: Server, grpc: bool = False) -> AsyncIterator[Ingress]:
     """Ray Serve's HAProxy in front of servers of HTTP, or of gRPC."""
-    port, stats, metrics, grpc_port = free_ports(4)
+    held = Ports()
+    port, stats, metrics, grpc_port = (held.choose() for _ in range(4))
     running = Ingress(folder, port, (stats, metrics), grpc_port if grpc else 0)
     try:
         await running.api.start()
@@ -114,3 +113,4 @@ async def ingress(folder: Path, *servers: Server, grpc: bool = False) -> AsyncIt
         yield running
     finally:
         await running.api.stop()
+        held.release()

@@ -17,7 +17,7 @@ import grpc.aio
 import pytest
 
 from rayml.serve.haproxy_config import BUFFER_BYTES
-from rayml.serve.ingress import free_ports
+from rayml.serve.ports import Ports
 from tests.serve.grpc_stub import ECHO, HEALTHY
 from tests.serve.haproxy import Ingress, ingress, run
 
@@ -36,7 +36,9 @@ class Process:
     """A replica in a process of its own, which can be killed and started anew at its port."""
 
     def __init__(self) -> None:
-        (self.port,) = free_ports(1)
+        # Held while it is dead too; the server of gRPC shares it.
+        self._ports = Ports()
+        self.port = self._ports.choose()
         self.name = f"s{self.port}"
         self.start()
 
@@ -51,6 +53,11 @@ class Process:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._process.wait()
+
+    def end(self) -> None:
+        if self._process.returncode is None:
+            self.kill()
+        self._ports.release()
 
 
 class Cutting:
@@ -164,29 +171,32 @@ async def _kills(folder: Path) -> None:
             assert calls.seen["refused"] < len(servers) * CLIENTS, calls.seen
     finally:
         for each in servers:
-            each.kill()
+            each.end()
 
 
 async def _large(folder: Path) -> None:
     server = Process()
-    async with ingress(folder, server, grpc=True) as running:
-        async with Calls(running, b"x" * (BUFFER_BYTES - 4096), 1):
-            pass
-        server.kill()
-        async with channel(running) as call:
-            for content in (b"x", b"x" * 2 * BUFFER_BYTES):
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await call(content, timeout=30)
-                error = caught.value
-                assert error.code() is grpc.StatusCode.UNAVAILABLE
-                assert error.details() is not None
-                assert "send it again" in error.details()
-                assert (
-                    dict(error.initial_metadata() or error.trailing_metadata())[
-                        "grpc-retry-pushback-ms"
-                    ]
-                    == "1000"
-                )
+    try:
+        async with ingress(folder, server, grpc=True) as running:
+            async with Calls(running, b"x" * (BUFFER_BYTES - 4096), 1):
+                pass
+            server.kill()
+            async with channel(running) as call:
+                for content in (b"x", b"x" * 2 * BUFFER_BYTES):
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        await call(content, timeout=30)
+                    error = caught.value
+                    assert error.code() is grpc.StatusCode.UNAVAILABLE
+                    assert error.details() is not None
+                    assert "send it again" in error.details()
+                    assert (
+                        dict(error.initial_metadata() or error.trailing_metadata())[
+                            "grpc-retry-pushback-ms"
+                        ]
+                        == "1000"
+                    )
+    finally:
+        server.end()
 
 
 async def _cut(folder: Path) -> None:

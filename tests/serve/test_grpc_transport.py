@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
@@ -52,6 +53,7 @@ def test_servers_of_grpc_listen_on_the_host_of_the_endpoint(
     for name, value in grpc_environment(EXTRA, host, ServeSettings(), fallback_port=1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(default_impl, "add_grpc_address", default_impl.add_grpc_address)
+    monkeypatch.setattr(grpc_util, "gRPCGenericServer", grpc_util.gRPCGenericServer)
     options = grpc_util.DEFAULT_GRPC_SERVER_OPTIONS
     monkeypatch.setattr(grpc_util, "DEFAULT_GRPC_SERVER_OPTIONS", options)
     mended: list[bool] = []
@@ -87,6 +89,7 @@ def test_a_message_is_as_large_as_a_body_and_an_answer_larger(
     for module, name in (
         (default_impl, "add_grpc_address"),
         (grpc_util, "DEFAULT_GRPC_SERVER_OPTIONS"),
+        (grpc_util, "gRPCGenericServer"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(grpc_transport, "mend_proxy", lambda: None)
@@ -94,3 +97,28 @@ def test_a_message_is_as_large_as_a_body_and_an_answer_larger(
     options = dict(grpc_util.DEFAULT_GRPC_SERVER_OPTIONS)
     assert options["grpc.max_receive_message_length"] == limit + 4096
     assert options["grpc.max_send_message_length"] == 2**31 - 1
+
+
+def test_a_replica_shares_its_port_with_nobody() -> None:
+    """Serve means so, but says it in a way that gRPC does not understand."""
+    from ray.serve._private.grpc_util import gRPCGenericServer
+
+    def factory() -> None: ...
+
+    async def opened(shared: str) -> None:
+        servers = [
+            grpc_transport._unshared(gRPCGenericServer)(
+                factory, extra_options=[("grpc.so_reuseport", shared)]
+            )
+            for _ in range(2)
+        ]
+        port = servers[0].add_insecure_port("127.0.0.1:0")
+        try:
+            servers[1].add_insecure_port(f"127.0.0.1:{port}")
+        finally:
+            for server in servers:
+                await server.stop(None)
+
+    asyncio.run(opened("1"))
+    with pytest.raises(RuntimeError, match="bind"):
+        asyncio.run(opened("0"))

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from rayml.serve.ingress import environment
+from rayml.serve.ports import Ports
 from rayml.serve_settings import HaproxySettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="HAProxy comes with Ray on Linux")
@@ -16,7 +17,11 @@ THREADS, METRICS, LOG = (
 
 
 def told(haproxy: HaproxySettings | None = None) -> dict[str, str]:
-    return environment("haproxy", host="127.0.0.1", arrival_s=5, haproxy=haproxy)
+    ports = Ports()
+    try:
+        return environment("haproxy", host="127.0.0.1", arrival_s=5, ports=ports, haproxy=haproxy)
+    finally:
+        ports.release()
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(None, "1"), (2, "1"), (8, "2"), (64, "16")])

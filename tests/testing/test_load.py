@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from rayml.errors import ServeError
+from rayml.serve.ports import Ports
 from rayml.testing.arrivals import steady
 from rayml.testing.load import Load, Question
 from rayml.testing.load_process import agree
@@ -160,10 +160,8 @@ def test_a_broken_request_is_sent_again_if_asked(server: tuple[str, Server]) -> 
     assert report.retried == 1
 
 
-def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    report = ask(f"http://127.0.0.1:{port}", "right", "right").report
+def test_nobody_listens(ports: Ports) -> None:
+    report = ask(f"http://127.0.0.1:{ports.choose()}", "right", "right").report
     assert report.outcomes == ["unreached"] * 2
     assert report.lost == 0
 
