@@ -182,7 +182,7 @@ def test_the_openapi_document_is_valid_and_typed(predictor: Predictor) -> None:
     row = schemas["Row"]["properties"]
     assert row["size"]["type"] == ["number", "null"]
     assert row["colour"]["type"] == ["string", "integer", "null"]
-    assert row["new"]["type"] == ["boolean", "null"]
+    assert row["new"]["type"] == ["boolean", "integer", "null"]
     assert row["seen"]["format"] == "date-time"
     assert "red" in row["colour"]["description"]
     (answer,) = call(app, "POST", "/predict", content=json.dumps(ROW).encode()).json()[
