@@ -73,10 +73,13 @@ class Features:
     Attributes:
         numeric: float32, shape [rows, numeric].
         categorical: int64 codes, shape [rows, categorical columns].
+        odd: whether a value may be unlike those of training, see `rayml.data.oddities`; false
+            where nobody looked.
     """
 
     numeric: npt.NDArray[np.float32]
     categorical: npt.NDArray[np.int64]
+    odd: bool = False
 
     def __len__(self) -> int:
         return len(self.numeric)
@@ -140,11 +143,14 @@ class SchemaSettings:
         kinds: kind of a column where the inferred one is wrong.
         ignore: columns that are no features.
         groups: columns whose values tell groups apart when fairness is measured.
+        missing: texts that say that a value is missing, besides those of the source, such as
+            `nulls` of a CSV file; the endpoint reads them in the same way.
     """
 
     kinds: Mapping[str, Kind] = Field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @settings

@@ -45,6 +45,7 @@ class Coercer:
         self, schema: FeatureSchema, *, required: Sequence[str], given: str | None = None
     ) -> None:
         self._columns = schema.read()
+        self._missing = schema.missing
         self._required = tuple(dict.fromkeys(required))
         self._given = given
 
@@ -69,7 +70,7 @@ class Coercer:
                     value=raw.column_names,
                     remedy=f"Add {column.name!r}, or list it in schema.ignore",
                 )
-            typed[column.name], misfit = parse(raw.column(column.name), column.kind)
+            typed[column.name], misfit = parse(raw.column(column.name), column.kind, self._missing)
             findings.add(misfit, column.name, EXPECTED[column.kind])
         for name in self._required:
             missing = typed[name].is_null().to_numpy(zero_copy_only=False)

@@ -167,17 +167,21 @@ class CategoricalColumn:
         categories: known ones in the order of their codes.
         missing: whether training misses values: a missing value then has the code 1, and the
             categories follow; else it counts as unknown.
+        tokens: texts that say that a value is missing, unless they are categories.
     """
 
     name: str
     categories: tuple[str, ...]
     missing: bool = False
+    tokens: tuple[str, ...] = ()
     _codes: Mapping[str | None, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         first = 2 if self.missing else 1
         codes: dict[str | None, int] = {c: first + i for i, c in enumerate(self.categories)}
         codes[None] = 1 if self.missing else 0
+        for token in self.tokens:
+            codes.setdefault(token, codes[None])
         object.__setattr__(self, "_codes", codes)
 
     @property
@@ -188,6 +192,10 @@ class CategoricalColumn:
     def code(self, category: str | None) -> int:
         """The code of one category, None being a missing one."""
         return self._codes.get(category, 0)
+
+    def is_missing(self, category: str | None) -> bool:
+        """Whether that is how a missing value is written."""
+        return category is None or (category in self.tokens and category not in self.categories)
 
     def apply(self, column: pa.ChunkedArray) -> Codes:
         """Transform strings to codes, shape [rows]."""

@@ -13,6 +13,7 @@ from rayml.data.observe import observe
 from rayml.data.passes import own_errors
 from rayml.data.preprocess import Preprocessor
 from rayml.data.sampling import sample_rows
+from rayml.data.sources import missing_tokens
 from rayml.data.split import column_of
 from rayml.data.target import check_task
 from rayml.errors import DataError
@@ -78,7 +79,14 @@ def glance(
     carry = named if split.method == "time" else ()
 
     def look(raw: pa.Table) -> Glance:
-        found = infer_schema(raw, target=target, settings=schema, reserved=reserved, carry=carry)
+        found = infer_schema(
+            raw,
+            target=target,
+            settings=schema,
+            reserved=reserved,
+            carry=carry,
+            missing=missing_tokens(source),
+        )
         check_task(target, found.target_kind, task)
         typed, _ = Coercer(found, required=(target,))(raw)
         fitted = Preprocessor.fit(found, observe(typed, found, task), preprocess, task, positive)

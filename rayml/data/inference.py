@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rayml.data.kinds import matches_number, parse, plain, readable
+from rayml.data.kinds import matches_number, parse, plain, readable, without_tokens
 from rayml.data.schema import Column, ColumnSummary, FeatureSchema, Role
 from rayml.errors import SchemaError
 from rayml.types import Kind, SchemaSettings
@@ -31,6 +31,7 @@ def infer_schema(
     settings: SchemaSettings,
     reserved: Sequence[str] = (),
     carry: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> FeatureSchema:
     """Infer which columns are features, and their kinds.
 
@@ -45,12 +46,16 @@ def infer_schema(
         settings: what the user says.
         reserved: columns that are read as categories but are no features.
         carry: columns that are read whether they are features or not.
+        missing: texts that the source takes as missing values; those of the settings come
+            besides.
 
     Raises:
         SchemaError: a named column is not there, a kind does not fit its column's type, a column
             has no kind, or no feature is left.
     """
     check_settings(sample.column_names, target, settings, reserved, carry)
+    if settings.missing:  # the source has seen to its own
+        sample = _without_tokens(sample, settings.missing)
     overridden: dict[str, Kind] = {**settings.kinds, **dict.fromkeys(reserved, "categorical")}
     kinds: dict[str, Kind] = {}
     notes: dict[str, str] = {}
@@ -84,7 +89,16 @@ def infer_schema(
         ignored=tuple(name for name in sample.column_names if roles[name] == ("ignored",)),
         summaries=tuple(_summary(n, sample, kinds, roles[n], notes) for n in sample.column_names),
         sampled=sample.num_rows,
+        missing=tuple(dict.fromkeys((*missing, *settings.missing))),
     )
+
+
+def _without_tokens(sample: pa.Table, tokens: Sequence[str]) -> pa.Table:
+    for place, name in enumerate(sample.column_names):
+        values = plain(sample.column(place))
+        if pa.types.is_string(values.type):
+            sample = sample.set_column(place, name, without_tokens(values, tokens))
+    return sample
 
 
 def check_settings(

@@ -9,10 +9,13 @@ Each value is read on its own, so what a row becomes never depends on its neighb
   finer than a microsecond are cut. Years are those of ISO 8601 and Python, 1 to 9999.
 - categorical: text as it stands; whole numbers in decimal notation whatever their type, so
   1, 1.0 and "1" are one category.
+
+Text that is one of a dataset's tokens for a missing value, such as `?`, is missing in any kind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -75,12 +78,15 @@ def readable(kind_of_values: pa.DataType, kind: Kind) -> bool:
     return kind != "timestamp" and (number or pa.types.is_boolean(values))
 
 
-def parse(column: pa.ChunkedArray | pa.Array, kind: Kind) -> tuple[pa.Array, Mask]:
+def parse(
+    column: pa.ChunkedArray | pa.Array, kind: Kind, missing: Sequence[str] = ()
+) -> tuple[pa.Array, Mask]:
     """Read values as a kind.
 
     Args:
         column: values of any readable type.
         kind: what they are read as.
+        missing: texts that say that a value is missing.
 
     Returns:
         The values in the kind's natural type, null where missing or misfit; and which of them
@@ -96,6 +102,8 @@ def parse(column: pa.ChunkedArray | pa.Array, kind: Kind) -> tuple[pa.Array, Mas
             value=str(values.type),
             remedy="Choose another kind for it, or list it in schema.ignore",
         )
+    if missing and pa.types.is_string(values.type):
+        values = without_tokens(values, missing)
     match kind:
         case "numeric":
             return _numeric(values)
@@ -105,6 +113,12 @@ def parse(column: pa.ChunkedArray | pa.Array, kind: Kind) -> tuple[pa.Array, Mas
             return _timestamp(values)
         case "categorical":
             return _categorical(values), np.zeros(len(values), np.bool_)
+
+
+def without_tokens(text: pa.Array, tokens: Sequence[str]) -> pa.Array:
+    """Strings with null in the place of the tokens of a missing value."""
+    is_token = pc.is_in(text, pa.array(tokens, pa.string()))
+    return pc.if_else(is_token, None, text) if pc.any(is_token).as_py() else text
 
 
 def matches_number(text: pa.Array) -> pa.Array:

@@ -6,7 +6,7 @@ row, one by one, would cost an endpoint more than its model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +39,14 @@ class NumericColumns:
         self._fill = np.where(self._flat, 0.0, [column.fill for column in affine])
         self._quantiles = [(i, c) for i, c in enumerate(columns) if isinstance(c, QuantileColumn)]
 
-    def apply(self, table: pa.Table) -> tuple[npt.NDArray[np.float32], Mask]:
+    def apply(
+        self, table: pa.Table, look: Callable[[Floats, Mask], None] | None = None
+    ) -> tuple[npt.NDArray[np.float32], Mask]:
         """Transform a table of exactly these columns, float64 or boolean.
+
+        Args:
+            table: of the columns.
+            look: is shown the values, part by part, and which of them are missing.
 
         Returns:
             The outputs, and which values are missing; both of shape [rows, columns].
@@ -54,6 +60,8 @@ class NumericColumns:
             values: Floats = piece.to_tensor(null_to_nan=True).to_numpy()
             rows = slice(start, start + len(values))
             np.isnan(values, out=missing[rows])
+            if look is not None:
+                look(values, missing[rows])
             outputs[rows] = self._transform(values, missing[rows])
             start = rows.stop
         return outputs, missing

@@ -38,7 +38,7 @@ from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
 from rayml.data.sampling import sample_rows
 from rayml.data.schema import FeatureSchema
-from rayml.data.sources import CsvSource, Source
+from rayml.data.sources import CsvSource, Source, missing_tokens
 from rayml.data.split import SplitPlan, Splitter, column_of
 from rayml.data.statistics import Statistics, merge_all
 from rayml.data.store import hash_of, writing
@@ -109,7 +109,7 @@ def prepare(
     digest = plan.digest()
     folder = store.resolve() / digest
     if (folder / store_format.MANIFEST).is_file():
-        return open_prepared(folder)
+        return plan.with_tokens(open_prepared(folder))
     with own_errors(), writing(folder) as temporary:
         made = plan.run(temporary, digest)
     return dataclasses.replace(made, path=folder)
@@ -145,6 +145,9 @@ class _Preparation:
                 ("preprocess", self.preprocess_settings),
             )
         }
+        if not self.schema_settings.missing:
+            # What was prepared before there was this setting goes by the same hash.
+            del settings["schema"]["missing"]
         return hash_of(
             {
                 "format": store_format.FORMAT,
@@ -156,6 +159,18 @@ class _Preparation:
                 **settings,
             }
         )
+
+    def with_tokens(self, found: PreparedDataset) -> PreparedDataset:
+        """What was found, knowing its tokens even if an older rayml prepared it.
+
+        They are part of the source's fingerprint and the settings, so they are what it was
+        prepared with.
+        """
+        if found.schema.missing:
+            return found
+        tokens = (*missing_tokens(self.source), *self.schema_settings.missing)
+        fitted = found.preprocessor.reading(tuple(dict.fromkeys(tokens)))
+        return dataclasses.replace(found, preprocessor=fitted)
 
     def run(self, folder: Path, digest: str) -> PreparedDataset:
         """Prepare into an empty folder."""
@@ -207,6 +222,7 @@ class _Preparation:
             settings=self.schema_settings,
             reserved=() if settings.method == "time" else named,
             carry=named if settings.method == "time" else (),
+            missing=missing_tokens(self.source),
         )
         check_task(self.target, schema.target_kind, self.task)
         return schema

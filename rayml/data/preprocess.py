@@ -8,15 +8,19 @@ What is defined for values that training did not see:
 - A number out of range is cut: by quantiles at the first and last reference point, standardised
   at 10,000 standard deviations. A column without variance gives 0 for whatever number.
 - An unknown category has the code 0. A missing one has a code of its own if training misses
-  values in that column, and counts as unknown otherwise.
+  values in that column, and counts as unknown otherwise. Where no training row has the code 0, no
+  model learns anything of it: the preprocessor of a bundle then gives an unknown category the code
+  of a known one, its stand-in, see `rayml.models.stand_ins`.
+- The source's tokens for a missing value, such as `?`, are missing.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -34,7 +38,9 @@ from rayml.data.columns import (
 )
 from rayml.data.fitting import fit_categorical, fit_numeric, fit_target, fit_timestamp
 from rayml.data.kinds import ARROW_TYPES
+from rayml.data.natural import natural
 from rayml.data.numbers import NumericColumns
+from rayml.data.oddities import Oddities
 from rayml.data.profile import profile_columns
 from rayml.data.schema import FeatureSchema
 from rayml.data.statistics import Statistics
@@ -61,6 +67,11 @@ class Preprocessor:
         categorical: transforms of categories.
         indicators: numeric, boolean and timestamp columns with a 0/1 output for missing values.
         profile: of the training split, see `profile`.
+        stand_ins: by categorical column the known category that an unknown one is taken as.
+
+    Attributes:
+        oddities: looks for values unlike those of training, see `Features.odd`; None where nobody
+            wants to know.
     """
 
     def __init__(
@@ -73,12 +84,17 @@ class Preprocessor:
         categorical: Sequence[CategoricalColumn],
         indicators: Sequence[str],
         profile: Mapping[str, Any],
+        stand_ins: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self.oddities: Oddities | None = None
         self.schema = schema
         self.target = target
         self._numeric = tuple(numeric)
         self._timestamps = tuple(timestamps)
-        self._categorical = tuple(categorical)
+        self._categorical = tuple(replace(c, tokens=schema.missing) for c in categorical)
+        self.stand_ins = dict(stand_ins)
+        codes = [c.code(stand_ins[c.name]) if c.name in stand_ins else 0 for c in categorical]
+        self._stand_ins = np.array(codes, np.int64) if stand_ins else None
         self._indicators = tuple(indicators)
         self._profile = dict(profile)
         self._numbers = NumericColumns(self._numeric)
@@ -157,14 +173,19 @@ class Preprocessor:
         Raises:
             SchemaError: a column is absent or of another type.
         """
-        table = self._natural(table)
-        numbers, missing = self._numbers.apply(table.select(self._number_places))
+        table = natural(table, self._types)
+        odd: list[bool] = []
+        look = None
+        if (oddities := self.oddities) is not None:
+            look = lambda *part: odd.append(oddities.in_numbers(*part))  # noqa: E731
+            odd.append(oddities.in_times(table.select(self.timestamps)))
+        numbers, missing = self._numbers.apply(table.select(self._number_places), look)
         if self._timestamps or self._indicators:
             numbers = self._append_parts(table, numbers, missing)
         codes = np.empty((table.num_rows, len(self._categorical)), dtype=np.int64)
         for i, column in enumerate(self._categorical):
             codes[:, i] = column.apply(table.column(column.name))
-        return Features(numbers, codes)
+        return self._features(numbers, codes, any(odd))
 
     def transform_rows(self, rows: Sequence[Mapping[str, Any]]) -> Features:
         """Transform a few rows of Python values, at a third of the cost of their table.
@@ -202,9 +223,54 @@ class Preprocessor:
             times: the timestamp columns, in natural types.
         """
         features, missing = self._numbers.apply_rows(numbers)
+        odd = self.oddities is not None and (
+            self.oddities.in_numbers(numbers, missing) or self.oddities.in_times(times)
+        )
         if self._timestamps or self._indicators:
             features = self._append_parts(times, features, missing)
-        return Features(features, codes)
+        return self._features(features, codes, odd)
+
+    def known_codes(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Codes, [rows, columns], with those of the stand-ins for unknown categories."""
+        return codes if self._stand_ins is None else np.where(codes == 0, self._stand_ins, codes)
+
+    def _features(
+        self, numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], odd: bool
+    ) -> Features:
+        if codes.all():
+            return Features(numbers, codes, odd)
+        return Features(numbers, self.known_codes(codes), odd or self.oddities is not None)
+
+    def reading(self, tokens: Sequence[str]) -> Self:
+        """The same, reading these texts as missing values."""
+        return self._changed(schema=replace(self.schema, missing=tuple(tokens)))
+
+    def standing_in(self, stand_ins: Mapping[str, str]) -> Self:
+        """The same, taking unknown categories as known ones.
+
+        Args:
+            stand_ins: by column the known category.
+        """
+        return self._changed(stand_ins=stand_ins)
+
+    def watching(self) -> Self:
+        """The same, saying of features whether a value may be odd."""
+        watching = self._changed()
+        watching.oddities = Oddities(self.schema.columns, self._categorical, self._profile)
+        return watching
+
+    def _changed(self, **changes: Any) -> Self:
+        own: dict[str, Any] = {
+            "schema": self.schema,
+            "target": self.target,
+            "numeric": self._numeric,
+            "timestamps": self._timestamps,
+            "categorical": self._categorical,
+            "indicators": self._indicators,
+            "profile": self._profile,
+            "stand_ins": self.stand_ins,
+        }
+        return type(self)(**(own | changes))
 
     @property
     def numeric(self) -> tuple[str, ...]:
@@ -249,6 +315,7 @@ class Preprocessor:
             "timestamps": [asdict(column) for column in self._timestamps],
             "categorical": [column.to_json() for column in self._categorical],
             "indicators": self._indicators,
+            "stand_ins": self.stand_ins,
         }
         _write(folder / _STATE, state)
         _write(folder / _PROFILE, self._profile)
@@ -276,6 +343,7 @@ class Preprocessor:
             categorical=[CategoricalColumn.from_json(value) for value in state["categorical"]],
             indicators=state["indicators"],
             profile=_read(folder / _PROFILE),
+            stand_ins=state.get("stand_ins", {}),
         )
 
     def _append_parts(
@@ -295,23 +363,6 @@ class Preprocessor:
             numeric[:, i] = masks[name]
         return numeric
 
-    def _natural(self, table: pa.Table) -> pa.Table:
-        """The schema's columns, in its order and in natural types."""
-        if table.schema.equals(self._types):
-            return table
-        columns = dict(zip(table.column_names, table.columns, strict=True))
-        for field in self._types:
-            values = columns.get(field.name)
-            if values is None:
-                raise SchemaError(
-                    "a table to transform has all columns of the schema",
-                    value=table.column_names,
-                    remedy=f"Add {field.name!r}; nulls are missing values",
-                )
-            if values.type != field.type:
-                columns[field.name] = _natural(field.name, values, field.type)
-        return pa.table([columns[name] for name in self._types.names], schema=self._types)
-
     def _check_names(self) -> None:
         names = [feature.name for feature in self.features] + [self.target.name]
         clash = sorted({name for name in names if names.count(name) > 1})
@@ -319,17 +370,6 @@ class Preprocessor:
             raise SchemaError(
                 "no column is named as a part of another", value=clash, remedy="Rename the column"
             )
-
-
-def _natural(name: str, values: pa.ChunkedArray, expected: pa.DataType) -> pa.ChunkedArray:
-    integer = pa.types.is_integer(values.type) and expected == pa.float64()
-    if integer or pa.types.is_null(values.type):
-        return values.cast(expected, safe=False)
-    raise SchemaError(
-        f"column {name!r} of a table to transform has the type {expected}",
-        value=str(values.type),
-        remedy="Cast it",
-    )
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

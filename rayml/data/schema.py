@@ -71,6 +71,7 @@ class FeatureSchema:
         ignored: columns that are not read.
         summaries: what was seen of each column of the raw table, in its order.
         sampled: number of rows that were seen.
+        missing: texts that say that a value is missing.
     """
 
     columns: tuple[Column, ...]
@@ -81,6 +82,7 @@ class FeatureSchema:
     ignored: tuple[str, ...] = ()
     summaries: tuple[ColumnSummary, ...] = ()
     sampled: int = 0
+    missing: tuple[str, ...] = ()
 
     def read(self) -> tuple[Column, ...]:
         """All columns that are read: features, target, carried ones."""
@@ -111,6 +113,7 @@ class FeatureSchema:
             "carried": _columns_to_json(self.carried),
             "ignored": list(self.ignored),
             "sampled": self.sampled,
+            "missing": list(self.missing),
             "summaries": [
                 {name: getattr(summary, name) for name in ColumnSummary.__slots__}
                 for summary in self.summaries
@@ -128,6 +131,7 @@ class FeatureSchema:
             carried=_columns_from_json(value["carried"]),
             ignored=tuple(value["ignored"]),
             sampled=value["sampled"],
+            missing=tuple(value.get("missing", ())),
             summaries=tuple(_summary_from_json(row) for row in value["summaries"]),
         )
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """A table that can be read, and that can tell whether it is still the same.
 
-    Both methods may raise `SourceError`; `read` also while its dataset is consumed.
+    Both methods may raise `SourceError`; `read` also while its dataset is consumed. A source may
+    have an attribute `missing`: the texts that it reads as missing values.
     """
 
     def fingerprint(self) -> str:
@@ -38,3 +39,12 @@ class CsvSource(Protocol):
     @property
     def dialect(self) -> CsvSettings | None:
         """How its files are written; None if they are no CSV."""
+
+
+def missing_tokens(source: Source) -> tuple[str, ...]:
+    """Texts that a source reads as missing values; none of one that does not say."""
+    own = getattr(source, "missing", None)
+    if own is not None:
+        return tuple(own)
+    dialect = source.dialect if isinstance(source, CsvSource) else None
+    return () if dialect is None else dialect.nulls

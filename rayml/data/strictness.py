@@ -16,7 +16,7 @@ values, an empty element of BYTES is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -58,14 +58,21 @@ def admits(values: pa.DataType, kind: Kind) -> bool:
     return any(is_one(values) for is_one in _ADMITTED[kind])
 
 
-def read(column: pa.ChunkedArray | pa.Array, kind: Kind) -> tuple[pa.Array, Mask]:
+def read(
+    column: pa.ChunkedArray | pa.Array, kind: Kind, missing: Sequence[str] = ()
+) -> tuple[pa.Array, Mask]:
     """Read values of a type that the kind admits.
+
+    Args:
+        column: the values.
+        kind: what they are read as.
+        missing: texts that say that a value is missing.
 
     Returns:
         The values in the kind's natural type, null where missing or misfit; and which of them
         are misfits: present but not of the kind.
     """
-    values, misfit = parse(column, kind)
+    values, misfit = parse(column, kind, missing)
     if kind == "categorical":
         given = plain(column)
         if pa.types.is_floating(given.type):

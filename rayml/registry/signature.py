@@ -43,11 +43,14 @@ class Signature:
         target: what is predicted.
         csv: how the CSV files are written that the model was trained on; None if there were none,
             or an older rayml wrote the bundle.
+        missing: texts that say that a value is missing, in training and in requests, unless they
+            are categories of the column.
     """
 
     inputs: tuple[InputColumn, ...]
     target: TargetInfo
     csv: CsvSettings | None = None
+    missing: tuple[str, ...] = ()
 
     def struct(self) -> pa.StructType:
         """Arrow type of one row: the input columns in natural types."""
@@ -77,7 +80,12 @@ def make_signature(preprocessor: Preprocessor, *, csv: CsvSettings | None = None
         )
         for column in preprocessor.schema.columns
     )
-    return Signature(inputs=tuple(inputs), target=preprocessor.target, csv=csv)
+    return Signature(
+        inputs=tuple(inputs),
+        target=preprocessor.target,
+        csv=csv,
+        missing=preprocessor.schema.missing,
+    )
 
 
 def _categories(kind: Kind, profile: Mapping[str, Any]) -> tuple[str, ...]:

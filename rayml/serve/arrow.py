@@ -1,7 +1,8 @@
 """Rows as Arrow IPC, for bulk: a stream or a file in, and a stream out where it is asked for.
 
 Columns are those of the signature, in any order; one that is left out is missing, as a null is.
-Which types and values a column takes is said in `rayml.data.strictness`.
+Which types and values a column takes is said in `rayml.data.strictness`; the texts that were
+missing values in the source of the training rows are so here.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class ArrowParser:
     def __init__(self, signature: Signature, *, max_rows: int, max_bytes: int) -> None:
         self._columns = {column.name: column for column in signature.inputs}
         self._schema = pa.schema(list(signature.struct()))
+        self._missing = signature.missing
         self._max_rows = max_rows
         self._max_bytes = max_bytes
 
@@ -121,7 +123,8 @@ class ArrowParser:
                 column=name,
             )
         kind = self._columns[name].kind
-        parsed, misfit = read(column, kind)
+        # Categories are looked up as they are, with their own tokens.
+        parsed, misfit = read(column, kind, () if kind == "categorical" else self._missing)
         if misfit.any():
             row = int(np.argmax(misfit))
             raise RequestError(

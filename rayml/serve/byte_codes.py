@@ -33,7 +33,8 @@ class ByteCodes:
     """
 
     def __init__(self, columns: Sequence[CategoricalColumn], empty: Sequence[bool]) -> None:
-        known = {category.encode() for column in columns for category in column.categories}
+        texts = (text for each in columns for text in (*each.categories, *each.tokens))
+        known = {text.encode() for text in texts}
         elements = sorted(known | {b""})
         self._known = pa.array(map(on_wire, elements), pa.binary())
         # One more, since what is unknown has the code 0 in each column.

@@ -6,7 +6,8 @@ missing. What a column takes, and how a missing value in it is written:
 - numeric: FP64, any other FP, INT or UINT; NaN is missing.
 - categorical: BYTES in UTF-8, or INT, UINT or FP; an empty element is missing, unless training saw
   the empty string as a category, and so is NaN. A whole number is the category of its decimal
-  digits, others are none.
+  digits, others are none. Texts that are missing values in the source of the training rows are so
+  here, as in a timestamp.
 - boolean: BOOL; or FP, INT or UINT of 0 and 1, where NaN is missing.
 - timestamp: BYTES of ISO 8601, UTC without an offset; an empty element is missing.
 
@@ -60,6 +61,7 @@ class InputTensors:
     def __init__(self, signature: Signature, *, max_rows: int) -> None:
         self._columns = {column.name: column for column in signature.inputs}
         self._schema = pa.schema(list(signature.struct()))
+        self._missing = signature.missing
         self._max_rows = max_rows
         numeric = all(column.kind == "numeric" for column in signature.inputs)
         self.has_matrix = numeric and MATRIX not in self._columns
@@ -92,7 +94,7 @@ class InputTensors:
             RequestError: 400 if the datatype or a value of a tensor does not fit its column.
         """
         arrays = [
-            column_values(given[name], self._columns[name])
+            column_values(given[name], self._columns[name], self._missing)
             if name in given
             else pa.nulls(rows, self._schema.field(name).type)
             for name in names
@@ -183,8 +185,13 @@ class InputTensors:
         return rows
 
 
-def column_values(tensor: Tensor, column: InputColumn) -> pa.Array:
+def column_values(tensor: Tensor, column: InputColumn, missing: Sequence[str] = ()) -> pa.Array:
     """The values of a column in its natural type.
+
+    Args:
+        tensor: of the column.
+        column: of the signature.
+        missing: texts that say that a time is missing; categories are looked up with their own.
 
     Raises:
         RequestError: 400 if the datatype or a value does not fit the column.
@@ -205,7 +212,7 @@ def column_values(tensor: Tensor, column: InputColumn) -> pa.Array:
         case ("boolean", "FP" | "INT" | "UINT") | ("categorical", "FP"):
             return _parsed(column, pa.array(tensor.numbers.astype(np.float64, copy=False)))
         case "timestamp", "BYTES":
-            return _parsed(column, _empty_as_null(text(tensor)))
+            return _parsed(column, _empty_as_null(text(tensor)), missing)
     raise RequestError(
         f"the {column.kind} input {column.name!r} is {_TAKEN[column.kind]}",
         status=400,
@@ -228,8 +235,8 @@ _VALUES: dict[Kind, str] = {
 }
 
 
-def _parsed(column: InputColumn, values: pa.Array) -> pa.Array:
-    parsed, misfit = read(values, column.kind)
+def _parsed(column: InputColumn, values: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
+    parsed, misfit = read(values, column.kind, missing)
     if misfit.any():
         row = int(np.argmax(misfit))
         raise _misfit(column.name, column.kind, row, values[row].as_py())

@@ -1,15 +1,16 @@
 """From the body of a request to rows, with every way to be wrong defined.
 
 A body is one row `{column: value}`, a list of rows, or `{"rows": [row, ...]}`. A column that is
-absent or null is missing; the preprocessor defines what that means. A validator is compiled from
-the signature once, so that raw bytes become checked rows in one call.
+absent or null is missing, and so is a text that meant that in the source of the training rows;
+the preprocessor defines what that means. A validator is compiled from the signature once, so that
+raw bytes become checked rows in one call.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -168,7 +169,8 @@ def row_schema(signature: Signature, aside: Collection[str] = ()) -> CoreSchema:
             **dict.fromkeys(aside, anything),
             **{
                 column.name: core_schema.typed_dict_field(
-                    core_schema.nullable_schema(_value(column.kind)), required=False
+                    core_schema.nullable_schema(_value_or_token(column.kind, signature.missing)),
+                    required=False,
                 )
                 for column in signature.inputs
             },
@@ -183,6 +185,23 @@ def rows_schema(row: CoreSchema, max_rows: int) -> CoreSchema:
 
 
 _FLOAT = core_schema.float_schema(strict=True, allow_inf_nan=False)
+
+
+def _value_or_token(kind: Kind, tokens: Sequence[str]) -> CoreSchema:
+    """A value; one of the tokens is read as None, but of categories, which look themselves."""
+    value = _value(kind)
+    if kind == "categorical" or not tokens:
+        return value
+    token = core_schema.no_info_after_validator_function(
+        lambda _: None, core_schema.literal_schema(list(tokens))
+    )
+    # One error rather than one of each choice.
+    return core_schema.union_schema(
+        [value, token],
+        mode="left_to_right",
+        custom_error_type="misfit",
+        custom_error_message="no value of the column",
+    )
 
 
 def _value(kind: Kind) -> CoreSchema:

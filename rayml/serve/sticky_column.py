@@ -43,6 +43,8 @@ class StickyColumn:
         self._column: InputColumn | None = None
         if name in self._columns:
             self._column = signature.inputs[self._columns.index(name)]
+        known = self._column.categories if self._column is not None else ()
+        self._missing = [token for token in signature.missing if token not in known]
 
     async def value(self, request: Request) -> bytes | None:
         """The value as text; None where it is missing, or the request cannot be read.
@@ -76,7 +78,7 @@ class StickyColumn:
             found = first_row(body, column.name)
         else:
             found = _of_rows(column, body)
-        return None if found is None else parse(found, column.kind)[0]
+        return None if found is None else parse(found, column.kind, self._missing)[0]
 
     def _of_tensors(self, column: InputColumn, tensors: Sequence[Tensor]) -> pa.Array | None:
         for tensor in tensors:
@@ -87,7 +89,8 @@ class StickyColumn:
                 continue
             data = tensor.elements() if tensor.datatype == "BYTES" else tensor.numbers
             one = Tensor(column.name, tensor.datatype, (1,), data[place : place + 1])
-            return column_values(one, column)
+            values = column_values(one, column, self._missing)
+            return parse(values, column.kind, self._missing)[0]
         return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -169,7 +169,7 @@ class RowFile:
         self,
         table: pa.Table,
         place: Callable[[int], str],
-        reading: Callable[[pa.ChunkedArray, Kind], tuple[pa.Array, Mask]],
+        reading: Callable[[pa.ChunkedArray, Kind, Sequence[str]], tuple[pa.Array, Mask]],
         expected: Mapping[Kind, str],
     ) -> pa.Table:
         """The signature's columns of a table in natural types; one that is absent is missing."""
@@ -179,7 +179,9 @@ class RowFile:
                 columns[column.name] = pa.nulls(table.num_rows, ARROW_TYPES[column.kind])
                 continue
             raw = table.column(column.name)
-            columns[column.name], misfits = reading(raw, column.kind)
+            # Categories are looked up as they are, with their own tokens.
+            missing = () if column.kind == "categorical" else self._signature.missing
+            columns[column.name], misfits = reading(raw, column.kind, missing)
             if misfits.any():
                 row = int(np.argmax(misfits))
                 raise DataError(

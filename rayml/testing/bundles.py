@@ -33,6 +33,7 @@ def untrained_bundle(
     ensemble: int | None = None,
     schema: SchemaSettings | None = None,
     csv: CsvSettings | None = None,
+    missing: tuple[str, ...] = (),
 ) -> Path:
     """Write a bundle whose model, or each of whose models, has not been trained.
 
@@ -47,12 +48,13 @@ def untrained_bundle(
         ensemble: number of members; None writes one model.
         schema: what is said of the columns.
         csv: how the CSV files were written that the rows are from.
+        missing: texts that the rows' source took as missing values.
     """
     import torch
 
     from rayml.models.ensemble import stack_weights
 
-    found = infer_schema(table, target=target, settings=schema or SchemaSettings())
+    found = infer_schema(table, target=target, settings=schema or SchemaSettings(), missing=missing)
     statistics = observe(table, found, task)
     preprocessor = Preprocessor.fit(found, statistics, PreprocessSettings(), task)
     torch.manual_seed(0)

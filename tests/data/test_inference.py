@@ -9,6 +9,7 @@ import pytest
 
 from rayml.data.inference import guess_kind, infer_schema
 from rayml.data.kinds import plain
+from rayml.data.schema import FeatureSchema
 from rayml.errors import SchemaError
 from rayml.types import Kind, SchemaSettings
 
@@ -153,3 +154,17 @@ def test_times_that_python_lacks_are_no_examples() -> None:
     rows = pa.table({"t": times, "y": ["a", "b"]})
     (summary, _) = infer_schema(rows, target="y", settings=SchemaSettings()).summaries
     assert summary.examples == ("1970-01-01 00:00:00",)
+
+
+def test_tokens_of_a_missing_value_are_of_no_kind() -> None:
+    table = pa.table({"x": [*map(str, range(10)), *["?"] * 10], "y": ["a", "b"] * 10})
+    assert infer_schema(table, target="y", settings=NONE).columns[0].kind == "categorical"
+    settings = SchemaSettings(missing=("?", "NA"))
+    schema = infer_schema(table, target="y", settings=settings, missing=("NA", ""))
+    assert schema.columns[0].kind == "numeric"
+    assert schema.missing == ("NA", "", "?")
+    assert schema.summaries[0].missing == 10
+    assert FeatureSchema.from_json(schema.to_json()) == schema
+    older = schema.to_json()
+    del older["missing"]
+    assert FeatureSchema.from_json(older).missing == ()

@@ -159,3 +159,16 @@ def test_types_that_no_kind_suits_are_refused(values: pa.Array, kind: Kind) -> N
 def test_a_column_without_values_suits_every_kind() -> None:
     for kind in KINDS:
         assert read(pa.nulls(2), kind) == ([None, None], [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_of_a_missing_value_are_missing_in_any_kind(kind: Kind) -> None:
+    tokens = ("?", "NA", "")
+    good = {"numeric": "1", "categorical": "a", "boolean": "yes", "timestamp": "2024-05-17"}[kind]
+    for text in (pa.array(["?", good, "NA", None, ""]), pa.array(["?", good, "NA", None, " "])):
+        values, misfit = parse(text, kind, tokens)
+        assert [value is None for value in values.to_pylist()[:4]] == [True, False, True, True]
+        assert not misfit[:4].any()
+        assert bool(misfit[4]) == (kind != "categorical" and text[4].as_py() == " ")
+    encoded = pa.array(["?", good]).dictionary_encode()
+    assert parse(encoded, kind, tokens)[0].null_count == 1

@@ -316,3 +316,55 @@ def test_the_profile_of_times_ends_with_the_calendar() -> None:
     statistics = observe(rows, schema, "binary")
     profile = Preprocessor.fit(schema, statistics, PreprocessSettings(), "binary").profile()
     assert profile["when"]["example"] == "9999-12-31T23:59:59+00:00"
+
+
+def test_tokens_of_a_missing_value_have_its_code() -> None:
+    preprocessor = FITTED["standard"].reading(("?", "", "chef"))
+    assert transform(preprocessor, city="?") == transform(preprocessor, city=None)
+    assert transform(preprocessor, city="?")["city"] == 1
+    assert transform(preprocessor, job="")["job"] == transform(preprocessor, job=None)["job"] == 0
+    # A category of training stays one.
+    assert transform(preprocessor, job="chef") == transform(FITTED["standard"], job="chef")
+    rows = [{"job": "?", "city": ""}, {"job": "chef", "city": "x"}, {}]
+    found = preprocessor.transform_rows(rows)
+    wanted = preprocessor.transform_batch(
+        pa.Table.from_pylist([dict.fromkeys(TYPES.names) | row for row in rows], schema=TYPES)
+    )
+    assert bits(found) == bits(wanted)
+
+
+def test_an_unknown_category_is_taken_as_its_stand_in(tmp_path: Path) -> None:
+    preprocessor = FITTED["standard"].standing_in({"job": "cook"})
+    job = preprocessor.categorical[0]
+    assert transform(preprocessor, job="unheard of") == transform(preprocessor, job="cook")
+    assert transform(preprocessor, job=None) == transform(preprocessor, job="cook")
+    assert transform(preprocessor, city="unheard of")["city"] == 0
+    assert transform(preprocessor, job="chef")["job"] == job.code("chef") != job.code("cook")
+    preprocessor.save(tmp_path)
+    loaded = Preprocessor.load(tmp_path)
+    assert loaded.stand_ins == {"job": "cook"}
+    assert transform(loaded, job="unheard of") == transform(preprocessor, job="cook")
+    known = preprocessor.known_codes(np.array([[0, 0], [2, 1]]))
+    assert known.tolist() == [[job.code("cook"), 0], [2, 1]]
+
+
+@given(rows=st.lists(ROW, min_size=1, max_size=5), token=st.sampled_from(["", "x", "0"]))
+def test_stand_ins_and_tokens_are_the_same_in_rows_and_tables(
+    rows: list[dict[str, Any]], token: str
+) -> None:
+    preprocessor = FITTED["quantile"].reading((token,)).standing_in({"job": "clerk", "city": "x"})
+    found = preprocessor.transform_rows(rows)
+    wanted = preprocessor.transform_batch(pa.Table.from_pylist(rows, schema=TYPES))
+    assert bits(found) == bits(wanted)
+    assert found.categorical.all()
+
+
+def test_what_an_older_rayml_wrote_has_neither(tmp_path: Path) -> None:
+    FITTED["standard"].save(tmp_path)
+    path = tmp_path / "preprocessor.json"
+    state = json.loads(path.read_text())
+    del state["stand_ins"], state["schema"]["missing"]
+    path.write_text(json.dumps(state))
+    loaded = Preprocessor.load(tmp_path)
+    assert transform(loaded, job="?")["job"] == 0
+    assert not loaded.schema.missing

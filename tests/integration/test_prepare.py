@@ -303,3 +303,31 @@ def test_bundled_data_is_prepared(run: Run, name: str, task: Any, shape: int) ->
 def test_many_small_blocks_are_brought_together(run: Run) -> None:
     prepared = run(Tables(shuffled(raw(), 50), "many"))
     assert_same(prepared, run(Tables([raw()], "one")))
+
+
+def test_tokens_of_the_source_and_the_settings_are_kept(run: Run) -> None:
+    table = spoilt(raw(), {"age": dict.fromkeys(range(8), "?")})
+    with pytest.raises(BadRowsError):
+        run(Tables([table], "plain"))
+    source = Tables([table], "tokens")
+    source.missing = ("NA",)  # type: ignore[attr-defined]
+    settings = SchemaSettings(missing=("?",))
+    prepared = run(source, schema=settings)
+    assert prepared.schema.missing == ("NA", "?")
+    assert prepared.preprocessor.profile()["age"]["missing"] > 0
+    assert "age[missing]" in [each.name for each in prepared.preprocessor.features]
+    assert run(source, schema=settings).reused
+    # The same as an older rayml left it, which knew nothing of tokens.
+    older = run(source_of("older", ("NA",)))
+    path = older.path / "preprocessor" / "preprocessor.json"
+    path.write_text(path.read_text().replace('"NA"', ""))
+    assert open_prepared(older.path).schema.missing == ()
+    again = run(source_of("older", ("NA",)))
+    assert again.reused
+    assert again.schema.missing == ("NA",)
+
+
+def source_of(name: str, missing: tuple[str, ...]) -> Tables:
+    source = Tables([raw()], name)
+    source.missing = missing  # type: ignore[attr-defined]
+    return source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -217,3 +218,15 @@ def test_any_bytes_as_arrow_have_a_key_or_none(junk: bytes, at: int) -> None:
 
 def test_a_column_that_is_not_there_is_not_looked_for() -> None:
     assert value_of("weight", b'{"weight": 1}') is None
+
+
+@pytest.mark.parametrize("name", ["colour", "seen", "size"])
+def test_a_token_of_a_missing_value_is_no_key(name: str) -> None:
+    with_tokens = dataclasses.replace(SIGNATURE, missing=("?", "NA"))
+    body = json.dumps({name: "?"}).encode()
+    assert value_of(name, body, signature=with_tokens) is None
+    if name != "size":
+        tensor = {"name": name, "datatype": "BYTES", "shape": [1], "data": ["NA"]}
+        infer = json.dumps({"inputs": [tensor]}).encode()
+        assert value_of(name, infer, signature=with_tokens, model="m") is None
+    assert value_of("colour", b'{"colour": "?"}') == b"?"

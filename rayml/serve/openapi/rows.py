@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rayml.registry.signature import InputColumn, Signature
 from rayml.serve.answer import class_key
 from rayml.serve.arrow import FILE, STREAM
@@ -89,7 +91,9 @@ def row_schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schem
         "Row": {
             "type": "object",
             "description": "A column that is absent or null is missing.",
-            "properties": {column.name: _column(column) for column in signature.inputs},
+            "properties": {
+                column.name: _column(column, signature.missing) for column in signature.inputs
+            },
             "additionalProperties": False,
             "minProperties": 1,
         },
@@ -101,7 +105,16 @@ def row_schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schem
     }
 
 
-def _column(column: InputColumn) -> Schema:
+def _column(column: InputColumn, tokens: Sequence[str]) -> Schema:
+    schema = _value(column)
+    if not tokens or column.kind == "categorical":
+        return schema
+    described = {"description": schema.pop("description")} if "description" in schema else {}
+    missing = enum(tokens) | {"description": "Is read as missing."}
+    return {"anyOf": [schema, missing], **described}
+
+
+def _value(column: InputColumn) -> Schema:
     types = [_JSON_TYPES[column.kind], "null"]
     if column.kind in ("categorical", "boolean"):
         types.insert(1, "integer")
