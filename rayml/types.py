@@ -160,7 +160,9 @@ class SplitSettings:
     Attributes:
         method: `given` reads the split from `column`; `random` and `stratified` (by the
             target) draw rows by a hash of their content; `group` keeps equal values of
-            `column` together; `time` sorts by `column`, the latest rows for test.
+            `column` together; `time` sorts by `column`, the latest rows for test. `auto` is
+            `given` where the source names files for each split, else `stratified` for classes
+            and `random` for a regression.
         column: the column that `given`, `group` and `time` read.
         validation: fraction of all rows (of the given training rows where `given` names no
             validation rows).
@@ -168,7 +170,7 @@ class SplitSettings:
         seed: of the hash.
     """
 
-    method: Literal["given", "random", "stratified", "group", "time"] = "random"
+    method: Literal["auto", "given", "random", "stratified", "group", "time"] = "auto"
     column: str | None = None
     validation: Fraction = 0.2
     test: Fraction = 0.2

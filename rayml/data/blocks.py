@@ -21,6 +21,7 @@ from rayml.data.quarantine import BadRows
 from rayml.data.schema import FeatureSchema
 from rayml.data.split import SplitPlan, Splitter
 from rayml.data.thresholds import SplitCounts
+from rayml.data.ties import Ranges
 from rayml.types import SPLITS, TaskName
 
 # The order of prepared rows: the split in the leading bits, then a hash of the row's content.
@@ -92,6 +93,19 @@ _COUNT = pa.schema(
         ("first", pa.binary()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts equal rows where the split must divide them."""
+
+    coerce: Coercer
+    splitter: Splitter
+    ranges: Ranges
+
+    def __call__(self, raw: pa.Table) -> pa.Table:
+        """See `Splitter.tally`."""
+        return self.splitter.tally(self.coerce(raw)[0], self.ranges)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,22 @@ class FileSource:
         """How the files are written; None of Parquet."""
         return self._csv if self._format == "csv" else None
 
+    @property
+    def gives_splits(self) -> bool:
+        """Whether the files of each split are named, and so the column `split` is added."""
+        return isinstance(self._paths, Mapping)
+
+    @property
+    def index_columns(self) -> tuple[str, ...]:
+        """Columns that hold the index of a pandas table, which describes no row.
+
+        Raises:
+            SourceError: the first file cannot be read.
+        """
+        if self._format == "csv":
+            return ()
+        return parquet_reader.pandas_index(self._files[0])
+
     def fingerprint(self) -> str:
         """Hash of the files' contents (of size and time of change, if large) and settings."""
         files = [[f.partitions, _identity(f)] for f in self._files]

@@ -15,6 +15,7 @@ from rayml.data.preprocess import Preprocessor
 from rayml.data.sampling import sample_rows
 from rayml.data.sources import missing_tokens
 from rayml.data.split import column_of
+from rayml.data.split_method import choose_method
 from rayml.data.target import check_task
 from rayml.errors import DataError
 from rayml.types import (
@@ -70,10 +71,12 @@ def glance(
         rows: number of rows at most.
 
     Raises:
+        ConfigError: the split's method would mix the splits that the source gives.
         SourceError: the source cannot be read.
         SchemaError: the settings name columns that are not there, or kinds that do not fit.
         DataError: there are no rows, or the target does not suit the task.
     """
+    split = choose_method(split, task, source)
     named = (column_of(split),) if split.method in ("given", "group", "time") else ()
     reserved = () if split.method == "time" else named
     carry = named if split.method == "time" else ()
@@ -86,6 +89,7 @@ def glance(
             reserved=reserved,
             carry=carry,
             missing=missing_tokens(source),
+            index=getattr(source, "index_columns", ()),
         )
         check_task(target, found.target_kind, task)
         typed, _ = Coercer(found, required=(target,))(raw)

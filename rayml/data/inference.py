@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rayml.data.identifiers import reason_to_leave_out
 from rayml.data.kinds import matches_number, parse, plain, readable, without_tokens
 from rayml.data.schema import Column, ColumnSummary, FeatureSchema, Role
 from rayml.errors import SchemaError
@@ -18,8 +19,6 @@ MISFITS = 0.05
 these are bad rows, rather than a reason to take the whole column as categorical."""
 
 _WORDS = pa.array(["true", "false", "yes", "no"])
-_ID_SHARE = 0.9  # of different values among a column's text: more makes it an identifier
-_ID_ROWS = 50  # so few rows tell no identifiers from categories
 _EXAMPLES = 4
 _EXAMPLE_LENGTH = 24
 
@@ -32,13 +31,16 @@ def infer_schema(
     reserved: Sequence[str] = (),
     carry: Sequence[str] = (),
     missing: Sequence[str] = (),
+    index: Sequence[str] = (),
+    rows: int | None = None,
 ) -> FeatureSchema:
     """Infer which columns are features, and their kinds.
 
     A text column is boolean, numeric or a timestamp if at least 95 % of its values are; text of
     digits with leading zeros, such as postal codes, stays categorical. The labels of a text
-    target stay as they are written, unless they are numbers. Columns with a single value, and
-    text that hardly repeats, are ignored with a note, unless `settings.kinds` names them.
+    target stay as they are written, unless they are numbers. Columns with a single value,
+    and those that name rows (see `rayml.data.identifiers`), are ignored with a note, unless
+    `settings.kinds` names them.
 
     Args:
         sample: rows of the raw table, without the reserved columns of a source.
@@ -48,6 +50,8 @@ def infer_schema(
         carry: columns that are read whether they are features or not.
         missing: texts that the source takes as missing values; those of the settings come
             besides.
+        index: columns that the source says are the index of a pandas table.
+        rows: of the whole table; None where only the sample is known.
 
     Raises:
         SchemaError: a named column is not there, a kind does not fit its column's type, a column
@@ -68,8 +72,13 @@ def infer_schema(
         kinds[name] = _kind(name, values, overridden.get(name), label=name == target)
         if name == target or name in reserved or name in settings.ignore:
             continue
-        notes[name] = "" if name in settings.kinds else _reason_to_ignore(values, kinds[name])
-        if not notes[name]:
+        if name not in settings.kinds:
+            notes[name] = _reason_to_ignore(values)
+        if name not in (*settings.kinds, *carry):
+            notes[name] = notes[name] or reason_to_leave_out(
+                name, values, kinds[name], index=name in index, rows=rows
+            )
+        if not notes.get(name):
             features.append(Column(name, kinds[name]))
     if not features:
         raise SchemaError(
@@ -192,16 +201,13 @@ def _guess_text(text: pa.Array) -> Kind:
     return "categorical"
 
 
-def _reason_to_ignore(values: pa.Array, kind: Kind) -> str:
+def _reason_to_ignore(values: pa.Array) -> str:
     present = values.drop_null()
     distinct = len(present.unique())
     if distinct == 0:
         return "has no values"
     if distinct == 1 and not values.null_count:
         return "has a single value"
-    text = kind == "categorical" and pa.types.is_string(values.type)
-    if text and len(present) >= _ID_ROWS and distinct > _ID_SHARE * len(present):
-        return "hardly repeats, like an identifier"
     return ""
 
 

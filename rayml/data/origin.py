@@ -15,6 +15,9 @@ LINE = "__line__"  # int64: line of a text file, or row of a table, counted from
 MALFORMED = "__malformed__"  # string: why the row could not be read; null for good rows
 RESERVED = (FILE, LINE, MALFORMED)
 
+UNNAMED = "Unnamed: 0"
+"""Name of a CSV file's first column where its header has none, as pandas reads it."""
+
 KEY = "__key__"  # preparing keeps a hash of a row in it
 ORDER = "__order__"  # and the row's place among the prepared ones
 WORKING = (KEY, ORDER)

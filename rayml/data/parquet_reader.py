@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,6 +67,21 @@ def plan(files: Sequence[DataFile]) -> tuple[pa.Schema, list[ParquetPiece]]:
             ) from error
     pieces = [p for f, footer in zip(files, footers, strict=True) for p in _pieces(f, footer)]
     return schema, pieces
+
+
+def pandas_index(file: DataFile) -> tuple[str, ...]:
+    """Names of the columns in which pandas kept the index of the table that it wrote.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    schema = _footer(file).schema.to_arrow_schema()
+    try:
+        told = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        index = told.get("index_columns", [])
+    except (ValueError, AttributeError):
+        return ()  # another program's words
+    return tuple(each for each in index if isinstance(each, str) and each in schema.names)
 
 
 def read_tables(piece: ParquetPiece, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias, overload
 
@@ -100,6 +100,47 @@ def collect(rows: Rows, make: Callable[[pa.Table], pa.Table]) -> Iterator[pa.Tab
         yield from results.tables
     else:
         yield from results.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+def count_rows(rows: Rows) -> int:
+    """Number of rows, malformed ones included."""
+    if isinstance(rows, HeldRows):
+        return sum(table.num_rows for table in rows.tables)
+    return int(rows.count())
+
+
+def each_by_number(
+    rows: Rows, makes: Callable[[int], Callable[[pa.Table], pa.Table]], numbers: Sequence[int]
+) -> Rows:
+    """Apply to each block a function that is made for its number, to empty blocks none.
+
+    Args:
+        rows: held here, or executed already.
+        makes: gives the function of a number.
+        numbers: of the blocks that have rows, as `collect_by_number` gave them.
+    """
+    if isinstance(rows, HeldRows):
+        return HeldRows(makes(at)(rows.tables[at]) for at in numbers)
+    import ray
+
+    # Ray Data tells a function nothing of its block, so these are tasks of our own.
+    refs, task = rows.to_arrow_refs(), ray.remote(_apply)
+    return ray.data.from_arrow_refs([task.remote(makes(at), refs[at]) for at in numbers])
+
+
+def collect_by_number(rows: Rows, make: Callable[[pa.Table], pa.Table]) -> dict[int, pa.Table]:
+    """What a function makes of each block that has rows, by the block's number."""
+    if isinstance(rows, HeldRows):
+        return {at: make(table) for at, table in enumerate(rows.tables) if table.num_rows}
+    import ray
+
+    task = ray.remote(_apply)
+    made = ray.get([task.remote(_NonEmpty(make), ref) for ref in rows.to_arrow_refs()])
+    return {at: table for at, table in enumerate(made) if table.num_columns}
+
+
+def _apply(make: Callable[[pa.Table], pa.Table], block: pa.Table) -> pa.Table:
+    return make(block)
 
 
 class _NonEmpty:

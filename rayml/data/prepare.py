@@ -26,13 +26,24 @@ from rayml.data.blocks import (
     Observe,
     Place,
     Sort,
+    Tally,
     Write,
     split_start,
 )
 from rayml.data.coerce import BAD_ROWS, Coercer
 from rayml.data.inference import infer_schema
 from rayml.data.origin import ORDER
-from rayml.data.passes import HeldRows, Rows, collect, each, own_errors, read_once
+from rayml.data.passes import (
+    HeldRows,
+    Rows,
+    collect,
+    collect_by_number,
+    count_rows,
+    each,
+    each_by_number,
+    own_errors,
+    read_once,
+)
 from rayml.data.prepared import QUARANTINE, PreparedDataset, open_prepared
 from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
@@ -40,6 +51,7 @@ from rayml.data.sampling import sample_rows
 from rayml.data.schema import FeatureSchema
 from rayml.data.sources import CsvSource, Source, missing_tokens
 from rayml.data.split import SplitPlan, Splitter, column_of
+from rayml.data.split_method import choose_method
 from rayml.data.statistics import Statistics, merge_all
 from rayml.data.store import hash_of, writing
 from rayml.data.target import check_seen, check_task
@@ -62,6 +74,10 @@ SAMPLE_ROWS = 10_000
 # So many values fit a block of 128 MiB. Up to there the rows are sorted in one task, which costs
 # tenths of a second where a shuffle costs seconds.
 _BLOCK_VALUES = 2**24
+
+# Of choosing features and splits. What was prepared by others has another hash, so that one hash
+# stands for one result; it can be opened still.
+_RULES = 2
 
 Policy = Literal["fail", "quarantine"]
 Progress = Callable[[str], None]
@@ -96,12 +112,14 @@ def prepare(
         on_progress: is told what begins.
 
     Raises:
+        ConfigError: the split's method would mix the splits that the source gives.
         SourceError: the source cannot be read.
         SchemaError: the settings name columns that are not there, or kinds that do not fit.
         BadRowsError: there are bad rows, under the policy `fail`.
         DataError: a split is empty, a class is unknown to training, or the target does not suit
             the task.
     """
+    split = choose_method(split, task, source)
     plan = _Preparation(
         source, target, task, schema, split, preprocess, bad_rows, positive,
         on_progress or (lambda _: None),
@@ -151,6 +169,7 @@ class _Preparation:
         return hash_of(
             {
                 "format": store_format.FORMAT,
+                "rules": _RULES,
                 "source": [f"{kind.__module__}.{kind.__qualname__}", self.fingerprint],
                 "target": self.target,
                 "task": self.task,
@@ -186,8 +205,8 @@ class _Preparation:
             splitter = Splitter(self.split_settings, schema, self.task)
             rows, counts, bad = _count(raw, Count(coerce, splitter))
             self._judge(bad, rows, raw, coerce, folder)
-            plan = splitter.plan(counts)
-            placed = _sorted(each(raw, Place(coerce, plan, self.split_settings.seed)), plan, schema)
+            plan, placed = _placed(raw, coerce, splitter, counts, self.split_settings.seed)
+            placed = _sorted(placed, plan, schema)
         with watch.stage("fit"):
             self.tell("fitting the preprocessor")
             fitted = self._fit(placed, schema)
@@ -223,6 +242,8 @@ class _Preparation:
             reserved=() if settings.method == "time" else named,
             carry=named if settings.method == "time" else (),
             missing=missing_tokens(self.source),
+            index=getattr(self.source, "index_columns", ()),
+            rows=count_rows(raw),
         )
         check_task(self.target, schema.target_kind, self.task)
         return schema
@@ -268,6 +289,20 @@ def _count(raw: Rows, count: Count) -> tuple[int, SplitCounts, BadRows]:
         for more, keys, wrong in Count.read(part):
             rows, counts, bad = rows + more, counts.merge(keys), bad.merge(wrong)
     return rows, counts, bad
+
+
+def _placed(
+    raw: Rows, coerce: Coercer, splitter: Splitter, counts: SplitCounts, seed: int
+) -> tuple[SplitPlan, Rows]:
+    """The plan of the split, and rows with their places by it."""
+    ranges = splitter.ranges(counts)
+    if not ranges:
+        plan = splitter.plan(counts)
+        return plan, each(raw, Place(coerce, plan, seed))
+    tallies = collect_by_number(raw, Tally(coerce, splitter, ranges))
+    plan = splitter.plan(counts, list(tallies.values()))
+    plans = dict(zip(tallies, plan.by_block(list(tallies.values())), strict=True))
+    return plan, each_by_number(raw, lambda at: Place(coerce, plans[at], seed), list(plans))
 
 
 def _sorted(placed: Rows, plan: SplitPlan, schema: FeatureSchema) -> Rows:

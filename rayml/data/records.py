@@ -12,6 +12,7 @@ import numpy as np
 from rayml.data.cutting import BAD_QUOTE, Cut, Positions, cut, shown
 from rayml.data.dialect import CsvSettings
 from rayml.data.grammar import LINE_END, NEWLINE, RETURN, Grammar
+from rayml.data.origin import UNNAMED
 from rayml.errors import SourceError
 
 PIECE_BYTES = 8 * 2**20
@@ -166,4 +167,7 @@ class RecordReader:
                 quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
             )
         )
-        return tuple(name.strip(" \t") for name in row) if dialect.strip else tuple(row)
+        names = [name.strip(" \t") for name in row] if dialect.strip else row
+        if len(names) > 1 and not names[0]:
+            names[0] = UNNAMED  # of a table that pandas wrote with its index
+        return tuple(names)

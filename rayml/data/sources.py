@@ -15,7 +15,9 @@ class Source(Protocol):
     """A table that can be read, and that can tell whether it is still the same.
 
     Both methods may raise `SourceError`; `read` also while its dataset is consumed. A source may
-    have an attribute `missing`: the texts that it reads as missing values.
+    have an attribute `missing`: the texts that it reads as missing values; `index_columns`, names
+    of columns that are the index of a pandas table; and
+    `gives_splits`, whether its column `split` tells which rows train, validate and test.
     """
 
     def fingerprint(self) -> str:

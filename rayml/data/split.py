@@ -3,16 +3,15 @@
 Every method is the same step with another key. `random` and `stratified` take a hash of the row's
 content, `group` a hash of the group, `time` the time itself. Within a stratum the rows with the
 smallest keys are for training, those with the largest for test. So the split depends on the rows
-and the seed alone, never on their order; and equal rows, groups or times fall on the same side.
-
-Thresholds lie where the fractions are met as nearly as undivided keys allow: exactly for distinct
-keys, up to a million of them in a stratum; beyond that within one millionth or so of its rows.
+and the seed alone, never on their order. Equal groups and equal times fall on the same side, so the
+fractions are met as nearly as whole groups and times allow. Equal rows are divided where they must
+be, see `rayml.data.ties`, and the fractions hold to the row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,22 @@ import pyarrow as pa
 from rayml.data.hashing import Hashes, hash_rows, hash_values, mix
 from rayml.data.keys import KeyCounts, order_floats
 from rayml.data.schema import FeatureSchema
+from rayml.data.shares import Share, share_rows
 from rayml.data.sides import NO_SIDE, Sides, given_sides
+from rayml.data.split_method import choose_method
 from rayml.data.target import MAX_CLASSES
 from rayml.data.thresholds import KEY_ENTRIES, SplitCounts, Thresholds, cut, threshold
+from rayml.data.ties import (
+    Division,
+    Ranges,
+    Ties,
+    before_each,
+    divide,
+    exact_counts,
+    heavy_count,
+    ranges_to_count,
+    tally,
+)
 from rayml.errors import DataError, SchemaError
 from rayml.types import SPLITS, SplitSettings, TaskName
 
@@ -41,6 +53,7 @@ class Splitter:
     """
 
     def __init__(self, settings: SplitSettings, schema: FeatureSchema, task: TaskName) -> None:
+        settings = choose_method(settings, task)
         self._settings = settings
         self._target = schema.target
         self._classes = task != "regression"
@@ -71,31 +84,79 @@ class Splitter:
         train, validation, test = (int((sides == side).sum()) for side in range(3))
         return SplitCounts(strata, (train, validation, test))
 
-    def plan(self, counts: SplitCounts) -> SplitPlan:
-        """Choose the thresholds.
+    def ranges(self, counts: SplitCounts) -> Ranges:
+        """Where rows must be counted key by key before a plan can be made; mostly nowhere."""
+        if not self._divides:
+            return Ranges.none()
+        strata, shares = self._shares(counts)
+        return ranges_to_count([counts.strata[each] for each in strata], shares)
+
+    def tally(self, table: pa.Table, ranges: Ranges) -> pa.Table:
+        """Count the keys of rows in some ranges one by one, see `rayml.data.ties.TALLY`."""
+        open_rows = self._open(self._given(table))
+        return tally(self._strata(table)[open_rows], self._keys(table)[open_rows], ranges)
+
+    def plan(self, counts: SplitCounts, tallies: Sequence[pa.Table] = ()) -> SplitPlan:
+        """Choose the thresholds, and how equal rows are divided.
+
+        Args:
+            counts: of all rows.
+            tallies: what was counted in `ranges`, block by block.
 
         Raises:
             DataError: a split would be empty.
         """
         if len(counts.strata) > MAX_CLASSES:
             raise _too_many_classes(self._target)
+        parts = self._divided(counts, tallies) if self._divides else self._undivided(counts)
+        sizes = np.sum([part.sizes for part in parts.values()], axis=0, initial=0, dtype=np.int64)
+        sizes = sizes + np.array([0, *counts.given[1:]])
+        _check_sizes(sizes, self._settings)
+        train, validation, test = (int(size) for size in sizes)
+        thresholds = {stratum: part.thresholds for stratum, part in parts.items()}
+        ties = Ties.together([part.ties for part in parts.values()])
+        return SplitPlan(self, thresholds, (train, validation, test), ties)
+
+    @property
+    def _divides(self) -> bool:
+        return self._settings.method not in ("group", "time")
+
+    def _fractions(self, counts: SplitCounts) -> tuple[float, float]:
         settings = self._settings
         test = 0.0 if settings.method == "given" else settings.test
         # Nothing is carved out of the training rows where validation rows are given.
-        validation = 0.0 if counts.given[1] else settings.validation
-        alone = len(counts.strata) == 1 and settings.method not in ("given", "stratified")
-        thresholds, sizes = {}, np.zeros(3, dtype=np.int64)
-        for stratum, keys in counts.strata.items():
-            ends = cut(keys, validation, test, nonempty=alone)
-            thresholds[stratum] = Thresholds(*(threshold(keys, end) for end in ends))
-            cumulated = np.r_[0, np.cumsum(keys.counts)]
-            sizes += np.diff([0, cumulated[ends[0]], cumulated[ends[1]], keys.total])
-        sizes[1:] += counts.given[1:]
-        _check_sizes(sizes, settings)
-        train, validation, test = (int(size) for size in sizes)
-        return SplitPlan(self, thresholds, (train, validation, test))
+        return 0.0 if counts.given[1] else settings.validation, test
 
-    def sides(self, table: pa.Table, thresholds: Mapping[int, Thresholds]) -> Sides:
+    def _shares(self, counts: SplitCounts) -> tuple[list[int], list[Share]]:
+        strata = sorted(counts.strata)
+        sizes = [counts.strata[each].total for each in strata]
+        return strata, share_rows(sizes, *self._fractions(counts))
+
+    def _divided(self, counts: SplitCounts, tallies: Sequence[pa.Table]) -> dict[int, Division]:
+        strata, shares = self._shares(counts)
+        exact = exact_counts(tallies) if tallies else {}
+        rows = sum(keys.total for keys in counts.strata.values())
+        return {
+            each: divide(
+                keys := counts.strata[each],
+                share,
+                exact.get(each, KeyCounts.of(np.empty(0, np.uint64), 1)),
+                heavy_count(keys.total, rows),
+            )
+            for each, share in zip(strata, shares, strict=True)
+        }
+
+    def _undivided(self, counts: SplitCounts) -> dict[int, Division]:
+        parts = {}
+        for stratum, keys in counts.strata.items():
+            ends = cut(keys, *self._fractions(counts))
+            cumulated = np.r_[0, np.cumsum(keys.counts)]
+            first, second = (int(cumulated[end]) for end in ends)
+            limits = Thresholds(*(threshold(keys, end) for end in ends))
+            parts[stratum] = Division(limits, Ties(), (first, second - first, keys.total - second))
+        return parts
+
+    def sides(self, table: pa.Table, thresholds: Mapping[int, Thresholds], ties: Ties) -> Sides:
         """Index of the split of each row, see `rayml.types.SPLITS`."""
         strata = np.array(sorted(thresholds), dtype=np.uint64)
         at = [thresholds[int(stratum)] for stratum in strata]
@@ -106,7 +167,9 @@ class Splitter:
         after = np.array([limits.validation for limits in at], dtype=np.uint64)[place] <= key
         last = np.array([limits.test for limits in at], dtype=np.uint64)[place] <= key
         shared = (after.astype(np.int8) + last).astype(np.int8)
-        return np.where(self._open(sides), shared, sides).astype(np.int8)
+        open_rows = self._open(sides)
+        shared[open_rows] = ties.divide(key[open_rows], shared[open_rows])
+        return np.where(open_rows, shared, sides).astype(np.int8)
 
     def _given(self, table: pa.Table) -> Sides:
         if self._settings.method != "given":
@@ -137,21 +200,27 @@ class Splitter:
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """A splitter with its thresholds.
+    """A splitter with its thresholds, for all rows or for those of one block.
 
     Attributes:
         splitter: computes the keys.
         thresholds: by stratum.
         sizes: numbers of rows of train, validation and test.
+        ties: keys whose rows are divided.
     """
 
     splitter: Splitter
     thresholds: Mapping[int, Thresholds]
     sizes: tuple[int, int, int]
+    ties: Ties = field(default_factory=Ties)
 
     def sides(self, table: pa.Table) -> Sides:
         """Index of the split of each row, see `rayml.types.SPLITS`."""
-        return self.splitter.sides(table, self.thresholds)
+        return self.splitter.sides(table, self.thresholds, self.ties)
+
+    def by_block(self, tallies: Sequence[pa.Table]) -> list[SplitPlan]:
+        """The plan of each block, where rows are divided."""
+        return [replace(self, ties=ties) for ties in before_each(tallies, self.ties)]
 
 
 def column_of(settings: SplitSettings) -> str:

@@ -76,15 +76,15 @@ class Thresholds:
     test: int
 
 
-def cut(keys: KeyCounts, validation: float, test: float, *, nonempty: bool) -> tuple[int, int]:
-    """Number of entries that train, and that train or validate."""
+def cut(keys: KeyCounts, validation: float, test: float) -> tuple[int, int]:
+    """Number of entries that train, and that train or validate; no entry is divided."""
     cumulated = np.r_[0, np.cumsum(keys.counts)]
     rows, entries = keys.total, len(keys.keys)
     wanted_test = round(rows * test)
     wanted_validation = round(rows * validation)
     middle = _nearest(cumulated, rows - wanted_test - wanted_validation)
     last = _nearest(cumulated, rows - wanted_test)
-    if nonempty and entries >= 3:
+    if entries >= 3:
         # A few large groups should not leave a split without rows only by rounding.
         last = min(max(last, 2), entries - 1)
         middle = min(max(middle, 1), last - 1)

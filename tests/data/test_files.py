@@ -7,9 +7,10 @@ import json
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from rayml.data import files
+from rayml.data import csv_reader, files
 from rayml.data.dialect import CsvSettings
 from rayml.data.files import FileSource
 from rayml.data.sources import CsvSource
@@ -94,3 +95,22 @@ def test_wrong_settings_are_named_with_their_key(path: Path) -> None:
 def test_a_file_cannot_be_of_two_splits(path: Path) -> None:
     with pytest.raises(SourceError, match=r"a file belongs to one split, got '.*a\.csv'"):
         FileSource({"train": str(path), "test": [str(path.parent / "*.csv")]}).fingerprint()
+
+
+def test_the_index_of_a_pandas_table_is_told(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0], "y": ["a", "b"]}, index=[5, 9])
+    frame.to_parquet(tmp_path / "plain.parquet")
+    frame.rename_axis("patient").to_parquet(tmp_path / "named.parquet")
+    frame.reset_index(drop=True).to_parquet(tmp_path / "none.parquet")
+    told = {
+        name: FileSource(str(tmp_path / f"{name}.parquet"), format="parquet").index_columns
+        for name in ("plain", "named", "none")
+    }
+    assert told == {"plain": ("__index_level_0__",), "named": ("patient",), "none": ()}
+
+
+def test_the_index_that_pandas_writes_to_csv_has_a_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0], "y": ["a", "b"]})
+    frame.to_csv(tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open("rb") as stream:
+        assert csv_reader.read_header(stream, CsvSettings()) == ("Unnamed: 0", "x", "y")

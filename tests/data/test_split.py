@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -48,12 +49,16 @@ def split(
     """Split rows that arrive in parts; sides in the order of the rows."""
     splitter = Splitter(SplitSettings(**settings), SCHEMA, task)
     bounds = [0, *(parts or []), rows.num_rows]
+    blocks = [rows.slice(start, end - start) for start, end in pairwise(bounds)]
     counts = SplitCounts()
-    for start, end in reversed(list(pairwise(bounds))):
-        state = splitter.count(rows.slice(start, end - start)).to_table()
-        counts = counts.merge(SplitCounts.from_table(state))
-    plan = splitter.plan(counts)
-    sides = plan.sides(rows)
+    for block in reversed(blocks):
+        counts = counts.merge(SplitCounts.from_table(splitter.count(block).to_table()))
+    ranges = splitter.ranges(counts)
+    tallies = [splitter.tally(block, ranges) for block in blocks]
+    plan = splitter.plan(counts, tallies)
+    sides = np.concatenate(
+        [each.sides(block) for each, block in zip(plan.by_block(tallies), blocks, strict=True)]
+    )
     assert [int((sides == side).sum()) for side in range(3)] == list(plan.sizes)
     return sides
 
@@ -85,7 +90,7 @@ def test_the_seed_decides(settings: dict[str, Any]) -> None:
 
 @given(st.integers(10, 300), st.floats(0.1, 0.4), st.floats(0.1, 0.4))
 def test_fractions_of_random_rows_are_exact(rows: int, validation: float, test: float) -> None:
-    sides = split(table(rows), validation=validation, test=test)
+    sides = split(table(rows), method="random", validation=validation, test=test)
     assert (sides == 1).sum() == round(rows * validation)
     assert (sides == 2).sum() == round(rows * test)
 
@@ -132,10 +137,88 @@ def test_numbers_order_too() -> None:
     assert splitter.plan(splitter.count(rows)).sides(rows).tolist() == [0, 1, 0, 0, 2]
 
 
-def test_equal_rows_fall_on_the_same_side() -> None:
+def test_rows_that_repeat_little_fall_on_the_same_side() -> None:
     rows = pa.concat_tables([table(50)] * 3)
-    sides = split(rows).reshape(3, 50)
+    sides = split(rows, method="random").reshape(3, 50)
     assert (sides == sides[0]).all()
+
+
+def few_valued(rows: int, values: int = 2, seed: int = 0) -> pa.Table:
+    """Rows of two columns of few values, so that nearly all repeat."""
+    rng = np.random.default_rng(seed)
+    whole = table(rows)
+    whole = whole.set_column(0, "x", pa.array(rng.integers(0, values, rows).astype(np.float64)))
+    whole = whole.set_column(2, "g", pa.array(["g"] * rows))
+    return whole.set_column(3, "t", pa.repeat(whole["t"][0], rows))
+
+
+def contents(rows: pa.Table, sides: np.ndarray) -> Counter[tuple[float, str, int]]:
+    """How often each row stands on each side."""
+    return Counter(zip(rows["x"].to_pylist(), rows["y"].to_pylist(), sides.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["random", "stratified"])
+def test_few_different_rows_meet_the_fractions_and_each_is_in_each_split(method: str) -> None:
+    rows = few_valued(1000)
+    sides = split(rows, [300, 700], method=method)
+    assert [int((sides == side).sum()) for side in range(3)] == [600, 200, 200]
+    found = contents(rows, sides)
+    for (x, y), copies in Counter(
+        zip(rows["x"].to_pylist(), rows["y"].to_pylist(), strict=True)
+    ).items():
+        assert abs(found[x, y, 1] - copies / 5) <= 1
+        assert abs(found[x, y, 2] - copies / 5) <= 1
+
+
+@pytest.mark.parametrize("method", ["random", "stratified"])
+@given(
+    size=st.integers(12, 400),
+    values=st.integers(1, 60),
+    seed=st.integers(0, 9),
+    validation=st.floats(0.1, 0.4),
+    test=st.floats(0.1, 0.4),
+    parts=st.lists(st.integers(0, 400), max_size=4),
+)
+def test_repeated_rows_meet_the_fractions_however_they_are_cut(
+    method: str,
+    size: int,
+    values: int,
+    seed: int,
+    validation: float,
+    test: float,
+    parts: list[int],
+) -> None:
+    rows = few_valued(size, values, seed)
+    fractions = {"validation": validation, "test": test, "method": method}
+    whole = split(rows, **fractions)
+    assert abs((whole == 1).sum() - size * validation) <= 2
+    assert abs((whole == 2).sum() - size * test) <= 2
+    order = np.random.default_rng(seed).permutation(size)
+    shuffled = rows.take(order)
+    cut = split(shuffled, sorted(min(part, size) for part in parts), **fractions)
+    assert contents(shuffled, cut) == contents(rows, whole)
+
+
+def test_repeated_rows_meet_the_fractions_where_keys_are_counted_by_ranges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rayml.data.split.KEY_ENTRIES", 64)
+    monkeypatch.setattr("rayml.data.thresholds.KEY_ENTRIES", 64)
+    few, many = few_valued(3000), table(3000)
+    rows = pa.concat_tables([few, many.cast(few.schema)])
+    for method in ("random", "stratified"):
+        sides = split(rows, [500, 2500, 4000], method=method)
+        assert abs((sides == 1).sum() - 1200) <= 2
+        assert abs((sides == 2).sum() - 1200) <= 2
+        whole = split(rows, method=method)
+        assert contents(rows, sides) == contents(rows, whole)
+
+
+def test_a_split_without_repeated_rows_is_the_one_it_always_was() -> None:
+    for method in ("random", "stratified"):
+        sides = split(table(500), method=method, seed=7)
+        digest = hashlib.sha256(sides.tobytes()).hexdigest()[:16]
+        assert digest == {"random": "fe64d63e87703c2e", "stratified": "e1651f729cba2bcb"}[method]
 
 
 def test_given_names_of_sides() -> None:

@@ -136,6 +136,20 @@ def test_the_result_does_not_depend_on_the_order_of_rows_or_blocks(run: Run) -> 
     assert whole.preprocessor.profile() == parts.preprocessor.profile()
 
 
+def few_valued(rows: int = 1000) -> pa.Table:
+    rng = np.random.default_rng(3)
+    return pa.table({"a": rng.integers(0, 2, rows), "y": rng.choice(["no", "yes"], rows)})
+
+
+def test_few_different_rows_meet_the_fractions_whatever_their_blocks(run: Run) -> None:
+    settings: dict[str, Any] = {"schema": SchemaSettings()}
+    whole = run(Tables([few_valued()], "whole"), **settings)
+    assert dict(whole.rows) == {"train": 600, "validation": 200, "test": 200}
+    parts = shuffled(few_valued(), 6)
+    parts.insert(2, parts[0].slice(0, 0))
+    assert_same(whole, run(Tables(parts, "parts"), **settings))
+
+
 @pytest.mark.timeout(240)
 def test_data_of_many_blocks_is_shuffled_to_the_same_rows(
     run: Run, monkeypatch: pytest.MonkeyPatch
