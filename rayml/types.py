@@ -145,12 +145,19 @@ class SchemaSettings:
         groups: columns whose values tell groups apart when fairness is measured.
         missing: texts that say that a value is missing, besides those of the source, such as
             `nulls` of a CSV file; the endpoint reads them in the same way.
+        private: columns whose values are shown nowhere: not by the endpoint, in the model card, in
+            tables and messages of preparing, nor in the profile of a bundle.
+        max_published: categories of a column are published if it has at most so many different
+            values; of numbers and times of more a coarse range. Those of columns that look like
+            identifiers never are.
     """
 
     kinds: Mapping[str, Kind] = Field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    max_published: Size = 100
 
 
 @settings

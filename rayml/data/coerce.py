@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rayml.data.kinds import EXPECTED, Mask, parse, plain
 from rayml.data.origin import FILE, LINE, MALFORMED, RESERVED
+from rayml.data.privacy import MASK
 from rayml.data.schema import FeatureSchema
 from rayml.data.sides import given_sides
 from rayml.errors import SchemaError
@@ -26,7 +27,8 @@ BAD_ROWS = pa.schema(
     ]
 )
 """A bad row: where it lies, the first column that is wrong, its value, why it is wrong, and the
-raw row as JSON. File, line, column and value are null where they are not known."""
+raw row as JSON. File, line, column and value are null where they are not known; values of private
+columns are masked."""
 
 
 class Coercer:
@@ -48,6 +50,7 @@ class Coercer:
         self._missing = schema.missing
         self._required = tuple(dict.fromkeys(required))
         self._given = given
+        self._private = schema.private
 
     def __call__(self, raw: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Read rows.
@@ -59,7 +62,7 @@ class Coercer:
         Raises:
             SchemaError: a column is absent, or its type does not suit its kind.
         """
-        findings = _Findings(raw)
+        findings = _Findings(raw, self._private)
         if MALFORMED in raw.column_names:
             findings.add_malformed(plain(raw.column(MALFORMED)))
         typed = {}
@@ -87,8 +90,9 @@ class Coercer:
 class _Findings:
     """The first thing that is wrong with each row."""
 
-    def __init__(self, raw: pa.Table) -> None:
+    def __init__(self, raw: pa.Table, private: Sequence[str]) -> None:
         self._raw = raw
+        self._private = private
         self._parts: list[pa.Table] = []
         self.bad: Mask = np.zeros(raw.num_rows, dtype=np.bool_)
 
@@ -97,12 +101,16 @@ class _Findings:
         if len(rows):
             found = _listed(self._raw.column(column).take(pa.array(rows)))
             values = [None if value is None else str(value) for value in found]
+            if column in self._private:
+                values = [value and MASK for value in values]
             self._parts.append(self._part(rows, column, values, [reason] * len(rows)))
 
     def add_malformed(self, reasons: pa.Array) -> None:
         rows = self._new(reasons.is_valid().to_numpy(zero_copy_only=False))
         if len(rows):
             texts = reasons.take(pa.array(rows)).to_pylist()
+            if self._private:
+                texts = [text.split(": ")[0] for text in texts]  # the line itself comes behind
             self._parts.append(self._part(rows, None, [None] * len(rows), texts))
 
     def table(self) -> pa.Table:
@@ -122,7 +130,13 @@ class _Findings:
     ) -> pa.Table:
         raw = self._raw.take(pa.array(rows))
         names = [name for name in raw.column_names if name not in RESERVED]
-        content = zip(*(_listed(raw.column(name)) for name in names), strict=True)
+        content = zip(
+            *(
+                [MASK] * len(rows) if name in self._private else _listed(raw.column(name))
+                for name in names
+            ),
+            strict=True,
+        )
         return pa.table(
             {
                 "file": _reserved(raw, FILE),

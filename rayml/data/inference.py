@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rayml.data.identifiers import reason_to_leave_out
+from rayml.data.identifiers import IDENTIFIER, reason_to_leave_out
 from rayml.data.kinds import matches_number, parse, plain, readable, without_tokens
+from rayml.data.privacy import looks_like_identifier
 from rayml.data.schema import Column, ColumnSummary, FeatureSchema, Role
 from rayml.errors import SchemaError
 from rayml.types import Kind, SchemaSettings
@@ -87,6 +88,13 @@ def infer_schema(
             remedy="Name the kinds of columns to use in schema.kinds",
         )
     used = {column.name for column in features}
+    identifiers = tuple(
+        name
+        for name in used
+        if looks_like_identifier(name, plain(sample.column(name)), kinds[name])
+    )
+    named = (name for name, note in notes.items() if note == IDENTIFIER)
+    hidden = {*identifiers, *named, *settings.private}
     extra = [n for n in dict.fromkeys((*settings.groups, *reserved, *carry)) if n not in used]
     roles = _roles(sample.column_names, target, settings, reserved, carry, used)
     return FeatureSchema(
@@ -96,9 +104,15 @@ def infer_schema(
         groups=tuple(settings.groups),
         carried=tuple(Column(name, kinds[name]) for name in extra),
         ignored=tuple(name for name in sample.column_names if roles[name] == ("ignored",)),
-        summaries=tuple(_summary(n, sample, kinds, roles[n], notes) for n in sample.column_names),
+        summaries=tuple(
+            _summary(n, sample, kinds, roles[n], notes, hidden=n in hidden)
+            for n in sample.column_names
+        ),
         sampled=sample.num_rows,
         missing=tuple(dict.fromkeys((*missing, *settings.missing))),
+        private=tuple(settings.private),
+        identifiers=tuple(sorted(identifiers)),
+        max_published=settings.max_published,
     )
 
 
@@ -130,6 +144,7 @@ def check_settings(
         "schema.kinds": settings.kinds,
         "schema.ignore": settings.ignore,
         "schema.groups": settings.groups,
+        "schema.private": settings.private,
         "split.column": (*reserved, *carry),
     }
     for place, names in places.items():
@@ -147,6 +162,11 @@ def check_settings(
                 value=f"{name}: {settings.kinds[name]}",
                 remedy="Take it out of schema.kinds",
             )
+    if target in settings.private:
+        raise SchemaError(
+            f"the target {target!r} is not private: what is predicted is answered",
+            remedy="Take it out of schema.private",
+        )
     if target in settings.ignore:
         raise SchemaError("the target is not ignored", value=target, remedy="Mend schema.ignore")
 
@@ -238,11 +258,13 @@ def _summary(
     kinds: dict[str, Kind],
     roles: tuple[Role, ...],
     notes: dict[str, str],
+    *,
+    hidden: bool,
 ) -> ColumnSummary:
     values = plain(sample.column(name))
     nested = pa.types.is_nested(values.type)
     present = values.drop_null() if nested else values.drop_null().unique()
-    examples = present[:_EXAMPLES]
+    examples = present[: 0 if hidden else _EXAMPLES]
     if pa.types.is_timestamp(values.type):  # Python lacks some of Arrow's times
         examples = parse(examples, "timestamp")[0].drop_null().cast(pa.timestamp("us"))
     shown = (str(value) for value in examples.to_pylist())

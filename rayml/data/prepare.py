@@ -163,9 +163,10 @@ class _Preparation:
                 ("preprocess", self.preprocess_settings),
             )
         }
-        if not self.schema_settings.missing:
-            # What was prepared before there was this setting goes by the same hash.
-            del settings["schema"]["missing"]
+        # What was prepared before there were these settings goes by the same hash.
+        for name, usual in (("missing", ()), ("private", ()), ("max_published", 100)):
+            if settings["schema"][name] == usual:
+                del settings["schema"][name]
         return hash_of(
             {
                 "format": store_format.FORMAT,

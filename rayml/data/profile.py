@@ -25,20 +25,28 @@ def profile_columns(
 ) -> dict[str, Any]:
     """Describe the features and the target on the training split, as a value of JSON.
 
-    Of numbers: count, missing, mean, standard deviation, range, quantiles in steps of 5 % and a
-    histogram between them. Times count as days since 1970. Of categories and truth values:
-    count, missing, and the counts of the frequent categories; the others together are `other`.
+    Of columns whose values are hidden: count and missing. Of other numbers: count, missing, mean,
+    standard deviation, range, quantiles in steps of 5 % and a histogram between them. Times count
+    as days since 1970. Of categories and truth values: count, missing, and the counts of the
+    frequent categories; the others together are `other`.
     """
     columns = [*schema.columns, Column(schema.target, schema.target_kind)]
     profile: dict[str, Any] = {}
     for column in columns:
-        if column.name in statistics.numeric:
+        if column.name in schema.hidden:
+            described = _hidden(column.name, statistics)
+        elif column.name in statistics.numeric:
             described = _numeric(statistics.numeric[column.name], column.kind == "timestamp")
         else:
             limit = settings.max_categories
             described = _categories(statistics.categories[column.name], limit, column.kind)
         profile[column.name] = {"kind": column.kind, **described}
     return profile
+
+
+def _hidden(name: str, statistics: Statistics) -> dict[str, Any]:
+    found = statistics.numeric.get(name) or statistics.categories[name]
+    return {"count": found.count, "missing": found.missing, "example": None}
 
 
 def _numeric(column: NumericStatistics, times: bool) -> dict[str, Any]:

@@ -72,6 +72,9 @@ class FeatureSchema:
         summaries: what was seen of each column of the raw table, in its order.
         sampled: number of rows that were seen.
         missing: texts that say that a value is missing.
+        private: columns whose values are shown nowhere.
+        identifiers: features that look like identifiers.
+        max_published: see `SchemaSettings`.
     """
 
     columns: tuple[Column, ...]
@@ -83,10 +86,22 @@ class FeatureSchema:
     summaries: tuple[ColumnSummary, ...] = ()
     sampled: int = 0
     missing: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    max_published: int = 100
 
     def read(self) -> tuple[Column, ...]:
         """All columns that are read: features, target, carried ones."""
         return (*self.columns, Column(self.target, self.target_kind), *self.carried)
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Columns whose values nobody is shown: private ones and identifiers."""
+        return frozenset((*self.private, *self.identifiers))
+
+    def distinct(self, name: str) -> int:
+        """Number of different values of a column among the rows that were seen."""
+        return next((each.distinct for each in self.summaries if each.name == name), 0)
 
     @property
     def head(self) -> tuple[str, ...]:
@@ -114,6 +129,9 @@ class FeatureSchema:
             "ignored": list(self.ignored),
             "sampled": self.sampled,
             "missing": list(self.missing),
+            "private": list(self.private),
+            "identifiers": list(self.identifiers),
+            "max_published": self.max_published,
             "summaries": [
                 {name: getattr(summary, name) for name in ColumnSummary.__slots__}
                 for summary in self.summaries
@@ -132,6 +150,9 @@ class FeatureSchema:
             ignored=tuple(value["ignored"]),
             sampled=value["sampled"],
             missing=tuple(value.get("missing", ())),
+            private=tuple(value.get("private", ())),
+            identifiers=tuple(value.get("identifiers", ())),
+            max_published=value.get("max_published", 100),
             summaries=tuple(_summary_from_json(row) for row in value["summaries"]),
         )
 

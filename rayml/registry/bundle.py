@@ -29,6 +29,7 @@ from rayml.errors import BundleError
 from rayml.registry.card import model_card
 from rayml.registry.lineage import Lineage
 from rayml.registry.manifest import verify, write_manifest
+from rayml.registry.published import published
 from rayml.registry.signature import Signature
 from rayml.types import Count, Direction, settings
 
@@ -150,7 +151,7 @@ def write_bundle(
         _save_json(part / "bundle.json", BundleInfo, info)
         _save_json(part / "signature.json", Signature, signature)
         _save_json(part / "lineage.json", Lineage, lineage)
-        card = model_card(info, signature, lineage)
+        card = model_card(info, published(signature), lineage)
         (part / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         preprocessor.save(part / "preprocessor")
         _save_weights(part / "weights.safetensors", weights)

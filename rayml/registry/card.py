@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from rayml.registry.bundle import BundleInfo
     from rayml.registry.lineage import Lineage
-    from rayml.registry.signature import Signature
+    from rayml.registry.signature import InputColumn, Signature
 
 
 def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
@@ -35,10 +35,7 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         "",
         "| column | kind | seen in training |",
         "|---|---|---|",
-        *(
-            f"| {_cell(c.name)} | {c.kind} | {_cell(_seen(c.categories, c.minimum, c.maximum))} |"
-            for c in signature.inputs
-        ),
+        *(f"| {_cell(c.name)} | {c.kind} | {_cell(_seen(c))} |" for c in signature.inputs),
         "",
         "## Lineage",
         "",
@@ -96,11 +93,19 @@ def _metrics(
     return rows
 
 
-def _seen(
-    categories: tuple[str, ...], minimum: float | None, maximum: float | None, limit: int = 12
-) -> str:
+_WITHHELD = {
+    "private": "not shown: private",
+    "identifier": "not shown: it looks like an identifier",
+    "many": "not shown: many different values",
+}
+
+
+def _seen(column: InputColumn, limit: int = 12) -> str:
+    categories, minimum, maximum = column.categories, column.minimum, column.maximum
     if minimum is not None and maximum is not None:
         return f"{minimum:.6g} to {maximum:.6g}"
+    if column.withheld is not None and column.kind != "timestamp":
+        return _WITHHELD[column.withheld]
     more = f" and {len(categories) - limit} more" if len(categories) > limit else ""
     return ", ".join(categories[:limit]) + more
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from rayml.data.dialect import CsvSettings
 from rayml.data.kinds import ARROW_TYPES
 from rayml.data.preprocess import Preprocessor
-from rayml.types import Kind, TargetInfo, settings
+from rayml.data.schema import FeatureSchema
+from rayml.types import Kind, Size, TargetInfo, settings
 
 
 @settings
@@ -24,6 +25,8 @@ class InputColumn:
         minimum: least value of a numeric column on the training split, where known.
         maximum: greatest value likewise.
         example: a typical value as JSON gives it; None where none is known.
+        withheld: why its values are not published, see `rayml.registry.published`; None if they
+            are.
     """
 
     name: str
@@ -32,6 +35,7 @@ class InputColumn:
     minimum: float | None = None
     maximum: float | None = None
     example: str | float | bool | None = None
+    withheld: Literal["private", "identifier", "many"] | None = None
 
 
 @settings
@@ -45,12 +49,14 @@ class Signature:
             or an older rayml wrote the bundle.
         missing: texts that say that a value is missing, in training and in requests, unless they
             are categories of the column.
+        max_published: the number of different values up to which those of a column are published.
     """
 
     inputs: tuple[InputColumn, ...]
     target: TargetInfo
     csv: CsvSettings | None = None
     missing: tuple[str, ...] = ()
+    max_published: Size = 100
 
     def struct(self) -> pa.StructType:
         """Arrow type of one row: the input columns in natural types."""
@@ -68,25 +74,40 @@ def make_signature(preprocessor: Preprocessor, *, csv: CsvSettings | None = None
         preprocessor: of the bundle.
         csv: how the CSV files are written that it was fitted on, if there were any.
     """
-    profile = preprocessor.profile()
+    profile, schema = preprocessor.profile(), preprocessor.schema
+    known = {column.name: column.categories for column in preprocessor.categorical}
     inputs = (
         InputColumn(
             name=column.name,
             kind=column.kind,
-            categories=_categories(column.kind, profile[column.name]),
+            categories=tuple(
+                profile[column.name].get("categories", known[column.name])
+                if column.kind == "categorical"
+                else ()
+            ),
             minimum=profile[column.name].get("minimum") if column.kind == "numeric" else None,
             maximum=profile[column.name].get("maximum") if column.kind == "numeric" else None,
             example=profile[column.name]["example"],
+            withheld=_withheld(column.name, schema, profile[column.name]),
         )
-        for column in preprocessor.schema.columns
+        for column in schema.columns
     )
     return Signature(
         inputs=tuple(inputs),
         target=preprocessor.target,
         csv=csv,
-        missing=preprocessor.schema.missing,
+        missing=schema.missing,
+        max_published=schema.max_published,
     )
 
 
-def _categories(kind: Kind, profile: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(profile["categories"]) if kind == "categorical" else ()
+def _withheld(
+    name: str, schema: FeatureSchema, profile: Mapping[str, Any]
+) -> Literal["private", "identifier", "many"] | None:
+    if name in schema.private:
+        return "private"
+    if name in schema.identifiers:
+        return "identifier"
+    # The sample that the schema was inferred from may lack some.
+    distinct = max(schema.distinct(name), len(profile.get("categories", ())))
+    return "many" if distinct > schema.max_published else None

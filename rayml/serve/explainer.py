@@ -15,6 +15,7 @@ from rayml.errors import RequestError, ServeError
 from rayml.models.attribution import Attribution, Score, attribute, require_captum
 from rayml.models.entrances import Entrances, Vectors
 from rayml.models.tasks import Task
+from rayml.registry.published import published
 from rayml.serve.answer import class_key
 from rayml.serve.predictor import Predictor
 from rayml.serve.request import RequestParser
@@ -35,8 +36,8 @@ class Explainer:
     of a column are the sum over all that the preprocessor makes of it: the value, the indicator of
     a missing one, the parts of a time, the dimensions of a category's vector.
 
-    The baseline is the signature's example: the median of numbers and times, the most frequent
-    category and truth value of the training split.
+    The baseline is the published example: the median of numbers and times, the most frequent
+    category and truth value of the training split; a missing value where that is withheld.
 
     It works on models of its own, which are made when it is first used, so that the predictor may
     predict in other threads meanwhile; safe to use from several threads, which take turns.
@@ -61,7 +62,9 @@ class Explainer:
         self._turn = threading.Lock()
         self._entrances: list[Entrances] = []
         parser = RequestParser(predictor.signature, max_rows=1)
-        self._typical: Row = parser.parse(to_json(predictor.signature.example()))[0]
+        # Answers tell the baseline, so it is made of what may be told.
+        typical = published(predictor.signature).example()
+        self._typical: Row = parser.parse(to_json(typical))[0]
 
     def explain(
         self,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from rayml.registry.published import published
 from rayml.serve.predictor import Predictor
 
 
 def metadata(predictor: Predictor, version: str) -> dict[str, Any]:
     """Describe a version: its columns, metrics, digest and lineage."""
     bundle = predictor.bundle
-    info = bundle.info
+    info, shown = bundle.info, published(bundle.signature)
     return {
         "name": info.name,
         "version": version,
@@ -19,7 +20,7 @@ def metadata(predictor: Predictor, version: str) -> dict[str, Any]:
         "rayml": info.rayml,
         "digest": bundle.digest,
         "target": asdict(bundle.signature.target),
-        "inputs": [asdict(column) for column in bundle.signature.inputs],
+        "inputs": [asdict(column) for column in shown.inputs],
         "metric": info.metric,
         "metrics": info.metrics,
         "ensemble": info.ensemble,

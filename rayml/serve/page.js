@@ -52,10 +52,13 @@
 
   // ---- the form
 
+  const WITHHELD = { private: "private", identifier: "an identifier", many: "many values" };
+
   function hint(column) {
     if (column.minimum !== null && column.maximum !== null) {
       return `${number(column.minimum)} to ${number(column.maximum)} in training`;
     }
+    if (column.withheld) return column.kind === "timestamp" ? "in UTC" : WITHHELD[column.withheld];
     if (column.kind === "categorical") return `${column.categories.length} known`;
     return column.kind === "timestamp" ? "in UTC" : "";
   }
@@ -93,7 +96,7 @@
   }
 
   function categoryField(column, index) {
-    if (column.categories.length > 200) return textField(column, index);
+    if (column.withheld || column.categories.length > 200) return textField(column, index);
     const select = make("select");
     // The place in the list is the value, so that no category can be mistaken for a missing one.
     select.append(make("option", "missing", { value: "" }));
@@ -274,6 +277,7 @@
   }
 
   function seen(column) {
+    if (column.withheld && column.minimum === null) return hint(column);
     if (column.kind !== "categorical") return column.kind === "numeric" ? hint(column).replace(" in training", "") : "";
     const more = column.categories.length - 12;
     return column.categories.slice(0, 12).join(", ") + (more > 0 ? ` and ${more} more` : "");

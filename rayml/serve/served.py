@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic_core import to_json
 
+from rayml.registry.published import published
 from rayml.serve.batching import BATCH_SIZES, MicroBatcher, loop_rows
 from rayml.serve.docs import docs_pages
 from rayml.serve.explain_request import Asked, ExplainParser
@@ -84,7 +85,7 @@ class ServedModel:
         document = openapi(
             self.name,
             version,
-            signature,
+            published(signature),
             settings=settings,
             ensemble=info.ensemble,
             measured=measured,

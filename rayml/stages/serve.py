@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rayml.errors import RegistryError, ServeError
 from rayml.registry.bundle import load_bundle
+from rayml.registry.published import published
 from rayml.registry.store import CHAMPION, Registry
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.watch import Watch
@@ -56,7 +57,7 @@ def show_prediction(context: Context, endpoint: Endpoint, version: int) -> None:
         ServeError: the endpoint does not answer its own example.
     """
     bundle = load_bundle(_bundle(context, version))
-    url, body = f"{endpoint.url}/predict", bundle.signature.example()
+    url, body = f"{endpoint.url}/predict", published(bundle.signature).example()
     with context.watch.stage("ask"):
         answer = ask(url, body, key=endpoint.key)
     show.request(url, body, answer.status, answer.body)

@@ -27,6 +27,7 @@ from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
 from rayml.testing.bundles import untrained_bundle
+from rayml.types import SchemaSettings
 from tests.browser import Opened
 from tests.browser import opened as open_page
 
@@ -89,7 +90,13 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     )
     folder = tmp_path_factory.mktemp("bundles") / "houses"
     untrained_bundle(
-        folder, table, target="price", task="multiclass", name="houses & homes", ensemble=2
+        folder,
+        table,
+        target="price",
+        task="multiclass",
+        name="houses & homes",
+        ensemble=2,
+        schema=SchemaSettings(max_published=1000),
     )
     return Predictor.load(folder)
 

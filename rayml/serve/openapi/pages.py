@@ -75,6 +75,8 @@ def page_schemas() -> Schema:
                 "minimum": nullable(NUMBER),
                 "maximum": nullable(NUMBER),
                 "example": {"type": ["string", "number", "boolean", "null"]},
+                "withheld": {"enum": ["private", "identifier", "many", None]}
+                | {"description": "Why its values are not published; null if they are."},
             }
         ),
         "ConfirmedMetric": obj({"seeds": WHOLE, "mean": NUMBER, "low": NUMBER, "high": NUMBER}),
