@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from rayml.data.nearest import did_you_mean, listed
 from rayml.data.schema import FeatureSchema
 from rayml.errors import DataError
 from rayml.registry.signature import Signature
+
+_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,14 @@ class RowColumns:
             Those that are taken; and what is left aside, for people, empty if nothing is.
 
         Raises:
-            DataError: a name is empty, stands twice or is unknown, or none is taken.
+            DataError: a name stands twice or is unknown, or none is taken.
         """
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise DataError(
                 f"{file} has several columns {twice!r}", remedy="Rename or remove all but one"
             )
-        if "" in names:
-            raise DataError(
-                f"{file} has a column without a name",
-                remedy="pandas writes its index so; write the file with index=False",
-            )
-        unknown = next((n for n in names if n not in self.taken and n not in self.aside), None)
+        unknown = next((n for n in names if n not in self.taken and not self._why(n)), None)
         known = any(name in self.taken for name in names)
         if unknown is not None and known:
             raise DataError(
@@ -79,4 +77,9 @@ class RowColumns:
 
     def told(self, names: Sequence[str]) -> str:
         """What of a file is left aside, for people; empty if nothing is."""
-        return ", ".join(f"{name!r} ({self.aside[name]})" for name in names if name in self.aside)
+        whys = {name: self._why(name) for name in names if name not in self.taken}
+        return ", ".join(f"{name!r} ({why})" for name, why in whys.items() if why)
+
+    def _why(self, name: str) -> str:
+        """Why a column that is not taken is left aside; empty if it is refused."""
+        return self.aside.get(name) or ("an index of pandas" if _INDEX.fullmatch(name) else "")

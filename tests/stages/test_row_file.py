@@ -115,9 +115,11 @@ def test_a_column_stands_once(read: Predict, name: str, content: str | pa.Table)
         read(name, content)
 
 
-def test_an_index_without_a_name_is_explained(read: Predict) -> None:
-    with pytest.raises(DataError, match="index=False"):
-        read("rows.csv", ",price\n0,1.5\n")
+def test_an_index_of_pandas_is_left_aside(read: Predict) -> None:
+    rows, told = read("rows.csv", ",price\n0,1.5\n")
+    assert (rows, told) == ([row(1.5)], ["rows.csv: left aside: 'Unnamed: 0' (an index of pandas)"])
+    rows, told = read("rows.parquet", pa.table({"price": [1.5], "__index_level_0__": [7]}))
+    assert (rows, len(told)) == ([row(1.5)], 1)
 
 
 LABELLED = [row(1.5, "web") | {"returned": "late", "customer": "a"}]
