@@ -263,6 +263,8 @@ def _compose(invocation: Invocation) -> tuple[Composed, Path | None]:
     paths = [each for each in invocation.overrides if each.startswith("paths.")]
     sweeps = compose(paths, invocation.config_dirs).typed().paths.sweeps
     folder, stored = resume.find_stored(sweeps, name)
+    if not invocation.show_config:
+        resume.mend_journal(folder)
     change = resume.resumed_config if invocation.resume else resume.extended_config
     composed = change(stored, folder, invocation.overrides, invocation.config_dirs)
     if invocation.extend and not invocation.show_config:

@@ -15,6 +15,7 @@ RaymlError
 ├── SearchError          a sweep that cannot start or go on
 ├── BundleError          a bundle that is torn, altered or too new
 ├── RegistryError        a version or an alias that does not exist, or a lost race
+├── StorageError         a file that the disk does not take
 ├── ExplainError         a model whose predictions cannot be explained
 └── ServeError           an endpoint that cannot start
     └── RequestError     a request that cannot be answered, with its HTTP status
@@ -128,6 +129,10 @@ class BundleError(RaymlError):
 
 class RegistryError(RaymlError):
     """A version or alias that does not exist, or that someone else changed first."""
+
+
+class StorageError(RaymlError):
+    """A file or folder that cannot be written: the disk is full, read-only or gone."""
 
 
 class ExplainError(RaymlError):

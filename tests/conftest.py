@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from rayml.serve.ports import Ports
+from tests import disks
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -55,6 +56,16 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real data sets are absent: {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own, of 1 MiB."""
+    folder = tmp_path / "small"
+    with disks.small_disk(folder, "1m") as mounted:
+        if not mounted:
+            pytest.skip("a small disk needs the right to mount one")
+        yield folder
 
 
 @pytest.fixture(scope="session")

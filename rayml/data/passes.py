@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 import pyarrow as pa
 
-from rayml.errors import RaymlError
+from rayml.disk import is_refusal, refused
+from rayml.errors import RaymlError, SourceError
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -22,10 +24,17 @@ _SMALL_BLOCK = 2**20
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
+def own_errors(store: Path = Path("/tmp")) -> Iterator[None]:  # noqa: S108 - Ray spills there
     """Raise rayml's own errors of worker tasks as they were raised there.
 
     Ray would wrap them, and log the tracebacks of what a user can mend.
+
+    Args:
+        store: folder that the tasks write to.
+
+    Raises:
+        StorageError: the disk is full or read-only.
+        SourceError: a file is not on the machine of the task that reads it.
     """
     import ray.data
 
@@ -37,9 +46,26 @@ def own_errors() -> Iterator[None]:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, RaymlError):
             raise error.cause from None
+        if isinstance(error.cause, OSError) and is_refusal(error.cause):
+            raise refused(error.cause, store) from None
+        if isinstance(error.cause, FileNotFoundError):
+            raise _not_everywhere(error.cause) from None
+        raise
+    except OSError as error:
+        if is_refusal(error):
+            raise refused(error, store) from error
         raise
     finally:
         logger.setLevel(level)
+
+
+def _not_everywhere(error: FileNotFoundError) -> SourceError:
+    missing = error.filename or error
+    return SourceError(
+        f"a machine of the cluster does not have {missing}",
+        remedy="Put the data where every machine reads them under one path, such as a shared"
+        " folder, or start Ray on this machine alone with cluster.address=null",
+    )
 
 
 class HeldRows:

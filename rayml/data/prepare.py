@@ -116,6 +116,7 @@ def prepare(
         SourceError: the source cannot be read.
         SchemaError: the settings name columns that are not there, or kinds that do not fit.
         BadRowsError: there are bad rows, under the policy `fail`.
+        StorageError: the store's disk is full or read-only.
         DataError: a split is empty, a class is unknown to training, or the target does not suit
             the task.
     """
@@ -128,7 +129,7 @@ def prepare(
     folder = store.resolve() / digest
     if (folder / store_format.MANIFEST).is_file():
         return plan.with_tokens(open_prepared(folder))
-    with own_errors(), writing(folder) as temporary:
+    with own_errors(store), writing(folder) as temporary:
         made = plan.run(temporary, digest)
     return dataclasses.replace(made, path=folder)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
+from rayml.disk import write
 from rayml.errors import RegistryError
 from rayml.registry.lock import locked
 
@@ -66,13 +66,8 @@ class Aliases:
             self._write({**aliases, alias: version})
 
     def _write(self, aliases: dict[str, int]) -> None:
-        # One writer at a time holds the lock, so a fixed name cannot clash.
-        part = self._file.with_suffix(".part")
-        with part.open("w", encoding="utf-8") as out:
-            json.dump(aliases, out, indent=1, sort_keys=True)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(self._file)
+        # One writer at a time holds the lock.
+        write(self._file, json.dumps(aliases, indent=1, sort_keys=True), synced=True)
 
     def _torn(self) -> RegistryError:
         return RegistryError(

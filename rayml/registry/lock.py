@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rayml.disk import explained
+
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -16,7 +18,8 @@ def locked(path: Path) -> Iterator[None]:
     The kernel ties a `flock` to the open file, so it ends with its process however that dies,
     and the file itself may stay.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

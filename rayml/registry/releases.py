@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rayml.disk import append, explained, write
 from rayml.errors import RegistryError
 from rayml.registry.lock import locked
 from rayml.registry.release import FORMAT, Release
@@ -104,13 +105,8 @@ class Releases:
             yield _entry(release)
 
     def _write(self, release: Release) -> None:
-        # One writer at a time holds the lock, so a fixed name cannot clash.
-        part = self.file.with_suffix(".part")
-        with part.open("wb") as out:
-            out.write(_RELEASE.dump_json(release, indent=1) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(self.file)
+        # One writer at a time holds the lock.
+        write(self.file, _RELEASE.dump_json(release, indent=1) + b"\n", synced=True)
 
     def _note(self, release: Release) -> None:
         """Append the change of a release to the journal, if it is not its last one already."""
@@ -123,11 +119,10 @@ class Releases:
             noted = -1
         if release.revision <= max(noted, 0):
             return
-        with self.journal.open("ab+") as out:
-            if out.tell() and not self._ends_a_line():
-                out.write(b"\n")
-            out.write(json.dumps(_entry(release)).encode() + b"\n")
-            out.flush()
+        line = json.dumps(_entry(release)).encode() + b"\n"
+        with explained(self.journal), self.journal.open("ab+", buffering=0) as out:
+            torn = bool(out.tell()) and not self._ends_a_line()
+            append(out.fileno(), b"\n" * torn + line, self.journal)
             os.fsync(out.fileno())
 
     def _ends_a_line(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rayml.disk import explained, make_folder
 from rayml.errors import RegistryError
 from rayml.registry.aliases import RESERVED, Aliases, require_still
 from rayml.registry.bundle import read_info
@@ -49,13 +50,14 @@ class Registry:
         Raises:
             BundleError: the bundle is torn or altered.
             RegistryError: its name is none that a folder could have.
+            StorageError: the disk does not take it; nothing of it stays.
         """
         digest = verify(bundle)
         model = self._model(read_info(bundle).name)
         versions = model / "versions"
-        versions.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=model, prefix=".incoming-") as incoming:
-            copy = Path(incoming) / "bundle"
+        make_folder(versions)
+        with explained(model), tempfile.TemporaryDirectory(dir=model, prefix=".incoming-") as made:
+            copy = Path(made) / "bundle"
             shutil.copytree(bundle, copy, symlinks=True)
             if verify(copy) != digest:
                 raise RegistryError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
-from rayml.errors import CheckpointError
+from rayml.errors import CheckpointError, StorageError
 from rayml.models.objectives import PARAMETERS
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.trials import AskedTrial
@@ -44,6 +44,7 @@ def train_trial(
 
     Raises:
         RayError: the study does not answer, which no trial can mend.
+        StorageError: the disk takes no more, likewise.
     """
     folder = plan.trials / str(asked.number)
     try:
@@ -55,7 +56,7 @@ def train_trial(
             state = "PRUNED" if reason else "COMPLETE"
             with turn.taken():
                 ray.get(study.tell.remote(asked.number, state, reason=reason))
-    except RayError:
+    except (RayError, StorageError):
         raise
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         with turn.taken():

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rayml.disk import write
 from rayml.errors import SearchError
 from rayml.types import Direction, settings
 
@@ -96,9 +97,7 @@ _ADAPTER: TypeAdapter[Confirmation] = TypeAdapter(Confirmation)
 
 def write_confirmation(sweep: Path, confirmation: Confirmation) -> None:
     """Write the record into a sweep's folder; it appears complete or not at all."""
-    partial = sweep / f"{FILE}.partial"
-    partial.write_bytes(_ADAPTER.dump_json(confirmation, indent=1) + b"\n")
-    partial.replace(sweep / FILE)
+    write(sweep / FILE, _ADAPTER.dump_json(confirmation, indent=1) + b"\n")
 
 
 def record_test(sweep: Path, confirmation: Confirmation, metrics: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from rayml.disk import append, explained, refused
 from rayml.errors import SearchError
 from rayml.search.repair import lock_file, parse, repair
 
@@ -42,9 +43,11 @@ class SweepJournal(BaseJournalBackend):
     Raises:
         SearchError: the file exists, or it should and does not; another process writes it; or
             it is damaged.
+        StorageError: the disk does not let it be written.
     """
 
     def __init__(self, path: Path, *, existing: bool = False) -> None:
+        self._path = path
         self._file = _open(path, existing=existing)
         self._unwritten: list[bytes] = []
         self._unread: list[dict[str, Any]] = []
@@ -75,20 +78,34 @@ class SweepJournal(BaseJournalBackend):
         return logs
 
     def commit(self) -> None:
-        """Write what was appended, all of it by one system call."""
+        """Write what was appended, all of it or nothing.
+
+        Raises:
+            StorageError: the disk does not take it. What was appended is kept for the next call.
+        """
         if self._unwritten:
-            self._file.write(b"".join(self._unwritten))
+            append(self._file.fileno(), b"".join(self._unwritten), self._path)
             self._unwritten = []
         now = time.monotonic()
         if now - self._synced >= _SYNC_SECONDS:
-            os.fsync(self._file.fileno())
+            self._sync()
             self._synced = now
 
     def close(self) -> None:
-        """Write, sync and close the file."""
-        self.commit()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Write, sync and close the file.
+
+        Raises:
+            StorageError: the disk does not take it; the file is closed all the same.
+        """
+        try:
+            self.commit()
+            self._sync()
+        finally:
+            self._file.close()
+
+    def _sync(self) -> None:
+        with explained(self._path):
+            os.fsync(self._file.fileno())
 
 
 class SweepStorage(JournalStorage):
@@ -134,6 +151,8 @@ def _open(path: Path, *, existing: bool) -> FileIO:
         raise SearchError(
             "a sweep that goes on has its journal", value=str(path), remedy="Check its name"
         ) from error
+    except OSError as error:
+        raise refused(error, path) from error
 
 
 def read_study(path: Path) -> optuna.Study:

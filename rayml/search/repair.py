@@ -11,9 +11,12 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from rayml.disk import append, explained, write
 from rayml.errors import SearchError
+from rayml.search.salvage import parse_line, salvage
 
 TORN = ".torn"
+_MENDING = ".mending"
 # A killed sweep's processes may take some seconds to notice that they are alone.
 _PATIENCE = 30.0
 _POLL = 0.1
@@ -77,6 +80,55 @@ def repair(file: FileIO, path: Path) -> tuple[list[dict[str, Any]], bytes]:
     return logs, torn
 
 
+def mend(path: Path) -> str:
+    """Mend a journal that is damaged before its last line, and keep it as it was beside it.
+
+    Args:
+        path: of the journal, which nothing writes or soon will not.
+
+    Returns:
+        What was lost, in a sentence; empty if nothing was damaged.
+
+    Raises:
+        SearchError: a process writes it, or it cannot be mended.
+        StorageError: the disk has no room for the mended one.
+    """
+    with explained(path), path.open("r+b", buffering=0) as file:
+        lock_file(file, path)
+        mending = path.with_name(path.name + _MENDING)
+        if mending.exists():  # an earlier process died while it mended
+            _rewrite(file, mending)
+        whole = file.readall()
+        lines = _lines(whole)
+        broken = [number for number, line in enumerate(lines, 1) if parse_line(line) is None]
+        if not broken or broken == [len(lines)]:
+            return ""
+        saved = salvage(lines[:-1] if broken[-1] == len(lines) else lines)
+        if saved is None:
+            raise SearchError(
+                f"line {broken[0]} of {path} is damaged, and the trials after it cannot be told"
+                " apart without it",
+                remedy="Restore the file from a copy",
+            )
+        kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        write(kept, whole, synced=True)
+        text = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in saved.logs]
+        write(mending, b"".join(text), synced=True)
+        _rewrite(file, mending)
+    return f"{saved.describe()}. The journal as it was is {kept.name}"
+
+
+def _rewrite(file: FileIO, mending: Path) -> None:
+    """Give a journal the content of its mended copy; its lock is the file's, so the file stays."""
+    content = mending.read_bytes()
+    file.truncate(0)
+    file.seek(0)
+    append(file.fileno(), content, mending)
+    os.fsync(file.fileno())
+    mending.unlink()
+    file.seek(0)
+
+
 def parse(whole: bytes, path: Path) -> tuple[list[dict[str, Any]], bytes]:
     """Read the lines of a journal.
 
@@ -90,8 +142,8 @@ def parse(whole: bytes, path: Path) -> tuple[list[dict[str, Any]], bytes]:
     Raises:
         SearchError: a line before the last one is damaged.
     """
-    lines = re.findall(rb"[^\n]*\n|[^\n]+", whole)
-    logs = [_parse(line) for line in lines]
+    lines = _lines(whole)
+    logs = [parse_line(line) for line in lines]
     torn = lines[-1] if lines and logs[-1] is None else b""
     found = [log for log in logs if log is not None]
     if len(found) < len(lines) - bool(torn):
@@ -99,19 +151,13 @@ def parse(whole: bytes, path: Path) -> tuple[list[dict[str, Any]], bytes]:
         raise SearchError(
             f"each line of a journal is an operation of its study, line {number + 1} is none",
             value=lines[number][:80],
-            remedy=f"Restore {path} from a copy, or cut it off before that line",
+            remedy=f"`rayml sweep resume={path.parent.name}` mends it as far as that can be done",
         )
     return found, torn
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        log = json.loads(line)
-    except ValueError:
-        return None
-    return log if isinstance(log, dict) and "op_code" in log else None
+def _lines(whole: bytes) -> list[bytes]:
+    return re.findall(rb"[^\n]*\n|[^\n]+", whole)
 
 
 def _locked(file: FileIO) -> bool:

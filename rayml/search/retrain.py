@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
-from rayml.errors import ConfigError
+from rayml.errors import ConfigError, StorageError
 from rayml.search.candidates import Candidate
 from rayml.search.plan import SweepData
 from rayml.search.seed_files import SeedFiles
@@ -59,6 +59,7 @@ def retrain(
 
     Raises:
         ConfigError: the cluster cannot hold a training.
+        StorageError: the disk takes no more results; those that are there stay.
     """
     _require_room(plan.resources)
     running = _start(plan, found, seeds, data)
@@ -126,6 +127,8 @@ def _train_unit(
             else:
                 files.save(result)
                 results[result.seed] = result
+    except StorageError:
+        raise
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         return f"{type(error).__name__}: {error}"
     for each in failed:
@@ -140,6 +143,10 @@ def _train_unit(
 def _outcome(done: Any) -> list[Score] | str:
     try:
         outcome: list[Score] | str = ray.get(done)
+    except RayTaskError as error:
+        if isinstance(error.cause, StorageError):
+            raise error.cause from None
+        raise
     except RayError as error:  # its restarts are spent
         text = " ".join(str(error).split())
         return f"its worker died: {text}"

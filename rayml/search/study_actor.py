@@ -8,13 +8,13 @@ import optuna
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rayml.search.ordered_study import OrderedStudy
+from rayml.search.halting_study import HaltingStudy
 from rayml.search.study_plan import StudyPlan
 
 NAMESPACE = "rayml"
 
 
-class _HostedStudy(OrderedStudy):
+class _HostedStudy(HaltingStudy):
     """A study that workers and driver share.
 
     It takes no CPU of the trials' budget. Calls run one at a time: Optuna's samplers and the

@@ -16,7 +16,8 @@ import ray
 from ray.exceptions import RayActorError, RayError
 from ray.tune import TuneError
 
-from rayml.errors import ConfigError, SearchError
+from rayml.disk import make_folder, write
+from rayml.errors import ConfigError, SearchError, StorageError
 from rayml.models.objectives import Objective
 from rayml.search.budget import check_cost, cost_per_second
 from rayml.search.determinism import check_deterministic
@@ -142,13 +143,14 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
     Raises:
         ConfigError: see `check_sweep`; or the cluster cannot hold a trial.
         SearchError: the sweep exists, no trial came to a value, or the study was lost.
+        StorageError: a disk takes no more; a resumed sweep goes on from there.
         KeyboardInterrupt: the user interrupted it; what finished stays in the sweep's folder.
     """
     started = time.time()
     goal = check_sweep(plan, data.target.task)
     workers = concurrency(plan)
-    (plan.folder / TRIALS).mkdir(parents=True, exist_ok=True)
-    (plan.folder / SPACE).write_text(json.dumps(plan.space.tree(), indent=2))
+    make_folder(plan.folder / TRIALS)
+    write(plan.folder / SPACE, json.dumps(plan.space.tree(), indent=2))
     # A sweep that goes on is not over, which this file says.
     (plan.folder / TIMINGS).unlink(missing_ok=True)
     cohorts = _cohort_plan(plan, goal, workers)
@@ -162,10 +164,11 @@ def run_sweep(plan: SweepPlan, data: SweepData, *, view: View | None = None) -> 
             recording(study, trackers),
         ):
             run_cohorts(plan, cohorts, data, study, workers)
+        _require_not_halted(ray.get(study.halted.remote()), plan.name)
         progress: Progress = ray.get(study.snapshot.remote())
     best = _best(progress)
     timings = _timings(progress, workers)
-    (plan.folder / TIMINGS).write_text(json.dumps(timings, indent=2))
+    write(plan.folder / TIMINGS, json.dumps(timings, indent=2))
     weights = plan.folder / TRIALS / str(best.number) / WEIGHTS
     return SweepResult(plan.folder, goal, best, weights, progress, timings)
 
@@ -246,6 +249,14 @@ def _hosted(plan: StudyPlan, *, resume: bool) -> Iterator[Any]:
         ) from error
     finally:
         ray.kill(study)
+
+
+def _require_not_halted(reason: str, name: str) -> None:
+    if reason:
+        raise StorageError(
+            f"sweep {name} stops: {reason}",
+            remedy=f"Then `rayml sweep resume={name}` goes on; nothing that finished is lost",
+        )
 
 
 def _answers(study: Any) -> bool:

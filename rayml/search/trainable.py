@@ -11,7 +11,9 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayTaskError
 
+from rayml.errors import StorageError
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.trials import AskedTrial
 
@@ -20,6 +22,8 @@ def train_cohort(
     config: Mapping[str, Any], *, plan: CohortPlan, data: SweepData, study: Any
 ) -> None:
     """Train the trials that the searcher asked for, and further ones; the Ray Tune trainable.
+
+    Where a disk takes no more the study halts, so that its trials are left to a resumed sweep.
 
     Args:
         config: of the Tune trial: the cohort's number, and under `trials` its first trials.
@@ -37,7 +41,14 @@ def train_cohort(
     asked: list[AskedTrial] = ray.get(study.lanes.remote(cohort))
     tune_trial = tune.get_context().get_trial_id()
     training = Cohort(cohort, plan, data, study, tune_trial)
-    training.run(asked)
+    try:
+        training.run(asked)
+    except StorageError as error:
+        ray.get(study.halt.remote(str(error)))
+    except RayTaskError as error:
+        if not isinstance(error.cause, StorageError):
+            raise
+        # The study has halted by itself.
     training.leave()
 
 

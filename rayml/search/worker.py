@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rayml.disk import make_folder, write
 from rayml.errors import SearchError
 from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan
@@ -41,13 +42,15 @@ def require_objective(task: Task, plan: CohortPlan) -> None:
 
 
 def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Write the weights of a trial's best epoch into its folder; they appear when complete."""
-    from safetensors.torch import save_file
+    """Write the weights of a trial's best epoch into its folder; they appear when complete.
 
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file({name: each.cpu().contiguous() for name, each in weights.items()}, partial)
-    partial.replace(folder / WEIGHTS)
+    Raises:
+        StorageError: the disk does not take them.
+    """
+    from safetensors.torch import save
+
+    make_folder(folder)
+    write(folder / WEIGHTS, save({k: each.cpu().contiguous() for k, each in weights.items()}))
 
 
 def explain(error: Exception) -> str:

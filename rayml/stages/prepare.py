@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rayml.config.build import build
 from rayml.data.prepare import PreparedDataset, open_prepared, prepare
+from rayml.disk import write
 from rayml.stages import show
 from rayml.stages.context import Context
 
@@ -35,7 +36,7 @@ def prepare_data(context: Context) -> PreparedDataset:
 
 def write_data(sweep: Path, data: PreparedDataset) -> None:
     """Note in a sweep's folder where its data are."""
-    (sweep / _DATA).write_text(json.dumps({"path": str(data.path.resolve())}))
+    write(sweep / _DATA, json.dumps({"path": str(data.path.resolve())}))
 
 
 def data_of_sweep(sweep: Path) -> PreparedDataset:

@@ -12,9 +12,11 @@ from rayml.config.secrets import MASK, masked
 from rayml.config.stored import changed_keys, recompose
 from rayml.errors import ConfigError, InvalidConfigError, SearchError
 from rayml.search.budget import Budget, cost_per_second
+from rayml.search.repair import mend
 from rayml.search.space import lookup
 from rayml.search.standing import Standing, read_standing
 from rayml.search.sweep import JOURNAL
+from rayml.stages import show
 from rayml.stages.sweep import config_of_sweep, find_sweep
 
 _RELATIVE = re.compile(r"(search\.(?:trials|seconds|epochs|cost))=\+([0-9.eE+]+)")
@@ -41,6 +43,18 @@ def find_stored(sweeps: str, name: str) -> tuple[Path, Composed]:
     """
     folder = find_sweep(sweeps, name)
     return folder, config_of_sweep(folder)
+
+
+def mend_journal(folder: Path) -> None:
+    """Mend the journal of a sweep that goes on, and tell what was lost.
+
+    Raises:
+        SearchError: a process writes it, or it cannot be mended.
+        StorageError: the disk has no room for the mended one.
+    """
+    journal = folder / JOURNAL
+    if journal.is_file() and (lost := mend(journal)):
+        show.line(f"the journal of {folder.name} was damaged: {lost}")
 
 
 def resumed_config(

@@ -12,6 +12,7 @@ import ray
 
 from rayml.config.compose import Composed, read_composed
 from rayml.data.prepare import PreparedDataset
+from rayml.disk import make_folder, write
 from rayml.errors import ConfigError
 from rayml.search.budget import Budget, cost_per_second
 from rayml.search.confirmation import FILE as CONFIRMATION
@@ -63,9 +64,9 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
             f" are finished, {standing.running} go on from their checkpoints"
         )
     else:
-        plan.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(plan.folder)
         # Before the journal: a sweep that is there can be resumed.
-        (plan.folder / CONFIG).write_text(context.composed.yaml(), encoding="utf-8")
+        write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
         show.line(f"sweep {plan.name}: {plan.trials} trials for the best {goals}")
     before = context.watch.total
@@ -132,7 +133,7 @@ def _add_timings(folder: Path, spent: Mapping[str, float]) -> None:
     """Put what went before the sweep beside its own seconds, for its page."""
     own = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
     before = {key: spent[stage] for key, stage in _BEFORE.items() if stage in spent}
-    (folder / TIMINGS).write_text(json.dumps({**before, **own}, indent=2), encoding="utf-8")
+    write(folder / TIMINGS, json.dumps({**before, **own}, indent=2))
 
 
 def _replace_config(folder: Path, text: str) -> None:
@@ -140,10 +141,8 @@ def _replace_config(folder: Path, text: str) -> None:
     current = folder / CONFIG
     before = current.read_text(encoding="utf-8")
     older = len(list(folder.glob("config.*.yaml")))
-    (folder / f"config.{older + 1}.yaml").write_text(before, encoding="utf-8")
-    partial = folder / f"{CONFIG}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(current)
+    write(folder / f"config.{older + 1}.yaml", before)
+    write(current, text)
 
 
 def _plan(context: Context) -> SweepPlan:

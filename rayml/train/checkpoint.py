@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from rayml.disk import make_folder, write
 from rayml.errors import CheckpointError
 
 FILE = "checkpoint.safetensors"
@@ -43,15 +44,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     Args:
         folder: made if absent; it has one writer at a time.
         checkpoint: what to write; floats must be finite.
+
+    Raises:
+        StorageError: the disk does not take it; an older one stays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # Tensors that are views of one flat tensor would each be written with all of it.
     tensors = {name: each.detach().cpu().clone() for name, each in checkpoint.tensors.items()}
     state = json.dumps(checkpoint.state, allow_nan=False)
     header = {"version": str(VERSION), "state": state, "sha256": _digest(tensors, state)}
-    partial = folder / f"{FILE}.partial"
-    partial.write_bytes(serialize(tensors, header))
-    partial.replace(folder / FILE)
+    write(folder / FILE, serialize(tensors, header))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

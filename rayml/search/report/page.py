@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rayml import __version__
+from rayml.disk import write
 from rayml.search.report.headline import cards, state_of
 from rayml.search.report.leaderboard import TrialRow
 from rayml.search.report.record import SweepRecord, read_record
@@ -29,13 +30,12 @@ def write_page(folder: Path) -> SweepRecord:
 
     Raises:
         SearchError: the folder is not that of a sweep, or a file in it is torn.
+        StorageError: the disk does not take it.
     """
     record = read_record(folder)
     save_tables(record.board, folder)
-    partial = folder / FOLDER / f"{PAGE}.partial"
-    partial.write_text(render(record, datetime.now()), encoding="utf-8")
-    # A browser may reload the page while its sweep runs.
-    partial.replace(folder / FOLDER / PAGE)
+    # Whole at any time: a browser may reload the page while its sweep runs.
+    write(folder / FOLDER / PAGE, render(record, datetime.now()))
     return record
 
 

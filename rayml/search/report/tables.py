@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rayml.disk import make_folder, whole
 from rayml.search.report.leaderboard import Leaderboard, read_leaderboard
 
 FOLDER = "report"
@@ -21,6 +22,7 @@ def write_tables(folder: Path) -> Leaderboard:
 
     Raises:
         SearchError: the folder is not that of a sweep.
+        StorageError: the disk does not take them.
     """
     board = read_leaderboard(folder)
     save_tables(board, folder)
@@ -29,9 +31,10 @@ def write_tables(folder: Path) -> Leaderboard:
 
 def save_tables(board: Leaderboard, folder: Path) -> None:
     """Write the two tables of a leaderboard that has been read."""
-    (folder / FOLDER).mkdir(exist_ok=True)
-    pq.write_table(_trials_table(board), folder / FOLDER / "trials.parquet")
-    pq.write_table(_curves_table(board), folder / FOLDER / "curves.parquet")
+    make_folder(folder / FOLDER)
+    for name, table in (("trials", _trials_table(board)), ("curves", _curves_table(board))):
+        with whole(folder / FOLDER / f"{name}.parquet") as partial:
+            pq.write_table(table, partial)
 
 
 def _trials_table(board: Leaderboard) -> pa.Table:

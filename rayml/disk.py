@@ -1,0 +1,143 @@
+"""Files that are written whole or not at all, on a disk that may be full, read-only or gone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rayml.errors import StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to, whose file becomes `path` in one step at the end.
+
+    A file that was there stays until then. Where the writing fails it stays, and nothing is left
+    of the new one.
+
+    Args:
+        path: of the file, which has one writer at a time.
+
+    Raises:
+        StorageError: the disk does not take it.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with explained(path):
+            yield partial
+            partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def write(path: Path, content: bytes | str, *, synced: bool = False) -> None:
+    """Write a file, in place of an older one; it appears complete or not at all.
+
+    Args:
+        path: of the file, which has one writer at a time.
+        content: text is written as UTF-8.
+        synced: flush it to the disk, so that it outlasts a power cut.
+
+    Raises:
+        StorageError: the disk does not take it.
+    """
+    with whole(path) as partial, partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def append(file: int, content: bytes, path: Path) -> None:
+    """Append to a file all of some bytes or none of them.
+
+    Args:
+        file: descriptor, at the file's end; this process is the only one that writes it.
+        content: to write.
+        path: of the file, for the message.
+
+    Raises:
+        StorageError: the disk does not take it; the file is as long as it was.
+    """
+    start = os.lseek(file, 0, os.SEEK_CUR)
+    with explained(path):
+        try:
+            rest = memoryview(content)
+            # One call writes less than it was given where the disk is almost full.
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        except OSError:
+            os.ftruncate(file, start)
+            os.lseek(file, start, os.SEEK_SET)
+            raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with its parents, if it is not there.
+
+    Raises:
+        StorageError: the disk does not take it.
+    """
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into an error that says what to do.
+
+    Args:
+        path: that is written; the error names the one that the system names, if it does.
+
+    Raises:
+        StorageError: the disk is full, read-only or gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, path) from error
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether it is the disk that refuses, whatever is written: it is full or read-only."""
+    return _number(error) in _FULL | {errno.EROFS}
+
+
+def refused(error: OSError, path: Path) -> StorageError:
+    """The error of a write that the operating system refused.
+
+    Args:
+        error: what it raised.
+        path: that is written; the error names the one that the system names, if it does.
+    """
+    shown = path if error.filename is None else Path(os.fsdecode(error.filename))
+    shown = shown.with_name(shown.name.removesuffix(".partial"))
+    number = _number(error)
+    reason = (os.strerror(number) if number else str(error)).lower()
+    if number in _FULL:
+        return StorageError(
+            f"cannot write {shown}: {reason}", remedy=f"Make room on the disk of {shown.parent}"
+        )
+    if number in _CLOSED:
+        return StorageError(
+            f"cannot write {shown}: {reason}",
+            remedy=f"Give this user the right to write to {shown.parent}, or choose another folder",
+        )
+    return StorageError(f"cannot write {shown}: {reason}", remedy=f"Look at {shown.parent}")
+
+
+def _number(error: OSError) -> int | None:
+    """Number of what went wrong; of a copied folder that of the first file."""
+    told = _ERRNO.search(str(error)) if error.errno is None else None
+    return int(told.group(1)) if told else error.errno
