@@ -12,6 +12,7 @@ from pathlib import Path
 from rayml.errors import ConfigError, InvalidConfigError
 from rayml.stages import show
 from rayml.stages.context import Context
+from rayml.stages.machines import cpu_problems, machine_problems, require_machines
 from rayml.stages.preflight import (
     component_problems,
     config_problems,
@@ -29,6 +30,7 @@ def run(context: Context) -> None:
     from rayml.stages.prepare import prepare_data
 
     with context.checked_cluster() as checking:
+        require_machines(context.config)
         data = prepare_data(context)
         checking.require()
         # Imported by now beside Ray's start.
@@ -60,11 +62,11 @@ def check(context: Context) -> None:
         # What Ray could tell besides needs a config that composes.
         raise InvalidConfigError([*told, *component_problems(context.composed.plain)])
     with context.checked_cluster() as checking:
-        problems = [
-            *resource_problems(context.config),
-            *checking.problems(),
-            *first_rows_problems(context.config, context.composed.plain),
-        ]
+        # Without a CPU nothing reads a row, and without a file not every machine does.
+        machines = cpu_problems() or machine_problems(context.config)
+        problems = [*machines, *resource_problems(context.config), *checking.problems()]
+        if not machines:
+            problems += first_rows_problems(context.config, context.composed.plain)
     if problems:
         raise InvalidConfigError(problems)
     show.line("the config is sound")
@@ -75,12 +77,13 @@ def prepare(context: Context) -> None:
     from rayml.stages.prepare import prepare_data
 
     with context.cluster():
+        require_machines(context.config)
         prepare_data(context)
 
 
 def sweep(context: Context) -> None:
     """Search the space, or go on with a sweep that did not end, and confirm the winner."""
-    from rayml.stages.prepare import data_of, prepare_data
+    from rayml.stages.prepare import prepare_data
 
     if context.resumed is not None:
         from rayml.stages.sweep import show_finished
@@ -88,7 +91,15 @@ def sweep(context: Context) -> None:
         if show_finished(context):
             return
     with context.checked_cluster() as checking:
-        data = prepare_data(context) if context.resumed is None else data_of(context.resumed)
+        require_machines(context.config)
+        if context.resumed is None:
+            data = prepare_data(context)
+        else:
+            from rayml.stages.sweep_data import data_of_sweep
+
+            data = data_of_sweep(context, context.resumed)
+            if data.reused:
+                show.prepared(data)
         checking.require()
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
@@ -103,19 +114,19 @@ def sweep(context: Context) -> None:
 def confirm(context: Context, name: str | None) -> None:
     """Confirm the winner of a sweep, the latest one by default; what is done is not done again."""
     from rayml.stages.confirm import confirm_winner
-    from rayml.stages.prepare import data_of_sweep
-    from rayml.stages.sweep import find_sweep
+    from rayml.stages.sweep_data import data_of_sweep
+    from rayml.stages.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
     with context.cluster():
-        confirm_winner(context, folder, data_of_sweep(folder))
+        confirm_winner(context, folder, data_of_sweep(context, folder))
 
 
 def report(context: Context, name: str | None) -> None:
     """Print the leaderboard of a sweep, the latest one by default; write its page and tables."""
     from rayml.search.report.page import PAGE, write_page
     from rayml.search.report.tables import FOLDER
-    from rayml.stages.sweep import find_sweep
+    from rayml.stages.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
     show.leaderboard(write_page(folder).board, limit=20)
@@ -124,12 +135,12 @@ def report(context: Context, name: str | None) -> None:
 
 def register(context: Context, name: str | None) -> None:
     """Make the winner of a sweep, the latest one by default, a version in the registry."""
-    from rayml.stages.prepare import data_of_sweep
     from rayml.stages.register import register_winner
-    from rayml.stages.sweep import find_sweep
+    from rayml.stages.sweep_data import data_of_sweep
+    from rayml.stages.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
-    register_winner(context, folder, data_of_sweep(folder))
+    register_winner(context, folder, data_of_sweep(context, folder))
 
 
 def promote(context: Context, version: str | None) -> None:

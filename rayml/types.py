@@ -8,6 +8,7 @@ a room takes typed values and never a config.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 import numpy as np
 import numpy.typing as npt
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 TaskName = Literal["binary", "multiclass", "regression"]
 Kind = Literal["numeric", "categorical", "boolean", "timestamp"]
@@ -31,6 +32,21 @@ Count = Annotated[int, Field(gt=0)]
 Size = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _known_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "a name has letters, digits, '.', '_' and '-', begins with a letter or a digit, and is"
+            " 100 characters long at most"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_known_name)]
+"""The name of a sweep or a model, which is that of a folder."""
 
 T = TypeVar("T")
 

@@ -25,6 +25,7 @@ from rayml.types import (
     ClassLabel,
     ConfirmSettings,
     Count,
+    Name,
     Positive,
     PreprocessSettings,
     PrunerSettings,
@@ -138,7 +139,7 @@ class SearchConfig:
         population: see `PopulationSettings`; None trains each trial for itself.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
+    name: Name | None = None
     trials: Count = 20
     seconds: Positive | None = None
     epochs: Count | None = None
@@ -233,7 +234,7 @@ class Config:
         cluster: the Ray cluster.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: Name
     seed: int
     paths: PathSettings
     data: DataConfig

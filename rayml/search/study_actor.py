@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import optuna
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from rayml.errors import SearchError
 from rayml.search.halting_study import HaltingStudy
 from rayml.search.study_plan import StudyPlan
 
 NAMESPACE = "rayml"
+_PATIENCE = 15.0
+_POLL = 0.2
 
 
 class _HostedStudy(HaltingStudy):
@@ -43,10 +47,27 @@ def start_study(plan: StudyPlan, *, resume: bool = False) -> Any:
     Args:
         plan: of the study.
         resume: go on with the plan's journal.
+
+    Raises:
+        SearchError: a sweep of that name runs on the cluster, and goes on doing so.
     """
     here = ray.get_runtime_context().get_node_id()
-    return StudyActor.options(
+    actor = StudyActor.options(
         name=f"study-{plan.name}",
         namespace=NAMESPACE,
         scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
-    ).remote(plan, resume)
+    )
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return actor.remote(plan, resume)
+        except ValueError as error:
+            if "already taken" not in str(error):
+                raise
+            if time.monotonic() >= deadline:
+                raise SearchError(
+                    f"the name {plan.name} is taken: a sweep of that name runs on this cluster",
+                    remedy="Choose another search.name, or wait until it has ended",
+                ) from error
+        # The study of a killed driver ends some seconds after it.
+        time.sleep(_POLL)

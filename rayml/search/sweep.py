@@ -20,6 +20,7 @@ from rayml.disk import make_folder, write
 from rayml.errors import ConfigError, SearchError, StorageError
 from rayml.models.objectives import Objective
 from rayml.search.budget import check_cost, cost_per_second
+from rayml.search.claim import require_free
 from rayml.search.determinism import check_deterministic
 from rayml.search.fit import check_fit
 from rayml.search.goals import Goals, check_goals_of_sampler, choose_goals
@@ -94,13 +95,7 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
             value=[each.name for each in plan.warm_start],
             remedy="Leave search.warm_start out, or choose another search.sampler.name",
         )
-    if (plan.folder / JOURNAL).exists() and not plan.resume:
-        raise SearchError(
-            "a new sweep needs a new name",
-            value=plan.name,
-            remedy=f"Choose another search.name, remove {plan.folder}, or go on with it by"
-            f" `rayml sweep resume={plan.name}`",
-        )
+    require_free(plan.folder, resume=plan.resume)
     if plan.storage is not None:
         check_storage(plan.storage, plan.name, resume=plan.resume)
     check_cost(plan.cost, plan.resources, plan.prices)

@@ -60,7 +60,7 @@ def read_history(
     trials: list[FrozenTrial] = []
     best: list[list[Params]] = []
     for folder in folders:
-        study = _comparable(folder, metric, direction)
+        study = require_comparable(folder, metric, direction)
         adopted, suggested = _adopt(study, space, config, numbers)
         if not adopted:
             raise SearchError(
@@ -75,14 +75,24 @@ def read_history(
     )
 
 
-def _comparable(folder: Path, metric: str, direction: Direction) -> optuna.Study:
+def require_comparable(folder: Path, metric: str, direction: Direction | None) -> optuna.Study:
+    """The study of a sweep that another one may start from.
+
+    Args:
+        folder: of the sweep.
+        metric: that the other one optimises.
+        direction: of the metric; None where it is not known.
+
+    Raises:
+        SearchError: the folder is not that of a sweep, or its sweep optimised something else.
+    """
     study = read_study(folder / JOURNAL)
-    other = (study.user_attrs.get(METRIC), study.direction.name.lower())
-    if other != (metric, direction):
+    theirs, their_direction = study.user_attrs.get(METRIC), study.direction.name.lower()
+    if theirs != metric or (direction is not None and their_direction != direction):
         raise SearchError(
-            f"search.warm_start names sweeps that {direction} {metric}",
-            value=f"{folder.name}, which will {other[1]} {other[0]}",
-            remedy="Leave it out, or set task.metric",
+            f"sweep {folder.name} looked for the best {theirs} ({their_direction}), this one looks"
+            f" for the best {metric}" + (f" ({direction})" if direction else ""),
+            remedy=f"Leave {folder.name} out of search.warm_start, or set task.metric={theirs}",
         )
     return study
 

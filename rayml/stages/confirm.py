@@ -12,7 +12,8 @@ from rayml.search.retrain import ConfirmPlan
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
-from rayml.stages.sweep import config_of_sweep, sweep_data
+from rayml.stages.sweep import sweep_data
+from rayml.stages.sweep_folder import config_of_sweep
 
 
 def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None:

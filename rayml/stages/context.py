@@ -16,6 +16,7 @@ from rayml.config.build import locate
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
 from rayml.errors import BuildError, InvalidConfigError
+from rayml.stages.new_sweep import new_sweep_problems
 from rayml.stages.preflight import component_problems, config_problems, names_users_code
 from rayml.timing import Stopwatch
 
@@ -113,6 +114,8 @@ class Context:
         """
         source = self.config.data.source["_target_"]
         problems = config_problems(self.composed)
+        if not problems and self.resumed is None:
+            problems = new_sweep_problems(self.config)
         if problems:
             raise InvalidConfigError(problems)
         # Ray's start waits for its processes most of the time.

@@ -15,7 +15,7 @@ from rayml.search.confirmation import Confirmation, record_test
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
-from rayml.stages.sweep import config_of_sweep
+from rayml.stages.sweep_folder import config_of_sweep
 from rayml.stages.winner import Winner, find_winner
 from rayml.temporary import temporary_folder
 from rayml.train.trial import build_model, build_trial_task

@@ -17,7 +17,7 @@ from rayml.search.space import lookup
 from rayml.search.standing import Standing, read_standing
 from rayml.search.sweep import JOURNAL
 from rayml.stages import show
-from rayml.stages.sweep import config_of_sweep, find_sweep
+from rayml.stages.sweep_folder import config_of_sweep, find_sweep
 
 _RELATIVE = re.compile(r"(search\.(?:trials|seconds|epochs|cost))=\+([0-9.eE+]+)")
 # What a sweep may go on with in another way than it began: where and how it runs, not what.

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import ray
 
-from rayml.config.compose import Composed, read_composed
 from rayml.data.prepare import PreparedDataset
-from rayml.disk import make_folder, write
-from rayml.errors import ConfigError
+from rayml.disk import write
 from rayml.search.budget import Budget, cost_per_second
+from rayml.search.claim import claimed
 from rayml.search.confirmation import FILE as CONFIRMATION
 from rayml.search.plan import SweepData, SweepPlan
 from rayml.search.progress import choose_view
@@ -26,9 +25,9 @@ from rayml.search.sweep import JOURNAL, TIMINGS, check_sweep, goals_of, run_swee
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
-from rayml.stages.prepare import write_data
+from rayml.stages.sweep_data import write_data
+from rayml.stages.sweep_folder import CONFIG, find_sweep
 
-CONFIG = "config.yaml"
 # What the page calls the stages before a sweep.
 _BEFORE = {"start": "start Ray", "data": "prepare"}
 # Of Ray's object store: the rest is for what Ray Data and the study put there.
@@ -44,8 +43,17 @@ class Found:
 
 
 def run_search(context: Context, data: PreparedDataset) -> Found:
-    """Search until a budget is spent, and report; go on with the context's sweep if it has one."""
+    """Search until a budget is spent, and report; go on with the context's sweep if it has one.
+
+    Raises:
+        SearchError: the sweep's name is taken, or see `run_sweep`.
+    """
     plan = _plan(context)
+    with claimed(plan.folder, resume=plan.resume):
+        return _run(context, plan, data)
+
+
+def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
     goal = check_sweep(plan, context.config.data.task)
     goals = goals_of(plan, context.config.data.task)
     done = 0
@@ -64,7 +72,6 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
             f" are finished, {standing.running} go on from their checkpoints"
         )
     else:
-        make_folder(plan.folder)
         # Before the journal: a sweep that is there can be resumed.
         write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
@@ -100,33 +107,6 @@ def show_finished(context: Context) -> bool:
     if context.config.confirm.top and not (context.resumed / CONFIRMATION).exists():
         show.line(f"no winner is confirmed; `rayml confirm {context.resumed.name}` does that")
     return True
-
-
-def find_sweep(sweeps: str | Path, name: str | None) -> Path:
-    """Folder of a sweep by name; None is the latest one.
-
-    Raises:
-        ConfigError: there is no such sweep.
-    """
-    sweeps = Path(sweeps)
-    found = sorted(sweeps.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
-    names = [path.parent.name for path in found]
-    if not names or (name is not None and name not in names):
-        raise ConfigError(
-            "a sweep is named that there is",
-            value=name,
-            remedy=f"{sweeps} holds {', '.join(names[-5:]) or 'none'}",
-        )
-    return sweeps / (name or names[-1])
-
-
-def config_of_sweep(folder: Path) -> Composed:
-    """The config that a sweep was started with.
-
-    Raises:
-        ConfigError: its file cannot be read.
-    """
-    return read_composed(folder / CONFIG)
 
 
 def _add_timings(folder: Path, spent: Mapping[str, float]) -> None:

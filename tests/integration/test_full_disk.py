@@ -46,5 +46,5 @@ def test_a_sweep_that_cannot_begin_says_so(
 ) -> None:
     fill(small_disk)
     plan = make_plan(sweeps=small_disk)
-    with pytest.raises(StorageError, match="cannot write .*no space left on device. Make room"):
+    with pytest.raises(StorageError, match=r"cannot write .*: no space left on device\. Make"):
         run_sweep(plan, DATA)

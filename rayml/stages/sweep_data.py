@@ -1,0 +1,69 @@
+"""The prepared dataset of a sweep, which is prepared again where it was removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from rayml.data.prepare import PreparedDataset, open_prepared
+from rayml.data.prepared import MANIFEST
+from rayml.disk import write
+from rayml.errors import DataError
+from rayml.stages import show
+from rayml.stages.context import Context
+from rayml.stages.prepare import prepare_config
+from rayml.stages.sweep_folder import config_of_sweep
+
+_FILE = "data.json"
+
+
+def write_data(sweep: Path, data: PreparedDataset) -> None:
+    """Record in a sweep's folder which data its trials train on.
+
+    Raises:
+        StorageError: the disk does not take it.
+    """
+    record = {"path": str(data.path.resolve()), "is": _identity(data)}
+    write(sweep / _FILE, json.dumps(record, indent=1) + "\n")
+
+
+def data_of_sweep(context: Context, sweep: Path) -> PreparedDataset:
+    """The prepared dataset that a sweep's trials train on.
+
+    Where it is no longer in the store it is prepared again by the sweep's own config, which needs
+    Ray: a local one is started if there is none.
+
+    Raises:
+        DataError: it is damaged, or the source has changed since.
+    """
+    record = json.loads((sweep / _FILE).read_bytes())
+    path = Path(record["path"])
+    if (path / MANIFEST).is_file():
+        return open_prepared(path)
+    show.line(f"the prepared data of {sweep.name} are gone from {path}: they are prepared again")
+    with nullcontext() if ray.is_initialized() else context.cluster():
+        data = prepare_config(context, config_of_sweep(sweep).typed().data, store=path.parent)
+    same = _identity(data) == record["is"] if "is" in record else data.hash == path.name
+    if not same:
+        raise DataError(
+            f"the data of sweep {sweep.name} have changed since its trials trained on them",
+            remedy=f"Restore the source, or start another sweep with"
+            f" search.warm_start=[{sweep.name}]",
+        )
+    write_data(sweep, data)
+    return data
+
+
+def _identity(data: PreparedDataset) -> dict[str, Any]:
+    """What must be the same for trials of one sweep."""
+    shape = dataclasses.asdict(data.preprocessor.shape)
+    # As JSON has it.
+    found: dict[str, Any] = json.loads(
+        json.dumps({"source": data.source, "rows": data.rows, "shape": shape})
+    )
+    return found
