@@ -30,7 +30,7 @@ from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve.ports import Ports
 from rayml.serve.tracing import require_exporter
-from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
+from rayml.serve_settings import KeySettings, ServeSettings, is_loopback
 from rayml.temporary import make_folder, remove_folder
 
 _APPLICATION = "rayml"
@@ -125,7 +125,7 @@ def start(
     load_bundle(bundle)
     host = _address(settings.host)
     own, keys = _keys(settings.keys)
-    _check_resources(settings.replicas)
+    _check_resources(settings)
     require_exporter(settings.tracing.endpoint)
     if serve.status().proxies:
         raise ServeError(
@@ -201,8 +201,7 @@ def _deploy(
     from rayml.serve.replica import application
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    nodes = sum(node["Alive"] for node in ray.nodes())
-    host = replica_host(settings.ingress, endpoint.host, nodes)
+    host = _replica_host(settings, endpoint.host)
     variables = environment(
         settings.ingress,
         host=endpoint.host,
@@ -228,7 +227,15 @@ def _deploy(
         controller_options={"runtime_env": {"env_vars": variables}},
     )
     target = serve.RunTarget(
-        target=application(bundle, version=version, settings=settings, keys=keys, follows=follows),
+        target=application(
+            bundle,
+            version=version,
+            settings=settings,
+            keys=keys,
+            follows=follows,
+            # One elsewhere would listen where HAProxy cannot reach it.
+            machine=ray.util.get_node_ip_address() if is_loopback(host) else None,
+        ),
         name=_APPLICATION,
         route_prefix="/",
         logging_config=quiet,
@@ -319,14 +326,30 @@ def _hold(held: Ports, host: str, settings: ServeSettings) -> tuple[int, int | N
     return http, None if grpc is None else held.hold(host, grpc, "serve.grpc.port")
 
 
-def _check_resources(replicas: ReplicaSettings) -> None:
+def _replica_host(settings: ServeSettings, host: str) -> str:
+    """Address that Serve's own HTTP servers bind to."""
     import ray
 
-    total = ray.cluster_resources()
+    return replica_host(settings.ingress, host, sum(node["Alive"] for node in ray.nodes()))
+
+
+def one_machine(settings: ServeSettings) -> bool:
+    """Whether replicas run on this machine alone, since they listen on its loopback address."""
+    return is_loopback(_replica_host(settings, _address(settings.host)))
+
+
+def _check_resources(settings: ServeSettings) -> None:
+    import ray
+
+    total, place = ray.cluster_resources(), "cluster"
+    if one_machine(settings):
+        own = ray.get_runtime_context().get_node_id()
+        total = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == own)
+        place = "machine of an endpoint on a loopback address"
+    replicas = settings.replicas
     for name, wanted in {"CPU": replicas.cpu, "GPU": replicas.gpu}.items():
         if wanted > total.get(name, 0):
             raise ServeError(
-                f"the cluster has {total.get(name, 0):g} {name}, which a replica fits in",
-                value=wanted,
-                remedy=f"Lower serve.replicas.{name.lower()}, or use a larger cluster",
+                f"a replica wants {wanted:g} {name}, and the {place} has {total.get(name, 0):g}",
+                remedy=f"Lower serve.replicas.{name.lower()}, or use a larger {place.split()[0]}",
             )

@@ -100,6 +100,7 @@ def application(
     settings: ServeSettings,
     keys: tuple[Key, ...] = (),
     follows: bool = False,
+    machine: str | None = None,
 ) -> Any:
     """Make the Serve application that answers for a bundle.
 
@@ -109,9 +110,12 @@ def application(
         settings: of the endpoint.
         keys: that are accepted besides those of the file.
         follows: whether the bundle is in a registry, whose release is served from then on.
+        machine: address of the one that replicas run on; None lets Ray choose.
     """
     from ray import serve
 
+    # Each machine of a cluster has one of a resource with its address as a name.
+    place = {} if machine is None else {"resources": {f"node:{machine}": 0.001}}
     replicas = settings.replicas
     deployment = serve.deployment(
         serve.ingress()(Replica),
@@ -121,7 +125,7 @@ def application(
         + _HEALTH_REQUESTS,
         max_queued_requests=settings.max_queued_requests,
         backpressure_config={"status_code": 503, "retry_after_s": 1},
-        ray_actor_options={"num_cpus": replicas.cpu, "num_gpus": replicas.gpu},
+        ray_actor_options={"num_cpus": replicas.cpu, "num_gpus": replicas.gpu, **place},
         # A bundle that does not load will not load the next time either.
         max_constructor_retry_count=1,
         # A replica that has died is replaced when this finds it.

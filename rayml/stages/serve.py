@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import ray
+
 from rayml.errors import RegistryError, ServeError
 from rayml.registry.bundle import load_bundle
 from rayml.registry.published import published
 from rayml.registry.store import CHAMPION, Registry
-from rayml.serve.endpoint import Endpoint, start
+from rayml.serve.endpoint import Endpoint, one_machine, start
 from rayml.serve.watch import Watch
 from rayml.stages import show
 from rayml.stages.client import ask
@@ -37,6 +39,8 @@ def serving(context: Context, version: str | int) -> Iterator[Endpoint]:
     show.line(f"its documentation is at {endpoint.url}/docs")
     if endpoint.grpc_address is not None:
         show.line(f"it answers the Open Inference Protocol over gRPC at {endpoint.grpc_address}")
+    if len(ray.nodes()) > 1 and one_machine(settings):
+        show.line("its replicas run on this machine alone, whose loopback address they listen on")
     try:
         yield endpoint
     finally:
