@@ -27,12 +27,14 @@ def run(context: Context) -> None:
     On a terminal the endpoint serves until it is interrupted; elsewhere it stops after its
     answer.
     """
+    from rayml.stages.metric import with_metric
     from rayml.stages.prepare import prepare_data
 
     with context.checked_cluster() as checking:
         require_machines(context.config)
         data = prepare_data(context)
         checking.require()
+        context = with_metric(context, data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 
@@ -41,10 +43,10 @@ def run(context: Context) -> None:
 
         confirm_winner(context, found.folder, data)
         from rayml.stages.register import register_winner
-        from rayml.stages.serve import as_champion, serve_until_signal, serving, show_prediction
+        from rayml.stages.serve import serve_until_signal, served_after, serving, show_prediction
 
-        version = register_winner(context, found.folder, data)
-        with serving(context, as_champion(context, version)) as endpoint:
+        version = served_after(context, register_winner(context, found.folder, data))
+        with serving(context, version) as endpoint:
             show_prediction(context, endpoint, version)
             if sys.stdout.isatty():
                 show.line("serving until Ctrl-C")
@@ -83,6 +85,7 @@ def prepare(context: Context) -> None:
 
 def sweep(context: Context) -> None:
     """Search the space, or go on with a sweep that did not end, and confirm the winner."""
+    from rayml.stages.metric import with_metric
     from rayml.stages.prepare import prepare_data
 
     if context.resumed is not None:
@@ -101,6 +104,7 @@ def sweep(context: Context) -> None:
             if data.reused:
                 show.prepared(data)
         checking.require()
+        context = with_metric(context, data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 

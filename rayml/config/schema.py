@@ -101,7 +101,9 @@ class TaskConfig:
 
     Attributes:
         name: the task.
-        metric: name of the metric that the search optimises; None takes the task's own.
+        metric: name of the metric that the search optimises; None takes RMSE or accuracy, and
+            where a class is rare `average_precision` or `auroc`, see
+            `rayml.models.objectives.metric_for`.
         metrics: further metrics by name, as component nodes.
     """
 
@@ -165,11 +167,14 @@ class RegistryConfig:
     """How a new version enters the registry.
 
     Attributes:
-        promote: `always` makes it champion, `better` only if its validation metric beats the
-            champion's, `never` leaves the alias alone.
+        promote: `better` makes it champion if it beats a constant answer and is at least as good
+            as the champion on the same test rows, `always` without comparison; `never` leaves
+            the champion as it is.
+        force: promote what `better` would not.
     """
 
-    promote: Literal["always", "better", "never"] = "always"
+    promote: Literal["always", "better", "never"] = "better"
+    force: bool = False
 
 
 @settings

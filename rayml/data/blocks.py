@@ -163,6 +163,27 @@ class Observe:
 
 
 @dataclass(frozen=True)
+class Some:
+    """Takes every so many-th row of each split.
+
+    Attributes:
+        steps: by split; 0 takes none of it.
+    """
+
+    steps: tuple[int, int, int]
+
+    def __call__(self, placed: pa.Table) -> pa.Table:
+        """Those of the sorted rows, with their column `ORDER`."""
+        order = placed.column(ORDER).to_numpy()
+        ends = np.searchsorted(order, [split_start(side) for side in range(len(SPLITS) + 1)])
+        taken = [
+            np.arange(start, end, step) if step else np.empty(0, np.int64)
+            for start, end, step in zip(ends[:-1], ends[1:], self.steps, strict=True)
+        ]
+        return placed.take(pa.array(np.concatenate(taken)))
+
+
+@dataclass(frozen=True)
 class Write:
     """Transforms sorted rows and writes them as Parquet, a file for each split and block."""
 

@@ -8,7 +8,7 @@ depends on the rows and the settings alone, never on how the rows were divided i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -25,6 +25,7 @@ from rayml.data.blocks import (
     Count,
     Observe,
     Place,
+    Some,
     Sort,
     Tally,
     Write,
@@ -44,7 +45,7 @@ from rayml.data.passes import (
     own_errors,
     read_once,
 )
-from rayml.data.prepared import QUARANTINE, PreparedDataset, open_prepared
+from rayml.data.prepared import MAX_TEST_ROWS, QUARANTINE, PreparedDataset, open_prepared
 from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
 from rayml.data.sampling import sample_rows
@@ -54,7 +55,7 @@ from rayml.data.split import SplitPlan, Splitter, column_of
 from rayml.data.split_method import choose_method
 from rayml.data.statistics import Statistics, merge_all
 from rayml.data.store import hash_of, writing
-from rayml.data.target import check_seen, check_task
+from rayml.data.target import check_each_split, check_seen, check_task
 from rayml.data.thresholds import SplitCounts
 from rayml.timing import Stopwatch
 from rayml.types import (
@@ -216,6 +217,8 @@ class _Preparation:
         with watch.stage("write"):
             self.tell("writing the prepared splits")
             written = pa.concat_tables(collect(placed, Write(fitted, folder)))
+            samples = _samples(placed, plan.sizes)
+            _write_test_rows(samples["test"], schema, folder)
         made = PreparedDataset(
             path=folder,
             hash=digest,
@@ -282,6 +285,12 @@ class _Preparation:
         if self.task != "regression":
             for split, seen in zip(SPLITS[1:], merged[1:], strict=True):
                 check_seen(fitted.target, split, list(seen.categories[self.target].counts))
+            counts = {
+                split: seen.categories[self.target].counts
+                for split, seen in zip(SPLITS, merged, strict=True)
+            }
+            given = self.split_settings.method == "given"
+            check_each_split(fitted.target, counts, given=given)
         return fitted
 
 
@@ -320,6 +329,25 @@ def _sorted(placed: Rows, plan: SplitPlan, schema: FeatureSchema) -> Rows:
         for part in range(parts)
     ]
     return placed.sort(ORDER, boundaries=boundaries[1:]).materialize()
+
+
+def _samples(placed: Rows, sizes: Sequence[int]) -> dict[SplitName, pa.Table]:
+    """Some raw rows of each split, in their order, but for validation."""
+    train, _, test = (ceil(rows / MAX_TEST_ROWS) for rows in sizes)
+    rows = pa.concat_tables(collect(placed, Some((train, 0, test)))).sort_by(ORDER)
+    order = rows.column(ORDER).to_numpy()
+    ends = np.searchsorted(order, [split_start(side) for side in range(len(SPLITS) + 1)])
+    return {
+        split: rows.slice(start, end - start).drop_columns([ORDER])
+        for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)
+    }
+
+
+def _write_test_rows(rows: pa.Table, schema: FeatureSchema, folder: Path) -> None:
+    path = folder / store_format.TEST_ROWS
+    path.parent.mkdir(parents=True)
+    names = dict.fromkeys([*(column.name for column in schema.columns), schema.target])
+    pq.write_table(rows.select(list(names)), path)
 
 
 def _states(tables: Iterator[pa.Table]) -> Iterator[dict[tuple[int, int], Statistics]]:

@@ -4,6 +4,7 @@ manifest.json            what it is, written last: `rows`, `quarantined`, versio
 preprocessor/            state of the fitted preprocessor, schema included
 examples/<split>/        Parquet: a column for each feature, and the encoded target
 groups/<split>/          Parquet: the raw group columns, in the same order of rows
+rows/test.parquet        raw test rows, some of them where they are many
 quarantine.parquet       bad rows, if there are any
 """
 
@@ -28,6 +29,8 @@ from rayml.types import Examples, Features, SplitName
 FORMAT = 1
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
+TEST_ROWS = "rows/test.parquet"
+MAX_TEST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,15 @@ class PreparedDataset:
         """Raw group columns of a split, in the order of its rows; no columns if there are none."""
         paths = sorted((self.path / "groups" / split).glob("*.parquet"))
         return pa.concat_tables(map(pq.read_table, paths)) if paths else pa.table({})
+
+    def test_rows(self) -> pa.Table | None:
+        """Raw rows of the test split, at most `MAX_TEST_ROWS` and some; every n-th of more.
+
+        Returns:
+            None of a dataset that was prepared before they were kept.
+        """
+        path = self.path / TEST_ROWS
+        return pq.read_table(path) if path.is_file() else None
 
     def save_manifest(self) -> None:
         """Write the manifest, which makes the folder a prepared dataset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from rayml.data.categories import CategoryStatistics
 from rayml.data.kinds import parse, plain
 from rayml.data.moments import NumericStatistics
 from rayml.errors import DataError
-from rayml.types import ClassLabel, Kind, TargetInfo, TaskName
+from rayml.types import ClassLabel, Kind, SplitName, TargetInfo, TaskName
 
 MAX_CLASSES = 1000
 
@@ -123,6 +123,51 @@ def check_seen(info: TargetInfo, split: str, labels: Sequence[str]) -> None:
             value=unseen[:10],
             remedy="Use split.method=stratified, or merge rare classes",
         )
+
+
+def check_each_split(
+    info: TargetInfo, counts: Mapping[SplitName, Mapping[str, int]], *, given: bool
+) -> None:
+    """Check that both classes of a binary task can be told apart in each split.
+
+    Args:
+        info: the target.
+        counts: rows by class, of each split.
+        given: whether the data give the splits; their test rows may be of one class.
+
+    Raises:
+        DataError: a split has only one of them, so that no metric means anything there.
+    """
+    if info.task != "binary":
+        return
+    checked: tuple[SplitName, ...] = ("validation",) if given else ("validation", "test")
+    for split in checked:
+        lacking = [text for text in _texts(info) if not counts[split].get(text)]
+        if not lacking:
+            continue
+        have = sum(counts[each].get(lacking[0], 0) for each in counts)
+        rows = sum(sum(each.values()) for each in counts.values())
+        raise DataError(
+            f"the {split} split has no row of class {lacking[0]!r} of column {info.name!r}: "
+            f"{have} of {rows:,} rows are of it, and train, validation and test need one each",
+            remedy="Give more rows of it, or use split.method=stratified",
+        )
+
+
+def class_shares(info: TargetInfo, profile: Mapping[str, Any]) -> list[float]:
+    """Shares of the classes in the training split, in the order of their codes.
+
+    Classes beyond those that the profile counts share the others evenly.
+
+    Args:
+        info: the target.
+        profile: of the target, see `rayml.data.profile`.
+    """
+    counts, texts = profile["categories"], _texts(info)
+    unknown = sum(text not in counts for text in texts)
+    rest = profile.get("other", 0) / unknown if unknown else 0.0
+    found = [float(counts.get(text, rest)) for text in texts]
+    return [each / sum(found) for each in found]
 
 
 def encode(info: TargetInfo, column: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:

@@ -50,6 +50,28 @@ def _auroc(score: Tensor, positive: Tensor) -> Tensor:
     return wins / (positives * negatives)
 
 
+def _average_precision(score: Tensor, positive: Tensor) -> Tensor:
+    """Precision averaged over the positives, each at its own score; NaN where there are none."""
+    ordered, order = score.sort(dim=-1, descending=True)
+    hits = positive.expand(score.shape).gather(-1, order).cumsum(-1).double()
+    ranks = torch.arange(1, score.shape[-1] + 1, device=score.device)
+    # Rows of one score stand or fall together: they count where the last of them is reached.
+    last = torch.ones_like(ordered, dtype=torch.bool)
+    last[..., :-1] = ordered[..., 1:] != ordered[..., :-1]
+    reached = torch.where(last, hits, 0.0).cummax(-1).values
+    gained = hits - torch.nn.functional.pad(reached[..., :-1], (1, 0))
+    return torch.where(last, gained * hits / ranks, 0.0).sum(-1) / hits[..., -1]
+
+
+def _mean_recall(labels: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Recall averaged over the classes that occur."""
+    truth = target.expand(labels.shape)
+    zeros = torch.zeros((*labels.shape[:-1], classes), dtype=torch.float64, device=labels.device)
+    present = zeros.scatter_add(-1, truth, torch.ones_like(truth).double())
+    found = zeros.scatter_add(-1, truth, (labels == truth).double())
+    return _nan_mean(found / present.clamp(min=1), present > 0)
+
+
 def _calibration_error(confidence: Tensor, hit: Tensor) -> Tensor:
     """Mean distance of confidence and frequency over equal-width bins, weighted by rows."""
     edges = torch.arange(1, CALIBRATION_BINS, device=confidence.device).double() / CALIBRATION_BINS
@@ -81,6 +103,16 @@ def binary_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
 def binary_auroc(prediction: Tensor, target: Tensor) -> Tensor:
     """Area under the ROC curve, ties exact; NaN where one class is absent."""
     return _auroc(prediction, target == 1)
+
+
+def binary_average_precision(prediction: Tensor, target: Tensor) -> Tensor:
+    """Area under the precision-recall steps of the positive class, ties exact; else NaN."""
+    return _average_precision(prediction, target == 1)
+
+
+def binary_balanced_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
+    """Recall averaged over the classes that occur."""
+    return _mean_recall((prediction > 0.5).long(), target, 2)
 
 
 def binary_log_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -116,6 +148,19 @@ def multiclass_auroc(prediction: Tensor, target: Tensor) -> Tensor:
     positive = target.unsqueeze(-2) == classes.unsqueeze(-1)
     each = _auroc(prediction.transpose(-1, -2), positive)
     return _nan_mean(each, ~each.isnan())
+
+
+def multiclass_average_precision(prediction: Tensor, target: Tensor) -> Tensor:
+    """One-vs-rest average precision, averaged over the classes that occur."""
+    classes = torch.arange(prediction.shape[-1], device=target.device)
+    positive = target.unsqueeze(-2) == classes.unsqueeze(-1)
+    each = _average_precision(prediction.transpose(-1, -2), positive)
+    return _nan_mean(each, ~each.isnan())
+
+
+def multiclass_balanced_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
+    """Recall averaged over the classes that occur."""
+    return _mean_recall(prediction.argmax(-1), target, prediction.shape[-1])
 
 
 def multiclass_log_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -170,6 +215,8 @@ METRICS: Mapping[TaskName, Mapping[str, Measure]] = {
         "log_loss": binary_log_loss,
         "f1": binary_f1,
         "calibration_error": binary_calibration_error,
+        "average_precision": binary_average_precision,
+        "balanced_accuracy": binary_balanced_accuracy,
     },
     "multiclass": {
         "accuracy": multiclass_accuracy,
@@ -177,6 +224,8 @@ METRICS: Mapping[TaskName, Mapping[str, Measure]] = {
         "log_loss": multiclass_log_loss,
         "f1": multiclass_f1,
         "calibration_error": multiclass_calibration_error,
+        "average_precision": multiclass_average_precision,
+        "balanced_accuracy": multiclass_balanced_accuracy,
     },
     "regression": {"rmse": rmse, "mae": mae, "r2": r2},
 }

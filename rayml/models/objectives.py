@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,8 @@ _CLASSIFICATION: Mapping[str, Direction] = {
     "log_loss": "minimize",
     "f1": "maximize",
     "calibration_error": "minimize",
+    "average_precision": "maximize",
+    "balanced_accuracy": "maximize",
 }
 DIRECTIONS: Mapping[TaskName, Mapping[str, Direction]] = {
     "binary": _CLASSIFICATION,
@@ -32,6 +34,27 @@ DEFAULTS: Mapping[TaskName, str] = {
     "multiclass": "accuracy",
     "regression": "rmse",
 }
+
+
+# Of a binary task; of several classes a share of an even one's, so that the two agree.
+_RARE = 0.1
+
+
+def metric_for(task: TaskName, shares: Sequence[float]) -> str:
+    """The metric that means something for classes of these shares.
+
+    Where the rarest class has less than a tenth of the rows (of several classes: less than a fifth
+    of an even share), a model that never finds it has a fine accuracy. Average precision asks how
+    many of those that are put first belong to it; of a binary task whose positive class is the
+    frequent one that says nothing, and the AUROC takes both classes alike.
+
+    Args:
+        task: what is predicted.
+        shares: of the classes in the training split, in the order of their codes.
+    """
+    if task == "regression" or min(shares) * len(shares) / 2 >= _RARE:
+        return DEFAULTS[task]
+    return "auroc" if task == "binary" and shares[1] > shares[0] else "average_precision"
 
 
 class Directed(Protocol):
@@ -57,7 +80,8 @@ def choose_objective(
 
     Args:
         task: what is predicted.
-        metric: name of a metric, or `loss`; None takes accuracy or RMSE.
+        metric: name of a metric, or `loss`; None takes accuracy or RMSE, as `metric_for` does
+            where no class is rare.
         users: the user's own metrics by name.
 
     Raises:

@@ -29,6 +29,7 @@ from rayml.errors import BundleError
 from rayml.registry.card import model_card
 from rayml.registry.lineage import Lineage
 from rayml.registry.manifest import verify, write_manifest
+from rayml.registry.promotion import Decision
 from rayml.registry.published import published
 from rayml.registry.signature import Signature
 from rayml.types import Count, Direction, settings
@@ -69,6 +70,7 @@ class BundleInfo:
         metrics: by split, then by name; of an ensemble those of its members' mean.
         ensemble: number of members; None where one model predicts.
         confirmed: over several seeds; None where the sweep's winner was not confirmed.
+        decision: whether it was to become champion, and why; None where nothing was decided.
         created: time in UTC, ISO 8601.
         rayml: version that wrote it.
     """
@@ -80,6 +82,7 @@ class BundleInfo:
     metrics: Mapping[Literal["validation", "test"], Metrics]
     ensemble: Annotated[int, Field(ge=2)] | None = None
     confirmed: ConfirmedMetric | None = None
+    decision: Decision | None = None
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     rayml: str = __version__
 

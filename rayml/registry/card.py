@@ -28,6 +28,7 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         f"Chosen by `{info.metric}` ({info.direction}) on validation; the test split was "
         "read once.",
         *_confirmed(info),
+        *_decision(info),
         "",
         "## Inputs",
         "",
@@ -72,6 +73,13 @@ def _confirmed(info: BundleInfo) -> list[str]:
         f"{found.mean:.5g} on validation (95 % bootstrap interval {found.low:.5g} to "
         f"{found.high:.5g})."
     ]
+
+
+def _decision(info: BundleInfo) -> list[str]:
+    if info.decision is None:
+        return []
+    made = "Made champion" if info.decision.promote else "Not made champion"
+    return ["", f"{made}: {info.decision.reason}."]
 
 
 def _seeds(lineage: Lineage) -> str:

@@ -1,34 +1,42 @@
-"""Acts on the promotion policy: compares a version with the champion and changes the release."""
+"""Acts on a decision about a version: changes the release."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rayml.registry import release
-from rayml.registry.bundle import read_info
-from rayml.registry.promotion import Decision, Policy, decide
+from rayml.registry.promotion import Decision
+from rayml.registry.release import Release
 from rayml.registry.store import Registry
 
 
-def promote(registry: Registry, name: str, version: int, policy: Policy) -> Decision:
-    """Make a version champion if the policy says so.
+def champion_of(registry: Registry, name: str, seen: Release) -> tuple[int, Path] | None:
+    """The champion of a release and the folder of its bundle; None where there is none.
+
+    Raises:
+        RegistryError: its version is gone.
+    """
+    if seen.champion is None:
+        return None
+    return seen.champion, registry.resolve(name, seen.champion)
+
+
+def act(registry: Registry, name: str, version: int, decision: Decision, *, seen: Release) -> None:
+    """Make a version champion if that was decided.
+
+    Args:
+        registry: that holds the version.
+        name: of the model.
+        version: its number.
+        decision: about it.
+        seen: release that the decision was made beside.
 
     Raises:
         RegistryError: there is no such version, or someone else promoted another meanwhile.
     """
-    seen = registry.release(name)
-    current = seen.champion
-    candidate = read_info(registry.resolve(name, version))
-    champion = read_info(registry.resolve(name, current)) if current is not None else None
-    decision = decide(
-        candidate.metrics["validation"],
-        champion.metrics["validation"] if champion else None,
-        metric=candidate.metric,
-        direction=candidate.direction,
-        policy=policy,
-    )
     if decision.promote:
         registry.change_release(
             name,
-            lambda held: release.promote(held, version, decision.reason),
+            lambda held: release.promote(held, version, decision.reason, decision.figures),
             expected=seen.revision,
         )
-    return decision

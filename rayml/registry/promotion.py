@@ -1,54 +1,186 @@
-"""Whether a new version becomes champion: a pure policy."""
+"""Whether a new version becomes champion: a pure policy over measured differences."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from rayml.types import Direction
+from pydantic import Field
+
+from rayml.types import Count, settings
 
 Policy = Literal["always", "better", "never"]
+Verdict = Literal[
+    "not compared",
+    "no better than a constant",
+    "not comparable",
+    "first",
+    "better",
+    "as good",
+    "not better",
+    "worse",
+]
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """How much better a candidate is than another, on the same rows.
+
+    Attributes:
+        metric: that was measured.
+        candidate: its value.
+        other: that of the other.
+        low: lower end of the 95 % interval of the difference; positive is better, whatever the
+            direction of the metric.
+        high: upper end.
+        rows: number of rows.
+    """
+
+    metric: str
+    candidate: float
+    other: float
+    low: float
+    high: float
+    rows: int
+
+    @property
+    def better(self) -> bool:
+        """Whether chance alone hardly explains that the candidate is better."""
+        return self.low > 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether chance alone hardly explains that the candidate is worse."""
+        return self.high < 0
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers by name, as values of JSON."""
+        names = ("metric", "candidate", "other", "low", "high", "rows")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """What a candidate was compared with.
+
+    Attributes:
+        version: of the champion.
+        difference: from the champion; a sentence that says why where it cannot be told.
+        ahead: whether the candidate's value is at least as good.
+        note: what else is to be known of the comparison.
+    """
+
+    version: int
+    difference: Difference | str
+    ahead: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The candidate beside the best answer that does not look at the row.
+
+    Attributes:
+        differences: by the metric, then by a proper score; a sentence that says why where none
+            can be told.
+        ahead: whether the candidate's metric is better at all.
+    """
+
+    differences: Sequence[Difference] | str
+    ahead: bool = False
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the candidate is better, and chance hardly explains it."""
+        found = self.differences
+        return self.ahead and not isinstance(found, str) and any(each.better for each in found)
+
+
+@settings
 class Decision:
-    """Whether to promote, and why in one sentence."""
+    """Whether to promote, and why.
+
+    Attributes:
+        promote: whether the version becomes champion.
+        reason: a sentence.
+        verdict: what the comparison found.
+        against: version that was champion then; None where there was none.
+        figures: that it was decided by.
+    """
 
     promote: bool
     reason: str
+    verdict: Verdict = "not compared"
+    against: Count | None = None
+    figures: Mapping[str, Any] = Field(default_factory=dict)
 
 
-def decide(
-    candidate: Mapping[str, float | None],
-    champion: Mapping[str, float | None] | None,
-    *,
-    metric: str,
-    direction: Direction,
-    policy: Policy,
-) -> Decision:
+def without_comparison(policy: Literal["always", "never"]) -> Decision:
+    """The decision of a policy that compares nothing."""
+    return Decision(
+        promote=policy == "always", reason=f"without comparison (registry.promote={policy})"
+    )
+
+
+def decide(constant: Constant, champion: Champion | None, *, force: bool = False) -> Decision:
     """Decide whether a candidate replaces the champion.
 
+    It has to be better than a constant answer. Beside a champion it must not be worse beyond what
+    chance explains; where the two are not told apart, it has to be at least as good.
+
     Args:
-        candidate: validation metrics of the candidate.
-        champion: validation metrics of the champion; None where there is none.
-        metric: the one that is compared.
-        direction: whether more or less of it is better.
-        policy: `always`, `better` (strictly) or `never`.
+        constant: the candidate beside a constant answer.
+        champion: the candidate beside the champion; None where there is none.
+        force: whether it is promoted in any case.
     """
-    if policy == "never":
-        return Decision(False, "the policy is never")
-    if policy == "always":
-        return Decision(True, "the policy is always")
-    new = candidate.get(metric)
-    if new is None or not math.isfinite(new):
-        return Decision(False, f"the candidate has no {metric}")
+    verdict, reason = _judge(constant, champion)
+    found = verdict in ("first", "better", "as good")
+    if force and not found:
+        reason = f"by registry.force=true, although {reason}"
+    figures: dict[str, Any] = {}
+    if not isinstance(constant.differences, str):
+        figures["constant"] = [each.figures() for each in constant.differences]
+    if champion is not None and isinstance(champion.difference, Difference):
+        figures["champion"] = champion.difference.figures()
+    return Decision(
+        promote=found or force,
+        reason=reason,
+        verdict=verdict,
+        against=None if champion is None else champion.version,
+        figures=figures,
+    )
+
+
+def _judge(constant: Constant, champion: Champion | None) -> tuple[Verdict, str]:
+    if isinstance(constant.differences, str):
+        return "no better than a constant", f"it is not compared: {constant.differences}"
+    first = constant.differences[0]
+    beside = f"{_value(first)}, {first.other:.4g} by a constant answer"
+    if not constant.beaten:
+        return "no better than a constant", f"it does not beat a constant answer: {beside}"
     if champion is None:
-        return Decision(True, f"there is no champion; {metric} is {new:.6g}")
-    old = champion.get(metric)
-    if old is None or not math.isfinite(old):
-        return Decision(False, f"the champion has no {metric} to compare with")
-    better = new > old if direction == "maximize" else new < old
-    verb = "beats" if better else "does not beat"
-    return Decision(better, f"{metric} {new:.6g} {verb} the champion's {old:.6g}")
+        return "first", beside
+    return _beside_champion(champion)
+
+
+def _beside_champion(champion: Champion) -> tuple[Verdict, str]:
+    difference, version = champion.difference, champion.version
+    if isinstance(difference, str):
+        return "not comparable", f"it cannot be compared with version {version}: {difference}"
+    note = f"; {champion.note}" if champion.note else ""
+    told = (
+        f"{_value(difference)}, {difference.other:.4g} of version {version} on the same rows{note} "
+        f"(better by {difference.low:.3g} to {difference.high:.3g}, 95 % interval)"
+    )
+    if difference.better:
+        return "better", told
+    if difference.worse:
+        return "worse", f"it is worse: {told}"
+    if champion.ahead:
+        return "as good", f"{told}: not told apart, and at least as good"
+    return "not better", f"it is not told apart from version {version}, and not as good: {told}"
+
+
+def _value(difference: Difference) -> str:
+    return f"{difference.metric} {difference.candidate:.4g} on {difference.rows:,} test rows"

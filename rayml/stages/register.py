@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.registry.bundle import BundleInfo, ConfirmedMetric, write_bundle
-from rayml.registry.champion import promote
+from rayml.registry.champion import act, champion_of
 from rayml.registry.lineage import Lineage
+from rayml.registry.promotion import Decision, without_comparison
 from rayml.registry.signature import make_signature
 from rayml.registry.store import Registry
 from rayml.search.confirmation import Confirmation, record_test
 from rayml.stages import show
 from rayml.stages.context import Context
+from rayml.stages.judge import judge
 from rayml.stages.preflight import trial_config
 from rayml.stages.sweep_folder import config_of_sweep
-from rayml.stages.winner import Winner, find_winner
+from rayml.stages.winner import Winner, find_winner, models_of
 from rayml.temporary import temporary_folder
-from rayml.train.trial import build_model, build_trial_task
+from rayml.train.trial import build_trial_task
 from rayml.types import SplitName
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from rayml.data.prepare import PreparedDataset
 
 
@@ -40,12 +40,21 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
     config = context.config
     registry = Registry(Path(config.paths.registry))
     trial = trial_config(config_of_sweep(sweep).plain)
+    seen = registry.release(config.name)
+
+    def decide(winner: Winner) -> Decision:
+        if config.registry.promote == "better":
+            champion = champion_of(registry, config.name, seen)
+            return judge(winner, data, champion, force=config.registry.force)
+        return without_comparison(config.registry.promote)
+
     with context.watch.stage("register"), temporary_folder("register") as folder:
         bundle = folder / "bundle"
-        info = write_winner(sweep, trial, data, name=config.name, folder=bundle)
+        info = write_winner(sweep, trial, data, name=config.name, folder=bundle, decide=decide)
         version = registry.register(bundle)
-        decision = promote(registry, config.name, version, config.registry.promote)
-    show.registered(info, version, decision)
+        assert info.decision is not None
+        act(registry, config.name, version, info.decision, seen=seen)
+    show.registered(info, version)
     return version
 
 
@@ -56,6 +65,7 @@ def write_winner(
     *,
     name: str,
     folder: Path,
+    decide: Callable[[Winner], Decision] | None = None,
 ) -> BundleInfo:
     """Write the bundle of a sweep's winner, measured once on the test split.
 
@@ -65,6 +75,7 @@ def write_winner(
         data: that they trained on.
         name: of the model in the registry.
         folder: of the bundle, which is made.
+        decide: whether it becomes champion, which the bundle tells; None tells nothing.
 
     Raises:
         SearchError: no trial of the sweep came to a value, or its weights are gone.
@@ -84,6 +95,7 @@ def write_winner(
         },
         ensemble=members if members > 1 else None,
         confirmed=_confirmed(winner.confirmation),
+        decision=None if decide is None else decide(winner),
     )
     write_bundle(
         folder,
@@ -123,20 +135,10 @@ def _measure(winner: Winner, data: PreparedDataset, split: SplitName) -> dict[st
     config = winner.config
     task = build_trial_task(config["task"], data.preprocessor.target)
     batches = ArrayBatches(data.examples(split), config["train"]["eval_batch_size"])
-    models = _models(winner, data)
+    models = models_of(winner, data)
     if len(models) > 1:
         return evaluate_ensemble(models, task, batches)
     return evaluate(models[0], task, batches)
-
-
-def _models(winner: Winner, data: PreparedDataset) -> list[nn.Module]:
-    shape, target = data.preprocessor.shape, data.preprocessor.target
-    models = []
-    for weights in winner.members:
-        model = build_model(winner.config["model"], shape=shape, outputs=target.outputs)
-        model.load_state_dict(dict(weights))
-        models.append(model)
-    return models
 
 
 def _confirmed(confirmation: Confirmation | None) -> ConfirmedMetric | None:

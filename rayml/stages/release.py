@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rayml.errors import ConfigError, RegistryError, ServeError
 from rayml.registry import release as releases
-from rayml.registry.bundle import load_bundle
+from rayml.registry.bundle import load_bundle, read_info
+from rayml.registry.promotion import Decision
 from rayml.registry.release import Canary, Release
 from rayml.registry.store import Registry
 from rayml.release_settings import CanarySettings
@@ -24,12 +25,15 @@ def promote_version(context: Context, version: str | int) -> None:
 
     Raises:
         BundleError: its bundle is torn or half-copied; nothing was changed.
-        RegistryError: there is no such version, or someone else changed the release meanwhile.
+        RegistryError: there is no such version, it does not beat a constant answer, or someone
+            else changed the release meanwhile.
         ServeError: a replica does not load it, which undoes the promotion, or is too slow.
     """
     registry, name = _registry(context), context.config.name
     before = registry.release(name)
-    number = int(registry.resolve(name, version).name)
+    folder = registry.resolve(name, version)
+    number = int(folder.name)
+    _heed(read_info(folder).decision, number, force=context.config.registry.force)
     after = registry.change_release(
         name,
         lambda seen: releases.promote(seen, number, "rayml promote"),
@@ -37,6 +41,22 @@ def promote_version(context: Context, version: str | int) -> None:
     )
     show.line(f"{name}: champion is version {number}, was {before.champion or 'none'}")
     _followed(context, registry, after, number, before)
+
+
+def _heed(decision: Decision | None, version: int, *, force: bool) -> None:
+    """Say what was found when a version was registered, and refuse one that is worth nothing.
+
+    Raises:
+        RegistryError: it does not beat a constant answer, and is not forced.
+    """
+    if decision is None or decision.verdict in ("not compared", "first", "better", "as good"):
+        return
+    if decision.verdict == "no better than a constant" and not force:
+        raise RegistryError(
+            f"version {version} is not promoted: {decision.reason}; promote it all the same with "
+            f"`rayml promote {version} registry.force=true`"
+        )
+    show.line(f"warning: when version {version} was registered, {decision.reason}")
 
 
 def roll_back(context: Context) -> None:

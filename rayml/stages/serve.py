@@ -48,13 +48,28 @@ def serving(context: Context, version: str | int) -> Iterator[Endpoint]:
             endpoint.stop()
 
 
-def as_champion(context: Context, version: int) -> str | int:
-    """`champion` where that is a version, so that its release is followed; else the number."""
+def served_after(context: Context, version: int) -> str | int:
+    """What is served once a version is registered: the champion, whichever that is.
+
+    A version that was not promoted answers itself where there is no champion, and nothing follows
+    it. A line says what is not as expected.
+    """
     champion = _registry(context).release(context.config.name).champion
-    return CHAMPION if version == champion else version
+    if champion is None:
+        show.line(
+            f"there is no champion: version {version} is served to be looked at; "
+            f"`rayml promote {version}` makes it champion"
+        )
+        return version
+    if champion != version:
+        show.line(
+            f"champion version {champion} is served; `rayml serve {version}` serves the new "
+            f"version, `rayml promote {version}` makes it champion"
+        )
+    return CHAMPION
 
 
-def show_prediction(context: Context, endpoint: Endpoint, version: int) -> None:
+def show_prediction(context: Context, endpoint: Endpoint, version: str | int) -> None:
     """Send a request over HTTP and show it with its answer.
 
     Raises:

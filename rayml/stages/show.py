@@ -91,14 +91,27 @@ def confirmed(found: Confirmation) -> None:
         line(f"its seed {found.seed} is served")
 
 
-def registered(info: BundleInfo, version: int, decision: Decision) -> None:
+def registered(info: BundleInfo, version: int) -> None:
     """Print what a new version measures, and whether it became champion."""
     for split, metrics in info.metrics.items():
         shown = ", ".join(
             f"{name} {value:.4f}" for name, value in metrics.items() if value is not None
         )
         line(f"{info.name} version {version} on {split}: {shown}")
-    line(f"{'promoted to' if decision.promote else 'not made'} champion: {decision.reason}")
+    if info.decision is not None:
+        line(f"version {version} was {decided(info.decision)}")
+
+
+def decided(decision: Decision) -> str:
+    """What was decided of a version."""
+    reason = decision.reason
+    if decision.verdict == "not compared" and decision.promote:
+        return f"promoted to champion {reason}"
+    if decision.promote:
+        return f"promoted to champion: {reason}"
+    if decision.against is None:
+        return f"not made champion: {reason}"
+    return f"not made champion, version {decision.against} stays it: {reason}"
 
 
 def request(url: str, body: Mapping[str, Any], status: int, answer: bytes) -> None:

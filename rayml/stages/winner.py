@@ -20,11 +20,13 @@ from rayml.search.report.leaderboard import (
 from rayml.search.seed_files import SeedFiles
 from rayml.search.sweep import TRIALS
 from rayml.search.worker import WEIGHTS
-from rayml.train.trial import apply
+from rayml.train.trial import apply, build_model
 from rayml.types import Direction
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from rayml.data.prepare import PreparedDataset
 
 
 @dataclass(frozen=True)
@@ -153,3 +155,14 @@ def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
     _, metrics = best.curve[epoch]
     others = ("train_loss", *MEASURED)
     return {name: value for name, value in metrics.items() if name not in others}
+
+
+def models_of(winner: Winner, data: PreparedDataset) -> list[nn.Module]:
+    """The models of a winner, with their weights."""
+    shape, target = data.preprocessor.shape, data.preprocessor.target
+    models = []
+    for weights in winner.members:
+        model = build_model(winner.config["model"], shape=shape, outputs=target.outputs)
+        model.load_state_dict(dict(weights))
+        models.append(model)
+    return models

@@ -15,6 +15,7 @@ from rayml.data.observe import observe
 from rayml.data.preprocess import Preprocessor
 from rayml.registry.bundle import BundleInfo, write_bundle
 from rayml.registry.lineage import Lineage
+from rayml.registry.promotion import Decision
 from rayml.registry.signature import make_signature
 from rayml.types import PreprocessSettings, SchemaSettings, TaskName
 
@@ -34,6 +35,7 @@ def untrained_bundle(
     schema: SchemaSettings | None = None,
     csv: CsvSettings | None = None,
     missing: tuple[str, ...] = (),
+    decision: Decision | None = None,
 ) -> Path:
     """Write a bundle whose model, or each of whose models, has not been trained.
 
@@ -49,6 +51,7 @@ def untrained_bundle(
         schema: what is said of the columns.
         csv: how the CSV files were written that the rows are from.
         missing: texts that the rows' source took as missing values.
+        decision: whether it was to become champion.
     """
     import torch
 
@@ -73,6 +76,7 @@ def untrained_bundle(
             direction="maximize",
             metrics={"validation": metrics, "test": metrics},
             ensemble=ensemble,
+            decision=decision,
         ),
         signature=make_signature(preprocessor, csv=csv),
         lineage=Lineage(

@@ -7,8 +7,10 @@ import pytest
 from rayml.data.categories import CategoryStatistics
 from rayml.data.moments import NumericStatistics
 from rayml.data.target import (
+    check_each_split,
     check_seen,
     check_task,
+    class_shares,
     encode,
     fit_classes,
     fit_regression,
@@ -111,3 +113,27 @@ def test_kinds_that_a_task_cannot_have(kind: Kind, task: TaskName) -> None:
     with pytest.raises(DataError, match=f"target of a {task} task is"):
         check_task("y", kind, task)
     check_task("y", "numeric", task)
+
+
+BINARY = TargetInfo("y", "binary", classes=("no", "yes"))
+
+
+def test_shares_are_those_of_the_training_split() -> None:
+    assert class_shares(BINARY, {"categories": {"no": 30, "yes": 10}}) == [0.75, 0.25]
+    booleans = TargetInfo("y", "binary", classes=(False, True))
+    assert class_shares(booleans, {"categories": {"true": 1, "false": 3}}) == [0.75, 0.25]
+    kept = {"categories": {"1": 6}, "other": 4}
+    three = TargetInfo("y", "multiclass", classes=(1, 2, 3))
+    assert class_shares(three, kept) == pytest.approx([0.6, 0.2, 0.2])
+
+
+def test_each_split_needs_both_classes_of_a_binary_task() -> None:
+    both, one = {"no": 50, "yes": 3}, {"no": 50}
+    check_each_split(BINARY, {"train": both, "validation": both, "test": both}, given=False)
+    with pytest.raises(DataError, match="validation split has no row of class 'yes'") as told:
+        check_each_split(BINARY, {"train": both, "validation": one, "test": one}, given=True)
+    assert "3 of 153 rows are of it" in str(told.value)
+    lacking = {"train": both, "validation": both, "test": one}
+    check_each_split(BINARY, lacking, given=True)
+    with pytest.raises(DataError, match="test split has no row"):
+        check_each_split(BINARY, lacking, given=False)

@@ -116,6 +116,24 @@ def test_a_sweep_is_registered_and_promoted_by_hand(
     assert "champion is version 1, was 2" in rayml(home, "promote", "1").stdout
 
 
+def test_a_useless_version_does_not_replace_the_champion(
+    run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
+) -> None:
+    poor = ("search.trials=1", "train.epochs=1", "train.optimizer.lr=1e-9", "space=none")
+    done = rayml(home, "run", "search.name=poor", *poor, "confirm=none", "serve=one")
+    assert "not made champion, version 1 stays it: it does not beat a constant" in done.stdout
+    assert "champion version 1 is served" in done.stdout
+    assert "breast_cancer version 1 answers at" in done.stdout
+    assert "HTTP 200: " in done.stdout
+    folder = home / "runs/registry/breast_cancer/versions"
+    latest = max(folder.iterdir(), key=lambda path: int(path.name))
+    decision = json.loads((latest / "bundle.json").read_text())["decision"]
+    assert decision["verdict"] == "no better than a constant"
+    assert "Not made champion: it does not beat" in (latest / "MODEL_CARD.md").read_text()
+    refused = rayml(home, "promote", latest.name, code=1)
+    assert f"rayml promote {latest.name} registry.force=true" in refused.stderr
+
+
 def test_a_name_is_not_swept_twice(
     run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
 ) -> None:

@@ -63,6 +63,37 @@ def test_binary_metrics_agree_with_scikit_learn(example):
 
 
 @given(binary())
+def test_average_precision_agrees_with_scikit_learn(example):
+    prediction, target = example
+    found = measure("binary", "average_precision", prediction, target)
+    if target.any():
+        expected = reference.average_precision_score(target, prediction)
+        assert found == pytest.approx(expected, abs=1e-9)
+    else:
+        assert math.isnan(found)
+
+
+@given(multiclass())
+def test_average_precision_of_classes_is_the_mean_over_those_that_occur(example):
+    prediction, target = example
+    each = [
+        reference.average_precision_score(target == label, prediction[:, label])
+        for label in np.unique(target)
+    ]
+    found = measure("multiclass", "average_precision", prediction, target)
+    assert found == pytest.approx(np.mean(each), abs=1e-9)
+
+
+@given(binary(), multiclass())
+def test_balanced_accuracy_agrees_with_scikit_learn(two, several):
+    for task, (prediction, target) in (("binary", two), ("multiclass", several)):
+        label = prediction.argmax(1) if task == "multiclass" else prediction > 0.5
+        recalls = [(label[target == each] == each).mean() for each in np.unique(target)]
+        found = measure(task, "balanced_accuracy", prediction, target)
+        assert found == pytest.approx(np.mean(recalls), abs=1e-9)
+
+
+@given(binary())
 def test_binary_calibration_error_agrees_with_the_calibration_curve(example):
     prediction, target = example
     hit, confidence = calibration_curve(target, prediction, n_bins=15)

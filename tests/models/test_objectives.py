@@ -6,7 +6,13 @@ import pytest
 
 from rayml.errors import ConfigError
 from rayml.models.metrics import METRICS
-from rayml.models.objectives import DIRECTIONS, Objective, choose_objective, metric_directions
+from rayml.models.objectives import (
+    DIRECTIONS,
+    Objective,
+    choose_objective,
+    metric_directions,
+    metric_for,
+)
 
 
 def test_every_metric_has_a_direction_and_every_direction_a_metric():
@@ -61,3 +67,20 @@ def test_a_users_metric_needs_a_new_name(name):
 def test_the_planning_process_needs_no_pytorch():
     code = "import sys, rayml.train.trial; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "shares", "metric"),
+    [
+        ("binary", [0.62, 0.38], "accuracy"),
+        ("binary", [0.85, 0.15], "accuracy"),
+        ("binary", [0.97, 0.03], "average_precision"),
+        ("binary", [0.03, 0.97], "auroc"),
+        ("multiclass", [0.1] * 10, "accuracy"),
+        ("multiclass", [0.4, 0.33, 0.27], "accuracy"),
+        ("multiclass", [0.6, 0.39, 0.01], "average_precision"),
+        ("regression", [], "rmse"),
+    ],
+)
+def test_a_rare_class_asks_for_a_metric_that_sees_it(task, shares, metric):
+    assert metric_for(task, shares) == metric

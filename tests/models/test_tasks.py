@@ -71,13 +71,15 @@ def test_a_users_metric_is_evaluated_and_optimised():
     values = task.evaluate(outputs, target)
     assert values["profit"] == 1.0
     assert set(values) == {
-        "loss", "accuracy", "auroc", "log_loss", "f1", "calibration_error", "profit",
+        "loss", "accuracy", "auroc", "log_loss", "f1", "calibration_error",
+        "average_precision", "balanced_accuracy", "profit",
     }  # fmt: skip
 
 
-def test_one_class_alone_leaves_only_auroc_undefined():
+def test_one_class_alone_leaves_rankings_undefined():
     values = build_task(BINARY).evaluate(torch.randn(4, 1), torch.zeros(4, dtype=torch.int64))
-    assert {name for name, value in values.items() if math.isnan(value)} == {"auroc"}
+    undefined = {name for name, value in values.items() if math.isnan(value)}
+    assert undefined == {"auroc", "average_precision"}
 
 
 @pytest.mark.parametrize("info", [BINARY, MULTICLASS, REGRESSION])

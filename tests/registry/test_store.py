@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rayml.errors import BundleError, RegistryError
 from rayml.registry.bundle import load_bundle
-from rayml.registry.champion import promote
+from rayml.registry.champion import act, champion_of
+from rayml.registry.promotion import Decision
 from rayml.registry.store import Registry
 
 MakeBundle = Callable[..., Path]
@@ -173,16 +175,19 @@ def test_a_killed_process_leaves_no_lock_behind(registry: Registry, bundle: Path
     assert registry.register(bundle) == 2
 
 
-def test_promotion_moves_the_alias_as_its_policy_says(
+def test_a_decision_moves_the_alias_and_is_noted(
     registry: Registry, make_bundle: MakeBundle
 ) -> None:
-    for accuracy in (0.7, 0.6, 0.8):
+    for accuracy in (0.5, 0.6):
         registry.register(make_bundle("m", accuracy))
-    decisions = [promote(registry, "m", number, "better") for number in (1, 2, 3)]
-    assert [decision.promote for decision in decisions] == [True, False, True]
-    assert "0.8 beats the champion's 0.7" in decisions[2].reason
-    assert not promote(registry, "m", 1, "never").promote
-    assert registry.aliases("m") == {"champion": 3}
-    assert promote(registry, "m", 2, "always").promote
-    assert registry.aliases("m") == {"champion": 2}
+    better = Decision(promote=True, reason="it is better", verdict="better", figures={"rows": 9})
+    for version, promote in ((1, True), (2, False), (2, True)):
+        seen = registry.release("m")
+        act(registry, "m", version, replace(better, promote=promote), seen=seen)
+        assert registry.aliases("m") == {"champion": version if promote else 1}
+    assert champion_of(registry, "m", registry.release("m")) == (2, registry.resolve("m", 2))
+    noted = registry.history("m")[-1]
+    assert (noted["reason"], noted["figures"]) == ("it is better", {"rows": 9})
+    with pytest.raises(RegistryError, match="changed it first"):
+        act(registry, "m", 1, better, seen=seen)
     assert json.loads((registry.root / "m" / "release.json").read_text())["champion"] == 2

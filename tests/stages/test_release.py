@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from rayml.cli import main
+from rayml.registry.promotion import Decision
 from rayml.registry.store import Registry
 from rayml.testing.bundles import untrained_bundle
 
@@ -71,3 +73,46 @@ def test_a_canary_is_drawn_by_a_column_that_the_model_has(
     assert "Its inputs are x" in told
     assert registry.release("m").canary is None
     assert rayml(registry, *words, "serve.canary.key=column:x") == 0
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Callable[[Decision | None], Registry]:
+    """A registry of two versions, about the second of which something was decided."""
+
+    def make(decision: Decision | None) -> Registry:
+        table = pa.table({"x": [0.0, 1.0, 2.0], "y": ["a", "b", "a"]})
+        registry = Registry(tmp_path / "judged")
+        for number, each in enumerate((None, decision)):
+            bundle = tmp_path / f"judged{number}"
+            untrained_bundle(bundle, table, target="y", task="binary", name="m", decision=each)
+            registry.register(bundle)
+        assert rayml(registry, "promote", "1") == 0
+        return registry
+
+    return make
+
+
+def test_promoting_what_was_found_worse_by_hand_warns(
+    judged: Callable[[Decision | None], Registry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = Decision(promote=False, reason="it is worse: f1 0.1", verdict="worse", against=1)
+    registry = judged(worse)
+    assert rayml(registry, "promote", "2") == 0
+    shown = capsys.readouterr().out
+    assert "warning: when version 2 was registered, it is worse: f1 0.1" in shown
+    assert registry.aliases("m") == {"champion": 2}
+
+
+def test_what_does_not_beat_a_constant_is_promoted_by_force_alone(
+    judged: Callable[[Decision | None], Registry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    useless = Decision(
+        promote=False, reason="it does not beat a constant", verdict="no better than a constant"
+    )
+    registry = judged(useless)
+    assert rayml(registry, "promote", "2") == 1
+    told = capsys.readouterr().err
+    assert "rayml promote 2 registry.force=true" in told
+    assert registry.aliases("m") == {"champion": 1}
+    assert rayml(registry, "promote", "2", "registry.force=true") == 0
+    assert registry.aliases("m") == {"champion": 2}
