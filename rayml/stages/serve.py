@@ -57,14 +57,13 @@ def served_after(context: Context, version: int) -> str | int:
     champion = _registry(context).release(context.config.name).champion
     if champion is None:
         show.line(
-            f"there is no champion: version {version} is served to be looked at; "
-            f"`rayml promote {version}` makes it champion"
+            f"there is no champion: version {version} is served to be looked at, and follows no"
+            " release"
         )
         return version
     if champion != version:
         show.line(
-            f"champion version {champion} is served; `rayml serve {version}` serves the new "
-            f"version, `rayml promote {version}` makes it champion"
+            f"champion version {champion} is served; `rayml serve {version}` serves the new version"
         )
     return CHAMPION
 

@@ -70,6 +70,7 @@ class Prepared:
     preprocessor: Preprocessor
     hash: str = "0" * 16
     source: str = "memory"
+    csv: None = None
     read: list[SplitName] = dataclasses.field(default_factory=list)
 
     def examples(self, split: SplitName) -> Examples:
