@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import stat
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rayml.disk import append, explained, make_folder
 from rayml.errors import ServeError
 from rayml.serve.keys import Key, Keys, parse_keys
 
@@ -118,20 +120,20 @@ def add_key(path: Path, key: Key) -> None:
     """Add a key to a file, which is made if there is none.
 
     Raises:
-        ServeError: the file cannot be written, or is open to others than its owner.
+        ServeError: the file is open to others than its owner.
+        StorageError: it cannot be written; a key of which only a part fits is not there.
     """
+    make_folder(path.parent)
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
-        with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
-            _require_private(path, os.fstat(file.fileno()))
-            torn = file.seek(0, os.SEEK_END) and not _ends_a_line(file.fileno())
-            # One write, so that two at once do not mix.
-            os.write(file.fileno(), f"{chr(10) if torn else ''}{key.line()}\n".encode())
-    except OSError as error:
-        raise ServeError(
-            f"the file of keys can be written ({error.strerror})", value=str(path)
-        ) from error
+        _require_private(path, os.fstat(descriptor))
+        # One at a time, so that two do not mix.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        torn = os.lseek(descriptor, 0, os.SEEK_END) and not _ends_a_line(descriptor)
+        append(descriptor, f"{chr(10) if torn else ''}{key.line()}\n".encode(), path)
+    finally:
+        os.close(descriptor)
 
 
 def _ends_a_line(descriptor: int) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rayml.errors import ServeError
+from rayml.errors import ServeError, StorageError
 from rayml.serve.key_file import KeyFile, add_key, keys_besides, read_keys
 from rayml.serve.keys import SCOPES, Keys, new_key
+from tests.disks import fill
 
 
 def accepts(keys: Keys, token: str) -> bool:
@@ -59,7 +60,7 @@ def test_a_file_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> N
 def test_what_is_no_file_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ServeError, match="rayml key NAME"):
         read_keys(tmp_path / "absent")
-    with pytest.raises(ServeError, match="Is a directory"):
+    with pytest.raises(StorageError, match=f"cannot write {tmp_path}: is a directory"):
         add_key(tmp_path, new_key("a", ["predict"])[1])
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe")
@@ -121,3 +122,17 @@ def test_keys_of_the_environment_leave_only_their_hashes(
         keys_besides(None, "KEYS")
     with pytest.raises(ServeError, match="can be read"):
         keys_besides(str(tmp_path / "absent"), None)
+
+
+def test_a_key_that_finds_no_room_leaves_the_file_as_it_was(small_disk: Path) -> None:
+    path = small_disk / "keys"
+    _, first = new_key("first", SCOPES)
+    add_key(path, first)
+    before = path.read_bytes()
+    fill(small_disk)
+    # The last page of the file has room for a part of a line.
+    path.write_bytes(before + b"#" * (4096 - len(before) - 20) + b"\n")
+    whole = path.read_bytes()
+    with pytest.raises(StorageError, match=rf"cannot write {path}: no space left on device"):
+        add_key(path, new_key("second", SCOPES)[1])
+    assert path.read_bytes() == whole
