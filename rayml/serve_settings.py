@@ -198,8 +198,8 @@ class ServeSettings:
     def _keeps_strangers_out(self) -> ServeSettings:
         if not is_loopback(self.host) and not self.keys.given:
             raise ValueError(
-                f"an endpoint on {self.host}, which is no loopback address, asks for keys: make "
-                "one by `rayml key NAME serve.keys.file=PATH` and give serve.keys.file=PATH, or "
-                "name an environment variable by serve.keys.variable"
+                f"others can reach {self.host}, so the endpoint asks for a key: make one with "
+                "`rayml key NAME serve.keys.file=PATH` and serve with serve.keys.file=PATH, or "
+                "name an environment variable that holds keys with serve.keys.variable"
             )
         return self

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
+from rayml.config.problems import problems_of
 from rayml.config.schema import Config
 from rayml.config.secrets import masked
 from rayml.errors import ConfigError, InvalidConfigError
@@ -204,14 +205,7 @@ def _invalid(plain: Mapping[str, Any]) -> Iterator[str]:
     try:
         _schema.validate_python(plain)
     except pydantic.ValidationError as error:
-        for found in error.errors():
-            key = ".".join(str(part) for part in found["loc"])
-            if found["type"] == "unexpected_keyword_argument":
-                yield f"{key}: unknown key; remove it, or check its spelling"
-            elif found["type"] == "missing":
-                yield f"{key}: a value is missing; set {key}=…"
-            else:
-                yield f"{key}: {found['msg'].lower()}, got {found['input']!r}"
+        yield from problems_of(error)
 
 
 def _first_line(error: Exception) -> str:

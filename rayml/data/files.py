@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import pyarrow as pa
 import pydantic
 
+from rayml.config.problems import problems_of
 from rayml.data import csv_reader, parquet_reader
 from rayml.data.dialect import CsvSettings
 from rayml.data.location import DataFile, check_partitions, find_files
@@ -145,12 +146,7 @@ def _csv_settings(values: Mapping[str, Any]) -> CsvSettings:
     try:
         return CsvSettings(**values)
     except pydantic.ValidationError as error:
-        raise InvalidConfigError(
-            [
-                f"source.{'.'.join(['csv', *map(str, e['loc'])])}: {e['msg']}, got {e['input']!r}"
-                for e in error.errors()
-            ]
-        ) from error
+        raise InvalidConfigError(list(problems_of(error, "source.csv."))) from error
 
 
 def _identity(file: DataFile) -> list[int | str]:

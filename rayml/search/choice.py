@@ -94,7 +94,8 @@ def choose(trials: Sequence[Measured], direction: Direction) -> Choice:
     winner = min(
         ties, key=lambda each: (each.parameters, each.steps, sign * each.mean, each.number)
     )
-    return Choice(winner.number, _reason(winner, best, ties), tuple(each.number for each in ties))
+    reason = _alone(best, ranked) if len(ties) == 1 else _reason(winner, best, ties)
+    return Choice(winner.number, reason, tuple(each.number for each in ties))
 
 
 def middle_seeds(
@@ -128,9 +129,19 @@ def _indistinct(best: Measured, other: Measured, sign: float) -> bool:
     return interval(losses)[0] <= 0
 
 
+def _alone(best: Measured, ranked: Sequence[Measured]) -> str:
+    """Why the best is one that can be told apart from all others."""
+    who = f"trial {best.number} has the best mean"
+    if len(ranked) == 1:
+        return f"trial {best.number} is the only one"
+    low, high = interval(best.values)
+    others = [interval(each.values) for each in ranked[1:]]
+    if all(high < other_low or other_high < low for other_low, other_high in others):
+        return f"{who}, and no other comes near it"
+    return f"{who}, and is better than each other one with the same seeds"
+
+
 def _reason(winner: Measured, best: Measured, ties: Sequence[Measured]) -> str:
-    if len(ties) == 1:
-        return f"trial {winner.number} has the best mean, and no other comes near it"
     if winner is best:
         who = f"trial {winner.number} has the best mean"
     else:

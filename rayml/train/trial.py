@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from rayml.config.build import Node, build
+from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
 from rayml.models.objectives import Objective, choose_objective, metric_directions
 from rayml.types import (
@@ -76,11 +77,7 @@ def train_settings(section: Mapping[str, Any]) -> TrainSettings:
     try:
         return _settings.validate_python(dict(section))
     except pydantic.ValidationError as error:
-        problems = [
-            f"train.{'.'.join(map(str, each['loc']))}: {each['msg']}, got {each['input']!r}"
-            for each in error.errors()
-        ]
-        raise InvalidConfigError(problems) from error
+        raise InvalidConfigError(list(problems_of(error, "train."))) from error
 
 
 def objective(section: Mapping[str, Any], task: TaskName) -> Objective:

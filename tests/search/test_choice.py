@@ -147,7 +147,17 @@ def test_a_steady_difference_is_no_tie_though_the_values_overlap() -> None:
     worse = Measured(2, [0.49, 0.69, 0.89], parameters=1, steps=1)
     choice = choose([better, worse], "maximize")
     assert choice.winner == 1
-    assert choice.reason == "trial 1 has the best mean, and no other comes near it"
+    assert choice.reason == (
+        "trial 1 has the best mean, and is better than each other one with the same seeds"
+    )
+
+
+def test_no_other_comes_near_only_where_no_interval_does() -> None:
+    best = Measured(1, [0.90, 0.91, 0.92], parameters=9, steps=1)
+    far = Measured(2, [0.50, 0.51, 0.52], parameters=1, steps=1)
+    assert choose([best, far], "maximize").reason.endswith("no other comes near it")
+    assert choose([far, best], "minimize").reason.startswith("trial 2 has the best mean, and no")
+    assert choose([best], "maximize").reason == "trial 1 is the only one"
 
 
 def test_the_served_seeds_are_the_middle_ones() -> None:
