@@ -1,7 +1,60 @@
-"""Lets `python -m rayml` run the command line."""
+"""Runs the command line: `rayml`, or `python -m rayml`.
 
+What happens before and after a command, at the edge of the process, is here: an interrupt while
+modules are imported, and a reader of the output that has left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
 import sys
 
-from rayml.cli import main
+# All that is imported before a handler is there is time in which an interrupt shows a traceback.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
 
-sys.exit(main())
+BROKEN_PIPE = 141
+
+
+def main() -> NoReturn:
+    """Run the command of the arguments, and end the process."""
+    # Nothing is to be put in order before a command begins, nor after it.
+    signal.signal(signal.SIGINT, _quit)
+    from rayml.cli import main as command
+
+    try:
+        code = command()
+    except SystemExit as ended:  # of argparse
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+    signal.signal(signal.SIGINT, _quit)
+    if not _flushed():
+        code = code or BROKEN_PIPE
+    if code >= 128:
+        # A thread that still imports would hold the end up.
+        os._exit(code)
+    sys.exit(code)
+
+
+def _quit(_number: int, _frame: FrameType | None) -> NoReturn:
+    os.write(2, b"rayml: interrupted\n")
+    os._exit(130)
+
+
+def _flushed() -> bool:
+    """Write out what was printed; whether somebody reads it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Else the interpreter would try again, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

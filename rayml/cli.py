@@ -1,7 +1,8 @@
 """The command line: `rayml <verb> [name] [key=value …]`.
 
 Each verb composes a config and calls one function of the pipeline. Exit codes: 0 done,
-1 a run that failed, 2 bad usage or config, 130 interrupted.
+1 a run that failed, 2 bad usage or config, 130 interrupted, 143 asked to end by SIGTERM, 141 nobody
+reads the output any more.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rayml import __version__, pipeline
+from rayml.cluster import log_folder
 from rayml.config.compose import Composed, add_import_paths, compose, groups
 from rayml.errors import ConfigError, RaymlError
+from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
+from rayml.ray_failures import explained
+from rayml.so_far import SoFar
 from rayml.stages.context import Context
 from rayml.temporary import swept
 from rayml.timing import Stopwatch
@@ -121,16 +126,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     # The interpreter looks for unreachable objects once more when it ends: a second for nothing.
     atexit.register(gc.freeze)
-    try:
-        invocation = parse(sys.argv[1:] if argv is None else argv)
-        with swept():
-            return _execute(invocation, started)
-    except RaymlError as error:
-        print(f"rayml: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("rayml: interrupted", file=sys.stderr)
-        return 130
+    so_far = SoFar()
+    with answering(lambda: so_far.words):
+        try:
+            invocation = parse(sys.argv[1:] if argv is None else argv)
+            with swept():
+                return _execute(invocation, started, so_far)
+        except KeyboardInterrupt as signalled:
+            return TERMINATED if isinstance(signalled, TerminatedError) else INTERRUPTED
+        except Exception as error:
+            told = explained(error, log_folder()) or error
+            if not isinstance(told, RaymlError):
+                raise
+            print(f"rayml: {told}", file=sys.stderr)
+            if so_far.words:
+                print(f"rayml: {so_far.words}", file=sys.stderr)
+            return told.exit_code
 
 
 def parse(argv: Sequence[str]) -> Invocation:
@@ -236,7 +247,7 @@ class _Help(argparse.Action):
         parser.exit()
 
 
-def _execute(invocation: Invocation, started: float) -> int:
+def _execute(invocation: Invocation, started: float, so_far: SoFar) -> int:
     composed, resumed = _compose(invocation)
     if invocation.show_config:
         print(composed.yaml(), end="")
@@ -247,11 +258,19 @@ def _execute(invocation: Invocation, started: float) -> int:
         watch=Stopwatch(started),
         resumed=resumed,
         extended=invocation.extend is not None,
+        so_far=so_far,
+        words=_words(invocation),
     )
     verb = VERBS[invocation.verb]
     arguments = (invocation.argument,) if verb.argument else ()
     verb.action(context, *arguments)
     return 0
+
+
+def _words(invocation: Invocation) -> tuple[str, ...]:
+    """What another command about the same takes over."""
+    folders = (word for each in invocation.config_dirs for word in ("--config-dir", str(each)))
+    return (*folders, *invocation.overrides)
 
 
 def _compose(invocation: Invocation) -> tuple[Composed, Path | None]:

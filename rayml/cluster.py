@@ -8,8 +8,19 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rayml.errors import ConfigError
+from rayml.interrupts import keeping_handlers
+from rayml.ray_failures import may_start_later, not_started
+from rayml.slowness import timing_the_start
+
+# Of a cluster that answers already: one that refuses the token does so at once, and Ray would ask
+# it for half a minute, with a line a second.
+_JOINING = {"RAY_gcs_server_port_wait_time_s": "3", "RAY_BACKEND_LOG_LEVEL": "error"}
+# Ray itself waits half a minute for its processes.
+_ATTEMPTS = 3
+_logs: list[Path] = []
 
 # Read by Ray when it is imported or started. A user's own setting wins.
 _ENVIRONMENT = {
@@ -41,34 +52,28 @@ def connect(
 
     Raises:
         ConfigError: no cluster answers at the address.
+        ClusterError: Ray does not start, or the cluster refuses this process.
     """
     if address is not None:
         _require_reachable(address)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import ray
-
     local = address is None
     paths = {"PYTHONPATH": _python_path(import_paths)} if import_paths else {}
     if local:
         # Inherited, since a runtime environment costs each first worker more than a second.
         os.environ.update(paths)
-    # Ray writes its token with the process's mask.
-    mask = os.umask(0o077)
-    try:
-        ray.init(
-            address="local" if local else address,
-            num_cpus=cpus if local else None,
-            num_gpus=gpus if local else None,
-            include_dashboard=False if local else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": paths} if paths and not local else None,
-        )
-    except ConnectionError as error:
-        raise _no_cluster(address, error) from error
-    finally:
-        os.umask(mask)
+    _begin(
+        address="local" if local else address,
+        num_cpus=cpus if local else None,
+        num_gpus=gpus if local else None,
+        include_dashboard=False if local else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"env_vars": paths} if paths and not local else None,
+    )
+    import ray
+
     _quiet()
     try:
         yield
@@ -76,6 +81,69 @@ def connect(
         if local:
             _end_autoscaler()
         ray.shutdown()
+
+
+def log_folder() -> Path | None:
+    """Where the Ray that this process started or joined last keeps its logs on this machine."""
+    return _logs[-1] if _logs else None
+
+
+def _begin(**options: Any) -> None:
+    """Start or join Ray, more than once if the machine is too busy the first time."""
+    if options["address"] != "local":
+        for name, value in _JOINING.items():
+            os.environ.setdefault(name, value)
+    import ray
+    from ray._private import worker
+
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            # Ray also answers SIGTERM in its own way.
+            with _private_files(), keeping_handlers(), timing_the_start():
+                ray.init(**options)
+        except ConnectionError as error:
+            raise _no_cluster(options["address"], error) from error
+        except Exception as error:  # Ray raises bare ones
+            _end_what_started(error)
+            if attempt == _ATTEMPTS or not may_start_later(error):
+                raise not_started(error, _latest_logs()) from error
+        else:
+            break
+    node = worker._global_node  # noqa: SLF001 - Ray gives no other way to it
+    if node is not None:
+        _logs.append(Path(node.get_logs_dir_path()))
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Ray writes its token with the process's mask."""
+    mask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(mask)
+
+
+def _end_what_started(error: BaseException) -> None:
+    """End the processes of a node that did not start; Ray forgets them, but for the traceback."""
+    import ray
+    from ray._private.node import Node
+
+    frame = error.__traceback__
+    while frame is not None:
+        node = frame.tb_frame.f_locals.get("self")
+        if isinstance(node, Node):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+            break
+        frame = frame.tb_next
+    ray.shutdown()
+
+
+def _latest_logs() -> Path | None:
+    from ray._common.utils import get_default_ray_temp_dir
+
+    logs = Path(get_default_ray_temp_dir()) / "session_latest" / "logs"
+    return logs.resolve() if logs.is_dir() else None
 
 
 def _end_autoscaler() -> None:

@@ -17,6 +17,7 @@ RaymlError
 ├── RegistryError        a version or an alias that does not exist, or a lost race
 ├── StorageError         a file that the disk does not take
 ├── ExplainError         a model whose predictions cannot be explained
+├── ClusterError         Ray, which does not start or fails while a command runs
 └── ServeError           an endpoint that cannot start
     └── RequestError     a request that cannot be answered, with its HTTP status
 """
@@ -137,6 +138,10 @@ class StorageError(RaymlError):
 
 class ExplainError(RaymlError):
     """A model whose predictions cannot be explained."""
+
+
+class ClusterError(RaymlError):
+    """Ray does not start, or a part of it fails while a command runs."""
 
 
 class ServeError(RaymlError):

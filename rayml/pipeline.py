@@ -43,9 +43,17 @@ def run(context: Context) -> None:
 
         confirm_winner(context, found.folder, data)
         from rayml.stages.register import register_winner
-        from rayml.stages.serve import serve_until_signal, served_after, serving, show_prediction
+        from rayml.stages.serve import (
+            say_registered,
+            serve_until_signal,
+            served_after,
+            serving,
+            show_prediction,
+        )
 
-        version = served_after(context, register_winner(context, found.folder, data))
+        registered = register_winner(context, found.folder, data)
+        say_registered(context, registered)
+        version = served_after(context, registered)
         with serving(context, version) as endpoint:
             show_prediction(context, endpoint, version)
             if sys.stdout.isatty():
@@ -119,9 +127,8 @@ def confirm(context: Context, name: str | None) -> None:
     """Confirm the winner of a sweep, the latest one by default; what is done is not done again."""
     from rayml.stages.confirm import confirm_winner
     from rayml.stages.sweep_data import data_of_sweep
-    from rayml.stages.sweep_folder import find_sweep
 
-    folder = find_sweep(context.config.paths.sweeps, name)
+    folder = _named(context, name)
     with context.cluster():
         confirm_winner(context, folder, data_of_sweep(context, folder))
 
@@ -130,9 +137,8 @@ def report(context: Context, name: str | None) -> None:
     """Print the leaderboard of a sweep, the latest one by default; write its page and tables."""
     from rayml.search.report.page import PAGE, write_page
     from rayml.search.report.tables import FOLDER
-    from rayml.stages.sweep_folder import find_sweep
 
-    folder = find_sweep(context.config.paths.sweeps, name)
+    folder = _named(context, name)
     show.leaderboard(write_page(folder).board, limit=20)
     show.line(f"wrote {folder / FOLDER / PAGE}")
 
@@ -141,10 +147,19 @@ def register(context: Context, name: str | None) -> None:
     """Make the winner of a sweep, the latest one by default, a version in the registry."""
     from rayml.stages.register import register_winner
     from rayml.stages.sweep_data import data_of_sweep
+
+    folder = _named(context, name)
+    register_winner(context, folder, data_of_sweep(context, folder))
+
+
+def _named(context: Context, name: str | None) -> Path:
+    """The folder of a sweep; says which one, where the user left that open."""
     from rayml.stages.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
-    register_winner(context, folder, data_of_sweep(context, folder))
+    if name is None:
+        show.line(f"the latest sweep is {folder.name}")
+    return folder
 
 
 def promote(context: Context, version: str | None) -> None:

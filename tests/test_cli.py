@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from rayml import __version__
-from rayml.cli import VERBS, main, parse
+from rayml.cli import VERBS, Verb, main, parse
 from rayml.errors import ConfigError
+from rayml.stages.context import Context
 
 
 def test_words_are_told_apart() -> None:
@@ -149,3 +150,40 @@ def test_the_printed_config_holds_no_key(
     shown = capsys.readouterr().out
     assert "variable: KEYS" in shown
     assert token not in shown
+
+
+def test_an_endpoint_for_others_is_told_to_have_a_key_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["serve", "serve.host=0.0.0.0"]) == 2
+    said = capsys.readouterr().err
+    assert "others can reach 0.0.0.0" in said
+    assert "`rayml key NAME serve.keys.file=PATH`" in said
+    assert "{" not in said
+    assert len(said.splitlines()) == 2
+
+
+def test_a_failure_of_ray_is_one_line_that_names_what_is_finished(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.exceptions import ActorDiedError
+
+    def fail(context: Context) -> None:
+        context.so_far.say("version 3 is registered; serve it with `rayml serve`")
+        raise ActorDiedError
+
+    monkeypatch.setitem(VERBS, "run", Verb(fail, "fail"))
+    assert main(["run"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("rayml: a process of Ray has ended")
+    assert lines[1] == "rayml: version 3 is registered; serve it with `rayml serve`"
+
+
+def test_an_error_of_our_own_making_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Context) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setitem(VERBS, "run", Verb(fail, "fail"))
+    with pytest.raises(AssertionError):
+        main(["run"])

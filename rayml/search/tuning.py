@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +13,7 @@ import ray
 from ray import tune
 
 from rayml.errors import ConfigError
+from rayml.interrupts import keeping_handlers
 from rayml.search.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.searcher import StudySearcher, WorkerDeaths
 from rayml.search.trainable import train_cohort
@@ -30,6 +29,8 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # Snapshots of Tune's own state, which nothing reads.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    # It would wait for the workers to end their epochs; they end with Ray, and the journal has all.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
 
@@ -71,7 +72,7 @@ def run_cohorts(
     """Train cohorts until the study proposes no more.
 
     Raises:
-        KeyboardInterrupt: the user interrupted it; workers are stopped by then.
+        KeyboardInterrupt: the user interrupted it; workers end with Ray.
     """
     trainable = tune.with_parameters(train_cohort, plan=cohorts, data=data, study=study)
     resources = {"CPU": plan.resources.cpu, "GPU": plan.resources.gpu}
@@ -94,7 +95,7 @@ def run_cohorts(
         ),
     )
     try:
-        with _quiet(), _interruptible():
+        with _quiet(), keeping_handlers():
             tuner.fit()
     finally:
         # What Tune leaves there is pickled, and read by no one.
@@ -126,25 +127,3 @@ def _restore(environment: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn an interrupt that Tune has handled into a KeyboardInterrupt.
-
-    Tune's handler stops the run, puts the former handler back and returns as if all were well.
-    Without an interrupt it stays installed, and would swallow the first Ctrl-C of what follows.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = (signal.SIGINT, signal.SIGUSR1)
-    before = {each: signal.getsignal(each) for each in signals}
-    try:
-        yield
-        interrupted = signal.getsignal(signal.SIGINT) is before[signal.SIGINT]
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    if interrupted:
-        raise KeyboardInterrupt

@@ -29,8 +29,10 @@ from rayml.serve.ingress import (
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve.ports import Ports
+from rayml.serve.starting import patient_environment, tried_again
 from rayml.serve.tracing import require_exporter
 from rayml.serve_settings import KeySettings, ServeSettings, is_loopback
+from rayml.slowness import slowness
 from rayml.temporary import make_folder, remove_folder
 
 _APPLICATION = "rayml"
@@ -110,7 +112,7 @@ def start(
         version: of the model in the registry.
         settings: of the endpoint.
         follows: whether the bundle is in a registry, whose release is served from then on.
-        timeout_s: seconds in which it must answer.
+        timeout_s: seconds in which it must answer on a machine at rest.
 
     Returns:
         The endpoint, whose `/readyz` has answered.
@@ -124,7 +126,7 @@ def start(
 
     load_bundle(bundle)
     host = _address(settings.host)
-    own, keys = _keys(settings.keys)
+    keys = _keys(settings.keys)
     _check_resources(settings)
     require_exporter(settings.tracing.endpoint)
     if serve.status().proxies:
@@ -133,6 +135,23 @@ def start(
             value=list(serve.status().applications),
             remedy="Stop the running one first",
         )
+
+    def begin() -> Endpoint:
+        return _start(bundle, version, settings, host, keys, follows, timeout_s)
+
+    return tried_again(begin)
+
+
+def _start(
+    bundle: Path,
+    version: str,
+    settings: ServeSettings,
+    host: str,
+    own_and_others: tuple[str | None, tuple[Key, ...]],
+    follows: bool,
+    timeout_s: float,
+) -> Endpoint:
+    own, keys = own_and_others
     held = Ports()
     try:
         ports = _hold(held, host, settings)
@@ -145,7 +164,7 @@ def start(
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows)
         asked = settings.replicas.min if uses_haproxy(settings.ingress) else 0
-        _wait_until_ready(endpoint, asked, time.monotonic() + timeout_s)
+        _wait_until_ready(endpoint, asked, timeout_s)
     except BaseException:
         endpoint.end()
         raise
@@ -209,6 +228,7 @@ def _deploy(
         ports=endpoint.held,
         haproxy=settings.haproxy,
     )
+    variables |= patient_environment()
     quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
     options = None
     if endpoint.grpc_port is not None:
@@ -243,18 +263,20 @@ def _deploy(
     serve.run_many([target], wait_for_applications_running=False)
 
 
-def _wait_until_ready(endpoint: Endpoint, asked: int, deadline: float) -> None:
+def _wait_until_ready(endpoint: Endpoint, asked: int, timeout_s: float) -> None:
     """Wait until an endpoint answers, and so many replicas are asked by HAProxy itself."""
-    while time.monotonic() < deadline:
+    started = time.monotonic()
+    # What else the machine does may begin meanwhile.
+    while time.monotonic() < (deadline := started + timeout_s * slowness()):
         # Before it runs, the proxy would hold a request for as long as it may take. Until HAProxy
         # knows the replicas, that proxy stands between, which sends nothing to another one.
         if _runs() and (not asked or replicas_asked() >= asked) and _answers(endpoint, deadline):
             return
         time.sleep(0.05)
     raise ServeError(
-        "an endpoint answers /readyz in time",
-        value=_cause(),
-        remedy="See the replicas' logs below Ray's session folder, or give it more time",
+        f"the endpoint did not answer in time ({_cause()})",
+        remedy="See the replicas' logs in serve/ of Ray's log folder; on a machine that is busy,"
+        " try again when it has less to do",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rayml.data.prepare import PreparedDataset
+from rayml.search.candidates import candidates
 from rayml.search.confirm import confirm
 from rayml.search.confirmation import forget_confirmation
 from rayml.search.report.leaderboard import read_leaderboard
@@ -12,7 +13,7 @@ from rayml.search.retrain import ConfirmPlan
 from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.preflight import trial_config
-from rayml.stages.sweep import sweep_data
+from rayml.stages.sweep import say_finished, sweep_data
 from rayml.stages.sweep_folder import config_of_sweep
 
 
@@ -30,7 +31,6 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
         forget_confirmation(sweep)
         show.line("a population is not confirmed: its values changed while its trials trained")
         return
-    show.line(f"confirming the best {settings.top} trials over {settings.seeds} seeds each")
     plan = ConfirmPlan(
         sweep=sweep,
         trial=trial_config(config_of_sweep(sweep).plain),
@@ -38,10 +38,24 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
         resources=search.resources,
         max_failures=search.max_failures,
     )
-    with context.watch.stage("confirm"):
-        found = confirm(plan, read_leaderboard(sweep), sweep_data(data), on_progress=show.line)
-    if found is None:
+    board = read_leaderboard(sweep)
+    if not (count := len(candidates(board, plan.trial, settings.top))):
         forget_confirmation(sweep)
         show.line("no trial trained to its end and keeps the constraints: none is confirmed")
-    else:
+        return
+    show.line(announced(count, sweep.name, settings.seeds))
+    go_on = context.command("confirm", sweep.name, about=("confirm",))
+    context.so_far.say(f"sweep {sweep.name} is finished, not confirmed; go on with {go_on}")
+    with context.watch.stage("confirm"):
+        found = confirm(plan, board, sweep_data(data), on_progress=show.line)
+    if found is not None:
         show.confirmed(found)
+    say_finished(context, sweep.name)
+
+
+def announced(count: int, sweep: str, seeds: int) -> str:
+    """What is about to be confirmed, in words."""
+    over = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    if count == 1:
+        return f"sweep {sweep}: confirming the best trial over {over}"
+    return f"sweep {sweep}: confirming the best {count} trials over {over} each"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +16,7 @@ from rayml.config.build import locate
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
 from rayml.errors import BuildError, InvalidConfigError
+from rayml.so_far import SoFar, command
 from rayml.stages.new_sweep import new_sweep_problems
 from rayml.stages.preflight import component_problems, config_problems, names_users_code
 from rayml.timing import Stopwatch
@@ -73,6 +74,8 @@ class Context:
         watch: counts where the seconds go.
         resumed: folder of the sweep that goes on; None if a new one is meant.
         extended: whether its config is a new one.
+        so_far: what is finished, for a user whose command does not end well.
+        words: of the command line, that a command which goes on from this one may share.
     """
 
     composed: Composed
@@ -80,6 +83,12 @@ class Context:
     watch: Stopwatch = field(default_factory=Stopwatch)
     resumed: Path | None = None
     extended: bool = False
+    so_far: SoFar = field(default_factory=SoFar)
+    words: tuple[str, ...] = ()
+
+    def command(self, verb: str, *first: str, about: Sequence[str] = ()) -> str:
+        """A command that goes on from this one; see `rayml.so_far.command`."""
+        return command(verb, *first, words=self.words, about=("paths", *about))
 
     @cached_property
     def config(self) -> Config:

@@ -11,6 +11,7 @@ from pathlib import Path
 import ray
 
 from rayml.errors import RegistryError, ServeError
+from rayml.interrupts import ends_already
 from rayml.registry.bundle import load_bundle
 from rayml.registry.published import published
 from rayml.registry.store import CHAMPION, Registry
@@ -68,6 +69,16 @@ def served_after(context: Context, version: int) -> str | int:
     return CHAMPION
 
 
+def say_registered(context: Context, version: int) -> None:
+    """Note that a version waits to be served."""
+    champion = _registry(context).release(context.config.name).champion == version
+    words = () if champion else (str(version),)
+    go_on = context.command("serve", *words, about=("data", "name", "serve", "cluster"))
+    state = "registered and champion" if champion else "registered"
+    name = context.config.name
+    context.so_far.say(f"version {version} of {name} is {state}; serve it with {go_on}")
+
+
 def show_prediction(context: Context, endpoint: Endpoint, version: str | int) -> None:
     """Send a request over HTTP and show it with its answer.
 
@@ -104,6 +115,7 @@ def serve_until_signal(context: Context, *, period_s: float = 1.0) -> None:
             continue
         if verdict is not None and verdict.outcome != "go on":
             show.line(f"the canary of {context.config.name}: {verdict.outcome}: {verdict.reason}")
+    ends_already()
     for number, handler in before.items():
         signal.signal(number, handler)
 

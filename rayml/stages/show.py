@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,17 @@ _WALL_CLOCK = ("first_epoch", "total")
 _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
 
 
+class _Patient(Console):
+    """A console whose command goes on when nobody reads it any more, as with `| head`."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def console() -> Console:
     """The console of standard output."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _Patient(width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def line(text: str) -> None:

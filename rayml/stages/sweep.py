@@ -76,6 +76,9 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
         write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
         show.line(f"sweep {plan.name}: {plan.trials} trials for the best {goals}")
+    go_on = context.command("sweep", f"resume={plan.name}")
+    words = f"sweep {plan.name} is not finished; go on with {go_on}"
+    context.so_far.say(words, once=plan.folder / JOURNAL)
     before = context.watch.total
     with context.watch.stage("sweep"):
         view = choose_view(goal.metric, show.console(), done)
@@ -83,9 +86,16 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
     _add_timings(plan.folder, context.watch.rows())
     show.leaderboard(write_tables(plan.folder))
     show.line(f"`rayml report {plan.name}` writes its page")
+    say_finished(context, plan.name)
     # As a user counts it: from the command.
     first_epoch = before + result.timings["first_epoch"]
     return Found(plan.folder, {**result.timings, "first_epoch": first_epoch})
+
+
+def say_finished(context: Context, name: str) -> None:
+    """Note that a sweep has nothing left to do but to become a version."""
+    register = context.command("register", name, about=("data", "name", "registry"))
+    context.so_far.say(f"sweep {name} is finished; make its winner a version with {register}")
 
 
 def show_finished(context: Context) -> bool:

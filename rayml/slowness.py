@@ -1,0 +1,34 @@
+"""Tells how much slower than at rest this machine is, for whoever waits for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+# Of a Ray of one's own on a machine at rest (3 to 4 s on two cores).
+_START_S = 4.0
+# A machine that is slower than that is not waited for.
+_MOST = 10.0
+_measured = [1.0]
+
+
+def slowness() -> float:
+    """How many times as long as on a machine at rest a start takes now; 1 to 10.
+
+    It is told by the work that waits for each core, and by the start of Ray where that was timed.
+    """
+    try:
+        waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    except OSError:
+        waiting = 1.0
+    return min(max(1.0, waiting, _measured[0]), _MOST)
+
+
+@contextmanager
+def timing_the_start() -> Iterator[None]:
+    """Time a start of Ray, by which later ones are told."""
+    begun = perf_counter()
+    yield
+    _measured[0] = (perf_counter() - begun) / _START_S
