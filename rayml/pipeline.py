@@ -212,7 +212,8 @@ def predict(context: Context, file: str | None) -> None:
             "`rayml predict` takes a file of rows", remedy="CSV, Parquet, Arrow or JSON"
         )
     bundle = served_bundle(context.config)
-    for answer in predict_file(bundle, Path(file), tell=show.aside):
+    unknown = context.config.serve.unknown
+    for answer in predict_file(bundle, Path(file), unknown=unknown, tell=show.aside):
         sys.stdout.write(json.dumps(answer) + "\n")
 
 
@@ -230,6 +231,7 @@ def explain(context: Context, file: str | None) -> None:
         Path(file),
         tolerance=context.config.serve.explain_tolerance,
         max_steps=context.config.serve.max_explain_steps,
+        unknown=context.config.serve.unknown,
         tell=show.aside,
     ):
         sys.stdout.write(json.dumps(explanation) + "\n")

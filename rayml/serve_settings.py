@@ -10,6 +10,8 @@ from pydantic import Field
 
 from rayml.types import Count, NonNegative, Positive, Size, settings
 
+Unknown = Literal["warn", "refuse", "ignore"]
+
 
 @settings
 class ReplicaSettings:
@@ -145,6 +147,11 @@ class ServeSettings:
         max_held_bytes: bodies that one replica holds until they are answered, those of up to
             64 KiB not counted; a request that finds no room gets 503.
         max_rows: a request of more rows gets 413.
+        unknown: what becomes of rows with values that are unlike those of training: a category
+            that the model does not know, no value in a column that training never misses, or a
+            number or time that lies farther outside of the training range than that is wide.
+            `warn` answers them and says so in the answer, `refuse` gives 422, `ignore` does not
+            look.
         max_explain_rows: a request of more rows to explain gets 413.
         explain_tolerance: by how much the attributions of a row may miss the difference from the
             baseline, as a probability or a share of the target's standard deviation; of a value
@@ -173,6 +180,7 @@ class ServeSettings:
     max_body_bytes: Count = 8 * 2**20
     max_held_bytes: Count = 128 * 2**20
     max_rows: Count = 10_000
+    unknown: Unknown = "warn"
     max_explain_rows: Count = 100
     explain_tolerance: Positive = 1e-3
     max_explain_steps: Annotated[int, Field(ge=32)] = 4096

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from rayml.data.oddities import Odd
 from rayml.errors import ServeError
 from rayml.types import ClassLabel, TargetInfo, TaskName
 
@@ -23,13 +25,20 @@ class Estimate:
         prediction: as `Task.predict` gives it; of an ensemble the mean over its members.
         spread: of an ensemble, shape [rows]: the standard deviation over its members of the
             probability of the likeliest class, or of the value; else None.
+        odd: by row the values that are unlike those of training; None where there is none, or
+            nobody looked.
     """
 
     prediction: torch.Tensor
     spread: torch.Tensor | None = None
+    odd: Mapping[int, Odd] | None = None
+
+    def with_odd(self, odd: Mapping[int, Odd] | None) -> Estimate:
+        """The same, with what is odd of the rows."""
+        return replace(self, odd=odd) if odd else self
 
     def rows(self, start: int, end: int) -> Estimate:
-        """Those of some of the rows."""
+        """Those of some of the rows, without what is odd of them."""
         spread = None if self.spread is None else self.spread[start:end]
         return Estimate(self.prediction[start:end], spread)
 
@@ -39,7 +48,8 @@ class Answers:
 
     A class is answered as `{"label", "probability", "probabilities": {class: p}}`, where
     `probability` is that of the label; a regression as `{"value"}`. An ensemble adds `spread`, the
-    standard deviation over its members: of that probability, or of the value, in its units.
+    standard deviation over its members: of that probability, or of the value, in its units. A row
+    with values unlike those of training has `warnings` besides: by column what is odd.
     """
 
     def __init__(self, target: TargetInfo) -> None:
@@ -58,6 +68,8 @@ class Answers:
             require_finite(estimate.spread)
             for answer, each in zip(answers, estimate.spread.tolist(), strict=True):
                 answer["spread"] = each
+        for row, odd in (estimate.odd or {}).items():
+            answers[row]["warnings"] = odd
         return answers
 
     def _answers(self, predictions: torch.Tensor) -> list[Answer]:

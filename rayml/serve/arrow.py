@@ -20,6 +20,7 @@ from rayml.registry.signature import Signature
 from rayml.serve.answer import Estimate, class_key
 from rayml.serve.arrow_messages import check_messages
 from rayml.serve.inference import OutputTensors
+from rayml.serve.odd_values import WARNINGS, as_maps
 
 STREAM = b"application/vnd.apache.arrow.stream"
 FILE = b"application/vnd.apache.arrow.file"
@@ -204,6 +205,8 @@ def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
     """Write the answers of `/predict` as an Arrow IPC stream, a column for each of their keys.
 
     `label` has the type of the classes, and `probabilities` is a struct with a field a class.
+    `warnings` is a map from column to what is odd, null where nothing is; it is there in any case,
+    so that all answers have one schema.
 
     Raises:
         ServeError: a prediction is not finite.
@@ -219,6 +222,8 @@ def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
             columns["probabilities"] = pa.StructArray.from_arrays(list(map(pa.array, shares)), keys)
         else:
             columns[tensor.name] = pa.array(tensor.numbers)
+    if outputs.warns:
+        columns[WARNINGS] = as_maps(estimate.odd, len(estimate.prediction))
     table = pa.table(columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:

@@ -20,6 +20,7 @@ async def explain(request: Request, model: ServedModel) -> Response:
     except ExplainError as error:
         # The model answers well; an error of the server would count against it.
         return error_response(422, str(error))
+    model.note_odd(explanations)
     return json_response(
         {"explanations": explanations, "baseline": model.explainer.baseline(asked.baseline)}
     )

@@ -17,9 +17,10 @@ from rayml.models.entrances import Entrances, Vectors
 from rayml.models.tasks import Task
 from rayml.registry.published import published
 from rayml.serve.answer import class_key
+from rayml.serve.odd_values import WARNINGS
 from rayml.serve.predictor import Predictor
 from rayml.serve.request import RequestParser
-from rayml.types import ClassLabel
+from rayml.types import ClassLabel, Features
 
 if TYPE_CHECKING:
     from rayml.serve.request import Row
@@ -88,8 +89,12 @@ class Explainer:
             ServeError: a prediction is not finite.
         """
         asked = None if label is None else self._code(label)
-        rows = self._tensors(table)
-        start = self._tensors(self._predictor.table([self.baseline(baseline)]))
+        features = self._predictor.features(table)
+        odd = self._predictor.odd_of_table(table) if features.odd else None
+        rows = self._tensors(features)
+        start = self._tensors(
+            self._predictor.features(self._predictor.table([self.baseline(baseline)]))
+        )
         with self._turn:
             models = self._ready()
             codes = self._predicted(models, rows)
@@ -109,7 +114,10 @@ class Explainer:
                 )
                 for model in models
             ]
-        return self._explanations(_mean(parts), codes)
+        explanations = self._explanations(_mean(parts), codes)
+        for row, of_row in (odd or {}).items():
+            explanations[row][WARNINGS] = of_row
+        return explanations
 
     def warm_up(self) -> None:
         """Load what the first explanation would wait for, some seconds; raises as `explain`."""
@@ -157,8 +165,8 @@ class Explainer:
             case "multiclass":
                 return mean.argmax(1)
 
-    def _tensors(self, table: pa.Table) -> Vectors:
-        features, device = self._predictor.features(table), self._predictor.device
+    def _tensors(self, features: Features) -> Vectors:
+        device = self._predictor.device
         return (
             torch.from_numpy(features.numeric).to(device),
             torch.from_numpy(features.categorical).to(device),

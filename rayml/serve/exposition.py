@@ -82,13 +82,20 @@ def _models(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
         labels=_VERSION,
     )
     batches = HistogramMetricFamily("rayml_batch_rows", "Rows of a forward pass", labels=_VERSION)
+    odd = CounterMetricFamily(
+        "rayml_odd_values",
+        "Values unlike those of training: unknown, missing or range",
+        labels=(*_VERSION, "column", "kind"),
+    )
     for snapshot in snapshots:
         for each in snapshot.models:
             labels = (snapshot.replica, each.model, each.version)
             info.add_metric(labels, 1)
             queue.add_metric(labels, each.waiting)
             batches.add_metric(labels, _buckets(each.batches), each.batches.sum)
-    yield from (info, queue, batches)
+            for column, kind, count in each.odd:
+                odd.add_metric((*labels, column, kind), count)
+    yield from (info, queue, batches, odd)
 
 
 def _load(snapshots: Sequence[Snapshot]) -> Iterator[Metric]:

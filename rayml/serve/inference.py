@@ -33,6 +33,7 @@ from rayml.data.strictness import read
 from rayml.errors import RequestError
 from rayml.registry.signature import InputColumn, Signature
 from rayml.serve.answer import Estimate, class_key, require_finite
+from rayml.serve.odd_values import WARNINGS, as_texts
 from rayml.serve.tensors import Chosen, Labels, Tensor, text
 from rayml.types import ClassLabel, Kind, TargetInfo
 
@@ -279,14 +280,17 @@ class OutputTensors:
 
     A class is answered by `label` (BYTES) [n], `probability` (FP64) [n], that of the label, and
     `probabilities` (FP64) [n, classes], in the order of the target's classes; a regression by
-    `value` (FP64) [n]. An ensemble adds `spread` (FP64) [n].
+    `value` (FP64) [n]. An ensemble adds `spread` (FP64) [n]. A request may ask for `warnings`
+    (BYTES) [n] besides, by its name alone: of each row an object of JSON, by column what is unlike
+    training.
 
     Args:
         target: of the signature.
         ensemble: whether several models answer.
+        warnings: whether there are `warnings`.
     """
 
-    def __init__(self, target: TargetInfo, *, ensemble: bool) -> None:
+    def __init__(self, target: TargetInfo, *, ensemble: bool, warnings: bool = True) -> None:
         self._target = target
         classes = len(target.classes)
         self._labels = Labels([class_key(label) for label in target.classes])
@@ -302,11 +306,9 @@ class OutputTensors:
         )
         if ensemble:
             self._shapes["spread"] = ("FP64", (-1,))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all outputs."""
-        return tuple(self._shapes)
+        self.names: tuple[str, ...] = tuple(self._shapes)
+        self.warns = warnings
+        self.offered = (*self.names, WARNINGS) if warnings else self.names
 
     @property
     def classes(self) -> tuple[ClassLabel, ...]:
@@ -321,18 +323,18 @@ class OutputTensors:
         ]
 
     def requested(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The outputs that a request asks for; all of them if it names none.
+        """The outputs that a request asks for; all but `warnings` if it names none.
 
         Raises:
             RequestError: 400 if one is unknown or named twice.
         """
-        unknown = [name for name in names if name not in self._shapes]
+        unknown = [name for name in names if name not in self.offered]
         if unknown or len(set(names)) != len(names):
             raise RequestError(
                 "a request asks for outputs of the model, each once",
                 status=400,
                 value=unknown[0] if unknown else list(names[:20]),
-                remedy=f"They are: {', '.join(self._shapes)}",
+                remedy=f"They are: {', '.join(self.offered)}",
             )
         return tuple(names) or self.names
 
@@ -353,7 +355,13 @@ class OutputTensors:
         if estimate.spread is not None:
             require_finite(estimate.spread)
             values["spread"] = estimate.spread.numpy().astype(np.float64)
-        return [self._tensor(name, values[name]) for name in names]
+        rows = len(predicted)
+        return [
+            Tensor(name, "BYTES", (rows,), as_texts(estimate.odd, rows))
+            if name == WARNINGS
+            else self._tensor(name, values[name])
+            for name in names
+        ]
 
     def codes(self, prediction: torch.Tensor) -> npt.NDArray[np.int64]:
         """Codes of the classes that are answered, shape [rows]."""
@@ -389,7 +397,7 @@ def model_metadata(
     """The protocol's description of a model.
 
     `properties`, whose values are strings, say what else there is to know: that the columns may
-    come as one matrix, and the order of the classes.
+    come as one matrix, the order of the classes, and the output that is given on demand alone.
     """
     properties = {
         "matrix": f"A single input {MATRIX!r} of FP64 or FP32, shape [n, columns], may stand for"
@@ -397,6 +405,10 @@ def model_metadata(
         if inputs.has_matrix
         else None,
         "classes": json.dumps(outputs.classes) if outputs.classes else None,
+        "warnings": f"An output {WARNINGS!r} of BYTES, shape [n], is given where it is asked for:"
+        " of each row an object of JSON, by column what is unlike the training data"
+        if outputs.warns
+        else None,
     }
     return {
         "name": name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from rayml.data.oddities import OddKind
 from rayml.serve.answered import Answered
 from rayml.serve.histogram import Histogram
 
@@ -66,12 +67,14 @@ class ModelState:
         version: of the model.
         waiting: requests that wait for a forward pass or are in one.
         batches: forward passes by their rows.
+        odd: values of requests unlike those of training: column, what is odd, and how many.
     """
 
     model: str
     version: str
     waiting: int
     batches: Distribution
+    odd: tuple[tuple[str, OddKind, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,13 @@ class Metrics:
             # A copy at once, since answers may add series meanwhile.
             answers=tuple(each.counts(*key) for key, each in list(self._series.items())),
             models=tuple(
-                ModelState(each.name, each.version, each.waiting, _distribution(each.batch_rows))
+                ModelState(
+                    each.name,
+                    each.version,
+                    each.waiting,
+                    _distribution(each.batch_rows),
+                    each.odd_values.counts(),
+                )
                 for each in now.models
             ),
         )

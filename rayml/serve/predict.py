@@ -22,7 +22,9 @@ async def predict(request: Request, model: ServedModel) -> Response:
         return await model.tensors.off_loop(lambda: _predict_arrow(body, request, model))
     rows = model.parser.parse(await request.body())
     request.has_rows(len(rows))
-    return json_response({"predictions": await model.predict_rows(rows)})
+    answers = await model.predict_rows(rows)
+    model.note_odd(answers)
+    return json_response({"predictions": answers})
 
 
 def _predict_arrow(body: bytes, request: Request, model: ServedModel) -> Response:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rayml.config.build import build
+from rayml.data.oddities import Odd
 from rayml.data.preprocess import Preprocessor
 from rayml.errors import BundleError
 from rayml.models.ensemble import Ensemble
@@ -37,6 +38,7 @@ class Predictor:
     Args:
         bundle: a verified bundle.
         device: where the model runs.
+        warn: whether estimates tell the values that are unlike those of training.
 
     Attributes:
         watcher: is given what `outputs` gives, batch by batch; None where nobody wants to know.
@@ -47,13 +49,14 @@ class Predictor:
         device: where the model runs.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", warn: bool = True) -> None:
         self.watcher: Callable[[torch.Tensor], None] | None = None
         self.bundle = bundle
         self.signature = bundle.signature
         self._struct = self.signature.struct()
         self.device = torch.device(device)
-        self.preprocessor: Preprocessor = bundle.preprocessor()
+        fitted = bundle.preprocessor()
+        self.preprocessor: Preprocessor = fitted.watching() if warn else fitted
         self._model = _model(bundle, self.preprocessor, self.device)
         model = self._model
         self._forward = model if isinstance(model, Ensemble) else fold(model) or model
@@ -61,13 +64,13 @@ class Predictor:
         self._answers = Answers(self.signature.target)
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "cpu") -> Predictor:
+    def load(cls, folder: Path, *, device: str = "cpu", warn: bool = True) -> Predictor:
         """Verify and open the bundle in a folder.
 
         Raises:
             BundleError: the bundle is torn, altered, too new, or its weights do not fit its model.
         """
-        return cls(load_bundle(folder), device=device)
+        return cls(load_bundle(folder), device=device, warn=warn)
 
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """Make a table of natural types out of parsed rows; absent columns are null."""
@@ -96,7 +99,14 @@ class Predictor:
 
     def predict(self, table: pa.Table) -> list[Answer]:
         """Predict the rows of a raw table, one answer a row."""
-        return self.answers(self.estimate(self.features(table)))
+        features = self.features(table)
+        odd = self.odd_of_table(table) if features.odd else None
+        return self.answers(self.estimate(features).with_odd(odd))
+
+    def odd_of_table(self, table: pa.Table) -> dict[int, Odd] | None:
+        """The odd values of a raw table by row, see `Oddities`; None where nobody looks."""
+        oddities = self.preprocessor.oddities
+        return None if oddities is None else oddities.of_table(table)
 
     def answers(self, estimate: Estimate) -> list[Answer]:
         """Make one answer a row.
@@ -108,7 +118,13 @@ class Predictor:
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
         """Predict parsed rows, one answer a row."""
-        return self.answers(self.estimate(self.row_features(rows)))
+        features = self.row_features(rows)
+        estimate = self.estimate(features)
+        oddities = self.preprocessor.oddities
+        if features.odd and oddities is not None:
+            each = enumerate(map(oddities.of_row, rows))
+            estimate = estimate.with_odd({row: odd for row, odd in each if odd})
+        return self.answers(estimate)
 
     def row_features(self, rows: Sequence[Row]) -> Features:
         """Prepare parsed rows, whichever way is fast; the features are the same to the bit."""

@@ -55,7 +55,7 @@ class Replica(InferenceService):
         device = "cuda" if settings.replicas.gpu else "cpu"
 
         def load(bundle: Path, version: str) -> ServedModel:
-            predictor = Predictor.load(bundle, device=device)
+            predictor = Predictor.load(bundle, device=device, warn=settings.unknown != "ignore")
             return ServedModel(predictor, version=version, settings=settings, measured=follows)
 
         self._follower: Follower | None = None

@@ -20,6 +20,7 @@ from rayml.serve.explainer import Explainer, Explanation
 from rayml.serve.histogram import Histogram
 from rayml.serve.http import Response, json_response
 from rayml.serve.metadata import metadata
+from rayml.serve.odd_values import WARNINGS, OddValues
 from rayml.serve.openapi.document import openapi
 from rayml.serve.predictor import Predictor
 from rayml.serve.request import RequestParser
@@ -59,6 +60,7 @@ class ServedModel:
         self.predictor = predictor
         self.signature = signature
         self._mirror: Mirror | None = None
+        self.odd_values = OddValues(signature, refuse=settings.unknown == "refuse")
         self.parser = RequestParser(signature, max_rows=settings.max_rows)
         self.explain_parser = ExplainParser(signature, max_rows=settings.max_explain_rows)
         self.explainer = Explainer(
@@ -69,7 +71,11 @@ class ServedModel:
         (example,) = self.parser.parse(to_json(signature.example()))
         self.batch_rows = Histogram(BATCH_SIZES)
         self.tensors = TensorModel(
-            predictor, settings=settings, example=example, sizes=self.batch_rows
+            predictor,
+            settings=settings,
+            example=example,
+            odd_values=self.odd_values,
+            sizes=self.batch_rows,
         )
         self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
             predictor.predict_rows,
@@ -107,6 +113,15 @@ class ServedModel:
         if self._mirror is not None:
             self._mirror.offer(rows, answers)
         return answers
+
+    def note_odd(self, answers: Sequence[Answer] | Sequence[Explanation]) -> None:
+        """Take note of the odd values that the answers to a request tell.
+
+        Raises:
+            RequestError: 422 if there is one and such requests are refused.
+        """
+        odd = {row: each[WARNINGS] for row, each in enumerate(answers) if WARNINGS in each}
+        self.odd_values.note(odd)
 
     def watch(self, mirror: Mirror | None, watcher: Callable[[torch.Tensor], None] | None) -> None:
         """Tell from now on what is answered.

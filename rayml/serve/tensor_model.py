@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from rayml.data.oddities import Odd
 from rayml.serve.answer import Estimate
 from rayml.serve.arrow import ArrowParser
 from rayml.serve.batching import BATCH_SIZES, MicroBatcher, loop_rows
 from rayml.serve.histogram import Histogram
 from rayml.serve.inference import InputTensors, OutputTensors
+from rayml.serve.odd_values import OddValues
 from rayml.serve.predictor import Predictor
 from rayml.serve.tensor_features import TensorFeatures
 from rayml.serve.tensors import Tensor
@@ -50,6 +52,7 @@ class TensorModel:
         predictor: of the bundle.
         settings: limits and batching.
         example: a row of typical values.
+        odd_values: takes note of the odd values of requests.
         sizes: counts the forward passes by their rows.
     """
 
@@ -59,6 +62,7 @@ class TensorModel:
         *,
         settings: ServeSettings,
         example: Row,
+        odd_values: OddValues,
         sizes: Histogram | None = None,
     ) -> None:
         info, signature = predictor.bundle.info, predictor.signature
@@ -66,7 +70,12 @@ class TensorModel:
         self.arrow = ArrowParser(
             signature, max_rows=settings.max_rows, max_bytes=settings.max_body_bytes
         )
-        self.outputs = OutputTensors(signature.target, ensemble=info.ensemble is not None)
+        self.outputs = OutputTensors(
+            signature.target,
+            ensemble=info.ensemble is not None,
+            warnings=settings.unknown != "ignore",
+        )
+        self._odd_values = odd_values
         self.mirror: Mirror | None = None
         self._predictor = predictor
         self._sizes = sizes or Histogram(BATCH_SIZES)
@@ -95,29 +104,39 @@ class TensorModel:
             outputs: names of those that are asked for; none asks for all.
 
         Raises:
-            RequestError: see `InputTensors.table` and `OutputTensors.requested`.
+            RequestError: see `InputTensors.table` and `OutputTensors.requested`; 422 for odd values
+                where they are refused.
         """
         names = self.outputs.requested(outputs)
         features = self._features(tensors)
+        odd = self._odd(features, lambda: self.inputs.table(tensors))
         (estimate,) = await self._batcher.submit([features])
         if self.mirror is not None:
             self.mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
-        return self.outputs.tensors(estimate, names)
+        return self.outputs.tensors(estimate.with_odd(odd), names)
 
     def infer_now(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
         """Predict in this thread; else as `infer`."""
         names = self.outputs.requested(outputs)
-        estimate = self._estimate(self._features(tensors))
+        features = self._features(tensors)
+        odd = self._odd(features, lambda: self.inputs.table(tensors))
+        estimate = self._estimate(features)
         if (mirror := self.mirror) is not None:
             mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
-        return self.outputs.tensors(estimate, names)
+        return self.outputs.tensors(estimate.with_odd(odd), names)
 
     def estimate_now(self, table: pa.Table) -> Estimate:
-        """Predict from a raw table in this thread."""
-        estimate = self._estimate(self._predictor.features(table))
+        """Predict from a raw table in this thread.
+
+        Raises:
+            RequestError: 422 for odd values where they are refused.
+        """
+        features = self._predictor.features(table)
+        odd = self._odd(features, lambda: table)
+        estimate = self._estimate(features)
         if (mirror := self.mirror) is not None:
             mirror.offer_table(lambda: table, estimate)
-        return estimate
+        return estimate.with_odd(odd)
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
         """Do the whole work of a large request in a thread."""
@@ -131,6 +150,12 @@ class TensorModel:
         """End the threads once they have done what they were given."""
         self._batcher.close()
         self._thread.shutdown(wait=True)
+
+    def _odd(self, features: Features, table: Callable[[], pa.Table]) -> dict[int, Odd] | None:
+        """The odd values of a request by row, having taken note of them."""
+        odd = self._predictor.odd_of_table(table()) if features.odd else None
+        self._odd_values.note(odd or {})
+        return odd
 
     def _estimate(self, features: Features) -> Estimate:
         self._sizes.observe(len(features))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rayml.errors import DataError
 from rayml.registry.store import Registry
+from rayml.serve.odd_values import described
+from rayml.serve_settings import Unknown
 from rayml.stages.row_file import RowFile, Tell
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config
     from rayml.serve.answer import Answer
     from rayml.serve.explainer import Explanation
+    from rayml.serve.predictor import Predictor
 
 _EXPLAINED_ROWS = 100  # at a time, which bounds memory
 
@@ -30,29 +34,44 @@ def served_bundle(config: Config) -> Path:
     return Registry(Path(config.paths.registry)).resolve(config.name, config.serve.version)
 
 
-def predict_file(bundle: Path, file: Path, *, tell: Tell = _silent) -> Iterator[Answer]:
+def predict_file(
+    bundle: Path, file: Path, *, unknown: Unknown = "warn", tell: Tell = _silent
+) -> Iterator[Answer]:
     """Predict the rows of a file, in its order.
 
     Args:
         bundle: folder of the bundle.
         file: CSV, Parquet, Arrow, JSON or JSON lines, see `RowFile`. Columns of the training data
             that are no features are left aside, those that the file lacks are missing values.
+        unknown: as an endpoint takes it, see `ServeSettings`.
         tell: is told what was taken or left aside without being asked for.
 
     Raises:
         ConfigError: the file is absent or of another format.
-        DataError: a column or a row that does not fit the signature; the message names it.
+        DataError: a column or a row that does not fit the signature, or has values that are
+            refused; the message names it.
         BundleError: the bundle is torn or altered.
     """
     from rayml.serve.predictor import Predictor
 
-    predictor = Predictor.load(bundle)
+    predictor = Predictor.load(bundle, warn=unknown != "ignore")
+    before = 0
     for table in RowFile(predictor, file, tell).tables():
-        yield from predictor.predict(table)
+        answers = predictor.predict(table)
+        if unknown == "refuse":
+            _refuse(predictor, file, answers, before)
+        yield from answers
+        before += table.num_rows
 
 
 def explain_file(
-    bundle: Path, file: Path, *, tolerance: float, max_steps: int, tell: Tell = _silent
+    bundle: Path,
+    file: Path,
+    *,
+    tolerance: float,
+    max_steps: int,
+    unknown: Unknown = "warn",
+    tell: Tell = _silent,
 ) -> Iterator[Explanation]:
     """Explain the predictions for the rows of a file, in its order.
 
@@ -61,6 +80,7 @@ def explain_file(
         file: as `predict_file` takes it.
         tolerance: see `Explainer`.
         max_steps: likewise.
+        unknown: as `predict_file` takes it.
         tell: as `predict_file` takes it.
 
     Raises:
@@ -70,8 +90,27 @@ def explain_file(
     from rayml.serve.explainer import Explainer
     from rayml.serve.predictor import Predictor
 
-    predictor = Predictor.load(bundle)
+    predictor = Predictor.load(bundle, warn=unknown != "ignore")
     explainer = Explainer(predictor, tolerance=tolerance, max_steps=max_steps)
+    before = 0
     for table in RowFile(predictor, file, tell).tables():
         for start in range(0, table.num_rows, _EXPLAINED_ROWS):
-            yield from explainer.explain(table.slice(start, _EXPLAINED_ROWS))
+            found = explainer.explain(table.slice(start, _EXPLAINED_ROWS))
+            if unknown == "refuse":
+                _refuse(predictor, file, found, before + start)
+            yield from found
+        before += table.num_rows
+
+
+def _refuse(
+    predictor: Predictor, file: Path, answers: Sequence[Mapping[str, Any]], before: int
+) -> None:
+    """Refuse the first answer of some that tells of values unlike those of training."""
+    for index, answer in enumerate(answers):
+        for name, kind in answer.get("warnings", {}).items():
+            column = next(each for each in predictor.signature.inputs if each.name == name)
+            raise DataError(
+                f"{file.name}, row {before + index + 1}, column {name!r}:"
+                f" {described(kind, column)}",
+                remedy="Leave serve.unknown=refuse out to have it answered",
+            )

@@ -241,5 +241,5 @@ def test_the_metadata_names_what_goes_in_and_out(boxes: Predictor, numbers: Pred
     assert json.loads(mixed["properties"]["classes"]) == list(boxes.signature.target.classes)
     assert "matrix" not in mixed["properties"]
     plain = described(numbers)
-    assert list(plain["properties"]) == ["matrix"]
+    assert list(plain["properties"]) == ["matrix", "warnings"]
     assert plain["outputs"] == [{"name": "value", "datatype": "FP64", "shape": [-1]}]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from rayml.data.oddities import OddKind
 from rayml.serve.exposition import exposition
 from rayml.serve.histogram import Histogram
 from rayml.serve.metrics import SECONDS, SNAPSHOT, Load, Metrics, Snapshot
@@ -26,6 +27,14 @@ class Model:
     version: str = "3"
     waiting: int = 0
     batch_rows: Histogram = field(default_factory=lambda: Histogram((1, 4)))
+    odd: tuple[tuple[str, OddKind, int], ...] = ()
+
+    @property
+    def odd_values(self) -> Model:
+        return self
+
+    def counts(self) -> tuple[tuple[str, OddKind, int], ...]:
+        return self.odd
 
 
 def snapshot(metrics: Metrics, *models: Model, held: int = 0) -> Snapshot:
@@ -118,3 +127,12 @@ def test_odd_names_are_escaped() -> None:
     (key,) = (key for key in samples(snapshot(metrics)) if key[0] == "rayml_requests_total")
     assert dict(key[1])["model"] == 'a"b\nc\\'
     assert dict(key[1])["replica"] == 'r"1\\'
+
+
+def test_odd_values_are_counted_by_column_and_kind() -> None:
+    model = Model(odd=(("job", "unknown", 3), ("age", "range", 1)))
+    found = samples(snapshot(Metrics("r1"), model))
+    own = {("replica", "r1"), ("model", "boxes"), ("version", "3")}
+    for column, kind, count in model.odd:
+        labels = frozenset({*own, ("column", column), ("kind", kind)})
+        assert found["rayml_odd_values_total", labels] == count

@@ -12,6 +12,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
+from rayml.errors import DataError
 from rayml.stages.predict import explain_file, predict_file
 from rayml.testing.bundles import untrained_bundle
 
@@ -69,3 +70,22 @@ def test_rows_of_a_file_are_explained(bundle: Path, tmp_path: Path) -> None:
         assert set(why["attributions"]) == {"price", "channel", "gift"}
         total = sum(why["attributions"].values())
         assert why["prediction"] - why["baseline"] == pytest.approx(total, abs=1e-3)
+
+
+def test_rows_unlike_training_are_told_or_refused(bundle: Path, tmp_path: Path) -> None:
+    rows = [{"price": 2.0, "channel": "web", "gift": None}] * 150
+    odd = {"price": -100.0, "channel": "post", "gift": True}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, [*rows, odd])))
+    *usual, last = predict_file(bundle, path)
+    assert all("warnings" not in answer for answer in usual)
+    assert last["warnings"] == {"price": "range", "channel": "unknown"}
+    quiet = list(predict_file(bundle, path, unknown="ignore"))
+    assert quiet[-1] == {key: value for key, value in last.items() if key != "warnings"}
+    refused = r"rows\.jsonl, row 151, column 'price': the value lies far outside"
+    with pytest.raises(DataError, match=refused):
+        list(predict_file(bundle, path, unknown="refuse"))
+    with pytest.raises(DataError, match=refused):
+        list(explain_file(bundle, path, tolerance=0.1, max_steps=64, unknown="refuse"))
+    explained = list(explain_file(bundle, path, tolerance=0.1, max_steps=64))
+    assert explained[-1]["warnings"] == last["warnings"]

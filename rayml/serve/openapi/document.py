@@ -38,7 +38,9 @@ def openapi(
         measured: whether `/feedback` is answered, as by an endpoint that follows a release.
     """
     models = f" It is the mean of {ensemble} models." if ensemble else ""
-    outputs = OutputTensors(signature.target, ensemble=ensemble is not None)
+    outputs = OutputTensors(
+        signature.target, ensemble=ensemble is not None, warnings=settings.unknown != "ignore"
+    )
     operations = [
         predict(signature),
         explain(signature),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rayml.registry.signature import Signature
-from rayml.serve.openapi.rows import MISFIT
+from rayml.serve.openapi.rows import MISFIT, WARNED
 from rayml.serve.openapi.schema import (
     FLAG,
     NUMBER,
@@ -74,7 +74,8 @@ def explain_schemas(signature: Signature, max_rows: int) -> Schema:
                 "tolerance": NUMBER | {"description": "Greatest |delta| that is aimed at."},
                 "converged": FLAG | {"description": "|delta| is within `tolerance`."},
                 "steps": WHOLE | {"description": "Gradients that were computed."},
-            }
+            },
+            WARNED,
         ),
         "Explanations": obj(
             {"explanations": array(ref("Explanation")), "baseline": ref("Row")},

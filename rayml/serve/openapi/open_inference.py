@@ -131,10 +131,10 @@ def _model(
 def open_inference_schemas(signature: Signature, outputs: OutputTensors) -> Schema:
     """What comes and goes under `/v2`."""
     output = obj(
-        {"name": enum(outputs.names), "datatype": enum(["FP64", "BYTES"]), "shape": _SHAPE},
+        {"name": enum(outputs.offered), "datatype": enum(["FP64", "BYTES"]), "shape": _SHAPE},
         {"data": ref("TensorData"), "parameters": _binary("binary_data_size", _SIZE)},
     )
-    wanted = obj({"name": enum(outputs.names)}, {"parameters": _binary("binary_data", FLAG)})
+    wanted = obj({"name": enum(outputs.offered)}, {"parameters": _binary("binary_data", FLAG)})
     described = obj({"name": TEXT, "datatype": enum(DATATYPES), "shape": array(WHOLE)})
     return {
         "Server": obj({"name": TEXT, "version": TEXT, "extensions": array(TEXT)}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rayml.data.oddities import ODD_KINDS
 from rayml.registry.signature import InputColumn, Signature
 from rayml.serve.answer import class_key
 from rayml.serve.arrow import FILE, STREAM
@@ -24,6 +25,17 @@ from rayml.serve.openapi.schema import (
 from rayml.types import TargetInfo
 
 MISFIT = {"422": "A value does not fit its column; `row` and `column` name it."}
+WARNED: Schema = {
+    "warnings": {
+        "type": "object",
+        "description": "Values of the row that are unlike those of training, by column: `unknown`,"
+        " a category that the model does not know; `missing`, no value where training never misses"
+        " one; `range`, farther outside of the training range than that is wide. Absent if there"
+        " are none.",
+        "minProperties": 1,
+        "additionalProperties": enum(ODD_KINDS),
+    }
+}
 _JSON_TYPES = {
     "numeric": "number",
     "categorical": "string",
@@ -135,7 +147,7 @@ def _value(column: InputColumn) -> Schema:
 
 def _answer(target: TargetInfo, spread: Schema) -> Schema:
     if target.task == "regression":
-        return obj({"value": NUMBER, **spread})
+        return obj({"value": NUMBER, **spread}, WARNED)
     share = NUMBER | {"minimum": 0, "maximum": 1}
     return obj(
         {
@@ -143,5 +155,6 @@ def _answer(target: TargetInfo, spread: Schema) -> Schema:
             "probability": share,
             "probabilities": obj({class_key(label): share for label in target.classes}),
             **spread,
-        }
+        },
+        WARNED,
     )
