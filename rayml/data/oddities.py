@@ -5,7 +5,7 @@ A value is odd in one of three ways:
 - `unknown`: a category that the model does not know.
 - `missing`: no value, in a column that the training split never misses.
 - `range`: a number or time that lies farther outside of the training range than that range is
-  wide. Columns of a single value have no range.
+  wide. Columns of a single value have no range, and of private ones it is not known.
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ class Oddities:
         """
         usual = values >= self.low
         usual &= values <= self.high
-        if usual.all():
+        # Counting is several times as fast on a few values as `all`.
+        if np.count_nonzero(usual) == usual.size:
             return False
         usual |= missing & ~self.required
-        return not usual.all()
+        return bool(np.count_nonzero(usual) != usual.size)
 
     def in_times(self, table: pa.Table) -> bool:
         """Whether there is an odd value in a table of timestamp columns."""

@@ -11,12 +11,13 @@ quarantine.parquet       bad rows, if there are any
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,6 +32,7 @@ MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
 TEST_ROWS = "rows/test.parquet"
 MAX_TEST_ROWS = 10_000
+_SAMPLED_FILES = 8
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,30 @@ class PreparedDataset:
                 value=sum(map(len, parts)),
                 remedy=f"Remove {self.path} and prepare the data again",
             )
-        if len(parts) == 1:
-            return parts[0]
-        features = Features(
-            np.concatenate([part.features.numeric for part in parts]),
-            np.concatenate([part.features.categorical for part in parts]),
-        )
-        return Examples(features, np.concatenate([part.target for part in parts]))
+        return joined(parts)
+
+    def code_counts(self, split: SplitName) -> list[npt.NDArray[np.int64]]:
+        """Number of rows of a split by code, for each categorical column."""
+        names = [feature.name for feature in self.preprocessor.categorical_features]
+        counts = [np.zeros(n, np.int64) for n in self.preprocessor.shape.cardinalities]
+        for path in self.files(split) if names else []:
+            table = pq.read_table(path, columns=names)
+            for place, name in enumerate(names):
+                codes = table.column(name).to_numpy()
+                counts[place] += np.bincount(codes, minlength=len(counts[place]))
+        return counts
+
+    def sample(self, split: SplitName, rows: int) -> Examples:
+        """Read about so many rows from all over a split; a few of its files suffice."""
+        files = self.files(split)
+        places = np.unique(np.linspace(0, len(files) - 1, _SAMPLED_FILES).astype(int))
+        parts = []
+        for place in places.tolist():
+            table = pq.read_table(files[place])
+            count = min(table.num_rows, -(-rows // len(places)))
+            chosen = np.linspace(0, max(table.num_rows - 1, 0), count).astype(int)
+            parts.append(self.decode(table.take(chosen)))
+        return joined(parts)
 
     def decode(self, rows: pa.Table | pa.RecordBatch) -> Examples:
         """Turn rows of the Parquet files into arrays."""
@@ -114,7 +133,7 @@ class PreparedDataset:
         for i, feature in enumerate(fitted.categorical_features):
             codes[:, i] = rows.column(feature.name).to_numpy()
         target = np.array(rows.column(fitted.target.name).to_numpy())
-        return Examples(Features(numeric, codes), target)
+        return Examples(Features(numeric, fitted.known_codes(codes)), target)
 
     def groups(self, split: SplitName) -> pa.Table:
         """Raw group columns of a split, in the order of its rows; no columns if there are none."""
@@ -145,6 +164,17 @@ class PreparedDataset:
         }
         text = json.dumps(manifest, indent=1) + "\n"
         (self.path / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Examples one after the other; at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    features = Features(
+        np.concatenate([part.features.numeric for part in parts]),
+        np.concatenate([part.features.categorical for part in parts]),
+    )
+    return Examples(features, np.concatenate([part.target for part in parts]))
 
 
 def open_prepared(path: Path) -> PreparedDataset:

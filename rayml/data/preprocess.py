@@ -223,8 +223,9 @@ class Preprocessor:
             times: the timestamp columns, in natural types.
         """
         features, missing = self._numbers.apply_rows(numbers)
-        odd = self.oddities is not None and (
-            self.oddities.in_numbers(numbers, missing) or self.oddities.in_times(times)
+        odd = (oddities := self.oddities) is not None and (
+            oddities.in_numbers(numbers, missing)
+            or (bool(self._timestamps) and oddities.in_times(times))
         )
         if self._timestamps or self._indicators:
             features = self._append_parts(times, features, missing)
@@ -237,7 +238,7 @@ class Preprocessor:
     def _features(
         self, numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], odd: bool
     ) -> Features:
-        if codes.all():
+        if np.count_nonzero(codes) == codes.size:
             return Features(numbers, codes, odd)
         return Features(numbers, self.known_codes(codes), odd or self.oddities is not None)
 

@@ -32,7 +32,8 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         "",
         "## Inputs",
         "",
-        "Every column may be missing; an unknown category has a defined prediction.",
+        "Every column may be missing. An unknown category is predicted as a known one, whose "
+        "predictions are near the average of all.",
         "",
         "| column | kind | seen in training |",
         "|---|---|---|",

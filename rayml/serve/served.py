@@ -60,7 +60,7 @@ class ServedModel:
         self.predictor = predictor
         self.signature = signature
         self._mirror: Mirror | None = None
-        self.odd_values = OddValues(signature, refuse=settings.unknown == "refuse")
+        self.odd_values = OddValues(published(signature), refuse=settings.unknown == "refuse")
         self.parser = RequestParser(signature, max_rows=settings.max_rows)
         self.explain_parser = ExplainParser(signature, max_rows=settings.max_explain_rows)
         self.explainer = Explainer(

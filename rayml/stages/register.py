@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from rayml.stages import show
 from rayml.stages.context import Context
 from rayml.stages.judge import judge
 from rayml.stages.preflight import trial_config
+from rayml.stages.stand_ins import find_stand_ins
 from rayml.stages.sweep_folder import config_of_sweep
 from rayml.stages.winner import Winner, find_winner, models_of
 from rayml.temporary import temporary_folder
@@ -42,7 +44,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
     trial = trial_config(config_of_sweep(sweep).plain)
     seen = registry.release(config.name)
 
-    def decide(winner: Winner) -> Decision:
+    def decide(winner: Winner, data: PreparedDataset) -> Decision:
         if config.registry.promote == "better":
             champion = champion_of(registry, config.name, seen)
             return judge(winner, data, champion, force=config.registry.force)
@@ -65,7 +67,7 @@ def write_winner(
     *,
     name: str,
     folder: Path,
-    decide: Callable[[Winner], Decision] | None = None,
+    decide: Callable[[Winner, PreparedDataset], Decision] | None = None,
 ) -> BundleInfo:
     """Write the bundle of a sweep's winner, measured once on the test split.
 
@@ -75,7 +77,8 @@ def write_winner(
         data: that they trained on.
         name: of the model in the registry.
         folder: of the bundle, which is made.
-        decide: whether it becomes champion, which the bundle tells; None tells nothing.
+        decide: whether it becomes champion, which the bundle tells, by its examples as the bundle
+            takes them; None tells nothing.
 
     Raises:
         SearchError: no trial of the sweep came to a value, or its weights are gone.
@@ -84,6 +87,9 @@ def write_winner(
 
     winner = find_winner(sweep, trial)
     members = len(winner.members)
+    task = build_trial_task(winner.config["task"], data.preprocessor.target)
+    stand_ins = find_stand_ins(models_of(winner, data), task, data)
+    data = replace(data, preprocessor=data.preprocessor.standing_in(stand_ins))
     info = BundleInfo(
         name=name,
         model=winner.config["model"],
@@ -95,7 +101,7 @@ def write_winner(
         },
         ensemble=members if members > 1 else None,
         confirmed=_confirmed(winner.confirmation),
-        decision=None if decide is None else decide(winner),
+        decision=None if decide is None else decide(winner, data),
     )
     write_bundle(
         folder,

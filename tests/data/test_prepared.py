@@ -105,3 +105,20 @@ def test_what_is_no_prepared_dataset_is_refused(prepared: PreparedDataset) -> No
         open_prepared(prepared.path)
     with pytest.raises(DataError, match=r"has a manifest .* Remove .*nowhere and prepare"):
         open_prepared(prepared.path / "nowhere")
+
+
+def test_codes_are_counted_over_all_files(prepared: PreparedDataset) -> None:
+    (counts,) = prepared.code_counts("train")
+    codes = prepared.examples("train").features.categorical[:, 0]
+    assert counts.tolist() == np.bincount(codes, minlength=4).tolist() == [0, 7, 7, 6]
+
+
+def test_a_sample_is_of_rows_from_all_over_a_split(prepared: PreparedDataset) -> None:
+    whole, some = prepared.examples("train"), prepared.sample("train", 6)
+    assert len(some) == 6
+    values = whole.features.numeric[:, 0].tolist()
+    places = [values.index(each) for each in some.features.numeric[:, 0].tolist()]
+    assert places == sorted(places)
+    assert (places[0], places[-1]) == (0, 19)
+    assert some.target.tolist() == whole.target[places].tolist()
+    assert len(prepared.sample("train", 1000)) == 20

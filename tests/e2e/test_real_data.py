@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rayml.serve.predictor import Predictor
 from tests.e2e.command import Rayml
 
 
@@ -32,6 +34,30 @@ def test_real_data_end_with_an_answering_endpoint(
     (answer,) = [line for line in done.stdout.splitlines() if line.startswith("HTTP 200")]
     (prediction,) = json.loads(answer.partition(": ")[2])["predictions"]
     assert set(prediction["probabilities"]) == labels
+    assert "warnings" not in prediction
+    predictor = Predictor.load(tmp_path / "runs" / "registry" / name / "versions" / "1")
+    assert_unknown_categories_are_predicted_as_known_ones(predictor)
+    if name == "adult":
+        # A `?` of the files is a missing value, whoever writes it.
+        typical = predictor.signature.example()
+        gap, token = predictor.predict_rows([typical | {"occupation": v} for v in (None, "?")])
+        assert gap == token
+
+
+def assert_unknown_categories_are_predicted_as_known_ones(predictor: Predictor) -> None:
+    numeric = [each.name for each in predictor.signature.inputs if each.kind == "numeric"]
+    typical = predictor.signature.example()
+    rows = [typical | {name: typical[name] + step for name in numeric} for step in (-1, 0, 1, 5)]
+    for column in predictor.preprocessor.categorical:
+
+        def shares(category: str, name: str = column.name) -> np.ndarray:
+            asked = [row | {name: category} for row in rows]
+            return predictor.estimate(predictor.row_features(asked)).prediction.numpy()
+
+        known = [shares(category) for category in column.categories]
+        unknown = shares("unheard of")
+        assert (np.min(known, 0) <= unknown).all()
+        assert (unknown <= np.max(known, 0)).all()
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from rayml.serve.served import ServedModel
 from rayml.serve.tensors import tensor_from_values
 from rayml.serve_settings import ServeSettings
 from rayml.testing.bundles import untrained_bundle
+from rayml.types import SchemaSettings
 from tests.serve.asgi import call
 
 # Sizes from 0 to 9; `note` is missing in training too.
@@ -286,3 +287,12 @@ def test_each_kind_is_described(bundle: Path) -> None:
     refusing.note({})
     with pytest.raises(RequestError, match="row 4, column 'size': the value is missing"):
         refusing.note({4: {"size": "missing"}})
+
+
+def test_no_range_of_a_private_column_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    schema = SchemaSettings(private=("size", "job"))
+    untrained_bundle(folder, TABLE, target="y", task="binary", schema=schema)
+    with serving(folder) as (app, _):
+        answers = call(app, "POST", "/predict", json=ODD).json()["predictions"]
+        assert warned(answers) == [{}, {"job": "unknown", "note": "unknown"}, {"size": "missing"}]
