@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rayml.models.folded import Forward, fold
+from rayml.models.lending import lend
 
 _log = logging.getLogger(__name__)
 
@@ -88,9 +89,10 @@ class Ensemble:
 
     def _together(self, inputs: Sequence[Tensor]) -> Tensor:
         module = self._module()
+        given = lend(module, *inputs)
 
         def member(weights: dict[str, Tensor]) -> Tensor:
-            result: Tensor = functional_call(module, weights, tuple(inputs))
+            result: Tensor = functional_call(module, weights, given)
             return result
 
         # In evaluation nothing is drawn at random; a module that does so all the same draws the
@@ -99,7 +101,7 @@ class Ensemble:
         return outputs
 
     def _one_by_one(self, inputs: Sequence[Tensor]) -> Tensor:
-        return torch.stack([model(*inputs) for model in self._models])
+        return torch.stack([model(*lend(model, *inputs)) for model in self._models])
 
     def _module(self) -> nn.Module:
         """The module of this thread: `functional_call` swaps its tensors while it runs."""

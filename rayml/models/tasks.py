@@ -91,8 +91,8 @@ class Task(ABC):
         for name, metric in self.metrics.items():
             if name in self._own:
                 values[name] = metric(prediction, truth).tolist()  # type: ignore[union-attr]
-            else:  # a user's metric knows one model
-                values[name] = [float(metric(each, truth)) for each in prediction]
+            else:  # a user's metric knows one model, and may write to what it is given
+                values[name] = [float(metric(each.clone(), truth.clone())) for each in prediction]
         return [
             {name: lanes[lane] for name, lanes in values.items()} for lane in range(len(outputs))
         ]

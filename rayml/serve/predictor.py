@@ -15,7 +15,9 @@ from rayml.data.oddities import Odd
 from rayml.data.preprocess import Preprocessor
 from rayml.errors import BundleError
 from rayml.models.ensemble import Ensemble
-from rayml.models.folded import fold
+from rayml.models.folded import Forward, fold
+from rayml.models.lazy import materialise
+from rayml.models.lending import lend
 from rayml.models.tasks import Task, build_task
 from rayml.registry.bundle import Bundle, load_bundle
 from rayml.serve.answer import Answer, Answers, Estimate, of_members
@@ -58,8 +60,7 @@ class Predictor:
         fitted = bundle.preprocessor()
         self.preprocessor: Preprocessor = fitted.watching() if warn else fitted
         self._model = _model(bundle, self.preprocessor, self.device)
-        model = self._model
-        self._forward = model if isinstance(model, Ensemble) else fold(model) or model
+        self._forward = _forward(self._model)
         self.task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
@@ -166,6 +167,13 @@ class Predictor:
         return predictions
 
 
+def _forward(model: nn.Module | Ensemble) -> Forward:
+    """What predicts, and leaves what it is given as it is."""
+    if isinstance(model, Ensemble):
+        return model
+    return fold(model) or (lambda *inputs: model(*lend(model, *inputs)))
+
+
 def _model(
     bundle: Bundle, preprocessor: Preprocessor, device: torch.device
 ) -> nn.Module | Ensemble:
@@ -193,6 +201,7 @@ def _make(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
     model = build(bundle.info.model, shape=preprocessor.shape, outputs=outputs)
     if not isinstance(model, nn.Module):
         raise BundleError("a bundle's model is a torch.nn.Module", value=bundle.info.model)
+    materialise(model, preprocessor.shape)
     return model
 
 

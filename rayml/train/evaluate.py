@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rayml.errors import ConfigError
+from rayml.models.lending import lend
 from rayml.models.tasks import Task
 from rayml.train.batches import Batch, Batches
 
@@ -19,13 +20,36 @@ def forward(model: nn.Module, task: Task, batch: Batch) -> Tensor:
         ConfigError: the result is not [rows, outputs]; a user's module may get that wrong, and
             broadcasting would hide it in the loss.
     """
-    outputs: Tensor = model(batch.numeric, batch.categorical)
-    wanted = (len(batch.target), task.info.outputs)
+    outputs = model(*lend(model, batch.numeric, batch.categorical))
+    return require_outputs(outputs, (len(batch.target), task.info.outputs))
+
+
+def require_outputs(outputs: object, wanted: tuple[int, ...], lanes: int = 0) -> Tensor:
+    """Refuse what a model returned unless it is one real tensor of the shape that its task needs.
+
+    Args:
+        outputs: of the model.
+        wanted: the shape.
+        lanes: leading dimensions that are no affair of the user's.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    remedy = "Mend its forward(numeric, categorical)"
+    shape = wanted[lanes:]
+    if not isinstance(outputs, Tensor):
+        raise ConfigError(
+            f"the model returns a {type(outputs).__name__}; this task needs one tensor of shape"
+            f" {shape}",
+            remedy=remedy,
+        )
+    if not outputs.is_floating_point():
+        raise ConfigError(f"the model returns {outputs.dtype}, not real numbers", remedy=remedy)
     if outputs.shape != wanted:
         raise ConfigError(
-            f"a model of this task returns shape {wanted}",
-            value=tuple(outputs.shape),
-            remedy="Mend its forward(numeric, categorical)",
+            f"a model of this task returns shape {shape}",
+            value=tuple(outputs.shape[lanes:]),
+            remedy=remedy,
         )
     return outputs
 

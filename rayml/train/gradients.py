@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rayml.errors import ConfigError
 from rayml.models.tasks import Task
 from rayml.train.batches import Batch
+from rayml.train.evaluate import require_outputs
 from rayml.train.stack import StackedModel
 
 Losses = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -83,10 +83,5 @@ class LaneGradients:
 
     def _loss(self, outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
         wanted = (len(self._stack), target.shape[-1], self._task.info.outputs)
-        if outputs.shape != wanted:
-            raise ConfigError(
-                f"a model of this task returns shape {wanted[1:]}",
-                value=tuple(outputs.shape[1:]),
-                remedy="Mend its forward(numeric, categorical)",
-            )
+        require_outputs(outputs, wanted, lanes=1)
         return self._task.loss(outputs, target, smoothing)

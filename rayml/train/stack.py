@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from rayml.errors import ConfigError, TrainError
 from rayml.models.dropout import Dropout
+from rayml.models.lending import lend
 
 
 class Passes(Protocol):
@@ -131,6 +132,7 @@ class StackedModel:
 
     def __call__(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Outputs [lanes, rows, outputs] of features [rows, columns] or [lanes, rows, columns]."""
+        numeric, categorical = lend(self._template, numeric, categorical)
         if self._native:
             result: Tensor = self._template(numeric, categorical)
             return result if result.dim() == 3 else result.expand(len(self), -1, -1)

@@ -7,8 +7,9 @@ PyTorch, so that the process that plans a sweep starts fast.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import inspect
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -46,7 +47,8 @@ def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         base: the config; it is left as it is.
-        params: values by dotted key, such as `train.optimizer.lr`.
+        params: values by dotted key, such as `train.optimizer.lr`; a list or a mapping may be
+            given as its text, see `as_scalar`.
 
     Raises:
         SpaceError: a key that the config lacks, or that lies outside `SECTIONS`.
@@ -64,8 +66,31 @@ def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
                 value=key,
                 remedy=f"Take one of {known}",
             )
-        node[leaf] = value  # type: ignore[index]
+        node[leaf] = read_scalar(value, node[leaf])  # type: ignore[index]
     return config
+
+
+def as_scalar(value: Any) -> Any:
+    """A value as a study has it, which knows no lists and mappings: these are their JSON text."""
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return value
+
+
+def read_scalar(value: Any, base: Any) -> Any:
+    """The inverse of `as_scalar`.
+
+    Args:
+        value: of a study.
+        base: what the config holds in its place; beside a string a text means itself.
+    """
+    if not isinstance(value, str) or not isinstance(base, Mapping | list | tuple | None):
+        return value
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return value
+    return found if isinstance(found, dict | list) else value
 
 
 def train_settings(section: Mapping[str, Any]) -> TrainSettings:
@@ -121,14 +146,33 @@ def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:
 
     Raises:
         BuildError: the node's target does not import, or its arguments do not bind.
-        ConfigError: what it makes is no `torch.nn.Module`.
+        ConfigError: what it makes is no `torch.nn.Module`, or does not take a batch.
     """
     from torch import nn
+
+    from rayml.models.lazy import materialise
 
     model = build(node, shape=shape, outputs=outputs)
     if not isinstance(model, nn.Module):
         raise ConfigError("the model is a torch.nn.Module", value=type(model).__name__)
+    _require_call(model)
+    materialise(model, shape)
     return model
+
+
+def _require_call(model: nn.Module) -> None:
+    """Refuse a module that cannot be called with a batch."""
+    signature = inspect.signature(model.forward)
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        code = getattr(model.forward, "__code__", None)
+        place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+        raise ConfigError(
+            f"{type(model).__name__}.forward{signature} cannot be called as"
+            f" forward(numeric, categorical): {error}{place}",
+            remedy="Give its other arguments defaults, or take them in the constructor",
+        ) from None
 
 
 def build_loop(
@@ -152,13 +196,14 @@ def build_loop(
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
     from rayml.train.loop import TrainingLoop
+    from rayml.train.randomness import seeded
 
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
     task = build_trial_task(config["task"], target)
     batches = _batches(train, settings.batch_size, device)
     held_out = _batches(validation, settings.eval_batch_size, device)
-    with _seeded(settings.seed, device):
+    with seeded(settings.seed, device):
         model = build_model(config["model"], shape=shape, outputs=target.outputs).to(device)
         return TrainingLoop(model, task, batches, held_out, settings)
 
@@ -178,10 +223,11 @@ def build_lane(
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
     from rayml.train.lanes import NewLane
+    from rayml.train.randomness import seeded
 
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
-    with _seeded(settings.seed, device):
+    with seeded(settings.seed, device):
         model = build_model(config["model"], shape=shape, outputs=target.outputs).to(device)
     return NewLane(number, model, settings)
 
@@ -197,16 +243,6 @@ def _batches(split: Examples | ParquetSplit, batch_size: int, device: torch.devi
     if isinstance(split, Examples):
         return ArrayBatches(split, batch_size, device)
     return ParquetBatches(split, batch_size, device=device)
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """PyTorch's global numbers begin with the seed, and go on afterwards as if nothing were."""
-    import torch
-
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def choose_device(name: str) -> torch.device:

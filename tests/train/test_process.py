@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from torch import nn
 
 from rayml.train.process import reset_process
 from rayml.types import TrainSettings
@@ -49,3 +53,35 @@ def test_determinism_is_as_the_last_trial_wants_it() -> None:
     finally:
         reset_process(TrainSettings())
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_a_module_sets_for_the_process_does_not_reach_the_next_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reset_process(TrainSettings())
+    hook = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    precision, folder = torch.get_float32_matmul_precision(), Path.cwd()
+    threads = torch.get_num_threads()
+    monkeypatch.chdir(tmp_path)
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_num_threads(threads + 1)
+    torch.set_anomaly_enabled(True)
+    torch.set_autocast_enabled("cpu", True)
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.mkldnn.enabled = not torch.backends.mkldnn.enabled
+    mkldnn = torch.backends.mkldnn.enabled
+    np.seterr(all="raise")
+    reset_process(TrainSettings(threads=threads))
+    made = torch.ones(1, requires_grad=True) * 2
+    assert (made.requires_grad, made.dtype, made.device.type) == (True, torch.float32, "cpu")
+    assert torch.get_num_threads() == threads
+    assert not torch.is_anomaly_enabled()
+    assert not torch.is_autocast_enabled("cpu")
+    assert torch.get_float32_matmul_precision() == precision
+    assert torch.backends.mkldnn.enabled is not mkldnn
+    assert np.geterr()["divide"] == "warn"
+    assert not nn.modules.module._global_forward_hooks
+    assert Path.cwd() == folder
+    hook.remove()

@@ -1,0 +1,69 @@
+"""The contract of models: rayml's own keep it, and a model that breaks it is told how."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rayml.models.mlp import MLP
+from rayml.models.resnet import TabularResNet
+from rayml.testing.models import ModelTests, check_model
+from rayml.types import FeatureShape
+from tests.odd_models import BatchNorm, Complex, Drawn, Empty, Frozen, Lazy, Plain, Wide, Writes
+
+
+class TestMLP(ModelTests):
+    def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
+        return MLP(shape, outputs, width=8, depth=2, dropout=0.3)
+
+
+class TestResNet(ModelTests):
+    def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
+        return TabularResNet(shape, outputs, width=8, depth=1)
+
+
+class Neighbours(Plain):
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x - x.mean(0))
+
+
+class Unseeded(Plain):
+    def __init__(self, shape: FeatureShape, outputs: int) -> None:
+        super().__init__(shape, outputs)
+        generator = torch.Generator()
+        generator.seed()
+        nn.init.uniform_(self.first.weight, generator=generator)
+
+
+class Forgetful(Plain):
+    """Keeps what it has seen where no checkpoint looks."""
+
+    seen = 0.0
+
+    def hidden(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.seen += x.abs().mean().item()
+        return super().hidden(x) + self.seen
+
+
+@pytest.mark.parametrize("model", [Plain, BatchNorm, Lazy, Frozen, Drawn])
+def test_a_sound_model_passes(model: type[nn.Module]) -> None:
+    check_model(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Writes, "forward writes to numeric"),
+        (Wide, r"it returns \(12, 2\)"),
+        (Empty, "nothing to train|it returns"),
+        (Complex, "phase is torch.complex64"),
+        (Neighbours, "beside other rows"),
+        (Unseeded, "first.weight does not follow from the seed"),
+        (Forgetful, "make the rest a buffer"),
+    ],
+)
+def test_what_breaks_the_contract_is_told(model: type[nn.Module], words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_model(model)
