@@ -15,12 +15,12 @@ from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.trials import AskedTrial
 from rayml.search.turn import ANY_TIME, Turn
 from rayml.search.worker import (
-    explain,
     forget,
     require_objective,
     trial_of,
     write_weights,
 )
+from rayml.train.blame import explain
 from rayml.train.process import reset_process
 from rayml.train.trial import build_loop, train_settings
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 from torch import nn
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
+from rayml.models.lending import keeps_inputs
 from rayml.models.objectives import PARAMETERS
-from rayml.models.tasks import Task
 from rayml.search.alone import LAST, train_trial
 from rayml.search.evolution import Evolution
 from rayml.search.forecast import steps_together
@@ -25,45 +24,29 @@ from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan, SweepData
 from rayml.search.pruning import Decision
 from rayml.search.quota import left, refill
+from rayml.search.setting import Setting
 from rayml.search.sizes import SIZES
 from rayml.search.trials import AskedTrial, Ended, Report
 from rayml.search.turn import Turn
 from rayml.search.worker import (
-    explain,
+    Refusal,
+    attempt,
     forget,
-    require_objective,
     trial_of,
     write_weights,
 )
 from rayml.train.accelerator import Accelerator
-from rayml.train.batches import ArrayBatches
+from rayml.train.blame import explain
 from rayml.train.checkpoint import load_checkpoint
 from rayml.train.lanes import LaneLoop, NewLane
-from rayml.train.probe import measure_lanes, why_not_stacked
-from rayml.train.process import reset_process
+from rayml.train.probe import measure_lanes, why_not_alike, why_not_stacked
 from rayml.train.results import EpochResult
 from rayml.train.structure import live_keys, same_structure, structural_values
 from rayml.train.trial import (
     build_lane,
     build_model,
-    build_trial_task,
-    choose_device,
-    train_settings,
 )
 from rayml.types import Examples
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the lanes of a cohort share besides their structure."""
-
-    task: Task
-    train: ArrayBatches
-    validation: ArrayBatches
-
-    def loop(self, lanes: Sequence[NewLane]) -> LaneLoop:
-        """The training loop of some lanes."""
-        return LaneLoop(lanes, self.task, self.train, self.validation)
 
 
 class Cohort:
@@ -100,16 +83,25 @@ class Cohort:
     def run(self, asked: Sequence[AskedTrial]) -> None:
         """Train trials, and those that the study proposes to join them, to their ends."""
         self._given = len(asked)
-        if (reason := self._why_never_lanes()) is not None:
-            self._train_alone(asked, reason)
-            return
-        with self._turn.taken():
-            reason = self._open(asked)
+        reason = self._why_never_lanes()
+        if reason is None:
+            with self._turn.taken():
+                opened = attempt(lambda: self._open(asked))
+            reason = opened.reason if isinstance(opened, Refusal) else opened
+        if reason is None:
+            reason = self._train_together()
+            # A reason that comes so late holds for those that have joined as well.
+            asked = asked if reason is None else ray.get(self._study.lanes.remote(self._number))
         if reason is not None:
+            self._loop = None
             self._train_alone(asked, reason)
-            return
+
+    def _train_together(self) -> str | None:
+        """Train the lanes to their ends; or why those that are left must train alone."""
         while self._loop is not None:
-            results = self._loop.run_epoch()
+            results = attempt(self._loop.run_epoch)
+            if isinstance(results, Refusal):
+                return results.reason
             with self._turn.taken():
                 self._end(self._judge(results))
                 self._join(self._more())
@@ -117,6 +109,7 @@ class Cohort:
             if self._loop is not None:
                 self._loop.save(self._last)
         forget(self._last.parent)
+        return None
 
     def leave(self) -> None:
         """Tell a study with turns that the cohort has had its last one."""
@@ -130,13 +123,22 @@ class Cohort:
         if not lanes:
             return None
         assert self._setting is not None
-        if reason := why_not_stacked(lanes[0], self._setting.task, self._setting.train):
+        if reason := self._why_alone(lanes[0], asked):
             return reason
         self._capacity = max(len(lanes), self._measured(self._setting, lanes[0]))
         if self._is_better_alone(asked):
             return "a cohort of their structure holds one lane"
         self._start(self._setting, lanes, {each.number: each.params for each in asked})
         return None
+
+    def _why_alone(self, lane: NewLane, asked: Sequence[AskedTrial]) -> str | None:
+        assert self._setting is not None
+        if reason := why_not_stacked(lane, self._setting.task, self._setting.train):
+            return reason
+        if keeps_inputs(lane.model):
+            return None
+        again = next(each for each in asked if each.number == lane.number)
+        return why_not_alike(lane.model, self._lane(again).model)
 
     def _is_better_alone(self, asked: Sequence[AskedTrial]) -> bool:
         """Whether trials shall train one after another; what a dead worker began goes on so."""
@@ -317,24 +319,9 @@ class Cohort:
     def _lane(self, asked: AskedTrial) -> NewLane:
         config = trial_of(asked.params, self._plan)
         if self._setting is None:
-            self._setting = self._set(config)
+            self._setting = Setting.of(config, self._plan, self._data)
         shape, target = self._data.shape, self._data.target
         return build_lane(asked.number, config, shape=shape, target=target)
-
-    def _set(self, config: Mapping[str, Any]) -> Setting:
-        settings = train_settings(config["train"])
-        reset_process(settings, deterministic=self._plan.deterministic)
-        device = choose_device(settings.device)
-        task = build_trial_task(config["task"], self._data.target)
-        require_objective(task, self._plan)
-        train, validation = self._data.train, self._data.validation
-        assert isinstance(train, Examples)
-        assert isinstance(validation, Examples)
-        return Setting(
-            task,
-            ArrayBatches(train, settings.batch_size, device),
-            ArrayBatches(validation, settings.eval_batch_size, device),
-        )
 
     def _shared(self, params: Params) -> Params:
         def build(values: Params) -> nn.Module:

@@ -54,6 +54,7 @@ class LiveView:
         self._metric = metric
         self._console = console
         self._noted: set[str] = set()
+        self._failed: dict[str, int] = {}
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def update(self, progress: Progress) -> None:
@@ -64,7 +65,7 @@ class LiveView:
             self._console.print(Text(note, style="yellow"))
         for trial in progress.finished:
             if trial.state == "FAIL":
-                self._console.print(Text(failure_line(trial), style="red"))
+                self._console.print(Text(failure_line(trial, self._failed), style="red"))
         self._live.update(self._panel(progress), refresh=True)
 
     def close(self) -> None:
@@ -92,6 +93,7 @@ class PlainView:
         self._spoke = time.monotonic()
         self._done = done
         self._noted: set[str] = set()
+        self._failed: dict[str, int] = {}
 
     def update(self, progress: Progress) -> None:
         """Write what is new."""
@@ -99,7 +101,9 @@ class PlainView:
             self._say(note)
         for trial in progress.finished:
             self._done += 1
-            self._say(f"[{self._done}/{progress.trials}] {trial_line(trial, self._metric)}")
+            self._say(
+                f"[{self._done}/{progress.trials}] {trial_line(trial, self._metric, self._failed)}"
+            )
         if time.monotonic() - self._spoke >= _HEARTBEAT:
             self._say(f"{counts(progress)}, {left(progress)}")
 
@@ -207,10 +211,10 @@ def best_line(progress: Progress, metric: str) -> str:
     return f"best {metric} {best.value:.5g} ({of}): {params_text(best.params)}"
 
 
-def trial_line(trial: FinishedTrial, metric: str) -> str:
-    """One finished trial."""
+def trial_line(trial: FinishedTrial, metric: str, told: dict[str, int] | None = None) -> str:
+    """One finished trial; `told` as in `failure_line`."""
     if trial.state == "FAIL":
-        return failure_line(trial)
+        return failure_line(trial, told)
     word = "finished" if trial.state == "COMPLETE" else "pruned"
     value = "" if trial.value is None else f", {metric} {trial.value:.5g}"
     value += "".join(f", {each}" for each in _further(trial, metric))
@@ -233,9 +237,19 @@ def _further(trial: FinishedTrial, metric: str) -> list[str]:
     return told if trial.violation <= 0 else [*told, f"violation {value_text(trial.violation)}"]
 
 
-def failure_line(trial: FinishedTrial) -> str:
-    """One failed trial, on one line."""
-    return f"trial {trial.number} failed: {' '.join(trial.reason.split())}"
+def failure_line(trial: FinishedTrial, told: dict[str, int] | None = None) -> str:
+    """One failed trial, on one line.
+
+    Args:
+        trial: the failed one.
+        told: by reason the trial that it was told of; this one is added. A long reason is not
+            worth reading again.
+    """
+    reason = " ".join(trial.reason.split())
+    first = trial.number if told is None else told.setdefault(reason, trial.number)
+    if first != trial.number:
+        return f"trial {trial.number} failed as trial {first} did"
+    return f"trial {trial.number} failed: {reason}"
 
 
 def params_text(params: Params) -> str:

@@ -14,6 +14,7 @@ from rayml.errors import ConfigError, StorageError
 from rayml.search.candidates import Candidate
 from rayml.search.plan import SweepData
 from rayml.search.seed_files import SeedFiles
+from rayml.train.blame import explain
 from rayml.train.seeds import FailedSeed, train_seeds
 from rayml.types import ConfirmSettings, Examples, ResourceSettings
 
@@ -130,7 +131,7 @@ def _train_unit(
     except StorageError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        return f"{type(error).__name__}: {error}"
+        return explain(error)
     for each in failed:
         return f"{type(each.error).__name__}: {each.error}; its seed was {each.seed}"
     return [

@@ -11,11 +11,12 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from rayml.errors import StorageError
 from rayml.search.plan import CohortPlan, SweepData
-from rayml.search.trials import AskedTrial
+from rayml.search.trials import AskedTrial, Ended
+from rayml.train.blame import explain
 
 
 def train_cohort(
@@ -33,6 +34,7 @@ def train_cohort(
 
     Raises:
         RayError: the study does not answer, which no trial can mend.
+        OSError: a checkpoint cannot be written.
     """
     from rayml.search.cohort import Cohort
 
@@ -49,6 +51,12 @@ def train_cohort(
         if not isinstance(error.cause, StorageError):
             raise
         # The study has halted by itself.
+    except (RayError, OSError):
+        raise  # of the place, which another worker may not have
+    except Exception as error:  # noqa: BLE001 - a new worker would meet it once more
+        left: list[AskedTrial] = ray.get(study.lanes.remote(cohort))
+        ended = [Ended(each.number, "FAIL", explain(error)) for each in left]
+        ray.get(study.tell_all.remote(ended))
     training.leave()
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ray.exceptions import RayError
 
 from rayml.disk import make_folder, write
-from rayml.errors import SearchError
+from rayml.errors import SearchError, StorageError
 from rayml.search.parameter import Params
 from rayml.search.plan import CohortPlan
+from rayml.train.blame import explain
 from rayml.train.trial import apply
 
 if TYPE_CHECKING:
@@ -20,6 +23,33 @@ if TYPE_CHECKING:
     from rayml.models.tasks import Task
 
 WEIGHTS = "best.safetensors"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why trials that were to train together cannot, on one line."""
+
+    reason: str
+
+
+def attempt(work: Callable[[], T]) -> T | Refusal:
+    """Run the user's modules as lanes; an error of theirs is a reason to train alone.
+
+    Alone each trial then tells its own error, if it has one. Raised, it would be met once more by
+    each new worker.
+
+    Raises:
+        RayError: the study does not answer, which no trial can mend.
+        StorageError: the disk takes no more, likewise.
+    """
+    try:
+        return work()
+    except (RayError, StorageError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        return Refusal(explain(error))
 
 
 def trial_of(params: Params, plan: CohortPlan) -> dict[str, Any]:
@@ -51,16 +81,6 @@ def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
 
     make_folder(folder)
     write(folder / WEIGHTS, save({k: each.cpu().contiguous() for k, each in weights.items()}))
-
-
-def explain(error: Exception) -> str:
-    """What went wrong and where, on one line."""
-    text = f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:  # it was returned, not raised
-        return text
-    last = frames[-1]
-    return f"{text} ({Path(last.filename).name}:{last.lineno}, in {last.name}: {last.line})"
 
 
 def forget(folder: Path) -> None:

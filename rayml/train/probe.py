@@ -17,6 +17,7 @@ from rayml.train.evaluate import forward
 from rayml.train.lanes import LaneLoop, NewLane
 from rayml.train.loop import TrainingLoop
 from rayml.train.stack import StackedModel
+from rayml.train.structure import same_module
 
 _ROWS = 32
 _STEPS = 2
@@ -28,28 +29,44 @@ def why_not_stacked(lane: NewLane, task: Task, train: ArrayBatches) -> str | Non
     """Why a model must train alone; None if it may be a lane.
 
     A copy and one with other weights are stacked, and must give in training and in evaluation what
-    each gives alone: `torch.vmap` refuses some modules, and others would mix their lanes.
-
-    Raises:
-        ConfigError: the model's outputs have a wrong shape, alone as well.
+    each gives alone: `torch.vmap` refuses some modules, and others would mix their lanes. Whatever
+    raises on the way, a module that cannot be copied or one that cannot even run alone, is a
+    reason: training it alone tells which of the two it was.
     """
-    batch = next(train.in_order(_ROWS))
-    # What the module does alone raises here, and is the trial's own fault.
-    models = [copy.deepcopy(lane.model), _changed(lane.model)]
-    alone = [_outputs(model, lane.settings.seed, task, batch) for model in models]
+    if lane.settings.optimizer.target is not None:
+        return f"{lane.settings.optimizer.target} optimizes one model at a time"
     try:
-        stack = StackedModel(models)
-        for mode in (True, False):
-            stack.train(mode)
-            stack.set_dropout_keys(_keys(lane, stack.dropouts))
-            given = stack(batch.numeric, batch.categorical)
-            task.loss(given, batch.target).sum().backward()  # type: ignore[no-untyped-call]
-            if not _close(given, torch.stack([each[mode] for each in alone])):
-                return "stacked it gives other outputs than alone"
+        return _compare(lane, task, next(train.in_order(_ROWS)))
     except RaymlError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - vmap raises whatever the module meets
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def why_not_alike(one: nn.Module, other: nn.Module) -> str | None:
+    """Why two models that were built from the same values cannot share a structure; None if so.
+
+    Such a model can be stacked with its copies, and with no other trial's.
+    """
+    mine, theirs = dict(one.named_modules()), dict(other.named_modules())
+    for name, module in mine.items():
+        if name not in theirs or not same_module(module, theirs[name]):
+            place = f"its part {name}, a {type(module).__name__}," if name else "it"
+            return f"built twice from the same values, {place} differs in an attribute"
+    return None if mine.keys() == theirs.keys() else "built twice, it has other parts"
+
+
+def _compare(lane: NewLane, task: Task, batch: Batch) -> str | None:
+    models = [copy.deepcopy(lane.model), _changed(lane.model)]
+    alone = [_outputs(model, lane.settings.seed, task, batch) for model in models]
+    stack = StackedModel(models)
+    for mode in (True, False):
+        stack.train(mode)
+        stack.set_dropout_keys(_keys(lane, stack.dropouts))
+        given = stack(batch.numeric, batch.categorical)
+        task.loss(given, batch.target).sum().backward()  # type: ignore[no-untyped-call]
+        if not _close(given, torch.stack([each[mode] for each in alone])):
+            return "stacked it gives other outputs than alone"
     return None
 
 

@@ -91,8 +91,15 @@ def train_seeds(
             config, seeds, train=train, validation=validation, shape=shape, target=target
         )
         if lanes is not None:
-            yield from lanes.train()
-            return
+            done: set[int] = set()
+            try:
+                for result in lanes.train():
+                    done.add(result.seed)
+                    yield result
+            except Exception:  # noqa: BLE001 - alone each seed tells the user's error, if it is one
+                seeds = [seed for seed in seeds if seed not in done]
+            else:
+                return
     from rayml.train.process import reset_process
 
     for seed in seeds:

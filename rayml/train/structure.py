@@ -98,7 +98,7 @@ def same_structure(one: nn.Module, other: nn.Module) -> bool:
     """
     mine, theirs = dict(one.named_modules()), dict(other.named_modules())
     return mine.keys() == theirs.keys() and all(
-        _same_module(module, theirs[name]) for name, module in mine.items()
+        same_module(module, theirs[name]) for name, module in mine.items()
     )
 
 
@@ -112,7 +112,8 @@ def _builds_same(
     return same_structure(model, other)
 
 
-def _same_module(one: nn.Module, other: nn.Module) -> bool:
+def same_module(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules are of one structure, those within them aside."""
     if type(one) is not type(other) or _tensors(one) != _tensors(other):
         return False
     free = _NOT_STRUCTURE | set(getattr(type(one), "lane_attributes", ()))
