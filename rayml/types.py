@@ -227,6 +227,10 @@ class PreprocessSettings:
 class OptimizerSettings:
     """The optimizer of a trial.
 
+    In a config it may also be a component node, `{_target_: shop.optim.Mine, lr: 0.1, …}`: a
+    subclass of `torch.optim.Optimizer` with plain arguments, of which it gets those keys of
+    rayml's own (`lr`, `weight_decay`, …) that its constructor names. Such a trial trains alone.
+
     Attributes:
         name: `adamw` (Loshchilov & Hutter 2019) or `sgd` with Nesterov momentum.
         lr: peak learning rate.
@@ -234,6 +238,8 @@ class OptimizerSettings:
         beta1: of `adamw`.
         beta2: of `adamw`.
         momentum: of `sgd`.
+        target: dotted path of the user's class; None takes the one of `name`.
+        arguments: of that class.
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -242,6 +248,17 @@ class OptimizerSettings:
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    target: str | None = None
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _users(cls, given: Any) -> Any:
+        """Read a component node."""
+        if not isinstance(given, Mapping) or "_target_" not in given:
+            return given
+        arguments = {key: value for key, value in given.items() if key != "_target_"}
+        return {"target": given["_target_"], "arguments": arguments}
 
 
 @settings

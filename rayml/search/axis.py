@@ -15,6 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from rayml.search.parameter import snapped
+
 Floats = NDArray[np.float64]
 
 # Where all cells are smaller a range is treated as a continuous one: kernels are wider.
@@ -64,7 +66,7 @@ class Axis:
         if self.choices:
             return self.distribution.to_external_repr(unit)
         value = float(self._value(np.array(unit)))
-        return round(value) if self._whole else value
+        return round(value) if self._whole else snapped(value, self.distribution)
 
     def spread(self, share: float) -> Any:
         """The value below which a share of a uniform draw lies."""

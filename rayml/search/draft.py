@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.search.journal import SweepJournal, SweepStorage
-from rayml.search.parameter import Params
+from rayml.search.parameter import Params, snapped
 
 _DRAFT = -1
 _FIXED = "fixed_params"  # where Optuna's trials look for values that no sampler shall choose
@@ -94,7 +94,8 @@ class DraftStorage(SweepStorage):
             super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
             return
         draft = self._require()
-        value = distribution.to_external_repr(param_value_internal)
+        # What a sampler proposes lies beside the decimal number of a step.
+        value = snapped(distribution.to_external_repr(param_value_internal), distribution)
         draft.params = {**draft.params, param_name: value}
         draft.distributions = {**draft.distributions, param_name: distribution}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rayml.config.build import is_node
 from rayml.errors import InvalidConfigError
-from rayml.search.parameter import Parameter, Scalar
+from rayml.search.parameter import Parameter, is_quoted_number
 from rayml.search.space import Space, lookup
-from rayml.train.trial import SECTIONS, apply, train_settings
+from rayml.train.trial import SECTIONS, apply, read_scalar, train_settings
 
 
 def check_fit(space: Space, config: Mapping[str, Any]) -> None:
@@ -41,9 +42,13 @@ def _problems(parameter: Parameter, space: Space, config: Mapping[str, Any]) -> 
     except KeyError:
         yield f"{key}: not a key of the config; known are {_siblings(config, key)}"
         return
-    if isinstance(base, Mapping | list | tuple):
-        yield f"{key}: names a section or a list of the config; search the values in it"
-    elif section == "train":
+    yield from _within_another(parameter, space)
+    if isinstance(base, Mapping | list | tuple) and not (parameter.compound and "." in key):
+        yield (
+            f"{key}: names a section or a list of the config; search the values in it, or give"
+            " whole ones as choices"
+        )
+    elif section == "train" and not _is_argument(key, config):
         yield from _invalid_settings(parameter, config)
     else:
         yield from _wrong_types(parameter, base)
@@ -81,21 +86,48 @@ def _invalid_settings(parameter: Parameter, config: Mapping[str, Any]) -> Iterat
             yield from (problem for problem in error.problems if parameter.key in problem)
 
 
-def _wrong_types(parameter: Parameter, base: Scalar) -> Iterator[str]:
+def _is_argument(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether a key is an argument of the user's optimizer, which has no settings class."""
+    section, _, _ = key.rpartition(".")
+    return section == "train.optimizer" and is_node(lookup(config, section))
+
+
+def _within_another(parameter: Parameter, space: Space) -> Iterator[str]:
+    for other in space.keys:
+        if parameter.key.startswith(f"{other}."):
+            yield f"{parameter.key}: lies in {other}, which is searched as a whole; remove one"
+
+
+def _wrong_types(parameter: Parameter, base: Any) -> Iterator[str]:
     """A component's argument has no declared type here; that of its value stands for it."""
+    written = parameter.leaf.get("choices") or parameter.extremes()
     if base is None:
+        for value in written:
+            if isinstance(value, str) and read_scalar(value, base) != value:
+                yield f"{parameter.key}: {value!r} would be read as JSON; write it without quotes"
         return
-    for value in parameter.extremes():
+    for value in written:
         if value is not None and _kind(value) not in _accepted(base):
             yield (
                 f"{parameter.key}: the config holds {base!r}, so its values must be"
-                f" {' or '.join(sorted(_accepted(base)))}, got {value!r}"
+                f" {' or '.join(sorted(_accepted(base)))}, got {value!r}{_hint(value, base)}"
             )
 
 
-def _accepted(base: Scalar) -> set[str]:
+def _hint(value: Any, base: Any) -> str:
+    """What YAML may have made of a value."""
+    if isinstance(value, bool) and isinstance(base, str):
+        return "; YAML reads on, off, yes and no as true and false, so write them in quotes"
+    if is_quoted_number(value) and isinstance(base, int | float):
+        return "; write it without quotes"
+    return ""
+
+
+def _accepted(base: Any) -> set[str]:
     return {"float", "int"} if isinstance(base, float) else {_kind(base)}
 
 
-def _kind(value: Scalar) -> str:
-    return type(value).__name__
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "mapping"
+    return "list" if isinstance(value, tuple) else type(value).__name__

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
 from typing import Any, TypeAlias
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from rayml.train.trial import as_scalar
 
 Scalar: TypeAlias = bool | int | float | str | None
 Params: TypeAlias = Mapping[str, Scalar]
@@ -35,10 +43,10 @@ class Parameter:
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     leaf: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
-    def contains(self, value: Scalar) -> bool:
+    def contains(self, value: Any) -> bool:
         """Whether the range holds a value, of the very type that the range gives."""
         if isinstance(self.distribution, CategoricalDistribution):
-            return any(same(value, choice) for choice in self.distribution.choices)
+            return any(same(as_scalar(value), choice) for choice in self.distribution.choices)
         wanted = (int, float) if isinstance(self.distribution, FloatDistribution) else int
         if isinstance(value, bool) or not isinstance(value, wanted):
             return False
@@ -46,12 +54,20 @@ class Parameter:
             return False
         return _on_step(value, self.distribution)
 
-    def typed(self, value: Scalar) -> Scalar:
-        """A value of the range in the type that a trial would have it: 1 becomes 1.0."""
+    def typed(self, value: Any) -> Scalar:
+        """A value of the range as a trial would have it: 1 becomes 1.0, a list its text."""
         if isinstance(self.distribution, FloatDistribution):
             assert isinstance(value, int | float)
-            return float(value)
-        return value
+            return snapped(float(value), self.distribution)
+        found: Scalar = as_scalar(value)
+        return found
+
+    @property
+    def compound(self) -> bool:
+        """Whether its choices are lists or mappings."""
+        return any(
+            isinstance(each, list | tuple | Mapping) for each in self.leaf.get("choices", ())
+        )
 
     def extremes(self) -> tuple[Scalar, ...]:
         """The values that a check has to try: both ends of a range, or every choice."""
@@ -67,6 +83,18 @@ class Parameter:
         if isinstance(found, IntDistribution):
             return iter(range(found.low, found.high + 1, found.step))
         return None if found.step is None else _steps(found.low, found.high, found.step)
+
+
+def snapped(value: float, distribution: BaseDistribution) -> float:
+    """The decimal number of a range of steps that is nearest to a value.
+
+    Sums of floats miss it: .1 and three steps of .3 make .9999999999999999.
+    """
+    if not isinstance(distribution, FloatDistribution) or distribution.step is None:
+        return value
+    low, step = Decimal(str(distribution.low)), Decimal(str(distribution.step))
+    found = float(low + round((Decimal(value) - low) / step) * step)
+    return min(max(found, distribution.low), distribution.high)
 
 
 def same(one: Scalar, other: Scalar) -> bool:
@@ -102,7 +130,7 @@ def parse_leaf(key: str, leaf: Mapping[str, Any]) -> tuple[Parameter | None, lis
 
 def _distribution(leaf: Mapping[str, Any]) -> Distribution:
     if leaf[TYPE] == "categorical":
-        return CategoricalDistribution(list(leaf["choices"]))
+        return CategoricalDistribution([as_scalar(choice) for choice in leaf["choices"]])
     low, high, log, step = leaf["low"], leaf["high"], leaf.get("log", False), leaf.get("step")
     if leaf[TYPE] == "int":
         return IntDistribution(low, high, log=log, step=1 if step is None else step)
@@ -113,9 +141,13 @@ def _choices_problems(key: str, leaf: Mapping[str, Any]) -> list[str]:
     choices = leaf.get("choices")
     if not isinstance(choices, list | tuple) or not choices:
         return [f"{key}: choices must be a list of at least one value, got {choices!r}"]
-    if not all(isinstance(choice, Scalar) for choice in choices):
-        return [f"{key}: choices must be numbers, strings, true, false or null, got {choices!r}"]
-    twice = [one for i, one in enumerate(choices) if any(same(one, c) for c in choices[:i])]
+    if not all(map(_is_plain, choices)):
+        return [
+            f"{key}: choices must be numbers, strings, true, false, null, or lists and mappings of"
+            f" them, got {choices!r}"
+        ]
+    texts = [as_scalar(choice) for choice in choices]
+    twice = [one for i, one in enumerate(choices) if any(same(texts[i], c) for c in texts[:i])]
     return [f"{key}: the choice {one!r} is given twice" for one in twice]
 
 
@@ -128,7 +160,8 @@ def _range(key: str, leaf: Mapping[str, Any]) -> list[str]:
         if value is None and name == "step":
             continue
         if not _is_number(value, whole=whole):
-            problems.append(f"{key}: {name} must be {number}, got {value!r}")
+            hint = "; write it without quotes" if is_quoted_number(value) else ""
+            problems.append(f"{key}: {name} must be {number}, got {value!r}{hint}")
     if not isinstance(leaf.get("log", False), bool):
         problems.append(f"{key}: log must be true or false, got {leaf['log']!r}")
     return problems or list(_bounds(key, leaf))
@@ -157,12 +190,30 @@ def _parse_when(key: str, when: object) -> tuple[dict[str, tuple[Scalar, ...]], 
     problems = []
     for other, wanted in when.items():
         values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
-        if not values or not all(isinstance(value, Scalar) for value in values):
+        if not values or not all(map(_is_plain, values)):
             problems.append(
                 f"{key}: when.{other} must be a value or a list of values, got {wanted!r}"
             )
-        found[str(other)] = values
+        found[str(other)] = tuple(map(as_scalar, values))
     return found, problems
+
+
+def is_quoted_number(value: object) -> bool:
+    """Whether a text would be a number without its quotes."""
+    try:
+        float(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON has a value as it is."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, Scalar) and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _is_number(value: object, *, whole: bool) -> bool:

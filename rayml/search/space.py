@@ -10,7 +10,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import Trial
 
 from rayml.errors import InvalidConfigError
-from rayml.search.parameter import Parameter, Params, Scalar, is_leaf, parse_leaf, same
+from rayml.search.parameter import (
+    Parameter,
+    Params,
+    Scalar,
+    is_leaf,
+    parse_leaf,
+    same,
+    snapped,
+)
+from rayml.train.trial import as_scalar
 
 _ABSENT = object()
 
@@ -109,7 +118,7 @@ class Space:
             if parameter.key in params:
                 value = params[parameter.key]
             else:
-                value = lookup(config, parameter.key)
+                value = as_scalar(lookup(config, parameter.key))
                 if fill is not None and not parameter.contains(value):
                     value = fill(parameter)
             if not parameter.contains(value):
@@ -143,7 +152,7 @@ class Space:
         for key, wanted in parameter.when.items():
             # A searched key that was not chosen is inactive itself, and so is what hangs on it.
             value = chosen.get(key, _ABSENT) if key in searched else lookup(config, key)
-            if not any(same(value, one) for one in wanted):  # type: ignore[arg-type]
+            if not any(same(as_scalar(value), one) for one in wanted):
                 return False
         return True
 
@@ -203,4 +212,5 @@ def _suggest(trial: Trial, parameter: Parameter) -> Scalar:
         return trial.suggest_categorical(key, found.choices)
     if isinstance(found, IntDistribution):
         return trial.suggest_int(key, found.low, found.high, step=found.step, log=found.log)
-    return trial.suggest_float(key, found.low, found.high, step=found.step, log=found.log)
+    value = trial.suggest_float(key, found.low, found.high, step=found.step, log=found.log)
+    return snapped(value, found)

@@ -122,7 +122,7 @@ class Context:
             InvalidConfigError: what can be told of the config without its code.
         """
         source = self.config.data.source["_target_"]
-        problems = config_problems(self.composed)
+        problems = config_problems(self.composed, again=self.resumed is not None)
         if not problems and self.resumed is None:
             problems = new_sweep_problems(self.config)
         if problems:

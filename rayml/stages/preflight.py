@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from rayml.config.build import build, check, imports_users_code, is_node
+from rayml.config.build import TARGET, build, check, imports_users_code, is_node
 from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.objectives import DEFAULTS
 from rayml.search.budget import check_cost
 from rayml.search.determinism import check_deterministic
+from rayml.search.effect import check_effect
 from rayml.search.fit import check_fit
 from rayml.search.goals import check_goals_of_sampler, choose_goals
 from rayml.search.population import check_population
@@ -36,9 +37,14 @@ _constraints = pydantic.TypeAdapter(dict[str, BoundSettings])
 _GIVEN = {"model": ("shape", "outputs")}
 
 
-def config_problems(composed: Composed) -> list[str]:
-    """What the config alone tells: of its composition, space, sampler, budgets and tracking."""
-    problems = [*composed.problems, *_space_problems(composed.plain)]
+def config_problems(composed: Composed, *, again: bool = False) -> list[str]:
+    """What the config alone tells: of its composition, space, sampler, budgets and tracking.
+
+    Args:
+        composed: the config.
+        again: whether a sweep goes on with it, whose keys are searched already, if in vain.
+    """
+    problems = [*composed.problems, *_space_problems(composed.plain, again)]
     if not problems:
         search = composed.typed().search
         problems += _told_by("search.sampler", lambda: _check_sampler(composed))
@@ -57,6 +63,7 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
     problems: list[str] = []
     for key, node in _components(plain):
         problems += _component(key, node, *_GIVEN.get(key, ()))
+    problems += _told_by("train.optimizer", lambda: _check_optimizer(plain))
     if not problems and data.get("task") in DEFAULTS:
         problems += _told_by("task", lambda: objective(task, data["task"])) or _told_by(
             "search", lambda: _check_goals(plain, data["task"])
@@ -66,7 +73,8 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
 
 def names_users_code(plain: Mapping[str, Any]) -> bool:
     """Whether `component_problems` imports code that does not come with rayml."""
-    return any(is_node(node) and imports_users_code(node) for _, node in _components(plain))
+    named = [*_components(plain), ("train.optimizer", _section(plain, "train").get("optimizer"))]
+    return any(is_node(node) and imports_users_code(node) for _, node in named)
 
 
 def trial_config(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,6 +162,24 @@ def _components(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"task.metrics.{name}", node
 
 
+def _check_optimizer(plain: Mapping[str, Any]) -> None:
+    """Check the class of the user's optimizer, and that what is searched of it is taken."""
+    node = _section(_section(plain, "train"), "optimizer")
+    if not is_node(node):
+        return
+    from rayml.train.model_optimizer import optimizer_node
+
+    kept = optimizer_node(node)
+    check(kept, "params")
+    section = "train.optimizer."
+    if idle := [
+        f"space.{key}: searching it does nothing, as {node[TARGET]} does not take it; remove it"
+        for key in Space.parse(_section(plain, "space")).keys
+        if key.startswith(section) and key.removeprefix(section) not in kept
+    ]:
+        raise InvalidConfigError(idle)
+
+
 def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = tree.get(name)
     return section if isinstance(section, Mapping) else {}
@@ -166,12 +192,15 @@ def _component(key: str, node: object, *extra: str) -> Iterator[str]:
     yield from _told_by(key, lambda: check(node, *extra))  # type: ignore[arg-type]
 
 
-def _space_problems(plain: Mapping[str, Any]) -> list[str]:
+def _space_problems(plain: Mapping[str, Any], again: bool) -> list[str]:
     if any(not isinstance(plain.get(section), Mapping) for section in (*SECTIONS, "space")):
         return []  # composition has told already
 
     def fit() -> None:
-        check_fit(Space.parse(plain["space"]), trial_config(plain))
+        space, trial = Space.parse(plain["space"]), trial_config(plain)
+        check_fit(space, trial)
+        if not again:
+            check_effect(space, trial)
 
     return _told_by("space", fit)
 

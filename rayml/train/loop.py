@@ -18,7 +18,7 @@ from rayml.train.batches import Batch, Batches, epoch_generator
 from rayml.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.evaluate import evaluate, forward
 from rayml.train.flat import clip, flatten_parameters
-from rayml.train.optim import LaneOptimizer, Rates
+from rayml.train.model_optimizer import build_optimizer
 from rayml.train.randomness import Randomness
 from rayml.train.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
 from rayml.train.schedule import rate
@@ -64,8 +64,8 @@ class TrainingLoop:
         self._train = train
         self._validation = validation
         self._parameters, self._gradient = flatten_parameters(model)
-        self._optimizer = LaneOptimizer(
-            settings.optimizer.name, 1, self.parameters, self._parameters.device, alone=True
+        self._optimizer = build_optimizer(
+            settings.optimizer, model, self._parameters, self._gradient
         )
         self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
         self._randomness = Randomness(self._parameters.device)
@@ -119,12 +119,14 @@ class TrainingLoop:
         """Write everything that the rest of the trial depends on; call it between epochs."""
         tensors = under(_MODEL, self.model.state_dict())
         tensors |= under(_BEST, self._best_weights)
-        tensors |= under(_OPTIMIZER, self._moments())
+        moments, rest = self._optimizer.save()
+        tensors |= under(_OPTIMIZER, moments)
         tensors |= under(_RANDOM, self._randomness.states)
         state = {
             "epoch": self.epoch,
             "best": self.best and self.best.to_json(),
             "settings": fixed(self.settings),
+            "optimizer": rest,
         }
         save_checkpoint(folder, Checkpoint(tensors, state))
 
@@ -141,7 +143,7 @@ class TrainingLoop:
             own.copy_(tensors[_MODEL + name])
         device = self._parameters.device
         moments = within(_OPTIMIZER, tensors)
-        self._optimizer.load({name: each.unsqueeze(0) for name, each in moments.items()})
+        self._optimizer.load(moments, checkpoint.state.get("optimizer"))
         self._best_weights = {k: v.to(device) for k, v in within(_BEST, tensors).items()}
         self._randomness.states = within(_RANDOM, tensors)
         self.epoch = checkpoint.state["epoch"]
@@ -174,8 +176,7 @@ class TrainingLoop:
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm is not None:
             clip(self._gradient, settings.clip_norm)
-        rates = Rates(settings.optimizer.lr * factor, settings.optimizer)
-        self._optimizer.step(self._parameters.unsqueeze(0), self._gradient.unsqueeze(0), [rates])
+        self._optimizer.step(factor)
         return loss.detach()
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -190,16 +191,10 @@ class TrainingLoop:
             state = self.model.state_dict()
             self._best_weights = {name: each.detach().clone() for name, each in state.items()}
 
-    def _moments(self) -> dict[str, Tensor]:
-        return {name: each[0] for name, each in self._optimizer.state.items()}
-
     def _require_own(self, checkpoint: Checkpoint) -> None:
         saved = {k: v.shape for k, v in within(_MODEL, checkpoint.tensors).items()}
         own = {k: v.shape for k, v in self.model.state_dict().items()}
-        same = (
-            saved == own and within(_OPTIMIZER, checkpoint.tensors).keys() == self._moments().keys()
-        )
-        if not same or checkpoint.state["settings"] != fixed(self.settings):
+        if saved != own or checkpoint.state["settings"] != fixed(self.settings):
             raise CheckpointError(
                 "a checkpoint belongs to a trial of the same model and settings",
                 value=checkpoint.state["settings"],

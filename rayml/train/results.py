@@ -101,4 +101,8 @@ def require_finite(metric: str, loss: float, metrics: Mapping[str, float]) -> No
 
 def fixed(settings: TrainSettings) -> dict[str, object]:
     """The settings that a trial's result depends on."""
-    return {k: v for k, v in dataclasses.asdict(settings).items() if k not in _FREE}
+    kept = {k: v for k, v in dataclasses.asdict(settings).items() if k not in _FREE}
+    if settings.optimizer.target is None:
+        # As checkpoints had it that knew no other optimizers.
+        del kept["optimizer"]["target"], kept["optimizer"]["arguments"]
+    return kept
