@@ -21,6 +21,7 @@ from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
 from rayml.search.tracking.tracker import check_tracking
 from rayml.search_settings import BoundSettings, ObjectiveEntry
+from rayml.train.blame import users_line
 from rayml.train.trial import SECTIONS, build_loop, known_metrics, objective
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _check_optimizer(plain: Mapping[str, Any]) -> None:
     if idle := [
         f"space.{key}: searching it does nothing, as {node[TARGET]} does not take it; remove it"
         for key in Space.parse(_section(plain, "space")).keys
-        if key.startswith(section) and key.removeprefix(section) not in kept
+        if key.startswith(section) and key.removeprefix(section) in node.keys() - kept.keys()
     ]:
         raise InvalidConfigError(idle)
 
@@ -258,5 +259,6 @@ def _told_by(key: str, action: Callable[[], object]) -> list[str]:
     except InvalidConfigError as error:
         return list(error.problems)
     except RaymlError as error:
-        return [f"{key}: {error}"]
+        place = users_line(error)
+        return [f"{key}: {error} ({place})" if place else f"{key}: {error}"]
     return []

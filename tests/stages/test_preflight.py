@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
+from rayml.config.build import build
 from rayml.config.compose import compose
+from rayml.errors import BuildError, InvalidConfigError
 from rayml.search.tracking import tracker
-from rayml.stages.preflight import component_problems, config_problems
+from rayml.stages.preflight import (
+    _check_optimizer,
+    _told_by,
+    component_problems,
+    config_problems,
+)
+from rayml.types import FeatureShape
 
 
 def test_a_sound_config_has_no_problems() -> None:
@@ -105,3 +114,36 @@ def test_sound_goals_have_no_problems() -> None:
 def test_components_that_do_not_build_are_told(override: str, words: str) -> None:
     (problem,) = component_problems(compose([override]).plain)
     assert words in problem
+
+
+def test_an_error_of_the_users_code_names_its_line() -> None:
+    node = {"_target_": "tests.odd_models.RaisesAtOnce"}
+    [problem] = _told_by("model", lambda: build(node, shape=FeatureShape(3), outputs=1))
+    assert problem.startswith("model: tests.odd_models.RaisesAtOnce must take its arguments")
+    assert "odd_models.py:" in problem
+    assert problem.endswith('raise ValueError("no such activation"))')
+
+
+def test_a_users_optimizer_is_bound_and_what_is_searched_of_it_is_taken() -> None:
+    def plain(space: dict[str, Any], **node: Any) -> dict[str, Any]:
+        given = {"name": "adamw", "lr": 0.1, "beta1": 0.9, "_target_": "tests.odd_optimizers.Sign"}
+        return {"train": {"optimizer": given | node}, "space": space}
+
+    rate = {"type": "float", "low": 0.1, "high": 0.9}
+    _check_optimizer(plain({"train": {"optimizer": {"decay": rate, "lr": rate}}}))
+    with pytest.raises(InvalidConfigError, match=r"beta1: searching it does nothing, as .*Sign"):
+        _check_optimizer(plain({"train": {"optimizer": {"beta1": rate}}}))
+    with pytest.raises(BuildError, match="unexpected keyword argument 'rho'"):
+        _check_optimizer(plain({}, rho=1))
+
+
+def test_the_shipped_spaces_suit_every_task_and_a_setting_in_vain_is_refused() -> None:
+    for data in ("diabetes", "wine", "breast_cancer"):
+        for model in ("mlp", "resnet"):
+            assert config_problems(compose([f"data={data}", f"model={model}"])) == []
+    momentum = "+space.train.optimizer.momentum={type: float, low: 0.1, high: 0.9}"
+    composed = compose([momentum])
+    [problem] = config_problems(composed)
+    assert "searching it does nothing, as train.optimizer.name is adamw" in problem
+    # A sweep that was begun with it goes on.
+    assert config_problems(composed, again=True) == []

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from rayml.errors import ConfigError
 from rayml.models.mlp import MLP
 from rayml.models.resnet import TabularResNet
 from rayml.models.tasks import build_task
@@ -89,9 +88,8 @@ def test_other_outputs_than_alone_are_noticed(ask: Any, shape: FeatureShape) -> 
     assert ask(Sloppy(shape)) is not None
 
 
-def test_what_is_wrong_alone_is_the_trials_own_fault(ask: Any, shape: FeatureShape) -> None:
-    with pytest.raises(ConfigError, match="returns shape"):
-        ask(Wide(shape))
+def test_what_is_wrong_alone_too_is_a_reason_and_no_error(ask: Any, shape: FeatureShape) -> None:
+    assert "returns shape" in ask(Wide(shape))
 
 
 def test_asking_leaves_the_model_as_it_was(ask: Any, shape: FeatureShape) -> None:
