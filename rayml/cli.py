@@ -61,7 +61,8 @@ keep the study in a shared database as well:
 
 _KEY_EPILOG = """\
   rayml key NAME serve.keys.file=PATH              prints the key; the file keeps its hash only
-  rayml key NAME:predict,admin serve.keys.file=PATH
+  rayml key NAME:predict,feedback serve.keys.file=PATH
+                                                   scopes: predict, feedback (labels), admin
 To take a key back, remove its line. An endpoint sees a change of the file within a second.
 """
 

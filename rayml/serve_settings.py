@@ -11,6 +11,8 @@ from pydantic import Field
 from rayml.types import Count, NonNegative, Positive, Size, settings
 
 Unknown = Literal["warn", "refuse", "ignore"]
+_HOST = r"^(\*|(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?)$"
+_ORIGIN = r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$"
 
 
 @settings
@@ -113,6 +115,26 @@ class HaproxySettings:
 
 
 @settings
+class LogSettings:
+    """Where the replicas' log goes: what fails, with the ids of requests, and what a model prints.
+
+    It is shown where the endpoint was started, and stands in Ray's folder of logs as well.
+
+    Attributes:
+        level: of rayml's own lines; of other libraries warnings and errors are shown.
+        format: `text`, or `json` for a line of JSON each.
+        file: path of a file that all replicas append to; on a cluster of several machines one
+            that they share. None takes one below `paths.endpoints`.
+        max_bytes: a larger file is renamed to `FILE.1`, over the one before.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    file: str | None = None
+    max_bytes: Count = 16 * 2**20
+
+
+@settings
 class TracingSettings:
     """Where the traces of requests go.
 
@@ -133,6 +155,13 @@ class ServeSettings:
     Attributes:
         host: address that the HTTP port binds to; keys are required unless it is a loopback one.
         port: HTTP port; 0 takes a free one.
+        hosts: names that the endpoint answers to, as `shop.example` or, at one port alone,
+            `shop.example:8443`; a request with any other `Host` gets 421. It always answers to
+            localhost and to its addresses, off a loopback one to this machine's name too; `*` is
+            any name.
+        origins: other sites whose pages may ask the endpoint from a browser, as
+            `https://shop.example`. What a page of any other site sends by POST gets 403, and what
+            it reads the browser keeps from it.
         ingress: how requests reach a replica: through Ray Serve's `proxy`, or through
             `haproxy`, which is many times faster; `auto` takes `haproxy` on Linux.
         haproxy: see `HaproxySettings`.
@@ -163,13 +192,19 @@ class ServeSettings:
         grpc: see `GrpcSettings`.
         metrics_folder: that the replicas write their counts to, which /metrics reads; on a
             cluster of several machines one that they share. None makes a temporary one.
-        access_log: path of a file that each answer becomes a line of JSON of, or `stdout`.
+        state_folder: that replicas tell of themselves in where the registry's folder is gone; None
+            takes one below `paths.endpoints`.
+        log: see `LogSettings`.
+        access_log: path of a file that each answer becomes a line of JSON of, or `stdout`, which
+            is that of who started the endpoint.
         tracing: see `TracingSettings`.
         replicas: see `ReplicaSettings`.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = ()
+    origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
     ingress: Literal["auto", "haproxy", "proxy"] = "auto"
     haproxy: HaproxySettings = Field(default_factory=HaproxySettings)
     ray_metrics: bool = False
@@ -189,6 +224,8 @@ class ServeSettings:
     rate: RateSettings | None = None
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
     metrics_folder: str | None = None
+    state_folder: str | None = None
+    log: LogSettings = Field(default_factory=LogSettings)
     access_log: str | None = None
     tracing: TracingSettings = Field(default_factory=TracingSettings)
     replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)

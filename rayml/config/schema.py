@@ -60,12 +60,14 @@ class PathSettings:
         prepared: store of prepared data sets.
         sweeps: one folder a sweep.
         registry: bundles and aliases.
+        endpoints: one folder for the endpoints of a model, with the log of their replicas.
     """
 
     data: str
     prepared: str
     sweeps: str
     registry: str
+    endpoints: str = "runs/endpoints"
 
 
 @settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from pathlib import Path
 from pydantic_core import to_json
 
 from rayml.serve.answered import Answered
+from rayml.serve.line_file import LineFile, Lost
+from rayml.serve_settings import ServeSettings
 
 _log = logging.getLogger(__name__)
 STDOUT = "stdout"
@@ -21,47 +22,65 @@ _LONGEST_PATH = 500
 class AccessLog:
     """Writes what was answered, a line each.
 
-    An answer is only put aside; `flush`, called from one thread, makes the lines and appends them
-    with one call for whole lines, so that the replicas of a machine may share a file. A file that
-    was renamed, as logrotate does, is opened anew. Query strings, headers and bodies are not
-    written, since they may hold secrets and personal data.
+    An answer is only put aside; `flush`, called from one thread, makes the lines and appends them.
+    Query strings, headers and bodies are not written, since they may hold secrets and personal
+    data.
 
     Args:
-        target: path of the file, or `stdout`.
+        file: that the replicas of a machine may share; None writes to standard output.
         replica: its id, which each line names.
+
+    Attributes:
+        lost: lines that could not be written so far.
     """
 
-    def __init__(self, target: str, *, replica: str) -> None:
-        self._path = None if target == STDOUT else Path(target)
+    def __init__(self, file: LineFile | None, *, replica: str) -> None:
+        self._file = file
         self._replica = replica
-        self._file: int | None = None
         self._pending: list[Answered] = []
         self.observe = self._pending.append
+        self.lost = 0
+        self._fails = False
         # Turns the clock of the answers into the time of day.
         self._epoch = time.time() - time.perf_counter()
 
     def flush(self) -> None:
         """Write what was answered since the last time.
 
-        What cannot be written is lost, with a line in the replica's log that says so: a full disk
-        must not cost memory without end.
+        What cannot be written is lost and counted, with a line in the replica's log when that
+        begins and when it ends: a full disk must not cost memory without end.
         """
         count = len(self._pending)
         if not count:
             return
         lines = b"".join(self._line(answered) for answered in self._pending[:count])
         del self._pending[:count]
-        try:
-            self._write(lines)
-        except OSError as error:
-            _log.error("%d lines of the access log are lost: %s", count, error)
+        lost = self._write(lines)
+        if lost is not None:
+            self.lost += lost.lines
+        if (lost is not None) != self._fails:
+            self._fails = lost is not None
+            self._tell(lost)
 
     def close(self) -> None:
         """Write what is left, and close the file."""
         self.flush()
         if self._file is not None:
-            os.close(self._file)
-            self._file = None
+            self._file.close()
+
+    def _tell(self, lost: Lost | None) -> None:
+        if lost is None:
+            _log.warning("the access log is written again; %d lines of it are lost", self.lost)
+        else:
+            reason = lost.reason.strerror
+            _log.error("%d lines of the access log are lost: %s", lost.lines, reason)
+
+    def _write(self, lines: bytes) -> Lost | None:
+        if self._file is not None:
+            return self._file.append(lines)
+        sys.stdout.write(lines.decode())
+        sys.stdout.flush()
+        return None
 
     def _line(self, answered: Answered) -> bytes:
         started = datetime.fromtimestamp(self._epoch + answered.started, UTC)
@@ -84,27 +103,23 @@ class AccessLog:
         }
         return to_json(line) + b"\n"
 
-    def _write(self, lines: bytes) -> None:
-        if self._path is None:
-            sys.stdout.write(lines.decode())
-            sys.stdout.flush()
-            return
-        rest = memoryview(lines)
-        file = self._opened(self._path)
-        while rest:
-            rest = rest[os.write(file, rest) :]
 
-    def _opened(self, path: Path) -> int:
-        if self._file is not None:
-            try:
-                if os.path.samestat(os.fstat(self._file), path.stat()):
-                    return self._file
-            except FileNotFoundError:
-                pass  # it was renamed or removed
-            os.close(self._file)
-            self._file = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
-        # It tells who asks what, which is not everybody's business.
-        self._file = os.open(path, flags, 0o640)
-        return self._file
+def make_access_log(settings: ServeSettings, replica: str) -> AccessLog | None:
+    """The access log of a replica; None where none is asked for.
+
+    One to `stdout` goes by a file beside the log of the replicas, which whoever runs the terminal
+    follows.
+    """
+    if settings.access_log is None:
+        return None
+    if settings.access_log != STDOUT:
+        return AccessLog(LineFile(Path(settings.access_log)), replica=replica)
+    if settings.log.file is None:
+        return AccessLog(None, replica=replica)
+    passed_on = LineFile(on_its_way(Path(settings.log.file)), max_bytes=settings.log.max_bytes)
+    return AccessLog(passed_on, replica=replica)
+
+
+def on_its_way(log: Path) -> Path:
+    """The file that lines for standard output go by, beside a log of replicas."""
+    return log.with_name(f"{log.stem}-access.jsonl")

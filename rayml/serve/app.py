@@ -16,6 +16,7 @@ from rayml.serve.answered import CLIENT_GONE, Observer, nobody
 from rayml.serve.body import BodyRoom, ClientGoneError, Receive
 from rayml.serve.guard import Access, Guard, refusal_headers, token_of
 from rayml.serve.http import (
+    Headers,
     Request,
     Response,
     Scope,
@@ -27,10 +28,12 @@ from rayml.serve.metrics import Load
 from rayml.serve.request_id import HEADER as REQUEST_ID
 from rayml.serve.routes import Route, Router
 from rayml.serve.served import ServedModel
+from rayml.serve.site import Site
 from rayml.serve_settings import ServeSettings
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
+_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 
 
 class Serving(Protocol):
@@ -123,6 +126,7 @@ class EndpointApp:
         settings: limits.
         router: what answers which path.
         guard: who is let in; everybody by default.
+        site: names that it answers to, and whose pages may ask it; any by default.
         observe: is told of each answer.
         close: is called when the app ends.
     """
@@ -134,6 +138,7 @@ class EndpointApp:
         settings: ServeSettings,
         router: Router | None = None,
         guard: Guard | None = None,
+        site: Site | None = None,
         observe: Observer = nobody,
         close: Callable[[], None] | None = None,
     ) -> None:
@@ -143,6 +148,7 @@ class EndpointApp:
         self._settings = settings
         self._router = router or Router()
         self._guard = guard or Guard(None, None)
+        self._site = site
         self.held = 0
         self._room = BodyRoom(settings.max_held_bytes)
         self._capacity = settings.max_ongoing_requests + settings.max_queued_requests
@@ -169,7 +175,10 @@ class EndpointApp:
         try:
             response = await self._respond_or_fail(request)
             model = request.model or self._serving.champion
-            await response.send(send, (*model.headers, (REQUEST_ID, request.id.encode())))
+            headers: Headers = (*model.headers, (REQUEST_ID, request.id.encode()))
+            if self._site is not None and self._site.shared:
+                headers += self._site.headers(request.headers)
+            await response.send(send, headers)
         except ClientGoneError:
             pass
         finally:
@@ -192,19 +201,40 @@ class EndpointApp:
             return _failure(request, "endpoint")
 
     async def _respond(self, request: Request) -> Response:
+        if (answer := self._before_keys(request)) is not None:
+            return answer
         found = self._router.find(request.path)
         if not self._guard.open:
             refused = self._refused(request, "predict" if found is None else found[0].scope)
             if refused is not None:
                 return refused
         if found is None:
-            paths = ", ".join(self._router.paths)
-            return error_response(404, f"there is no {request.path[:200]}. Paths are: {paths}")
+            return self._nowhere(request)
         route, request.parameters = found
         request.route = route.path
         if request.method not in route.methods:
+            if request.method == "OPTIONS":
+                return _allowed((*route.methods, "OPTIONS"))
             return _wrong_method(route)
         return await self._admit(route, request)
+
+    def _before_keys(self, request: Request) -> Response | None:
+        """What is answered whether a key came or not: foreign names and pages, and `OPTIONS`.
+
+        A browser asks by `OPTIONS`, without a key, before a page may; which paths there are is not
+        told.
+        """
+        site = self._site
+        if site is not None and (refused := site.refusal(request)) is not None:
+            return refused
+        if request.method != "OPTIONS":
+            return None
+        answer = site.preflight(request, _METHODS) if site is not None else None
+        return answer or (_allowed(_METHODS) if request.path == "*" else None)
+
+    def _nowhere(self, request: Request) -> Response:
+        paths = ", ".join(self._router.paths)
+        return error_response(404, f"there is no {request.path[:200]}. Paths are: {paths}")
 
     async def _admit(self, route: Route, request: Request) -> Response:
         if not route.predicts:
@@ -266,11 +296,15 @@ class EndpointApp:
 
 
 def _failure(request: Request, what: str) -> Response:
-    _log.exception("request %s failed", request.id)
+    _log.exception("request %s failed", request.id, extra={"request": request.id})
     return error_response(500, f"the {what} failed on this request")
 
 
 def _wrong_method(route: Route) -> Response:
     allowed = ", ".join(route.methods)
-    headers = ((b"allow", allowed.encode()),)
+    headers = ((b"allow", f"{allowed}, OPTIONS".encode()),)
     return error_response(405, f"{route.path} answers {allowed} only", headers)
+
+
+def _allowed(methods: Sequence[str]) -> Response:
+    return Response(200, b"", b"text/plain", ((b"allow", ", ".join(methods).encode()),))

@@ -77,8 +77,7 @@ async def read_body(
     """
     encoding = headers.get(b"content-encoding")
     decoder = _decoder(encoding, limit) if encoding is not None else None
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared[:20]) > limit:
+    if declared(headers) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     sent = size = 0
@@ -101,6 +100,12 @@ async def read_body(
             held = size
         chunks.append(chunk)
     return b"".join(chunks) if len(chunks) > 1 else chunk
+
+
+def declared(headers: Mapping[bytes, bytes]) -> int:
+    """Bytes that a body is said to have; none where nothing is said."""
+    length = headers.get(b"content-length", b"0")
+    return int(length[:20]) if length.isdigit() else 0
 
 
 class _Decoder:

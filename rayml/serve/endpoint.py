@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import logging
+import platform
 import re
 import time
 from contextlib import closing
@@ -15,6 +16,7 @@ from typing import Any
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
 from rayml.serve.access_log import STDOUT
+from rayml.serve.counted import begin_counting
 from rayml.serve.grpc_transport import answers as answers_grpc
 from rayml.serve.grpc_transport import grpc_environment, grpc_options
 from rayml.serve.ingress import (
@@ -28,6 +30,7 @@ from rayml.serve.ingress import (
 )
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
+from rayml.serve.largest_body import of_largest_body
 from rayml.serve.ports import Ports
 from rayml.serve.starting import patient_environment, tried_again
 from rayml.serve.tracing import require_exporter
@@ -155,10 +158,12 @@ def _start(
     held = Ports()
     try:
         ports = _hold(held, host, settings)
-        settings, temporary = _with_folders(settings)
+        settings, temporary = _with_folders(_with_own_name(settings))
     except BaseException:
         held.release()
         raise
+    if follows:
+        begin_counting(bundle.parent.parent)
     patience_s = settings.request_timeout_s + _GRACE_S
     endpoint = Endpoint(host, *ports, own, patience_s, temporary, held)
     try:
@@ -169,6 +174,13 @@ def _start(
         endpoint.end()
         raise
     return endpoint
+
+
+def _with_own_name(settings: ServeSettings) -> ServeSettings:
+    """Settings by which an endpoint that others reach answers to this machine's name as well."""
+    if is_loopback(settings.host):
+        return settings
+    return replace(settings, hosts=(*settings.hosts, *filter(None, [platform.node()])))
 
 
 def _with_folders(settings: ServeSettings) -> tuple[ServeSettings, Path | None]:
@@ -228,7 +240,7 @@ def _deploy(
         ports=endpoint.held,
         haproxy=settings.haproxy,
     )
-    variables |= patient_environment()
+    variables |= patient_environment() | of_largest_body(settings.max_body_bytes)
     quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
     options = None
     if endpoint.grpc_port is not None:

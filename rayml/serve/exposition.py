@@ -42,6 +42,7 @@ class _Replicas(Collector):
         yield from _latencies(self._snapshots)
         yield from _models(self._snapshots)
         yield from _load(self._snapshots)
+        yield from _troubles(self._snapshots)
 
 
 def _answers(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
@@ -114,6 +115,25 @@ def _load(snapshots: Sequence[Snapshot]) -> Iterator[Metric]:
         capacity.add_metric((snapshot.replica,), snapshot.capacity)
     replicas = GaugeMetricFamily("rayml_replicas", "Replicas that run", value=len(snapshots))
     yield from (held, capacity, replicas)
+
+
+def _troubles(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
+    """What a full disk, above all, keeps from being written; the replica that has it tells it."""
+    problem = GaugeMetricFamily(
+        "rayml_metrics_folder_problem",
+        "1 while a replica cannot write its counts, so that others do not know them, else 0",
+        labels=(*_VERSION[:1], "problem"),
+    )
+    lost = CounterMetricFamily(
+        "rayml_access_log_lost_lines",
+        "Lines of the access log that could not be written",
+        labels=_VERSION[:1],
+    )
+    for snapshot in snapshots:
+        told = snapshot.problem or "none"
+        problem.add_metric((snapshot.replica, told), int(bool(snapshot.problem)))
+        lost.add_metric((snapshot.replica,), snapshot.lost_lines)
+    yield from (problem, lost)
 
 
 def _by_route(

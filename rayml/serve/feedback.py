@@ -6,122 +6,144 @@ losses are compared pair by pair; no replica has to remember what it once answer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from rayml.errors import RequestError
+from rayml.errors import RequestError, StorageError
+from rayml.serve.counted import mark
+from rayml.serve.feedback_request import (
+    FARTHEST,
+    read_feedback,
+    require_json,
+    row_names,
+    truth,
+)
 from rayml.serve.http import Request, Response, json_response
 
 if TYPE_CHECKING:
     from rayml.serve.answer import Answer
-    from rayml.serve.release import ReleaseServing
+    from rayml.serve.counters import Counter
+    from rayml.serve.release import ReleaseServing, Trial
     from rayml.serve.served import ServedModel
     from rayml.types import ClassLabel, TargetInfo
 
+_log = logging.getLogger(__name__)
 PATH = "/feedback"
-# Nothing that was measured lies so far away, and squares of it still add up.
-_FARTHEST = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The losses of a version, row by row, and which rows count for it."""
+
+    version: str
+    losses: list[float]
+    new: list[bool]
 
 
 class Feedback:
-    """Answers `POST /feedback` with `{"rows": [...], "labels": [...]}`.
+    """Answers `POST /feedback` with `{"rows": [...], "labels": [...], "ids": [...]}`.
+
+    A row counts once for a version and once in a comparison, however often it is sent, and to
+    whichever replica. It is told by its id; where no ids are given, by its values, so that of rows
+    with equal values only the first counts.
 
     Args:
         serving: whose versions are measured.
+        claim: notes marks, and tells which are new; see `Counted.claim`.
     """
 
-    def __init__(self, serving: ReleaseServing) -> None:
+    def __init__(
+        self, serving: ReleaseServing, claim: Callable[[Sequence[bytes]], list[bool]]
+    ) -> None:
         self._serving = serving
+        self._claim = claim
 
     async def __call__(self, request: Request, _chosen: ServedModel) -> Response:
         """Measure champion and canary on labelled rows.
 
         Returns:
-            The number of rows, and the mean loss of each version on them: 0 or 1 for a class, the
-            absolute error in standard deviations of the target for a value.
+            The number of rows, how many of them count, and the mean loss of each version on them
+            all: 0 or 1 for a class, the absolute error in standard deviations of the target for a
+            value.
 
         Raises:
-            RequestError: 400 or 422 if the body is no rows with as many labels.
+            RequestError: 415 if the body is not said to be JSON, 400 or 422 if it is no rows with
+                as many labels, 503 if what counts cannot be noted.
         """
+        require_json(request.headers)
         plan = self._serving.plan
         champion, trial = plan.champion, plan.trial
-        rows, labels = _content(await request.body())
+        sent = read_feedback(await request.body())
         target = champion.signature.target
-        truths = [_truth(label, target, row) for row, label in enumerate(labels)]
-        parsed = champion.parser.parse(to_json({"rows": rows}))
-        own = _losses(await champion.predict_rows(parsed), truths, target)
-        losses = {champion.version: own}
-        self._count(champion.version, own)
+        truths = [truth(label, target, row) for row, label in enumerate(sent.labels)]
+        parsed = champion.parser.parse(to_json({"rows": sent.rows}))
+        names = row_names(sent, parsed)
+        models = [champion, *([trial.model] if trial else [])]
+        losses = []
+        for model in models:
+            rows = model.parser.parse(to_json({"rows": sent.rows}))
+            losses.append(_losses(await model.predict_rows(rows), truths, target))
+        scopes = [f"version {model.version}" for model in models]
+        scopes += [f"canary {trial.since}"] if trial else []
+        new = await self._claimed(scopes, names)
+        measured = [
+            _Measured(model.version, own, each)
+            for model, own, each in zip(models, losses, new, strict=False)
+        ]
+        for each in measured:
+            if (counter := self._serving.counters.get(each.version)) is not None:
+                _count(counter, each.losses, each.new)
         if trial is not None:
-            beside = trial.model.parser.parse(to_json({"rows": rows}))
-            others = _losses(await trial.model.predict_rows(beside), truths, target)
-            losses[trial.model.version] = others
-            self._count(trial.model.version, others)
-            excess = [other - each for other, each in zip(others, own, strict=True)]
-            trial.counters[trial.model.version].add(
-                paired=len(excess),
-                excess=sum(excess),
-                excess_squared=sum(each**2 for each in excess),
-            )
-        means = {version: sum(each) / len(each) for version, each in losses.items()}
-        return json_response({"rows": len(rows), "loss": means})
+            _compare(trial, measured, new[-1])
+        counted = sum(map(any, zip(*new, strict=True)))
+        means = {each.version: sum(each.losses) / len(each.losses) for each in measured}
+        return json_response({"rows": len(parsed), "counted": counted, "loss": means})
 
-    def _count(self, version: str, losses: Sequence[float]) -> None:
-        trial = self._serving.plan.trial
-        counters = [self._serving.counters.get(version)]
-        counters += [trial.counters.get(version)] if trial else []
-        for counter in counters:
-            if counter is not None:
-                counter.add(
-                    labels=len(losses),
-                    loss=sum(losses),
-                    loss_squared=sum(each**2 for each in losses),
-                )
+    async def _claimed(self, scopes: Sequence[str], names: Sequence[str]) -> list[list[bool]]:
+        """For each scope, which rows are new there; files are read in a thread.
 
-
-def _content(body: bytes) -> tuple[list[Any], list[Any]]:
-    try:
-        content = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise RequestError(f"a body is JSON ({error})", status=400) from None
-    if not isinstance(content, dict) or set(content) != {"rows", "labels"}:
-        raise RequestError('feedback is {"rows": [...], "labels": [...]}', status=422)
-    rows, labels = content["rows"], content["labels"]
-    if not isinstance(rows, list) or not isinstance(labels, list) or len(rows) != len(labels):
-        raise RequestError("feedback has a list of rows and as many labels", status=422)
-    return rows, labels
-
-
-def _truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
-    if target.task == "regression":
-        number = _number(label)
-        if number is None or not abs(number - target.mean) <= _FARTHEST * target.scale:
-            farthest = f"{_FARTHEST:.0e} standard deviations from the target's mean"
+        Raises:
+            RequestError: 503 if the file cannot be used.
+        """
+        marks = [mark(scope, name) for scope in scopes for name in names]
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(None, self._claim, marks)
+        except (OSError, StorageError) as error:
+            _log.error("feedback cannot be counted: %s", error)
             raise RequestError(
-                f"row {row}: a label is a number at most {farthest}",
-                status=422,
-                value=label,
-                row=row,
-            )
-        return number
-    for known in target.classes:
-        if type(known) is type(label) and known == label:
-            return known
-    raise RequestError(
-        f"row {row}: a label is one of {list(target.classes)}", status=422, value=label, row=row
+                "labels cannot be counted now, as the endpoint's log says",
+                status=503,
+                remedy="Send them again later",
+                headers=((b"retry-after", b"60"),),
+            ) from None
+        size = len(names)
+        return [found[start : start + size] for start in range(0, len(found), size)]
+
+
+def _count(counter: Counter, losses: Sequence[float], new: Sequence[bool]) -> None:
+    kept = [loss for loss, is_new in zip(losses, new, strict=True) if is_new]
+    counter.add(labels=len(kept), loss=sum(kept), loss_squared=sum(loss**2 for loss in kept))
+
+
+def _compare(trial: Trial, measured: Sequence[_Measured], new: Sequence[bool]) -> None:
+    """Count champion and canary, which come in this order, pair by pair."""
+    for each in measured:
+        if (counter := trial.counters.get(each.version)) is not None:
+            _count(counter, each.losses, new)
+    own, other = measured
+    pairs = zip(own.losses, other.losses, new, strict=True)
+    excess = [theirs - ours for ours, theirs, is_new in pairs if is_new]
+    trial.counters[other.version].add(
+        paired=len(excess),
+        excess=sum(excess),
+        excess_squared=sum(each**2 for each in excess),
     )
-
-
-def _number(label: object) -> float | None:
-    """A label as a number; None if it is none, or one that a float has no room for."""
-    if not isinstance(label, int | float) or isinstance(label, bool):
-        return None
-    try:
-        return float(label)
-    except OverflowError:
-        return None
 
 
 def _losses(
@@ -131,6 +153,6 @@ def _losses(
     if target.task == "regression":
         # What a model predicts is finite, but its square may not be.
         return [
-            min(abs(answer["value"] - truth) / target.scale, _FARTHEST) for answer, truth in pairs
+            min(abs(answer["value"] - label) / target.scale, FARTHEST) for answer, label in pairs
         ]
-    return [float(answer["label"] != truth) for answer, truth in pairs]
+    return [float(answer["label"] != label) for answer, label in pairs]

@@ -9,6 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from rayml.errors import RaymlError, RegistryError, ServeError
@@ -19,7 +20,13 @@ from rayml.serve.mirror import Mirror
 from rayml.serve.release import Plan, ReleaseServing, Trial
 from rayml.serve.served import ServedModel
 from rayml.serve.split import Split
-from rayml.serve.status import ReplicaStatus, VersionStatus, remove_status, write_status
+from rayml.serve.status import (
+    ReplicaStatus,
+    VersionStatus,
+    make_status_folder,
+    remove_status,
+    write_status,
+)
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.1
@@ -41,13 +48,17 @@ class Follower:
         registry: readable by every node, and writable for the status of the replicas.
         name: of the model.
         load: makes a version of the folder of its bundle; raises where it cannot.
+        beside: folder that the status is written to while that of the model is gone; None for
+            none.
 
     Raises:
         ServeError: there is no champion.
         RaymlError: neither the champion nor the version before it loads.
     """
 
-    def __init__(self, registry: Registry, name: str, load: Load) -> None:
+    def __init__(
+        self, registry: Registry, name: str, load: Load, *, beside: Path | None = None
+    ) -> None:
         self._registry = registry
         self._name = name
         self._load = load
@@ -56,6 +67,8 @@ class Follower:
         self._refused: dict[int, str] = {}
         self._problem = ""
         self._seen: object = self._mark()
+        self._beside = beside
+        self._unwritten = ""
         self._replica = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._ended = threading.Event()
         release = registry.release(name)
@@ -70,6 +83,8 @@ class Follower:
     def start(self) -> None:
         """Follow from now on."""
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        with suppress(OSError):  # the status that is written next says so
+            make_status_folder(self._folder)
         for thread in self._threads:
             thread.start()
 
@@ -80,7 +95,9 @@ class Follower:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(5.0)
-        remove_status(self._folder, self._replica)
+        for folder in filter(None, (self._folder, self._beside)):
+            with suppress(OSError):
+                remove_status(folder, self._replica)
 
     def _first(self, release: Release) -> Plan:
         if release.champion is None:
@@ -120,6 +137,12 @@ class Follower:
             mark = self._mark()
             if mark == self._seen:
                 return False
+            if mark is None and not self._folder.is_dir():
+                raise RegistryError(
+                    f"the registry's folder {self._folder} is gone; version "
+                    f"{self.serving.champion.version} is served on",
+                    remedy="Put it back, or stop the endpoint",
+                )
             release = self._registry.release(self._name)
             self._seen = mark
             if release.champion is None:
@@ -128,6 +151,9 @@ class Follower:
                     value=str(self._folder / "release.json"),
                     remedy="Copy the file again, or promote a version",
                 )
+            if self._problem:
+                _log.warning("the release is followed again")
+                make_status_folder(self._folder)
             self._release, self._problem = release, ""
             self._take_up(release)
         except RegistryError as error:
@@ -243,10 +269,26 @@ class Follower:
             versions=versions,
             problem=self._problem,
         )
+        self._write(status)
+
+    def _write(self, status: ReplicaStatus) -> None:
+        """Write the status beside the release, or elsewhere while there is no such folder."""
         try:
             write_status(self._folder, status)
+            reason = ""
         except OSError as error:
-            _log.warning("the status of this replica cannot be written: %s", error)
+            reason = error.strerror or repr(error)
+        if self._beside is not None:
+            with suppress(OSError):
+                if reason:
+                    make_status_folder(self._beside)
+                    write_status(self._beside, status)
+                else:
+                    remove_status(self._beside, self._replica)
+        # Once, not every second; that the folder is gone is told with the release.
+        if reason and reason != self._unwritten and self._folder.is_dir():
+            _log.warning("the status of this replica cannot be written: %s", reason)
+        self._unwritten = reason
 
 
 def _lower_priority() -> None:

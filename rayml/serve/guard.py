@@ -16,8 +16,10 @@ from rayml.serve.rate import Rate
 from rayml.serve_settings import RateSettings
 
 # What a path asks for; `open` ones answer everybody.
-Access = Literal["open", "predict", "admin"]
+Access = Literal["open", "predict", "feedback", "admin"]
 
+# What a browser may ask for by the password that its user gave.
+_BY_BROWSER = frozenset({"open", "predict"})
 _ALLOWED = Decision(200)
 
 
@@ -84,7 +86,7 @@ def token_of(headers: Mapping[bytes, bytes], access: Access) -> bytes | None:
 
     It comes as `X-Api-Key`, as `Authorization: Bearer`, or, from a browser that asked its user,
     as the password of `Authorization: Basic`. A browser sends that on its own, also when another
-    site makes it ask, so no admin path accepts it.
+    site makes it ask, so only what predicts accepts it.
 
     Args:
         headers: by their names in lower case.
@@ -96,7 +98,7 @@ def token_of(headers: Mapping[bytes, bytes], access: Access) -> bytes | None:
     match scheme.lower():
         case b"bearer":
             return given.strip()
-        case b"basic" if access != "admin":
+        case b"basic" if access in _BY_BROWSER:
             try:
                 return base64.b64decode(given.strip(), validate=True).partition(b":")[2]
             except binascii.Error:
@@ -109,7 +111,7 @@ def refusal_headers(decision: Decision, access: Access) -> tuple[tuple[bytes, by
     """Headers of HTTP that a refusal carries (RFC 6750, RFC 6585)."""
     match decision.status:
         case 401:
-            basic = b"" if access == "admin" else b', Basic realm="rayml"'
+            basic = b', Basic realm="rayml"' if access in _BY_BROWSER else b""
             return ((b"www-authenticate", b'Bearer realm="rayml"' + basic),)
         case 403:
             return ((b"www-authenticate", b'Bearer realm="rayml", error="insufficient_scope"'),)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rayml.errors import ServeError
 from rayml.serve.haproxy_grpc import adapt_grpc, write_grpc_errors
+from rayml.serve.haproxy_http import rules, said
 
 # A request that fits in a buffer can be sent again; a busy connection holds two or three.
 BUFFER_BYTES = 65536
@@ -41,12 +42,8 @@ _HEADERS = """\
 """
 
 
-def _said(error: str) -> str:
-    return f"content-type application/json string '{json.dumps({'error': error})}'"
-
-
 def _said_again(error: str) -> str:
-    return f"{_said(error)} hdr Retry-After 1"
+    return f"{said(error)} hdr Retry-After 1"
 
 
 GONE = "the replica that held the request has ended; send it again"
@@ -66,13 +63,12 @@ _ERRORS = {
 # A request goes to a replica once it is here, so that it can be sent again, and an answer goes to
 # the client once it is here, since half of one helps nobody; as far as a buffer holds them.
 _WHOLE = f"""\
-    option http-buffer-request
     http-response wait-for-body time 5s
     http-response set-var(txn.length) res.body_size
     http-response return status 503 {_said_again(GONE)} if \
 {{ res.body_size lt {BUFFER_BYTES // 2} }} {{ res.body_len,sub(txn.length) lt 0 }}
     # What a replica's server cannot read, it refuses as text.
-    http-response return status 400 {_said(_TORN)} if \
+    http-response return status 400 {said(_TORN)} if \
 {{ status 400 }} !{{ res.hdr(content-type) -m beg application/json }}
     # What is no JSON does not come from the endpoint but from Serve, while no replica runs.
     http-response return status 503 {_said_again(_NOBODY)} if \
@@ -127,6 +123,7 @@ def adapt(
     admin: Path,
     errors: Path,
     arrival_s: float,
+    max_body_bytes: int | None = None,
     logs: bool = True,
 ) -> str:
     """Change a configuration.
@@ -138,12 +135,14 @@ def adapt(
         admin: where HAProxy puts its admin socket.
         errors: folder of the files that `write_errors` wrote.
         arrival_s: seconds in which a request must arrive.
+        max_body_bytes: a body declared to be larger is refused before it comes; None refuses none.
         logs: whether a line for each request is sent to the log of the configuration.
 
     Raises:
         ServeError: it opens something that nothing is known of here.
     """
-    text = _PUBLIC.sub(lambda part: _public(part.group(), host, binds), text)
+    first = rules(max_body_bytes=max_body_bytes, arrival_s=arrival_s, buffer_bytes=BUFFER_BYTES)
+    text = _PUBLIC.sub(lambda part: _public(part.group(), host, binds, first), text)
     text = re.sub(r"^( *bind )\*?:", r"\g<1>127.0.0.1:", text, flags=re.MULTILINE)
     text = _SOCKET.sub(rf"\g<1>{admin} mode {_ADMIN_MODE}", text, count=1)
     if not logs:
@@ -165,10 +164,10 @@ def adapt(
     )
 
 
-def _public(part: str, host: str, binds: Mapping[str, str]) -> str:
+def _public(part: str, host: str, binds: Mapping[str, str], first: str) -> str:
     part = _BIND.sub(lambda found: f"{found.group(1)}{binds[f'{host}:{found.group(3)}']}", part)
     head, _, rest = part.partition("\n")
-    own = "" if head.endswith("grpc_frontend") else f"{_HEADERS}{_WHOLE}"
+    own = "" if head.endswith("grpc_frontend") else f"{first}{_HEADERS}{_WHOLE}"
     return f"{head}\n{own}{rest}"
 
 

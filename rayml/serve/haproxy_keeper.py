@@ -37,6 +37,7 @@ from rayml.serve.haproxy_config import (
     replicas,
     write_errors,
 )
+from rayml.serve.largest_body import largest_body
 from rayml.temporary import claim
 
 # Serve's variable, whose default is a port that hardly anybody listens at.
@@ -117,6 +118,7 @@ class Keeper:
                 admin=self._own,
                 errors=self._folder,
                 arrival_s=arrival_s,
+                max_body_bytes=largest_body(),
                 logs=LOG_TARGET in os.environ,
             )
         )

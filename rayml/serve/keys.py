@@ -5,9 +5,12 @@ is random needs no slower hash, since there is nothing to guess. Keys are listed
 
     # name  scopes  SHA-256 of the key
     orders  predict  sha256:0f4c…
+    labels  feedback  sha256:77d0…
     ops     predict,admin  sha256:9a1e…
 
-A name may have several keys, so that a new one is added before the old one is removed.
+`predict` is for asking, `feedback` for labels, by which a canary lives or dies, and `admin` for
+what measures an endpoint; none includes another. A name may have several keys, so that a new one is
+added before the old one is removed.
 """
 
 from __future__ import annotations
@@ -22,14 +25,15 @@ from typing import Literal, get_args
 
 from rayml.errors import ServeError
 
-Scope = Literal["predict", "admin"]
+Scope = Literal["predict", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _PREFIX = "rayml_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
 _SHORTEST_KEY = 32
-_FORM = "`name scopes sha256:HEX`, scopes being predict, admin or predict,admin"
+_KNOWN = "predict, feedback and admin, several with commas between them"
+_FORM = f"`name scopes sha256:HEX`, scopes being {_KNOWN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Key:
 
     Attributes:
         name: of its holder.
-        scopes: what it allows; `admin` does not include `predict`.
+        scopes: what it allows.
         digest: SHA-256 of the key.
     """
 
@@ -48,8 +52,7 @@ class Key:
 
     def line(self) -> str:
         """As a list of keys holds it."""
-        scopes = ",".join(scope for scope in SCOPES if scope in self.scopes)
-        return f"{self.name} {scopes} sha256:{self.digest.hex()}"
+        return f"{self.name} {_listed(self.scopes)} sha256:{self.digest.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,18 @@ class Keys:
         if found is None:
             return Decision(401, "the key is not known")
         if scope not in found.scopes:
-            return Decision(403, f"the key lacks the scope {scope}", found.name)
+            remedy = f"make one that has it with `{_command(found, scope)}`"
+            return Decision(403, f"the key lacks the scope {scope}; {remedy}", found.name)
         return Decision(200, name=found.name)
+
+
+def _listed(scopes: Iterable[Scope]) -> str:
+    given = set(scopes)
+    return ",".join(scope for scope in SCOPES if scope in given)
+
+
+def _command(key: Key, scope: Scope) -> str:
+    return f"rayml key NAME:{_listed({*key.scopes, scope})} serve.keys.file=PATH"
 
 
 def digest_of(token: bytes) -> bytes:
@@ -129,7 +142,7 @@ def parse_scopes(text: str) -> frozenset[Scope]:
     named = text.split(",")
     scopes = frozenset(scope for scope in SCOPES if scope in named)
     if len(scopes) != len(named):
-        raise ServeError("the scopes of a key are predict, admin or predict,admin", value=text)
+        raise ServeError(f"the scopes of a key are {_KNOWN}", value=text)
     return scopes
 
 

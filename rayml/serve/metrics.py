@@ -87,6 +87,8 @@ class Snapshot:
         capacity: how many it takes in at most.
         answers: by version, route and status.
         models: versions that are ready.
+        problem: why it cannot tell others what it counts; empty if it can.
+        lost_lines: lines of the access log that could not be written.
     """
 
     replica: str
@@ -94,6 +96,8 @@ class Snapshot:
     capacity: int
     answers: tuple[AnswerCounts, ...]
     models: tuple[ModelState, ...]
+    problem: str = ""
+    lost_lines: int = 0
 
 
 SNAPSHOT = TypeAdapter(Snapshot)
@@ -131,8 +135,16 @@ class Metrics:
         if answered.status < 400:
             series.rows += answered.rows
 
-    def snapshot(self, load: Callable[[], Load]) -> Snapshot:
-        """Take the counts of this moment; from any thread."""
+    def snapshot(
+        self, load: Callable[[], Load], *, problem: str = "", lost_lines: int = 0
+    ) -> Snapshot:
+        """Take the counts of this moment; from any thread.
+
+        Args:
+            load: gives what the replica has in hand.
+            problem: see `Snapshot`.
+            lost_lines: likewise.
+        """
         now = load()
         return Snapshot(
             replica=self._replica,
@@ -150,6 +162,8 @@ class Metrics:
                 )
                 for each in now.models
             ),
+            problem=problem,
+            lost_lines=lost_lines,
         )
 
 

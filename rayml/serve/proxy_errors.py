@@ -8,11 +8,14 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
-from rayml.serve.body import Message, Receive
+from rayml.serve.body import Message, Receive, declared
 from rayml.serve.haproxy_config import GONE
-from rayml.serve.http import Response, Scope, Send, error_response
+from rayml.serve.haproxy_http import ALLOW, too_large
+from rayml.serve.http import Headers, Response, Scope, Send, error_response
+from rayml.serve.largest_body import largest_body
 from rayml.serve.middleware import RequestIds
 from rayml.serve.request_id import HEADER
+from rayml.serve.uvicorn_protocol import answer_in_json
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -27,17 +30,25 @@ class ProxyErrors:
     and nothing where the replica that had the request has ended: that gets 503, since to send a
     prediction again changes nothing.
 
+    It also answers itself what asks for no replica: a body that is declared too large, before it
+    is sent, and `OPTIONS *`.
+
     Args:
         app: that of the proxy.
+        max_body_bytes: see there; None refuses none.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, max_body_bytes: int | None = None) -> None:
         self._app = app
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection as ASGI defines it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if (answer := self._without_replica(scope)) is not None:
+            await answer.send(send, ())
             return
         scope["headers"] = [each for each in scope["headers"] if each[0] not in _HEADERS_OF_SERVE]
         started = replaced = False
@@ -59,10 +70,19 @@ class ProxyErrors:
             if not started:
                 await _answer(503, GONE, scope).send(send, ())
 
+    def _without_replica(self, scope: Scope) -> Response | None:
+        if scope["method"] == "OPTIONS" and scope["path"] == "*":
+            return Response(200, b"", b"text/plain", (*_name(scope), (b"allow", ALLOW.encode())))
+        limit = self._max_body_bytes
+        if limit is not None and declared(dict(scope["headers"])) > limit:
+            return _answer(413, too_large(limit), scope)
+        return None
+
 
 def middlewares() -> list[Any]:
     """What Serve puts around its proxy, by `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`."""
-    return [Middleware(RequestIds), Middleware(ProxyErrors)]
+    answer_in_json()
+    return [Middleware(RequestIds), Middleware(ProxyErrors, max_body_bytes=largest_body())]
 
 
 def _is_text_error(message: Message) -> bool:
@@ -71,10 +91,13 @@ def _is_text_error(message: Message) -> bool:
 
 
 def _answer(status: int, error: str, scope: Scope) -> Response:
-    # `RequestIds` has given the request its name.
-    name = tuple(each for each in scope["headers"] if each[0] == HEADER)
     again = ((b"retry-after", b"1"),) if status in {429, 503} else ()
-    return error_response(status, error, (*name, *again))
+    return error_response(status, error, (*_name(scope), *again))
+
+
+def _name(scope: Scope) -> Headers:
+    # `RequestIds` has given the request its name.
+    return tuple(each for each in scope["headers"] if each[0] == HEADER)
 
 
 def _text(status: int) -> str:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from rayml.serve.access_log import AccessLog
+from rayml.serve.access_log import AccessLog, make_access_log
 from rayml.serve.answered import Observer, observers
 from rayml.serve.exposition import CONTENT_TYPE, exposition
 from rayml.serve.http import Request, Response
-from rayml.serve.metrics import SNAPSHOT, Load, Metrics
+from rayml.serve.metrics import SNAPSHOT, Load, Metrics, Snapshot
 from rayml.serve.routes import Route
 from rayml.serve.served import ServedModel
 from rayml.serve.status_files import PERIOD_S, StatusFiles
@@ -28,6 +30,7 @@ _log = logging.getLogger(__name__)
 # The access log is written this often: the shorter, the less is written at a time, while
 # requests wait.
 _FLUSH_S = 0.25
+FOLDER_FULL = "metrics folder full"
 
 
 class Recorder:
@@ -50,6 +53,8 @@ class Recorder:
     ) -> None:
         self._metrics = Metrics(replica)
         self._files = StatusFiles(folder, replica)
+        self._folder = folder
+        self._problem = ""
         self._access_log = access_log
         self._tracing = tracing
         sinks: list[Observer] = [self._metrics.observe]
@@ -69,6 +74,8 @@ class Recorder:
             load: gives what the replica has in hand.
         """
         self._load = load
+        with contextlib.suppress(OSError):  # the counts that are told next say so
+            self._folder.mkdir(parents=True, exist_ok=True)
         self._tell()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -98,14 +105,23 @@ class Recorder:
         if self._access_log is not None:
             self._access_log.flush()
 
-    def _tell(self) -> None:
+    def _tell(self) -> Snapshot:
+        """Tell the others what this replica counted, and say so once if that does not go."""
+        lost = self._access_log.lost if self._access_log is not None else 0
+        snapshot = self._metrics.snapshot(self._load, problem=self._problem, lost_lines=lost)
         try:
-            self._write()
+            self._files.write(SNAPSHOT.dump_json(snapshot))
         except OSError as error:
-            _log.warning("the counts of this replica cannot be written: %s", error)
-
-    def _write(self) -> None:
-        self._files.write(SNAPSHOT.dump_json(self._metrics.snapshot(self._load)))
+            problem = _trouble(error)
+        else:
+            problem = ""
+        if problem != self._problem:
+            self._problem = problem
+            if problem:
+                _log.error("%s: %s; /metrics lacks replicas", problem, self._folder)
+            else:
+                _log.warning("the metrics folder can be written again: %s", self._folder)
+        return replace(snapshot, problem=problem)
 
     async def _page(self, _request: Request, _model: ServedModel) -> Response:
         """Give the metrics of all replicas; files are read in a thread."""
@@ -115,18 +131,29 @@ class Recorder:
     def _text(self) -> bytes:
         # What this replica has told others counts, so that no counter goes back when it is
         # another replica that answers next.
-        self._write()
-        return exposition([SNAPSHOT.validate_json(told) for told in self._files.read()])
+        own = self._tell()
+        try:
+            told = [SNAPSHOT.validate_json(each) for each in self._files.read()]
+        except OSError:  # it is gone, as the log says
+            told = []
+        others = [each for each in told if each.replica != own.replica]
+        return exposition(sorted([own, *others], key=lambda each: each.replica))
+
+
+def _trouble(error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return FOLDER_FULL
+    return f"metrics folder cannot be written ({error.strerror})"
 
 
 def make_recorder(replica: str, settings: ServeSettings) -> Recorder:
     """Make the recorder of a replica as the settings, whose folder is named, have it."""
-    log, tracing = settings.access_log, settings.tracing
+    tracing = settings.tracing
     assert settings.metrics_folder is not None
     return Recorder(
         replica,
         Path(settings.metrics_folder),
-        access_log=AccessLog(log, replica=replica) if log is not None else None,
+        access_log=make_access_log(settings, replica),
         tracing=Tracing(tracer_provider(tracing.endpoint, tracing.sample_ratio, replica))
         if tracing.endpoint is not None
         else None,

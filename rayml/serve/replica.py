@@ -7,15 +7,19 @@ from typing import Any
 
 from rayml.registry.store import Registry
 from rayml.serve.app import EndpointApp, OneVersion, Serving
+from rayml.serve.counted import Counted
 from rayml.serve.direct import answer_directly
 from rayml.serve.feedback import PATH, Feedback
 from rayml.serve.follower import Follower
 from rayml.serve.grpc_service import App, InferenceService
 from rayml.serve.guard import make_guard
+from rayml.serve.hosts import Hosts
 from rayml.serve.internal_port import keep_internal_port_closed
 from rayml.serve.keys import Key
 from rayml.serve.recorder import make_recorder
+from rayml.serve.replica_log import start_log
 from rayml.serve.routes import ROUTES, Route, Router
+from rayml.serve.site import Site
 from rayml.serve.uvicorn_protocol import write_answers_at_once
 from rayml.serve_settings import ReplicaSettings, ServeSettings
 
@@ -46,6 +50,8 @@ class Replica(InferenceService):
         import torch
         from ray import serve
 
+        name = serve.get_replica_context().replica_id.unique_id
+        start_log(settings.log, name)
         keep_internal_port_closed()
         write_answers_at_once()
         from rayml.serve.predictor import Predictor
@@ -61,20 +67,26 @@ class Replica(InferenceService):
         self._follower: Follower | None = None
         serving: Serving
         if follows:
-            registry, name = Registry.of_version(Path(folder))
-            self._follower = Follower(registry, name, load)
+            registry, model = Registry.of_version(Path(folder))
+            beside = settings.state_folder
+            self._follower = Follower(
+                registry, model, load, beside=None if beside is None else Path(beside)
+            )
             serving = self._follower.serving
-            routes = [Route("POST", PATH, Feedback(self._follower.serving), predicts=True)]
+            counted = Counted(registry.folder(model))
+            feedback = Feedback(self._follower.serving, counted.claim)
+            routes = [Route("POST", PATH, feedback, predicts=True, scope="feedback")]
             self._follower.start()
         else:
             serving, routes = OneVersion(load(Path(folder), version)), []
         guard = make_guard(settings.keys.file, keys, settings.rate)
-        recorder = make_recorder(serve.get_replica_context().replica_id.unique_id, settings)
+        recorder = make_recorder(name, settings)
         self._app = EndpointApp(
             serving,
             settings=settings,
             router=Router((*ROUTES, *routes, recorder.route)),
             guard=guard,
+            site=Site(Hosts(bound=settings.host, names=settings.hosts), settings.origins),
             observe=recorder.observe,
             close=recorder.close,
         )

@@ -78,6 +78,11 @@ class ReplicaStatus:
 _STATUS: TypeAdapter[ReplicaStatus] = TypeAdapter(ReplicaStatus)
 
 
+def make_status_folder(model: Path) -> None:
+    """Make the folder of a model's replicas, in that of the model, which must be there."""
+    (model / FOLDER).mkdir(exist_ok=True)
+
+
 def write_status(model: Path, status: ReplicaStatus) -> None:
     """Write the file of one replica of a model; it is whole at any moment."""
     StatusFiles(model / FOLDER, status.replica).write(_STATUS.dump_json(status))

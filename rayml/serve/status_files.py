@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 PERIOD_S = 1.0
@@ -22,7 +23,8 @@ class StatusFiles:
     A file that was not written for 6 s is of a process that was killed; it counts no more.
 
     Args:
-        folder: on the machine, or shared by the machines that the processes run on; made at need.
+        folder: on the machine, or shared by the machines that the processes run on. It must be
+            there: what somebody removes is not made again by halves.
         name: of this process's file, unlike that of any other process.
     """
 
@@ -36,7 +38,6 @@ class StatusFiles:
         Raises:
             OSError: the folder cannot be written to.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(dir=self._folder, prefix=f".{self._own.stem}-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -47,13 +48,21 @@ class StatusFiles:
             raise
 
     def read(self) -> list[bytes]:
-        """What all processes that run have told last; this one has told something before."""
-        # The folder's own clock, which may be that of another machine.
-        return read_fresh(self._folder, now=self._own.stat().st_mtime)
+        """What all processes that run have told last."""
+        return read_fresh(self._folder, now=_newest(self._folder))
 
     def remove(self) -> None:
         """End to be one of those that run."""
         self._own.unlink(missing_ok=True)
+
+
+def _newest(folder: Path) -> float:
+    """When something was told last, by the folder's own clock, which may be another machine's."""
+    times = []
+    for path in folder.glob("*.json"):
+        with suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return max(times, default=0.0)
 
 
 def read_fresh(folder: Path, *, now: float) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Hands an answer of uvicorn to the kernel in one piece.
+"""Hands an answer of uvicorn to the kernel in one piece, and its errors in the endpoint's form.
 
 uvicorn writes the head of an answer and then its body, each by a call of its own. The first wakes
 who reads, HAProxy or a client, for half an answer, which costs as much as a small forward pass.
@@ -7,15 +7,20 @@ who reads, HAProxy or a client, for half an answer, which costs as much as a sma
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
+import httptools
+from pydantic_core import to_json
 from uvicorn import config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rayml.errors import ServeError
+from rayml.serve.haproxy_http import ALLOW, UNKNOWN_METHOD
 
 # Of 100 (continue): the client sends no body before it has come.
 _INTERIM = b"HTTP/1.1 1"
+_UNREADABLE = "the request cannot be read as HTTP/1.1"
 # Larger ones are handed on as they are: to copy them costs more than a call.
 _LARGEST_COPY = 65536
 
@@ -63,8 +68,27 @@ class JoinedWrites:
         self._transport.close()
 
 
-class OneWriteProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose answers are written at once."""
+class JsonErrors(HttpToolsProtocol):
+    """uvicorn's protocol, which says in JSON what it cannot read as a request."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's own words)
+        """Refuse what cannot be parsed; called while the parser's error is handled."""
+        unknown = isinstance(sys.exception(), httptools.HttpParserInvalidMethodError)
+        body = to_json({"error": UNKNOWN_METHOD if unknown else _UNREADABLE})
+        head = [
+            "HTTP/1.1 501 Not Implemented" if unknown else "HTTP/1.1 400 Bad Request",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "x-content-type-options: nosniff",
+            *([f"allow: {ALLOW}"] if unknown else []),
+            "connection: close",
+        ]
+        self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
+        self.transport.close()
+
+
+class OneWriteProtocol(JsonErrors):
+    """The same, whose answers are written at once."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin with a connection."""
@@ -85,6 +109,19 @@ def write_answers_at_once() -> None:
     Raises:
         ServeError: this uvicorn chooses its protocol in another way.
     """
+    _choose(OneWriteProtocol)
+
+
+def answer_in_json() -> None:
+    """Let uvicorn's servers that start in this process from now on refuse in JSON.
+
+    Raises:
+        ServeError: this uvicorn chooses its protocol in another way.
+    """
+    _choose(JsonErrors)
+
+
+def _choose(protocol: type[HttpToolsProtocol]) -> None:
     protocols: dict[str, Any] = config.HTTP_PROTOCOLS
     if "auto" not in protocols:
         raise ServeError(
@@ -92,4 +129,4 @@ def write_answers_at_once() -> None:
             value=sorted(protocols),
             remedy="Use the uvicorn that rayml's lock file names",
         )
-    protocols["auto"] = f"{__name__}:{OneWriteProtocol.__name__}"
+    protocols["auto"] = f"{__name__}:{protocol.__name__}"

@@ -16,6 +16,7 @@ from rayml.release_settings import CanarySettings
 from rayml.serve.status import read_statuses
 from rayml.stages import show
 from rayml.stages.context import Context
+from rayml.stages.places import state_folder
 
 _POLL_S = 0.02
 
@@ -102,7 +103,13 @@ def start_beside(context: Context) -> None:
 def show_status(context: Context) -> None:
     """Print what is served, by which replicas, how they fare, and why it is so."""
     registry, name = _registry(context), context.config.name
-    registry.resolve(name, "latest")  # an unknown model has no release to show
+    try:
+        registry.resolve(name, "latest")  # an unknown model has no release to show
+    except RegistryError:
+        if not (left := read_statuses(state_folder(context.config))):
+            raise
+        show.left_alone(name, left)
+        return
     statuses = read_statuses(registry.folder(name))
     show.release(name, registry.release(name), statuses, registry.history(name))
 

@@ -16,10 +16,13 @@ from rayml.registry.bundle import load_bundle
 from rayml.registry.published import published
 from rayml.registry.store import CHAMPION, Registry
 from rayml.serve.endpoint import Endpoint, one_machine, start
+from rayml.serve.followed import shown
 from rayml.serve.watch import Watch
+from rayml.serve_settings import ServeSettings
 from rayml.stages import show
 from rayml.stages.client import ask
 from rayml.stages.context import Context
+from rayml.stages.places import shown_files, with_places
 from rayml.stages.release import start_beside
 
 
@@ -29,11 +32,18 @@ def serving(context: Context, version: str | int) -> Iterator[Endpoint]:
 
     One that answers with the champion follows the release from then on.
     """
-    settings = context.config.serve
+    settings = with_places(context.config)
     bundle = _bundle(context, version)
     follows = version == CHAMPION
     if follows:
         start_beside(context)
+    with shown(shown_files(settings)):
+        yield from _answering(context, bundle, settings, follows=follows)
+
+
+def _answering(
+    context: Context, bundle: Path, settings: ServeSettings, *, follows: bool
+) -> Iterator[Endpoint]:
     with context.watch.stage("start endpoint"):
         endpoint = start(bundle, version=bundle.name, settings=settings, follows=follows)
     show.line(f"{context.config.name} version {bundle.name} answers at {endpoint.url}/predict")

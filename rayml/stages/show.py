@@ -173,6 +173,14 @@ def release(
         line(f"{entry['time']}  {entry['action']}{subject}: {entry['reason']}")
 
 
+def left_alone(name: str, replicas: Sequence[ReplicaStatus]) -> None:
+    """Print what replicas serve whose registry is gone."""
+    serving = ", ".join(sorted({str(each.champion) for each in replicas}))
+    line(f"{name}: not in the registry; {len(replicas)} replicas go on with version {serving}")
+    for each in replicas:
+        line(f"{each.replica}: {each.problem}")
+
+
 def _role(served: Release, version: int) -> str:
     roles = []
     if version == served.champion:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,3 +99,15 @@ def wrapped(monkeypatch: pytest.MonkeyPatch, ports: Ports) -> None:
         monkeypatch.setenv(name, value)
     binary = variables["RAY_SERVE_HAPROXY_BINARY_PATH"]
     monkeypatch.setattr("ray.serve._private.haproxy.get_haproxy_binary", lambda: binary)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 64 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("a file system can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from rayml.registry import release as releases
 from rayml.registry.store import Registry
 from rayml.serve.app import EndpointApp
+from rayml.serve.counted import Counted
 from rayml.serve.feedback import Feedback
 from rayml.serve.follower import Follower
 from rayml.serve.predictor import Predictor
@@ -90,7 +91,8 @@ def holds(version: int) -> Callable[[ReplicaStatus], bool]:
 
 
 def app_of(follower: Follower) -> EndpointApp:
-    feedback = Route("POST", "/feedback", Feedback(follower.serving), predicts=True)
+    claim = Counted(follower._folder).claim
+    feedback = Route("POST", "/feedback", Feedback(follower.serving, claim), predicts=True)
     return EndpointApp(follower.serving, settings=SETTINGS, router=Router((*ROUTES, feedback)))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rayml.serve.access_log import AccessLog
+from rayml.serve.line_file import LineFile
 from tests.serve.answers import answered
 
 
@@ -24,7 +25,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_an_answer_becomes_a_line(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "access.jsonl"
-    log = AccessLog(str(path), replica="r1")
+    log = AccessLog(LineFile(path), replica="r1")
     before = datetime.now(UTC).timestamp()
     log.observe(answered(started=time.perf_counter(), ended=time.perf_counter(), holder="shop"))
     log.flush()
@@ -51,7 +52,7 @@ def test_an_answer_becomes_a_line(tmp_path: Path) -> None:
 
 def test_nothing_is_written_before_it_is_flushed_and_the_rest_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "access.jsonl"
-    log = AccessLog(str(path), replica="r1")
+    log = AccessLog(LineFile(path), replica="r1")
     log.flush()
     assert not path.exists()
     log.observe(answered())
@@ -65,7 +66,7 @@ def test_nothing_is_written_before_it_is_flushed_and_the_rest_at_the_end(tmp_pat
 
 def test_a_path_of_any_text_and_length_is_one_short_line(tmp_path: Path) -> None:
     path = tmp_path / "access.jsonl"
-    log = AccessLog(str(path), replica="r1")
+    log = AccessLog(LineFile(path), replica="r1")
     log.observe(answered(path='/a\n"b' + "x" * 10_000))
     log.close()
     (line,) = lines(path)
@@ -76,7 +77,7 @@ def test_a_path_of_any_text_and_length_is_one_short_line(tmp_path: Path) -> None
 @pytest.mark.parametrize("gone", ["renamed", "removed"])
 def test_a_file_that_was_rotated_is_opened_anew(tmp_path: Path, gone: str) -> None:
     path = tmp_path / "access.jsonl"
-    log = AccessLog(str(path), replica="r1")
+    log = AccessLog(LineFile(path), replica="r1")
     log.observe(answered(id="before"))
     log.flush()
     if gone == "renamed":
@@ -94,7 +95,7 @@ def test_replicas_may_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "access.jsonl"
 
     def write(replica: str) -> None:
-        log = AccessLog(str(path), replica=replica)
+        log = AccessLog(LineFile(path), replica=replica)
         for turn in range(50):
             for number in range(20):
                 log.observe(answered(id=f"{replica}-{turn}-{number}"))
@@ -111,7 +112,7 @@ def test_replicas_may_share_a_file(tmp_path: Path) -> None:
 
 
 def test_stdout_is_a_target(capsys: pytest.CaptureFixture[str]) -> None:
-    log = AccessLog("stdout", replica="r1")
+    log = AccessLog(None, replica="r1")
     log.observe(answered())
     log.close()
     assert json.loads(capsys.readouterr().out)["id"] == "seven"
@@ -121,18 +122,22 @@ def test_lines_that_cannot_be_written_are_told_and_let_go(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "access.jsonl"
-    log = AccessLog(str(path), replica="r1")
+    log = AccessLog(LineFile(path), replica="r1")
 
     def full(file: int, data: object) -> int:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "write", full)
-        log.observe(answered(id="lost"))
-        log.observe(answered(id="lost too"))
-        with caplog.at_level(logging.ERROR, logger="rayml.serve.access_log"):
-            log.flush()
-    assert "2 lines of the access log are lost" in caplog.text
+    with caplog.at_level(logging.WARNING, logger="rayml.serve.access_log"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            for ids in (("lost", "lost too"), ("lost later",)):
+                for each in ids:
+                    log.observe(answered(id=each))
+                log.flush()
+        assert "2 lines of the access log are lost: No space left" in caplog.text
+        assert caplog.text.count("lost") == 1
+        assert log.lost == 3
     log.observe(answered(id="kept"))
     log.close()
     assert [line["id"] for line in lines(path)] == ["kept"]
+    assert "written again; 3 lines of it are lost" in caplog.text

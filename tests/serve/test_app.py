@@ -148,8 +148,36 @@ def test_a_page_may_be_asked_for_its_head(app: EndpointApp) -> None:
         head, page = call(app, "HEAD", path, **same), call(app, "GET", path, **same)
         assert head.status_code == 200
         assert head.headers == page.headers
-    refused = call(app, "OPTIONS", "/healthz")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+    refused = call(app, "PUT", "/healthz")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+def test_options_tell_the_methods_of_a_path(app: EndpointApp) -> None:
+    for path, methods in (
+        ("/healthz", "GET, HEAD, OPTIONS"),
+        ("/predict", "POST, OPTIONS"),
+        ("*", "GET, HEAD, POST, OPTIONS"),
+    ):
+        answer = call(app, "OPTIONS", path) if path != "*" else asyncio.run(_options(app))
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["allow"] == methods
+    assert call(app, "OPTIONS", "/nothing").status_code == 404
+
+
+async def _options(app: EndpointApp) -> httpx.Response:
+    """Ask about the whole server, which no client of HTTP that is used here can."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "OPTIONS", "path": "*", "headers": []}
+    await app(scope, receive, send)
+    start, body = sent
+    return httpx.Response(start["status"], headers=start["headers"], content=body["body"])
 
 
 def test_metadata_tells_what_is_served(app: EndpointApp, boxes: Predictor) -> None:

@@ -17,6 +17,7 @@ from rayml.registry.store import Registry
 from rayml.serve.follower import Follower
 from rayml.serve.predictor import Predictor
 from rayml.serve.status import read_statuses
+from tests.processes import wait_until
 from tests.serve.following import (
     ROW,
     app_of,
@@ -169,3 +170,35 @@ def test_a_replica_that_ends_takes_its_status_away(registry: Registry) -> None:
     until(registry, holds(1))
     follower.close()
     assert read_statuses(registry.folder("boxes")) == []
+
+
+def test_a_registry_that_is_removed_is_not_made_again_and_is_told(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside = tmp_path / "endpoints"
+    beside.mkdir()
+    follower = Follower(registry, "boxes", load, beside=beside)
+    follower.start()
+    try:
+        until(registry, lambda status: status.champion == 1)
+        assert read_statuses(beside) == []
+        away = registry.root.rename(tmp_path / "away")
+        wait_until(lambda: bool(read_statuses(beside)), "the status is told elsewhere")
+        wait_until(lambda: bool(read_statuses(beside)[0].problem), "with what is wrong")
+        (status,) = read_statuses(beside)
+        assert "is gone; version 1 is served on" in status.problem
+        assert versions(post(follower, [ROW] * 3)) == {"1": 3}
+        (file,) = (beside / "replicas").glob("*.json")
+        for _ in range(2):  # further turns of those who write
+            before = file.stat().st_mtime_ns
+            wait_until(lambda: file.stat().st_mtime_ns > before, "it is told again")  # noqa: B023
+        assert not registry.root.exists()
+        gone = [each for each in caplog.messages if "is gone" in each]
+        assert len(gone) == 1
+        assert "cannot be written" not in caplog.text
+        away.rename(registry.root)
+        until(registry, lambda status: not status.problem)
+        wait_until(lambda: read_statuses(beside) == [], "the other status is taken away")
+        assert "followed again" in caplog.text
+    finally:
+        follower.close()

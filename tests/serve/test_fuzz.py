@@ -24,6 +24,7 @@ from schemathesis import GenerationMode
 from rayml.registry.release import Release
 from rayml.serve.app import EndpointApp
 from rayml.serve.arrow import FILE, STREAM
+from rayml.serve.counted import Counted
 from rayml.serve.feedback import PATH, Feedback
 from rayml.serve.predictor import Predictor
 from rayml.serve.recorder import Recorder
@@ -45,7 +46,7 @@ class Server:
         model = ServedModel(predictor, version="1", settings=SETTINGS, measured=True)
         plan = Plan(Release(champion=1), model, named={"1": model})
         serving = ReleaseServing(plan)
-        feedback = Route("POST", PATH, Feedback(serving), predicts=True)
+        feedback = Route("POST", PATH, Feedback(serving, Counted(metrics).claim), predicts=True)
         self._recorder = Recorder("r1", metrics)
         routes = (*ROUTES, feedback, self._recorder.route)
         self._app = EndpointApp(serving, settings=SETTINGS, router=Router(routes))

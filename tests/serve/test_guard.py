@@ -27,7 +27,8 @@ from tests.serve.asgi import call
 
 READER, READ = new_key("reader", ["predict"])
 BOSS, RULE = new_key("boss", ["admin"])
-KEYS = Keys([READ, RULE])
+LABELLER, LABEL = new_key("labeller", ["feedback"])
+KEYS = Keys([READ, RULE, LABEL])
 ROW = {"size": 1.5}
 OPEN = {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
@@ -47,7 +48,11 @@ def app(model: ServedModel) -> EndpointApp:
 
 
 def guarded(model: ServedModel, guard: Guard) -> EndpointApp:
-    router = Router([*ROUTES, Route("POST", "/change", change, scope="admin")])
+    routes = [
+        Route("POST", "/change", change, scope="admin"),
+        Route("POST", "/feedback", change, scope="feedback"),
+    ]
+    router = Router([*ROUTES, *routes])
     return EndpointApp(OneVersion(model), settings=ServeSettings(), router=router, guard=guard)
 
 
@@ -115,10 +120,25 @@ def test_scopes_are_apart(app: EndpointApp) -> None:
 
 def test_a_browser_cannot_be_made_to_change_anything(app: EndpointApp) -> None:
     """It sends what Basic asked its user for also when another site makes it ask."""
-    ambient = {"authorization": "Basic " + base64.b64encode(f"x:{BOSS}".encode()).decode()}
-    response = call(app, "POST", "/change", headers=ambient)
-    assert response.status_code == 401
-    assert "Basic" not in response.headers["www-authenticate"]
+    for path, token in (("/change", BOSS), ("/feedback", LABELLER)):
+        ambient = {"authorization": "Basic " + base64.b64encode(f"x:{token}".encode()).decode()}
+        response = call(app, "POST", path, headers=ambient)
+        assert response.status_code == 401
+        assert "Basic" not in response.headers["www-authenticate"]
+        assert call(app, "POST", path, headers=bearer(token)).status_code == 200
+
+
+def test_a_key_that_asks_sends_no_labels(app: EndpointApp) -> None:
+    refused = call(app, "POST", "/feedback", headers=bearer(READER))
+    assert refused.status_code == 403
+    assert "NAME:predict,feedback" in refused.json()["error"]
+
+
+def test_options_tell_nothing_without_a_key(app: EndpointApp) -> None:
+    assert call(app, "OPTIONS", "/predict").status_code == 401
+    assert call(app, "OPTIONS", "/nothing").status_code == 401
+    answer = call(app, "OPTIONS", "/predict", headers=bearer(READER))
+    assert (answer.status_code, answer.headers["allow"]) == (200, "POST, OPTIONS")
 
 
 def test_a_body_is_not_read_before_the_key(app: EndpointApp) -> None:

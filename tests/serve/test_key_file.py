@@ -115,7 +115,7 @@ def test_keys_of_the_environment_leave_only_their_hashes(
 ) -> None:
     assert keys_besides(None, None) == ()
     (one, first), (two, second) = new_key("a", ["predict"]), new_key("b", SCOPES)
-    monkeypatch.setenv("KEYS", f"a predict {one}; b admin,predict {two}")
+    monkeypatch.setenv("KEYS", f"a predict {one}; b admin,feedback,predict {two}")
     assert keys_besides(None, "KEYS") == (first, second)
     monkeypatch.delenv("KEYS")
     with pytest.raises(ServeError, match=r"KEYS.*Set it"):

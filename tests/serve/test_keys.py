@@ -26,10 +26,15 @@ def test_a_key_allows_its_scopes_and_nothing_else() -> None:
     assert {pair: decision.status for pair, decision in decisions.items()} == {
         (reader, "predict"): 200,
         (reader, "admin"): 403,
+        (reader, "feedback"): 403,
         (boss, "predict"): 403,
+        (boss, "feedback"): 403,
         (boss, "admin"): 200,
         **{(token, scope): 401 for token in ("rayml_other", "", None) for scope in SCOPES},
     }
+    assert "`rayml key NAME:predict,feedback serve.keys.file=PATH`" in (
+        decisions[reader, "feedback"].reason
+    )
     assert decisions[reader, "predict"].name == "reader"
     assert decisions["", "predict"].name is None
     assert all(bool(each.reason) == (each.status != 200) for each in decisions.values())
@@ -96,7 +101,7 @@ def test_a_list_that_is_none_says_where_without_a_secret(text: str, message: str
 
 def test_a_key_itself_stands_for_its_hash_where_that_is_allowed() -> None:
     token, key = new_key("a", SCOPES)
-    assert parse_keys(f"a admin,predict {token}", place="$K", plain=True).keys == (key,)
+    assert parse_keys(f"a admin,predict,feedback {token}", place="$K", plain=True).keys == (key,)
     for short in ("hunter2", "sha256:0123456789012345678901234567890123456789"):
         with pytest.raises(ServeError, match="32 characters") as caught:
             parse_keys(f"a predict {short}", place="$K", plain=True)

@@ -27,7 +27,8 @@ def ask(messages: list[dict[str, Any]], headers: list[Any] = []) -> tuple[list[A
     async def receive() -> Any:
         raise AssertionError
 
-    asyncio.run(ProxyErrors(proxy)({"type": "http", "headers": headers}, receive, send))
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers}
+    asyncio.run(ProxyErrors(proxy)(scope, receive, send))
     return sent, seen[0]
 
 
@@ -85,3 +86,29 @@ def test_serve_takes_it() -> None:
     around = validate_http_proxy_callback_return(middlewares())
     # Requests are named next to the proxy, so that errors of the proxy have the name too.
     assert [each.cls for each in around] == [RequestIds, ProxyErrors]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "length", "status"),
+    [
+        ("POST", "/predict", b"101", 413),
+        ("POST", "/x", b"9" * 30, 413),
+        ("OPTIONS", "*", b"0", 200),
+    ],
+)
+def test_no_replica_is_asked_what_needs_none(
+    method: str, path: str, length: bytes, status: int
+) -> None:
+    sent: list[Any] = []
+
+    async def never(*_: Any) -> None:
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-length", length), (b"x-request-id", b"7")]
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    asyncio.run(ProxyErrors(never, max_body_bytes=100)(scope, never, send))
+    assert sent[0]["status"] == status
+    assert dict(sent[0]["headers"])[b"x-request-id"] == b"7"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +31,7 @@ SETTINGS = ServeSettings(max_rows=5)
 ROW = {"size": 1.5, "colour": "red"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model(binary_bundle: Path) -> Iterator[ServedModel]:
     served = ServedModel(Predictor.load(binary_bundle), version="3", settings=SETTINGS)
     yield served
@@ -152,6 +154,65 @@ def test_a_folder_that_cannot_be_written_costs_no_answer(
     recorder = Recorder("r1", tmp_path / "taken")
     app = make_app(model, recorder)
     assert call(app, "POST", "/predict", content=json.dumps(ROW)).status_code == 200
-    assert "the counts of this replica cannot be written" in caplog.text
-    assert call(app, "GET", "/metrics").status_code == 500
+    assert caplog.text.count("metrics folder cannot be written") == 1
+    found = samples(call(app, "GET", "/metrics"))
+    problem = {"replica": "r1", "problem": "metrics folder cannot be written (Not a directory)"}
+    assert ("rayml_metrics_folder_problem", problem, 1) in found
+    assert any(name == "rayml_requests_total" and value == 1 for name, _, value in found)
     recorder.close()
+
+
+def test_a_replica_that_cannot_tell_others_still_tells_of_them(
+    model: ServedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorders = [Recorder(name, tmp_path) for name in ("r1", "r2")]
+    one, two = (make_app(model, recorder) for recorder in recorders)
+    call(one, "POST", "/predict", content=json.dumps(ROW))
+    call(one, "GET", "/metrics")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorders[1]._files, "write", full)
+        found = samples(call(two, "GET", "/metrics"))
+        assert ("rayml_replicas", {}, 2) in found
+        full_one = {"replica": "r2", "problem": "metrics folder full"}
+        assert ("rayml_metrics_folder_problem", full_one, 1) in found
+    # It goes away with what was wrong.
+    found = samples(call(two, "GET", "/metrics"))
+    assert {v for name, _, v in found if name == "rayml_metrics_folder_problem"} == {0}
+    for each in recorders:
+        each.close()
+
+
+def test_a_full_disk_is_told_and_costs_no_answer(
+    model: ServedModel, room: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The counts and the access log lie on it; what is answered is what a disk with room has."""
+    settings = replace(SETTINGS, access_log=str(room / "log"), metrics_folder=str(room / "metrics"))
+    recorder = make_recorder("r1", settings)
+    app = make_app(model, recorder)
+    ask = json.dumps(ROW)
+    before = call(app, "POST", "/predict", content=ask)
+    with (room / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"x" * 512)
+    for _ in range(300):
+        assert call(app, "POST", "/predict", content=ask).content == before.content
+        recorder._flush()
+    found = samples(call(app, "GET", "/metrics"))
+    problem = {"replica": "r1", "problem": "metrics folder full"}
+    assert ("rayml_metrics_folder_problem", problem, 1) in found
+    assert next(v for name, _, v in found if name == "rayml_requests_total") == 301
+    assert "metrics folder full" in caplog.text
+    lost = next(v for name, _, v in found if name == "rayml_access_log_lost_lines_total")
+    assert lost > 0
+    (room / "filler").unlink()
+    call(app, "POST", "/predict", content=ask)
+    samples(call(app, "GET", "/metrics"))
+    recorder.close()
+    lines = [json.loads(line) for line in (room / "log").read_text().splitlines()]
+    assert len(lines) == 304 - lost
+    assert {line["status"] for line in lines} == {200}
+    assert "can be written again" in caplog.text

@@ -176,7 +176,9 @@ def test_labels_tell_champion_and_canary_apart_on_the_same_rows(
     labels = [each["label"] for each in answered.json()["predictions"]]
     change(registry, lambda seen: releases.start_canary(seen, Canary(version=2, weight=0.01), "t"))
     until(registry, holds(2))
-    (measured,) = post(follower, [{"rows": rows, "labels": labels}], "/feedback")
+    (measured,) = post(
+        follower, [{"rows": rows, "labels": labels, "ids": list(range(40))}], "/feedback"
+    )
     assert measured.status_code == 200
     loss = measured.json()["loss"]
     assert (measured.json()["rows"], loss["1"]) == (40, 0)

@@ -17,6 +17,7 @@ def age(path: Path, seconds: float) -> None:
 
 def test_each_process_reads_what_all_have_told_last(tmp_path: Path) -> None:
     folder = tmp_path / "made"
+    folder.mkdir(parents=True)
     one, two = StatusFiles(folder, "one"), StatusFiles(folder, "two")
     one.write(b"1")
     assert one.read() == [b"1"]
@@ -52,3 +53,12 @@ def test_what_cannot_be_written_leaves_nothing_behind(
             files.write(b"new")
     assert files.read() == [b"old"]
     assert list(tmp_path.iterdir()) == [tmp_path / "one.json"]
+
+
+def test_a_folder_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    files = StatusFiles(tmp_path / "registry/boxes/replicas", "one")
+    with pytest.raises(FileNotFoundError):
+        files.write(b"told")
+    assert files.read() == []
+    files.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from rayml.errors import ServeError
-from rayml.serve.uvicorn_protocol import OneWriteProtocol, write_answers_at_once
+from rayml.serve.uvicorn_protocol import JsonErrors, OneWriteProtocol, write_answers_at_once
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -130,7 +131,6 @@ REQUESTS = {
     "its head alone": (get("/echo", "HEAD"), get("/else", "HEAD")),
     "a body like a head": (get("/else"),),
     "no more after it": (get("/parts", more="connection: close\r\n"),),
-    "no request": (b"what is this\r\n\r\n",),
     "an app that fails": (get("/head-alone"),),
     "a body that is asked for": (
         get("/echo", "POST", "content-length: 3\r\nexpect: 100-continue\r\n"),
@@ -144,6 +144,23 @@ def test_the_bytes_are_those_of_uvicorn(name: str) -> None:
     plain, joined = (ask(each, *REQUESTS[name]) for each in (HttpToolsProtocol, OneWriteProtocol))
     assert b"".join(joined.writes) == b"".join(plain.writes)
     assert joined.closed == plain.closed
+
+
+@pytest.mark.parametrize("protocol", [JsonErrors, OneWriteProtocol])
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [(b"what is this\r\n\r\n", 501), (get("/echo", "FOO"), 501), (b"GET / HTTP/x\r\n\r\n", 400)],
+)
+def test_what_is_no_request_is_told_in_json(
+    protocol: type[HttpToolsProtocol], request_: bytes, status: int
+) -> None:
+    transport = ask(protocol, request_)
+    head, _, body = b"".join(transport.writes).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"content-length: %d\r\n" % len(body) in head
+    assert json.loads(body)["error"]
+    assert (b"allow: GET, HEAD, POST, OPTIONS" in head) == (status == 501)
+    assert transport.closed
 
 
 @pytest.mark.parametrize(

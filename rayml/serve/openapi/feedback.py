@@ -20,6 +20,13 @@ from rayml.serve.openapi.schema import (
 )
 from rayml.types import TargetInfo
 
+_ID: Schema = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": 200},
+        {"type": "integer", "minimum": -(2**63) + 1, "maximum": 2**63 - 1},
+    ]
+}
+
 
 def feedback(signature: Signature) -> Operation:
     """Describe `/feedback`."""
@@ -31,8 +38,14 @@ def feedback(signature: Signature) -> Operation:
         "Tell the labels of rows, now that they are known",
         json_content(ref("Feedback"), {"one": example("one row", value)}),
         json_answer("The mean loss of each version on these rows.", "Losses"),
-        errors={"422": f"{MISFIT['422']} Or a label is none of the target."},
-        description="Champion and canary both predict the rows, and are compared row by row.",
+        errors={
+            "415": "The body is not said to be JSON, or has a Content-Encoding other than gzip and"
+            " deflate.",
+            "422": f"{MISFIT['422']} Or a label is none of the target.",
+        },
+        description="Champion and canary both predict the rows, and are compared row by row. A row"
+        " counts once, by its id where ids are given, else by its values.",
+        access="feedback",
     )
 
 
@@ -57,9 +70,23 @@ def feedback_schemas(target: TargetInfo, max_rows: int) -> Schema:
                 "labels": array(label, minItems=1, maxItems=max_rows)
                 | {"description": "As many as rows, in their order."},
             },
+            {
+                "ids": array(_ID, minItems=1, maxItems=max_rows)
+                | {"description": "As many as rows; what tells a row from all others."}
+            },
             additionalProperties=False,
         ),
-        "Losses": obj({"rows": {"type": "integer", "minimum": 1}, "loss": loss}),
+        "Losses": obj(
+            {
+                "rows": {"type": "integer", "minimum": 1},
+                "counted": {
+                    "type": "integer",
+                    "minimum": 0,
+                    "description": "Rows that had not counted before.",
+                },
+                "loss": loss,
+            }
+        ),
     }
 
 

@@ -66,6 +66,7 @@ def post(
     body: Schema,
     answer: Schema,
     *,
+    access: Access = "predict",
     errors: Mapping[str, str],
     **more: Any,
 ) -> Operation:
@@ -77,6 +78,7 @@ def post(
         summary: what it does.
         body: schemas and examples by media type.
         answer: the answer 200.
+        access: see `Operation`.
         errors: descriptions by status, besides those of `BODY_ERRORS`.
         more: what else OpenAPI has of an operation.
     """
@@ -87,7 +89,7 @@ def post(
         "requestBody": {"required": True, "content": body},
         "responses": {"200": answer, **refusals({**BODY_ERRORS, **errors})},
     }
-    return Operation("post", path, operation)
+    return Operation("post", path, operation, access)
 
 
 BODY_ERRORS = {

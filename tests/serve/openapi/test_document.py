@@ -20,6 +20,7 @@ from fastapi.openapi.models import OpenAPI
 from rayml.registry import release as releases
 from rayml.registry.store import Registry
 from rayml.serve.app import EndpointApp
+from rayml.serve.counted import Counted
 from rayml.serve.docs import ASSETS
 from rayml.serve.feedback import PATH, Feedback
 from rayml.serve.follower import Follower
@@ -59,7 +60,10 @@ class Served:
     settings: ServeSettings
 
     def app(self, keys: tuple[Key, ...] = (), **changes: Any) -> EndpointApp:
-        feedback = Route("POST", PATH, Feedback(self.follower.serving), predicts=True)
+        claim = Counted(self.follower._folder).claim
+        feedback = Route(
+            "POST", PATH, Feedback(self.follower.serving, claim), predicts=True, scope="feedback"
+        )
         app = EndpointApp(
             self.follower.serving,
             settings=replace(self.settings, **changes),
@@ -137,6 +141,7 @@ MODELS = ("/v2/models/boxes", "/v2/models/boxes/versions/1")
 INFERS = tuple(f"{path}/infer" for path in MODELS)
 POSTS = ("/predict", "/explain", PATH, *INFERS)
 TYPES = {"content-type": STREAM}
+JSON = {"content-type": "application/json"}
 
 
 def sound(task: TaskName) -> list[tuple[str, str, dict[str, Any]]]:
@@ -167,12 +172,14 @@ def unsound() -> list[tuple[str, str, dict[str, Any]]]:
     """Requests that are refused."""
     requests: list[tuple[str, str, dict[str, Any]]] = []
     for path in POSTS:
-        requests.append(("POST", path, {"content": b"{"}))
-        requests.append(("POST", path, {"content": b" " * 100_001}))
-        requests.append(("POST", path, {"content": b"", "headers": {"content-encoding": "br"}}))
+        requests.append(("POST", path, {"content": b"{", "headers": JSON}))
+        requests.append(("POST", path, {"content": b" " * 100_001, "headers": JSON}))
+        coded = JSON | {"content-encoding": "br"}
+        requests.append(("POST", path, {"content": b"", "headers": coded}))
     misfit = {"json": [{"size": 1}, {"size": "x"}]}
     requests += [("POST", path, misfit) for path in ("/predict", "/explain")]
     requests.append(("POST", PATH, {"json": {"rows": [ROW], "labels": []}}))
+    requests.append(("POST", PATH, {"content": b"{}"}))
     arrow = ({"content": body, "headers": TYPES} for body in (b"ARROW1", arrow_body(51)))
     requests += [("POST", "/predict", each) for each in arrow]
     other = ("/v2/models/bags", "/v2/models/boxes/versions/9")
@@ -229,7 +236,7 @@ async def _never_sent(app: EndpointApp, path: str) -> httpx.Response:
 
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        return await client.post(path, content=endless())
+        return await client.post(path, content=endless(), headers=JSON)
 
 
 def test_who_is_not_let_in_is_told_as_the_document_has_it(limited: Served) -> None:
