@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const SHOWN = 10;
+  const SHOWN_ODD = 4;
   const KEY = "rayml-key";
   const $ = (id) => document.getElementById(id);
   let model = null;
@@ -160,12 +161,20 @@
     }));
   }
 
+  function unlike(warnings) {
+    const words = { unknown: "unknown", missing: "missing", range: "out of range" };
+    const odd = Object.entries(warnings ?? {}).map(([name, kind]) => `${name} (${words[kind]})`);
+    if (!odd.length) return "";
+    const more = odd.length > SHOWN_ODD ? ` and ${odd.length - SHOWN_ODD} more` : "";
+    return ` · unlike the training data: ${odd.slice(0, SHOWN_ODD).join(", ")}${more}`;
+  }
+
   function showPrediction(answer, version) {
     $("headline").textContent = isClass() ? text(answer.label) : number(answer.value);
     const spread = answer.spread === undefined ? "" :
       ` ± ${isClass() ? percent(answer.spread) : number(answer.spread)} over the ensemble`;
     const sure = isClass() ? percent(answer.probability) : model.target.name;
-    $("subline").textContent = `${sure}${spread} · version ${version}`;
+    $("subline").textContent = `${sure}${spread} · version ${version}${unlike(answer.warnings)}`;
     showClasses(answer);
   }
 

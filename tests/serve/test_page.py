@@ -223,6 +223,10 @@ def test_everything_may_be_missing_and_another_class_be_explained(
         assert body["label"] == CLOSING
         assert f"probability of {CLOSING}" in page.locator("#summary").inner_text()
         assert page.locator("#bars small").all_inner_texts() == ["missing"] * 7
+        told = page.locator("#subline").inner_text()
+        assert "unlike the training data: " in told
+        assert told.endswith("street (missing)")
+        assert "area" not in told  # training misses it too
         page.get_by_role("button", name="Typical").click()
         assert page.get_by_label("area").input_value() == "70"
 
