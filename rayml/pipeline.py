@@ -212,8 +212,15 @@ def predict(context: Context, file: str | None) -> None:
             "`rayml predict` takes a file of rows", remedy="CSV, Parquet, Arrow or JSON"
         )
     bundle = served_bundle(context.config)
-    unknown = context.config.serve.unknown
-    for answer in predict_file(bundle, Path(file), unknown=unknown, tell=show.aside):
+    settings = context.config.serve
+    answers = predict_file(
+        bundle,
+        Path(file),
+        batch_invariant=settings.batch_invariant,
+        unknown=settings.unknown,
+        tell=show.aside,
+    )
+    for answer in answers:
         sys.stdout.write(json.dumps(answer) + "\n")
 
 

@@ -169,6 +169,9 @@ class ServeSettings:
             Ray's metrics and its dashboard, which takes longer than a small prediction. `/metrics`,
             `access_log` and `tracing` do without.
         max_batch_size: requests that are answered by one forward pass at most.
+        batch_invariant: answer a row with the same bits whatever rows are computed with it, which
+            the rounding of sums otherwise depends on; see `rayml.models.invariant` and, for what
+            it costs, the README. Replicas then differ only where their processors do.
         batch_wait_s: seconds that a request waits for others to join its batch.
         max_ongoing_requests: requests in progress in one replica at most.
         max_queued_requests: further requests that a replica holds; those beyond get 503.
@@ -209,6 +212,7 @@ class ServeSettings:
     haproxy: HaproxySettings = Field(default_factory=HaproxySettings)
     ray_metrics: bool = False
     max_batch_size: Count = 64
+    batch_invariant: bool = False
     batch_wait_s: NonNegative = 0.0
     max_ongoing_requests: Count = 64
     max_queued_requests: Count = 256

@@ -16,6 +16,7 @@ from rayml.data.preprocess import Preprocessor
 from rayml.errors import BundleError
 from rayml.models.ensemble import Ensemble
 from rayml.models.folded import Forward, fold
+from rayml.models.invariant import InvariantForward, blocks
 from rayml.models.lazy import materialise
 from rayml.models.lending import lend
 from rayml.models.tasks import Task, build_task
@@ -41,6 +42,8 @@ class Predictor:
         bundle: a verified bundle.
         device: where the model runs.
         warn: whether estimates tell the values that are unlike those of training.
+        batch_invariant: whether a row's prediction is the same to the bit whatever its batch; on a
+            CPU the process has to run with one number of threads. See `rayml.models.invariant`.
 
     Attributes:
         watcher: is given what `outputs` gives, batch by batch; None where nobody wants to know.
@@ -51,7 +54,14 @@ class Predictor:
         device: where the model runs.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", warn: bool = True) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        warn: bool = True,
+        batch_invariant: bool = False,
+    ) -> None:
         self.watcher: Callable[[torch.Tensor], None] | None = None
         self.bundle = bundle
         self.signature = bundle.signature
@@ -61,17 +71,34 @@ class Predictor:
         self.preprocessor: Preprocessor = fitted.watching() if warn else fitted
         self._model = _model(bundle, self.preprocessor, self.device)
         self._forward = _forward(self._model)
+        self._invariant = batch_invariant
+        if batch_invariant:
+            self._forward = self._made_invariant(self._forward)
         self.task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "cpu", warn: bool = True) -> Predictor:
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        warn: bool = True,
+        batch_invariant: bool = False,
+    ) -> Predictor:
         """Verify and open the bundle in a folder.
+
+        Args:
+            folder: of the bundle.
+            device: where the model runs.
+            warn: see the class.
+            batch_invariant: likewise.
 
         Raises:
             BundleError: the bundle is torn, altered, too new, or its weights do not fit its model.
         """
-        return cls(load_bundle(folder), device=device, warn=warn)
+        bundle = load_bundle(folder)
+        return cls(bundle, device=device, warn=warn, batch_invariant=batch_invariant)
 
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """Make a table of natural types out of parsed rows; absent columns are null."""
@@ -89,14 +116,18 @@ class Predictor:
             regression values in the target's own units [n]; on the CPU. An ensemble gives the
             mean over its members.
         """
-        predictions = self._predictions(features)
-        return predictions.mean(0) if isinstance(self._model, Ensemble) else predictions
+        return self.estimate(features).prediction
 
     def estimate(self, features: Features) -> Estimate:
         """Predict from prepared features; an ensemble tells its spread too."""
-        if isinstance(self._model, Ensemble):
-            return of_members(self._predictions(features), self.signature.target.task)
-        return Estimate(self.outputs(features))
+        with torch.inference_mode():
+            numeric = torch.from_numpy(features.numeric).to(self.device)
+            categorical = torch.from_numpy(features.categorical).to(self.device)
+            outputs = self._forward(numeric, categorical)
+            estimate = self._decoded_alike(outputs) if self._invariant else self._decoded(outputs)
+        if self.watcher is not None:
+            self.watcher(estimate.prediction)
+        return estimate
 
     def predict(self, table: pa.Table) -> list[Answer]:
         """Predict the rows of a raw table, one answer a row."""
@@ -155,16 +186,27 @@ class Predictor:
         module.load_state_dict(self._model.state_dict())
         return [module.eval().requires_grad_(False)]
 
-    def _predictions(self, features: Features) -> torch.Tensor:
-        """Those of the model; of an ensemble each member's, members first."""
-        with torch.inference_mode():
-            numeric = torch.from_numpy(features.numeric).to(self.device)
-            categorical = torch.from_numpy(features.categorical).to(self.device)
-            predictions = self.task.predict(self._forward(numeric, categorical)).cpu()
-        if self.watcher is not None:
-            ensemble = isinstance(self._model, Ensemble)
-            self.watcher(predictions.mean(0) if ensemble else predictions)
-        return predictions
+    def _decoded(self, outputs: torch.Tensor) -> Estimate:
+        """What the model's outputs say, on the CPU."""
+        predictions = self.task.predict(outputs).cpu()
+        if isinstance(self._model, Ensemble):
+            return of_members(predictions, self.signature.target.task)
+        return Estimate(predictions)
+
+    def _decoded_alike(self, outputs: torch.Tensor) -> Estimate:
+        """The same, of blocks of one length."""
+        parts = [self._decoded(block) for block in blocks(outputs)]
+        spreads = [part.spread for part in parts if part.spread is not None]
+        estimate = Estimate(
+            torch.cat([part.prediction for part in parts]), torch.cat(spreads) if spreads else None
+        )
+        return estimate.rows(0, outputs.shape[-2])
+
+    def _made_invariant(self, forward: Forward) -> Forward:
+        # Of an ensemble that runs as one the members themselves are not at hand.
+        own = type(_make(self.bundle, self.preprocessor)).__module__
+        apart = own.startswith("rayml.models.")
+        return InvariantForward(forward, self.shape, self.device, rows_apart=apart)
 
 
 def _forward(model: nn.Module | Ensemble) -> Forward:

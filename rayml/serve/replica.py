@@ -57,11 +57,18 @@ class Replica(InferenceService):
         from rayml.serve.predictor import Predictor
         from rayml.serve.served import ServedModel
 
-        torch.set_num_threads(max(1, int(settings.replicas.cpu)))
+        # With several threads a sum may be shared out as the machine has time for.
+        alone = settings.batch_invariant
+        torch.set_num_threads(1 if alone else max(1, int(settings.replicas.cpu)))
         device = "cuda" if settings.replicas.gpu else "cpu"
 
         def load(bundle: Path, version: str) -> ServedModel:
-            predictor = Predictor.load(bundle, device=device, warn=settings.unknown != "ignore")
+            predictor = Predictor.load(
+                bundle,
+                device=device,
+                warn=settings.unknown != "ignore",
+                batch_invariant=settings.batch_invariant,
+            )
             return ServedModel(predictor, version=version, settings=settings, measured=follows)
 
         self._follower: Follower | None = None

@@ -35,7 +35,12 @@ def served_bundle(config: Config) -> Path:
 
 
 def predict_file(
-    bundle: Path, file: Path, *, unknown: Unknown = "warn", tell: Tell = _silent
+    bundle: Path,
+    file: Path,
+    *,
+    batch_invariant: bool = False,
+    unknown: Unknown = "warn",
+    tell: Tell = _silent,
 ) -> Iterator[Answer]:
     """Predict the rows of a file, in its order.
 
@@ -43,6 +48,7 @@ def predict_file(
         bundle: folder of the bundle.
         file: CSV, Parquet, Arrow, JSON or JSON lines, see `RowFile`. Columns of the training data
             that are no features are left aside, those that the file lacks are missing values.
+        batch_invariant: see `Predictor`; this process then computes with one thread.
         unknown: as an endpoint takes it, see `ServeSettings`.
         tell: is told what was taken or left aside without being asked for.
 
@@ -54,7 +60,12 @@ def predict_file(
     """
     from rayml.serve.predictor import Predictor
 
-    predictor = Predictor.load(bundle, warn=unknown != "ignore")
+    if batch_invariant:
+        import torch
+
+        torch.set_num_threads(1)
+    warn = unknown != "ignore"
+    predictor = Predictor.load(bundle, warn=warn, batch_invariant=batch_invariant)
     before = 0
     for table in RowFile(predictor, file, tell).tables():
         answers = predictor.predict(table)

@@ -64,7 +64,7 @@ class RowColumns:
             raise DataError(
                 f"{file} has a column {unknown!r}, which the model does not know",
                 remedy=f"{did_you_mean(unknown, self.taken)}"
-                f"Remove it; the model's columns are: {listed(self.taken)}",
+                f"Rename or remove it; the model's columns are: {listed(self.taken)}",
             )
         if not known:
             near = next(filter(None, (did_you_mean(name, self.taken) for name in names)), "")
