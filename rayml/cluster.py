@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rayml.errors import ConfigError
+from rayml.errors import ClusterError, ConfigError, RaymlError
 from rayml.interrupts import keeping_handlers
 from rayml.ray_failures import may_start_later, not_started
 from rayml.slowness import timing_the_start
@@ -102,7 +102,7 @@ def _begin(**options: Any) -> None:
             with _private_files(), keeping_handlers(), timing_the_start():
                 ray.init(**options)
         except ConnectionError as error:
-            raise _no_cluster(options["address"], error) from error
+            raise _not_joined(options["address"], error) from error
         except Exception as error:  # Ray raises bare ones
             _end_what_started(error)
             if attempt == _ATTEMPTS or not may_start_later(error):
@@ -170,6 +170,17 @@ def _require_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
+
+
+def _not_joined(address: str, error: Exception) -> RaymlError:
+    """Why a cluster was not joined: where its address answers, it may be the token."""
+    if not address.rpartition(":")[2].isdigit():
+        return _no_cluster(address, error)
+    return ClusterError(
+        f"the Ray cluster at {address} does not let this process in ({error})",
+        remedy="Give its token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; or"
+        " it is none of Ray's: set cluster.address=null",
+    )
 
 
 def _no_cluster(address: str | None, error: Exception) -> ConfigError:

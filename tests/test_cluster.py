@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from rayml.cluster import connect
@@ -53,3 +55,22 @@ def test_a_ray_that_starts_too_slowly_is_started_again(
         assert "\n" not in str(caught.value)
         assert len(ended) == 3
     assert not left
+
+
+def test_a_cluster_that_answers_and_refuses_is_told_of_its_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    def init(**_: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    monkeypatch.setattr(ray, "init", init)
+    for name in ("RAY_gcs_server_port_wait_time_s", "RAY_BACKEND_LOG_LEVEL"):
+        monkeypatch.setenv(name, "3")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterError, match="RAY_AUTH_TOKEN"), connect(address):
+            pass
+    with pytest.raises(ConfigError, match="ray start --head"), connect("auto"):
+        pass

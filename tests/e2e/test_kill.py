@@ -1,7 +1,10 @@
-"""`kill -9` of a sweep's driver, and of everything that it started; then `resume`."""
+"""`kill -9` of a sweep's driver, and of everything that it started, or Ctrl-C; then `resume`."""
 
 from __future__ import annotations
 
+import re
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,3 +110,17 @@ def test_everything_killed_at_once_loses_nothing(tmp_path: Path, rayml: Rayml) -
         )
     leaderboard = rayml(tmp_path, "report", "killed").stdout
     assert f"of {TRIALS} trials" in leaderboard
+
+
+def test_an_interrupted_sweep_says_how_to_go_on_and_does(tmp_path: Path, rayml: Rayml) -> None:
+    with sweeping(tmp_path) as driver:
+        driver.send_signal(signal.SIGINT)
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=120) == 130
+    said = (tmp_path / "output").read_text()
+    assert "Traceback" not in said
+    (command_line,) = re.findall(r"sweep killed is not finished; go on with `(.*)`", said)
+    _, *words = shlex.split(command_line)
+    before = finished(tmp_path / "runs/sweeps/killed/journal.log")
+    rayml(tmp_path, *words)
+    assert_continued(tmp_path / "runs/sweeps/killed/journal.log", before, TRIALS)
