@@ -4,7 +4,7 @@ import pytest
 
 from rayml.data.bundled import SklearnSource
 from rayml.data.files import FileSource
-from rayml.data.sources import Source
+from rayml.data.sources import Source, missing_tokens
 from rayml.data.sql import SqlSource
 from rayml.data.uci import AdultSource, OnlineShoppersSource
 
@@ -14,3 +14,16 @@ from rayml.data.uci import AdultSource, OnlineShoppersSource
 )
 def test_every_source_keeps_the_protocol(kind: type) -> None:
     assert issubclass(kind, Source)
+
+
+def test_a_source_tells_its_tokens_or_its_dialect_does() -> None:
+    class Own:
+        missing = ("-",)
+
+    assert missing_tokens(Own()) == ("-",)  # type: ignore[arg-type]
+    assert missing_tokens(object()) == ()  # type: ignore[arg-type]
+    csv = FileSource("rows.csv", csv={"nulls": ["?", ""]})
+    assert missing_tokens(csv) == ("?", "")
+    assert missing_tokens(FileSource("rows.parquet", format="parquet")) == ()
+    assert missing_tokens(AdultSource("nowhere", download=False)) == ("?",)
+    assert "NA" in missing_tokens(OnlineShoppersSource("nowhere", download=False))
