@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rayml import __version__, pipeline
 from rayml.cluster import log_folder
-from rayml.config.compose import Composed, add_import_paths, compose, groups
+from rayml.config.compose import Composed, add_import_paths, compose, groups, project_folders
 from rayml.errors import ConfigError, RaymlError
 from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
 from rayml.ray_failures import explained
@@ -99,6 +99,7 @@ VERBS = {
     ),
     "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),
     "key": Verb(pipeline.key, "make an API key for an endpoint", "NAME", epilog=_KEY_EPILOG),
+    "keypair": Verb(pipeline.keypair, "make the key files that sign bundles"),
     "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),
     "explain": Verb(pipeline.explain, "explain the predictions for a file's rows", "FILE"),
 }
@@ -256,6 +257,7 @@ def _execute(invocation: Invocation, started: float, so_far: SoFar) -> int:
     context = Context(
         composed=composed,
         import_paths=add_import_paths(invocation.config_dirs),
+        project_folders=project_folders(invocation.config_dirs),
         watch=Stopwatch(started),
         resumed=resumed,
         extended=invocation.extend is not None,
@@ -279,14 +281,22 @@ def _compose(invocation: Invocation) -> tuple[Composed, Path | None]:
     if not (name := invocation.resume or invocation.extend):
         return compose(invocation.overrides, invocation.config_dirs), None
     from rayml.stages import resume
+    from rayml.stages.trusting import trust_of
 
-    paths = [each for each in invocation.overrides if each.startswith("paths.")]
-    sweeps = compose(paths, invocation.config_dirs).typed().paths.sweeps
-    folder, stored = resume.find_stored(sweeps, name)
+    add_import_paths(invocation.config_dirs)
+    # Not from the sweep's file: where it is, and whose code it may name.
+    own = [each for each in invocation.overrides if each.startswith(("paths.", "trust."))]
+    base = compose(own, invocation.config_dirs)
+    config = base.typed()
+    folders = project_folders(invocation.config_dirs)
+    trust = trust_of(config.trust, config.registry.signing, folders=folders)
+    folder, stored = resume.find_stored(config.paths.sweeps, name, trust)
     if not invocation.show_config:
         resume.mend_journal(folder)
     change = resume.resumed_config if invocation.resume else resume.extended_config
-    composed = change(stored, folder, invocation.overrides, invocation.config_dirs)
+    others = [each for each in invocation.overrides if not each.startswith("trust.")]
+    composed = change(stored, folder, others, invocation.config_dirs)
+    composed.plain["trust"] = base.plain["trust"]
     if invocation.extend and not invocation.show_config:
         resume.require_more(folder, composed)
     return composed, folder

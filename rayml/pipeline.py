@@ -30,6 +30,7 @@ def run(context: Context) -> None:
     from rayml.stages.metric import with_metric
     from rayml.stages.prepare import prepare_data
 
+    context.require_signing()
     with context.checked_cluster() as checking:
         require_machines(context.config)
         data = prepare_data(context)
@@ -203,6 +204,13 @@ def key(context: Context, holder: str | None) -> None:
     make_key(context, holder)
 
 
+def keypair(context: Context) -> None:
+    """Make the key files that sign bundles and verify their signatures."""
+    from rayml.stages.keypair import write_key_pair
+
+    write_key_pair(context)
+
+
 def predict(context: Context, file: str | None) -> None:
     """Predict the rows of a file without a server; prints one JSON object a row."""
     from rayml.stages.predict import predict_file, served_bundle
@@ -219,6 +227,7 @@ def predict(context: Context, file: str | None) -> None:
         batch_invariant=settings.batch_invariant,
         unknown=settings.unknown,
         tell=show.aside,
+        trust=context.trust,
     )
     for answer in answers:
         sys.stdout.write(json.dumps(answer) + "\n")
@@ -240,5 +249,6 @@ def explain(context: Context, file: str | None) -> None:
         max_steps=context.config.serve.max_explain_steps,
         unknown=context.config.serve.unknown,
         tell=show.aside,
+        trust=context.trust,
     ):
         sys.stdout.write(json.dumps(explanation) + "\n")

@@ -1,7 +1,8 @@
-"""Component nodes: from `{_target_: dotted.path, **arguments}` to an object.
+"""Component nodes that the user wrote: from `{_target_: dotted.path, **arguments}` to an object.
 
 A node is a plain mapping. Building it imports the target and calls it with the node's other
-keys, nested nodes first. Nothing here knows Hydra, so workers and replicas build components
+keys, nested nodes first, whatever the path names: what a file says is built by
+`rayml.config.trusted` instead. Nothing here knows Hydra, so workers and replicas build components
 without importing it.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rayml.config.signature import is_own, read_signature
@@ -72,6 +73,26 @@ def imports_users_code(node: Node, /) -> bool:
     """Whether checking a node imports code that does not come with rayml."""
     values = [value for value in node.values() if is_node(value)]
     return not is_own(str(node.get(TARGET))) or any(map(imports_users_code, values))
+
+
+def names_target(key: str) -> bool:
+    """Whether the value at a dotted key of a config is the name of a component."""
+    # A node of an optimizer becomes settings with a key of their own for it.
+    return key.rpartition(".")[2] == TARGET or key == "train.optimizer.target"
+
+
+def named_targets(tree: object) -> Iterator[str]:
+    """Every component that a config names, the choices of a space among them."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            if str(key).rpartition(".")[2] == TARGET:
+                choices = value.get("choices") if isinstance(value, Mapping) else None
+                yield from (each for each in (choices or [value]) if isinstance(each, str))
+            else:
+                yield from named_targets(value)
+    elif isinstance(tree, list | tuple):
+        for each in tree:
+            yield from named_targets(each)
 
 
 def build(node: Node, /, **extra: Any) -> Any:

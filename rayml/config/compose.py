@@ -53,25 +53,6 @@ class Composed:
         return OmegaConf.to_yaml(OmegaConf.create(_without_passwords(self.plain)))
 
 
-def read_composed(path: Path) -> Composed:
-    """A composed config from the file that `Composed.yaml` was written to.
-
-    Raises:
-        ConfigError: the file is absent or no YAML mapping.
-    """
-    try:
-        plain = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(
-            f"a sweep's folder holds its config ({_first_line(error)})",
-            value=str(path),
-            remedy="Check the sweep's name",
-        ) from error
-    if not isinstance(plain, dict):
-        raise ConfigError("a config is a YAML mapping", value=str(path))
-    return checked(plain)  # type: ignore[arg-type]
-
-
 def config_folder() -> Path:
     """Folder of rayml's own config groups: inside an installed wheel, or beside a checkout."""
     package = Path(__file__).resolve().parent.parent
@@ -222,9 +203,13 @@ def add_import_paths(config_dirs: Sequence[Path]) -> list[str]:
     Returns:
         The folders added to `sys.path`, which worker processes need too.
     """
-    folders = [Path.cwd(), *(folder.resolve().parent for folder in config_dirs)]
-    added = [str(folder) for folder in dict.fromkeys(folders)]
+    added = list(dict.fromkeys([str(Path.cwd()), *project_folders(config_dirs)]))
     for folder in reversed(added):
         if folder not in sys.path:
             sys.path.insert(0, folder)
     return added
+
+
+def project_folders(config_dirs: Sequence[Path]) -> list[str]:
+    """The folders beside the user's config folders, where the code that those name lies."""
+    return [str(folder.resolve().parent) for folder in config_dirs]

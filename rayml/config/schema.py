@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rayml.config.build import TARGET
+from rayml.config.trust import SigningSettings, TrustSettings
 from rayml.release_settings import CanarySettings
 from rayml.search_settings import (
     BoundSettings,
@@ -173,10 +174,12 @@ class RegistryConfig:
             as the champion on the same test rows, `always` without comparison; `never` leaves
             the champion as it is.
         force: promote what `better` would not.
+        signing: see `SigningSettings`.
     """
 
     promote: Literal["always", "better", "never"] = "better"
     force: bool = False
+    signing: SigningSettings = Field(default_factory=SigningSettings)
 
 
 @settings
@@ -235,10 +238,11 @@ class Config:
         train: how a trial is trained.
         space: what is searched: a tree that mirrors the config, its leaves typed ranges.
         search: how a sweep searches.
-        confirm: how its winner is confirmed.
         registry: how versions are registered.
         serve: how a version is served.
         cluster: the Ray cluster.
+        confirm: how its winner is confirmed.
+        trust: whose code stored files may name, see `TrustSettings`.
     """
 
     name: Name
@@ -254,3 +258,4 @@ class Config:
     serve: ServeConfig
     cluster: ClusterConfig
     confirm: ConfirmSettings = Field(default_factory=ConfirmSettings)
+    trust: TrustSettings = Field(default_factory=TrustSettings)

@@ -1,8 +1,13 @@
-"""A stored config with overrides on it, for what goes on with an earlier command."""
+"""The config that a sweep was started with, for what goes on with it.
+
+A file holds it, so that it is a claim: only what `StoredConfig.trusted` lets through is a config
+whose components are built.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,178 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rayml.bounded import TooLargeError, read_bounded
+from rayml.config.build import TARGET, names_target
+from rayml.config.components import Role
 from rayml.config.compose import Composed, checked, compose, groups
-from rayml.errors import InvalidConfigError
+from rayml.config.plain_yaml import load_plain
+from rayml.config.stored_node import StoredNode
+from rayml.config.trust import Trust
+from rayml.config.trusted import locate_trusted, require_target, require_trusted
+from rayml.errors import BuildError, ConfigError, InvalidConfigError
 
+# Of a file, in bytes: those of sweeps are some kilobytes.
+_MOST_BYTES = 4 << 20
+# A file cannot say whom to trust.
+_NOT_STORED = ("trust",)
+_UNREADABLE = (OSError, TooLargeError, ValueError, RecursionError)
 _ABSENT = object()
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """A config from a file, which names components that nobody has looked at yet.
+
+    Attributes:
+        path: of the file.
+        plain: what it says, to be shown or compared; no component of it may be built.
+    """
+
+    path: Path
+    plain: Mapping[str, Any]
+
+    def trusted(self, trust: Trust) -> Composed:
+        """The config, once all that it names is found to be trusted.
+
+        Raises:
+            InvalidConfigError: a component that is not trusted or no component of its place, one
+                inside another, or arguments that it does not take; all of them.
+        """
+        problems = list(_untrusted(self.plain, trust))
+        if problems:
+            raise InvalidConfigError([f"{self.path}: {problem}" for problem in problems])
+        plain = {key: value for key, value in self.plain.items() if key not in _NOT_STORED}
+        return checked(plain)
+
+
+def read_stored(path: Path) -> StoredConfig:
+    """Read the config that `Composed.yaml` was written to.
+
+    Raises:
+        ConfigError: the file is absent, too large, or no YAML mapping of plain values.
+    """
+    try:
+        text = read_bounded(path, _MOST_BYTES).decode()
+        load_plain(text)
+        plain = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (*_UNREADABLE, OmegaConfBaseException) as error:
+        line = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"the config of a sweep cannot be read ({line})",
+            value=str(path),
+            remedy="Check the sweep's name",
+        ) from error
+    if not isinstance(plain, dict):
+        raise ConfigError("a config is a YAML mapping", value=str(path))
+    if "${" in text:
+        raise ConfigError(
+            "the config of a sweep has interpolations, which are not written there",
+            value=str(path),
+            remedy="Copy the file again from where it was written",
+        )
+    return StoredConfig(path, plain)  # type: ignore[arg-type]
+
+
+def require_trusted_params(params: Mapping[str, Any], trust: Trust) -> None:
+    """Go on only if searched values from a study name no component that is not trusted.
+
+    Args:
+        params: values by dotted key.
+        trust: whose code may run.
+
+    Raises:
+        BuildError: one does.
+    """
+    for key, value in params.items():
+        place = key.rpartition(".")[0]
+        if names_target(key):
+            _require_choice(place, value, trust)
+        elif any(True for _ in _nodes(value, key)):
+            raise BuildError(f"a stored trial has a component as the value of {key}")
+
+
+def _untrusted(plain: Mapping[str, Any], trust: Trust) -> Iterator[str]:
+    """What a stored config names without leave."""
+    rest = {key: each for key, each in plain.items() if key != "space"}
+    for key, node in [*_nodes(rest), *_settings_of_optimizer(plain)]:
+        role = _role(key)
+        try:
+            if role is None:
+                raise BuildError("a file may name no component here")
+            _require_node(StoredNode.of(node), role, trust)
+        except BuildError as error:
+            yield f"{key}: {error}"
+    for key, value in _values(plain.get("space")):
+        searched = key.removesuffix(".choices")
+        place = searched.rpartition(".")[0]
+        try:
+            if names_target(searched) and searched != key:
+                for choice in value if isinstance(value, list) else [value]:
+                    _require_choice(place, choice, trust)
+            elif any(True for _ in _nodes(value, key)):
+                raise BuildError("a file may name no component here")
+        except BuildError as error:
+            yield f"space.{key}: {error}"
+
+
+def _require_node(node: StoredNode, role: Role, trust: Trust) -> None:
+    if role == "optimizer":
+        # It lies beside defaults of rayml's own optimizers, which its class need not take.
+        locate_trusted(node.target, role, trust)
+    else:
+        require_trusted(node, role, trust)
+
+
+def _settings_of_optimizer(plain: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The user's optimizer, where it stands as the settings that a node of it becomes."""
+    train = plain.get("train")
+    found = train.get("optimizer") if isinstance(train, Mapping) else None
+    if isinstance(found, Mapping) and TARGET not in found and found.get("target") is not None:
+        yield "train.optimizer", {TARGET: found["target"], "arguments": found.get("arguments")}
+
+
+def _require_choice(place: str, value: object, trust: Trust) -> None:
+    role = _role(place)
+    if role is None:
+        raise BuildError(f"{place} is no component, but a file names {str(value)[:100]!r} there")
+    require_target(str(value), role, trust)
+
+
+def _role(key: str) -> Role | None:
+    """What the component at a key of a config must be; None where there is none."""
+    if key in _PLACES:
+        return _PLACES[key]
+    section, _, name = key.rpartition(".")
+    return "metric" if section == "task.metrics" and name else None
+
+
+_PLACES: Mapping[str, Role] = {
+    "model": "model",
+    "data.source": "source",
+    "train.optimizer": "optimizer",
+}
+
+
+def _nodes(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The outermost component nodes of a tree, by key."""
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            yield key, value
+            return
+        for name, each in value.items():
+            yield from _nodes(each, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _nodes(each, f"{key}[{index}]")
+
+
+def _values(tree: object, key: str = "") -> Iterator[tuple[str, Any]]:
+    """All values of a space that are no mappings, by key."""
+    if not isinstance(tree, Mapping):
+        yield key, tree
+        return
+    for name, each in tree.items():
+        yield from _values(each, f"{key}.{name}" if key else str(name))
 
 
 def recompose(

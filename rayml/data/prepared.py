@@ -11,6 +11,7 @@ quarantine.parquet       bad rows, if there are any
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,19 +21,39 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
+from rayml.bounded import TooLargeError, read_bounded
 from rayml.data.dialect import CsvSettings
 from rayml.data.preprocess import Preprocessor
 from rayml.data.schema import FeatureSchema
 from rayml.errors import DataError
-from rayml.types import Examples, Features, SplitName
+from rayml.types import Examples, Features, Size, SplitName
 
 FORMAT = 1
+_MOST_BYTES = 16 << 20
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
 TEST_ROWS = "rows/test.parquet"
 MAX_TEST_ROWS = 10_000
 _SAMPLED_FILES = 8
+
+
+class _Manifest(TypedDict, total=False):
+    """What a manifest holds; those of another format are told by that alone."""
+
+    format: int
+    hash: str
+    source: str
+    rows: dict[SplitName, Size]
+    quarantined: Size
+    reasons: dict[str, Size]
+    timings: dict[str, float]
+
+
+_KEYS = {"hash", "source", "rows", "quarantined", "reasons", "timings"}
+_MANIFEST: TypeAdapter[_Manifest] = TypeAdapter(_Manifest)
 
 
 @dataclass(frozen=True)
@@ -89,25 +110,32 @@ class PreparedDataset:
         """Read a whole split into contiguous arrays.
 
         Raises:
-            DataError: files do not hold the rows that the manifest says.
+            DataError: files do not hold the rows that the manifest says, or more than this
+                machine has memory for.
         """
+        self._require_room(split)
         parts = [self.decode(pq.read_table(path)) for path in self.files(split)]
-        if sum(map(len, parts)) != self.rows[split]:
-            raise DataError(
-                f"the split {split} has {self.rows[split]} rows",
-                value=sum(map(len, parts)),
-                remedy=f"Remove {self.path} and prepare the data again",
-            )
         return joined(parts)
 
     def code_counts(self, split: SplitName) -> list[npt.NDArray[np.int64]]:
-        """Number of rows of a split by code, for each categorical column."""
+        """Number of rows of a split by code, for each categorical column.
+
+        Raises:
+            DataError: files hold other rows or codes than the manifest and the preprocessor say.
+        """
+        self._require_room(split)
         names = [feature.name for feature in self.preprocessor.categorical_features]
         counts = [np.zeros(n, np.int64) for n in self.preprocessor.shape.cardinalities]
         for path in self.files(split) if names else []:
             table = pq.read_table(path, columns=names)
             for place, name in enumerate(names):
                 codes = table.column(name).to_numpy()
+                if len(codes) and not 0 <= codes.min() <= codes.max() < len(counts[place]):
+                    raise DataError(
+                        f"{path.name} of the split {split} has codes of {name!r} that are none",
+                        value=str(self.path),
+                        remedy=f"Remove {self.path} and prepare the data again",
+                    )
                 counts[place] += np.bincount(codes, minlength=len(counts[place]))
         return counts
 
@@ -122,6 +150,39 @@ class PreparedDataset:
             chosen = np.linspace(0, max(table.num_rows - 1, 0), count).astype(int)
             parts.append(self.decode(table.take(chosen)))
         return joined(parts)
+
+    def _require_room(self, split: SplitName) -> None:
+        """Refuse files that declare other rows than the manifest, before they are read.
+
+        A column of equal values takes the same few bytes whatever number of rows it declares.
+        """
+        columns = {feature.name for feature in self.preprocessor.features}
+        columns.add(self.preprocessor.target.name)
+        declared = 0
+        for path in self.files(split):
+            found = pq.read_metadata(path)
+            declared += found.num_rows
+            fields = {each.name: each.type for each in found.schema.to_arrow_schema()}
+            if fields.keys() != columns or not all(map(pa.types.is_primitive, fields.values())):
+                raise DataError(
+                    f"{path.name} of the split {split} has other columns than its features",
+                    value=str(self.path),
+                    remedy=f"Remove {self.path} and prepare the data again",
+                )
+        if declared != self.rows[split]:
+            raise DataError(
+                f"the split {split} has {self.rows[split]} rows",
+                value=declared,
+                remedy=f"Remove {self.path} and prepare the data again",
+            )
+        present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self.nbytes(split) > present:
+            raise DataError(
+                f"the split {split} takes {self.nbytes(split):,} bytes, more than the"
+                f" {present:,} of this machine",
+                value=str(self.path),
+                remedy="Use a machine with more memory, or fewer rows",
+            )
 
     def decode(self, rows: pa.Table | pa.RecordBatch) -> Examples:
         """Turn rows of the Parquet files into arrays."""
@@ -184,8 +245,9 @@ def open_prepared(path: Path) -> PreparedDataset:
         DataError: there is none in the folder, or a newer rayml wrote it.
     """
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
+        manifest: dict[str, Any] = json.loads(read_bounded(path / MANIFEST, _MOST_BYTES))
+        _MANIFEST.validate_python(manifest, strict=True)
+    except (OSError, TooLargeError, ValueError, RecursionError) as error:
         raise DataError(
             f"a prepared dataset has a manifest ({error})",
             value=str(path),
@@ -195,6 +257,13 @@ def open_prepared(path: Path) -> PreparedDataset:
         raise DataError(
             f"the format of a prepared dataset is {FORMAT}",
             value=manifest.get("format"),
+            remedy=f"Remove {path} and prepare the data again",
+        )
+    absent = sorted(_KEYS - manifest.keys())
+    if absent:
+        raise DataError(
+            f"{MANIFEST} of a prepared dataset lacks {', '.join(absent)}",
+            value=str(path),
             remedy=f"Remove {path} and prepare the data again",
         )
     return PreparedDataset(

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rayml.bounded import TooLargeError, read_bounded
 from rayml.data.columns import (
     CategoricalColumn,
     Feature,
@@ -41,6 +42,7 @@ from rayml.data.kinds import ARROW_TYPES
 from rayml.data.natural import natural
 from rayml.data.numbers import NumericColumns
 from rayml.data.oddities import Oddities
+from rayml.data.preprocessor_state import require_state
 from rayml.data.profile import profile_columns
 from rayml.data.schema import FeatureSchema
 from rayml.data.statistics import Statistics
@@ -51,6 +53,7 @@ from rayml.types import ClassLabel, Features, FeatureShape, PreprocessSettings, 
 FORMAT = 1
 _STATE = "preprocessor.json"
 _PROFILE = "profile.json"
+_MOST_BYTES = 64 << 20
 
 NO_TIMES = pa.table({})
 """The times of a schema without a timestamp column."""
@@ -335,6 +338,7 @@ class Preprocessor:
                 value=state.get("format"),
                 remedy="Install the rayml that wrote it",
             )
+        require_state(state, folder / _STATE)
         target = state["target"] | {"classes": tuple(state["target"]["classes"])}
         return cls(
             FeatureSchema.from_json(state["schema"]),
@@ -374,13 +378,22 @@ class Preprocessor:
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    if len(text) > _MOST_BYTES:  # it is ASCII
+        raise DataError(
+            f"{path.name} of a preprocessor would take {len(text):,} bytes, more than"
+            f" {_MOST_BYTES:,}",
+            remedy="Lower data.preprocess.max_categories or quantiles, or ignore columns",
+        )
+    path.write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        value = json.loads(read_bounded(path, _MOST_BYTES))
+        if not isinstance(value, dict):
+            raise ValueError("it is no JSON object")  # noqa: TRY004
+    except (OSError, TooLargeError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path.name} of a preprocessor can be read ({error})",
             value=str(path.parent),

@@ -6,11 +6,15 @@ import json
 import re
 from pathlib import Path
 
+from rayml.bounded import read_bounded
 from rayml.disk import write
 from rayml.errors import RegistryError
 from rayml.registry.lock import locked
 
 RESERVED = "latest"
+MOST_BYTES = 1 << 20
+"""Of a file of aliases or of a release; they have some hundred."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -32,10 +36,10 @@ class Aliases:
             RegistryError: the file is not what `move` writes.
         """
         try:
-            content = json.loads(self._file.read_bytes())
+            content = json.loads(read_bounded(self._file, MOST_BYTES))
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._torn() from error
         if not isinstance(content, dict):
             raise self._torn()

@@ -56,7 +56,7 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
 
 
 def _models(info: BundleInfo) -> str:
-    model = f"`{info.model['_target_']}`"
+    model = f"`{info.model.target}`"
     if info.ensemble is None:
         return model
     return (

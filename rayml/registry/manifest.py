@@ -5,19 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from rayml.bounded import TooLargeError, read_bounded
 from rayml.errors import BundleError
+from rayml.registry.signing import SIGNATURE, require_signature
 from rayml.types import Size, settings
 
 MANIFEST = "manifest.json"
 # 1: one model. 2: `bundle.json` knows ensembles and confirmations, the rest is the same.
 FORMAT = 2
 _READABLE = (1, 2)
+
+# A bundle has about ten files, two folders deep.
+_MOST_BYTES = 1 << 20
+_MOST_FILES = 1000
+_MOST_LEVELS = 8
+
+_UNLISTED = (MANIFEST, SIGNATURE)
 
 _REMEDY = "Copy the bundle again from where it was written"
 
@@ -32,7 +41,7 @@ class FileRecord:
 
 @settings
 class Manifest:
-    """All files of a bundle by their relative POSIX path, the manifest itself excepted."""
+    """All files of a bundle by relative POSIX path, but the manifest and its signature."""
 
     format: int
     files: dict[str, FileRecord]
@@ -43,7 +52,7 @@ _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 def write_manifest(folder: Path) -> None:
     """Record every file below a folder in its manifest, and flush them all to the disk."""
-    files = {path: _record(folder / path) for path in sorted(_files(folder))}
+    files = {path: _record(folder / path) for path in sorted(_listed(folder))}
     manifest = Manifest(format=FORMAT, files=files)
     text = json.dumps(_MANIFEST.dump_python(manifest), indent=1, sort_keys=True)
     with (folder / MANIFEST).open("w", encoding="utf-8") as out:
@@ -52,18 +61,23 @@ def write_manifest(folder: Path) -> None:
         os.fsync(out.fileno())
 
 
-def verify(folder: Path) -> str:
+def verify(folder: Path, signers: Sequence[bytes] = ()) -> str:
     """Check that a folder holds exactly the files of its manifest, unaltered.
+
+    Args:
+        folder: of the bundle.
+        signers: public keys of which one must have signed the manifest; none asks for nothing.
 
     Returns:
         The SHA-256 of the manifest, which stands for the content of the whole bundle.
 
     Raises:
-        BundleError: a file is missing, extra, altered or no regular file; the manifest is
-            absent, torn or written by a newer rayml. The message names the file.
+        BundleError: the signature is absent or another's; a file is missing, extra, altered or no
+            regular file; the manifest is absent, torn, too large or written by a newer rayml. The
+            message names the file.
     """
-    manifest, digest = _read(folder)
-    present = set(_files(folder)) - {MANIFEST}
+    manifest, digest = read_manifest(folder, signers)
+    present = set(_listed(folder))
     for path in sorted(manifest.files.keys() - present):
         raise BundleError("a bundle holds every file of its manifest", value=path, remedy=_REMEDY)
     for path in sorted(present - manifest.files.keys()):
@@ -75,13 +89,27 @@ def verify(folder: Path) -> str:
     return digest
 
 
-def _read(folder: Path) -> tuple[Manifest, str]:
+def read_manifest(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str]:
+    """Read a manifest once its signature is verified, and nothing else of the bundle.
+
+    Returns:
+        The manifest and its SHA-256.
+
+    Raises:
+        BundleError: as `verify`, but for the other files.
+    """
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file():
         raise BundleError(
             f"a bundle is a folder with a {MANIFEST}", value=str(folder), remedy=_REMEDY
         )
-    content = path.read_bytes()
+    try:
+        content = read_bounded(path, _MOST_BYTES)
+    except (OSError, TooLargeError) as error:
+        raise BundleError(
+            f"{MANIFEST} of the bundle cannot be read: {error}", value=str(path), remedy=_REMEDY
+        ) from error
+    require_signature(content, folder, signers)
     _refuse_newer(content, path)
     try:
         manifest = _MANIFEST.validate_json(content)
@@ -90,6 +118,12 @@ def _read(folder: Path) -> tuple[Manifest, str]:
         raise BundleError(
             f"a manifest must be readable ({problem})", value=str(path), remedy=_REMEDY
         ) from error
+    if len(manifest.files) > _MOST_FILES:
+        raise BundleError(
+            f"{MANIFEST} names {len(manifest.files):,} files; a bundle has at most {_MOST_FILES:,}",
+            value=str(path),
+            remedy="Do not load it",
+        )
     for name in manifest.files:
         _refuse_escape(name)
     return manifest, hashlib.sha256(content).hexdigest()
@@ -114,15 +148,61 @@ def _refuse_newer(content: bytes, path: Path) -> None:
 def _refuse_escape(name: str) -> None:
     path = PurePosixPath(name)
     plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
-    if not plain or "\\" in name or "\0" in name or name in {".", MANIFEST}:
+    if not plain or "\\" in name or "\0" in name or name in {".", *_UNLISTED}:
         raise BundleError(
             "a manifest names files inside its folder", value=name, remedy="Do not load it"
         )
 
 
-def _files(folder: Path) -> Iterator[str]:
+def read_verified(folder: Path, name: str, manifest: Manifest, most: int) -> bytes:
+    """Read a small file of a bundle, if it is what the manifest says.
+
+    Args:
+        folder: of the bundle.
+        name: of the file.
+        manifest: of the bundle.
+        most: bytes that such a file has at most.
+
+    Raises:
+        BundleError: it is absent, too large, or another one.
+    """
+    record, path = manifest.files.get(name), folder / name
+    try:
+        if record is None:
+            raise FileNotFoundError("the manifest does not name it")
+        content = read_bounded(path, most)
+    except (OSError, TooLargeError) as error:
+        raise BundleError(
+            f"{name} of the bundle cannot be read: {error}", value=str(path), remedy=_REMEDY
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != record.sha256:
+        raise _altered(name, record, digest)
+    return content
+
+
+def _listed(folder: Path) -> list[str]:
+    """The files that a manifest lists; too many of them are refused before all are looked at."""
+    found = []
+    for path in _files(folder, 0):
+        if path not in _UNLISTED:
+            found.append(path)
+        if len(found) > _MOST_FILES:
+            raise BundleError(
+                f"a bundle has at most {_MOST_FILES:,} files", value=path, remedy="Do not load it"
+            )
+    return found
+
+
+def _files(folder: Path, level: int) -> Iterator[str]:
     """Relative POSIX paths of all files, whose folders are followed but links are not."""
-    for entry in sorted(folder.iterdir()):
+    if level > _MOST_LEVELS:
+        raise BundleError(
+            f"a bundle has folders of at most {_MOST_LEVELS} levels",
+            value=str(folder),
+            remedy="Do not load it",
+        )
+    for entry in folder.iterdir():
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             raise BundleError(
                 "a bundle holds regular files only, no links",
@@ -130,7 +210,7 @@ def _files(folder: Path) -> Iterator[str]:
                 remedy="Replace it by the file itself",
             )
         if entry.is_dir():
-            yield from (f"{entry.name}/{path}" for path in _files(entry))
+            yield from (f"{entry.name}/{path}" for path in _files(entry, level + 1))
         else:
             yield entry.name
 
@@ -153,8 +233,12 @@ def _compare(path: Path, name: str, expected: FileRecord) -> None:
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     if digest != expected.sha256:
-        raise BundleError(
-            f"{name}: a file of a bundle has the SHA-256 of its manifest, {expected.sha256}",
-            value=digest,
-            remedy=_REMEDY,
-        )
+        raise _altered(name, expected, digest)
+
+
+def _altered(name: str, expected: FileRecord, digest: str) -> BundleError:
+    return BundleError(
+        f"{name}: a file of a bundle has the SHA-256 of its manifest, {expected.sha256}",
+        value=digest,
+        remedy=_REMEDY,
+    )

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rayml.bounded import TooLargeError, read_bounded
 from rayml.disk import append, explained, write
 from rayml.errors import RegistryError
+from rayml.registry.aliases import MOST_BYTES
 from rayml.registry.lock import locked
 from rayml.registry.release import FORMAT, Release
 
@@ -42,14 +44,20 @@ class Releases:
             RegistryError: the file is not what `change` writes, or of a newer rayml.
         """
         try:
-            content = self.file.read_bytes()
+            content = read_bounded(self.file, MOST_BYTES)
         except FileNotFoundError:
             return Release()
+        except TooLargeError as error:
+            raise RegistryError(
+                f"the release cannot be read: {error}",
+                value=str(self.file),
+                remedy=f"Copy the file again; {self.journal.name} tells what it was",
+            ) from error
         try:
             written = json.loads(content)["format"]
             if written == FORMAT:
                 return _RELEASE.validate_json(content)
-        except (ValueError, KeyError, TypeError, ValidationError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
             raise RegistryError(
                 "a release is a JSON object as `rayml promote` writes it",
                 value=str(self.file),

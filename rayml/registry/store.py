@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rayml.config.trust import ONLY_OWN, Trust
 from rayml.disk import explained, make_folder
 from rayml.errors import RegistryError
 from rayml.registry.aliases import RESERVED, Aliases, require_still
-from rayml.registry.bundle import read_info
+from rayml.registry.bundle import BundleInfo, read_info
 from rayml.registry.lock import locked
 from rayml.registry.manifest import verify
 from rayml.registry.release import Release, promote
@@ -30,16 +31,22 @@ class Registry:
 
     Args:
         root: folder of the registry; made when the first bundle is registered.
+        trust: whose signatures bundles need before anything else of them is read.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, trust: Trust = ONLY_OWN) -> None:
         self.root = root
+        self.trust = trust
 
     @classmethod
-    def of_version(cls, folder: Path) -> tuple[Registry, str]:
+    def of_version(
+        cls,
+        folder: Path,
+        trust: Trust = ONLY_OWN,
+    ) -> tuple[Registry, str]:
         """The registry that the folder of a version lies in, and the name of its model."""
         model = folder.parent.parent
-        return cls(model.parent), model.name
+        return cls(model.parent, trust), model.name
 
     def register(self, bundle: Path) -> int:
         """Copy a bundle into the registry as the next version of its model.
@@ -52,14 +59,14 @@ class Registry:
             RegistryError: its name is none that a folder could have.
             StorageError: the disk does not take it; nothing of it stays.
         """
-        digest = verify(bundle)
-        model = self._model(read_info(bundle).name)
+        digest = verify(bundle, self.trust.signers)
+        model = self._model(read_info(bundle, self.trust).name)
         versions = model / "versions"
         make_folder(versions)
         with explained(model), tempfile.TemporaryDirectory(dir=model, prefix=".incoming-") as made:
             copy = Path(made) / "bundle"
             shutil.copytree(bundle, copy, symlinks=True)
-            if verify(copy) != digest:
+            if verify(copy, self.trust.signers) != digest:
                 raise RegistryError(
                     "a bundle must not change while it is registered", value=str(bundle)
                 )
@@ -73,6 +80,15 @@ class Registry:
         if not self.root.is_dir():
             return []
         return sorted(path.name for path in self.root.iterdir() if (path / "versions").is_dir())
+
+    def info(self, name: str, version: int) -> BundleInfo:
+        """What a version is.
+
+        Raises:
+            BundleError: its signature or its `bundle.json` is not what it must be.
+            RegistryError: there is no such version.
+        """
+        return read_info(self._folder(name, version), self.trust)
 
     def versions(self, name: str) -> list[int]:
         """Numbers of all versions of a model, oldest first; none of an unknown model."""
@@ -122,14 +138,14 @@ class Registry:
         added = set(transition(seen).versions()) - set(seen.versions())
         # Before the lock, which a large bundle would hold for long.
         for version in sorted(added):
-            verify(self._folder(name, version))
+            verify(self._folder(name, version), self.trust.signers)
 
         def verified(release: Release) -> Release:
             if release.revision == 0:
                 release = self.release(name)
             following = transition(release)
             for version in set(following.versions()) - set(release.versions()) - added:
-                verify(self._folder(name, version))
+                verify(self._folder(name, version), self.trust.signers)
             return following
 
         return Releases(self._model(name)).change(verified, expected=expected)

@@ -10,11 +10,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rayml.bounded import TooLargeError, read_bounded
 from rayml.disk import write
 from rayml.errors import SearchError
 from rayml.types import Direction, settings
 
 FILE = "confirm.json"
+_MOST_BYTES = 64 << 20
 
 
 @settings
@@ -119,12 +121,13 @@ def read_confirmation(sweep: Path) -> Confirmation | None:
         SearchError: it cannot be read.
     """
     try:
-        return _ADAPTER.validate_json((sweep / FILE).read_bytes())
+        return _ADAPTER.validate_json(read_bounded(sweep / FILE, _MOST_BYTES))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
+    except (TooLargeError, ValidationError) as error:
+        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise SearchError(
-            f"{FILE} must be readable ({error.errors()[0]['msg']})",
+            f"{FILE} must be readable ({told})",
             value=str(sweep / FILE),
             remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
         ) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray.exceptions import RayError
 
+from rayml.config.build import named_targets, names_target
 from rayml.disk import make_folder, write
 from rayml.errors import SearchError, StorageError
 from rayml.search.parameter import Params
@@ -53,7 +54,20 @@ def attempt(work: Callable[[], T]) -> T | Refusal:
 
 
 def trial_of(params: Params, plan: CohortPlan) -> dict[str, Any]:
-    """The config of a trial."""
+    """The config of a trial.
+
+    Raises:
+        SearchError: its values, which a file may hold, name a component that the space does not.
+    """
+    ranges = {parameter.key: parameter for parameter in plan.space.parameters}
+    for key, value in params.items():
+        named = names_target(key) or any(True for _ in named_targets(value))
+        if named and (key not in ranges or not ranges[key].contains(value)):
+            raise SearchError(
+                f"a stored trial names a component that the space does not, in {key}",
+                value=value,
+                remedy="Extend the sweep with that choice in its space, or start another one",
+            )
     return apply(plan.trial, params)
 
 

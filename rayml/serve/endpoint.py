@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
 from rayml.serve.access_log import STDOUT
@@ -107,6 +108,7 @@ def start(
     settings: ServeSettings,
     follows: bool = False,
     timeout_s: float = 120.0,
+    trust: Trust = ONLY_OWN,
 ) -> Endpoint:
     """Serve a bundle on the Ray that this process is connected to.
 
@@ -116,6 +118,7 @@ def start(
         settings: of the endpoint.
         follows: whether the bundle is in a registry, whose release is served from then on.
         timeout_s: seconds in which it must answer on a machine at rest.
+        trust: whose code bundles may name, and whose signatures they need.
 
     Returns:
         The endpoint, whose `/readyz` has answered.
@@ -127,7 +130,7 @@ def start(
     """
     from ray import serve
 
-    load_bundle(bundle)
+    load_bundle(bundle, trust)
     host = _address(settings.host)
     keys = _keys(settings.keys)
     _check_resources(settings)
@@ -140,7 +143,7 @@ def start(
         )
 
     def begin() -> Endpoint:
-        return _start(bundle, version, settings, host, keys, follows, timeout_s)
+        return _start(bundle, version, settings, host, keys, follows, timeout_s, trust)
 
     return tried_again(begin)
 
@@ -153,6 +156,7 @@ def _start(
     own_and_others: tuple[str | None, tuple[Key, ...]],
     follows: bool,
     timeout_s: float,
+    trust: Trust,
 ) -> Endpoint:
     own, keys = own_and_others
     held = Ports()
@@ -167,7 +171,7 @@ def _start(
     patience_s = settings.request_timeout_s + _GRACE_S
     endpoint = Endpoint(host, *ports, own, patience_s, temporary, held)
     try:
-        _deploy(bundle, version, settings, endpoint, keys, follows=follows)
+        _deploy(bundle, version, settings, endpoint, keys, follows=follows, trust=trust)
         asked = settings.replicas.min if uses_haproxy(settings.ingress) else 0
         _wait_until_ready(endpoint, asked, timeout_s)
     except BaseException:
@@ -223,6 +227,7 @@ def _deploy(
     keys: tuple[Key, ...],
     *,
     follows: bool,
+    trust: Trust,
 ) -> None:
     import ray
     from ray import serve
@@ -267,6 +272,7 @@ def _deploy(
             follows=follows,
             # One elsewhere would listen where HAProxy cannot reach it.
             machine=ray.util.get_node_ip_address() if is_loopback(host) else None,
+            trust=trust,
         ),
         name=_APPLICATION,
         route_prefix="/",

@@ -10,15 +10,17 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from rayml.config.build import build
+from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.trusted import build_trusted
 from rayml.data.oddities import Odd
 from rayml.data.preprocess import Preprocessor
-from rayml.errors import BundleError
+from rayml.errors import BuildError, BundleError
 from rayml.models.ensemble import Ensemble
 from rayml.models.folded import Forward, fold
 from rayml.models.invariant import InvariantForward, blocks
 from rayml.models.lazy import materialise
 from rayml.models.lending import lend
+from rayml.models.outline import Room, TooManyError, bounded, outline
 from rayml.models.tasks import Task, build_task
 from rayml.registry.bundle import Bundle, load_bundle
 from rayml.serve.answer import Answer, Answers, Estimate, of_members
@@ -85,6 +87,7 @@ class Predictor:
         device: str = "cpu",
         warn: bool = True,
         batch_invariant: bool = False,
+        trust: Trust = ONLY_OWN,
     ) -> Predictor:
         """Verify and open the bundle in a folder.
 
@@ -93,11 +96,13 @@ class Predictor:
             device: where the model runs.
             warn: see the class.
             batch_invariant: likewise.
+            trust: whose code the bundle may name, and whose signature it needs.
 
         Raises:
-            BundleError: the bundle is torn, altered, too new, or its weights do not fit its model.
+            BundleError: the bundle is torn, altered, too new, not signed as it must be, names a
+                component that is not trusted, or its weights do not fit its model.
         """
-        bundle = load_bundle(folder)
+        bundle = load_bundle(folder, trust)
         return cls(bundle, device=device, warn=warn, batch_invariant=batch_invariant)
 
     def table(self, rows: Sequence[Row]) -> pa.Table:
@@ -219,8 +224,11 @@ def _forward(model: nn.Module | Ensemble) -> Forward:
 def _model(
     bundle: Bundle, preprocessor: Preprocessor, device: torch.device
 ) -> nn.Module | Ensemble:
+    room = _require_shapes(bundle, preprocessor)
+
     def make() -> nn.Module:
-        return _make(bundle, preprocessor)
+        with bounded(room):
+            return _make(bundle, preprocessor)
 
     weights = {name: each.to(device) for name, each in bundle.weights().items()}
     try:
@@ -228,23 +236,58 @@ def _model(
             return Ensemble(make, weights, _probe(preprocessor.shape, device))
         model = make().to(device)
         model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BundleError(
-            f"the weights of a bundle fit its model ({error})",
-            value=str(bundle.folder),
-            remedy="Install the rayml, and the package of the model, that its lineage names",
-        ) from error
+    except (RuntimeError, TooManyError) as error:
+        raise _misfit(bundle, str(error)) from error
     return model.eval().requires_grad_(False)
 
 
 def _make(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
     """The model's module with whatever weights."""
     outputs = bundle.signature.target.outputs
-    model = build(bundle.info.model, shape=preprocessor.shape, outputs=outputs)
+    node, trust = bundle.info.model, bundle.trust
+    try:
+        model = build_trusted(node, "model", trust, shape=preprocessor.shape, outputs=outputs)
+    except BuildError as error:
+        if isinstance(error.__cause__, TooManyError):
+            raise error.__cause__ from error
+        raise BundleError(f"bundle.json of {bundle.folder}: {error}") from error
     if not isinstance(model, nn.Module):
-        raise BundleError("a bundle's model is a torch.nn.Module", value=bundle.info.model)
+        raise BundleError(f"bundle.json of {bundle.folder}: {node.target} makes no torch.nn.Module")
     materialise(model, preprocessor.shape)
     return model
+
+
+def _require_shapes(bundle: Bundle, preprocessor: Preprocessor) -> Room:
+    """Go on only if the weights are of the model's own shapes, before either takes memory.
+
+    Returns:
+        The room that the model may take.
+
+    Raises:
+        BundleError: they are not, or the model may not be built.
+    """
+    declared = bundle.shapes()
+    room = Room.of(declared)
+    try:
+        own = outline(lambda: _make(bundle, preprocessor), room)
+    except TooManyError as error:
+        raise _misfit(bundle, str(error)) from error
+    if own is None or own == declared:
+        return room
+    names = [name for name in {**own, **declared} if own.get(name) != declared.get(name)]
+    told = "; ".join(
+        f"{name[:100]}: the file has {declared.get(name)}, the model {own.get(name)}"
+        for name in names[:3]
+    )
+    raise _misfit(bundle, f"{told}{f', and {len(names) - 3} more' if len(names) > 3 else ''}")
+
+
+def _misfit(bundle: Bundle, why: str) -> BundleError:
+    return BundleError(
+        f"weights.safetensors does not fit the model of bundle.json ({why})",
+        value=str(bundle.folder),
+        remedy="Install the rayml, and the package of the model, that its lineage names",
+    )
 
 
 def _probe(shape: FeatureShape, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rayml.config.trust import ONLY_OWN, Trust
 from rayml.registry.store import Registry
 from rayml.serve.app import EndpointApp, OneVersion, Serving
 from rayml.serve.counted import Counted
@@ -37,6 +38,7 @@ class Replica(InferenceService):
         settings: of the endpoint.
         keys: that are accepted besides those of the file.
         follows: whether the bundle is in a registry, whose release is served from then on.
+        trust: whose code bundles may name, and whose signatures they need.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Replica(InferenceService):
         settings: ServeSettings,
         keys: tuple[Key, ...],
         follows: bool,
+        trust: Trust = ONLY_OWN,
     ) -> None:
         import torch
         from ray import serve
@@ -68,13 +71,14 @@ class Replica(InferenceService):
                 device=device,
                 warn=settings.unknown != "ignore",
                 batch_invariant=settings.batch_invariant,
+                trust=trust,
             )
             return ServedModel(predictor, version=version, settings=settings, measured=follows)
 
         self._follower: Follower | None = None
         serving: Serving
         if follows:
-            registry, model = Registry.of_version(Path(folder))
+            registry, model = Registry.of_version(Path(folder), trust)
             beside = settings.state_folder
             self._follower = Follower(
                 registry, model, load, beside=None if beside is None else Path(beside)
@@ -120,6 +124,7 @@ def application(
     keys: tuple[Key, ...] = (),
     follows: bool = False,
     machine: str | None = None,
+    trust: Trust = ONLY_OWN,
 ) -> Any:
     """Make the Serve application that answers for a bundle.
 
@@ -130,6 +135,7 @@ def application(
         keys: that are accepted besides those of the file.
         follows: whether the bundle is in a registry, whose release is served from then on.
         machine: address of the one that replicas run on; None lets Ray choose.
+        trust: whose code bundles may name, and whose signatures they need.
     """
     from ray import serve
 
@@ -153,7 +159,7 @@ def application(
         graceful_shutdown_timeout_s=settings.request_timeout_s,
         **_scaling(replicas),
     )
-    return deployment.bind(str(folder.resolve()), version, settings, keys, follows)
+    return deployment.bind(str(folder.resolve()), version, settings, keys, follows, trust)
 
 
 def _scaling(replicas: ReplicaSettings) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rayml.config.stored import require_trusted_params
 from rayml.data.prepare import PreparedDataset
 from rayml.search.candidates import candidates
 from rayml.search.confirm import confirm
@@ -33,12 +34,14 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
         return
     plan = ConfirmPlan(
         sweep=sweep,
-        trial=trial_config(config_of_sweep(sweep).plain),
+        trial=trial_config(config_of_sweep(sweep).trusted(context.trust).plain),
         settings=settings,
         resources=search.resources,
         max_failures=search.max_failures,
     )
     board = read_leaderboard(sweep)
+    for row in board.rows:
+        require_trusted_params(row.params, context.trust)
     if not (count := len(candidates(board, plan.trial, settings.top))):
         forget_confirmation(sweep)
         show.line("no trial trained to its end and keeps the constraints: none is confirmed")

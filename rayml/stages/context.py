@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from rayml.cluster import connect
-from rayml.config.build import locate
+from rayml.config.build import locate, named_targets
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
+from rayml.config.trust import Trust
 from rayml.errors import BuildError, InvalidConfigError
 from rayml.so_far import SoFar, command
 from rayml.stages.new_sweep import new_sweep_problems
 from rayml.stages.preflight import component_problems, config_problems, names_users_code
+from rayml.stages.trusting import trust_of
 from rayml.timing import Stopwatch
 
 # Tune imports them when it is given a callback, and with them each tracker that is installed.
@@ -76,6 +78,7 @@ class Context:
         extended: whether its config is a new one.
         so_far: what is finished, for a user whose command does not end well.
         words: of the command line, that a command which goes on from this one may share.
+        project_folders: beside the user's config folders; those of the code that is trusted.
     """
 
     composed: Composed
@@ -85,6 +88,7 @@ class Context:
     extended: bool = False
     so_far: SoFar = field(default_factory=SoFar)
     words: tuple[str, ...] = ()
+    project_folders: list[str] = field(default_factory=list)
 
     def command(self, verb: str, *first: str, about: Sequence[str] = ()) -> str:
         """A command that goes on from this one; see `rayml.so_far.command`."""
@@ -98,6 +102,37 @@ class Context:
             InvalidConfigError: all that is wrong with it.
         """
         return self.composed.typed()
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Whose code stored files may name, and whose signatures bundles need.
+
+        Raises:
+            ConfigError: the config has problems, or a key cannot be read.
+        """
+        # The config of a sweep that goes on is what a file said.
+        written = () if self.resumed else named_targets(self.composed.plain)
+        return trust_of(
+            self.config.trust,
+            self.config.registry.signing,
+            folders=self.project_folders,
+            written=written,
+        )
+
+    def require_signing(self) -> None:
+        """Go on only if the keys that sign and verify can be read, before anything is spent.
+
+        Raises:
+            ConfigError: one cannot.
+        """
+        if self.composed.problems:
+            return  # told with the others
+        signing = self.config.registry.signing
+        if signing.private_key is not None or signing.public_keys:
+            from rayml.registry.signing import signing_key
+
+            signing_key(signing)
+            assert self.trust is not None
 
     @contextmanager
     def cluster(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
 from rayml.models.objectives import DIRECTIONS, LOSS
 from rayml.registry.promotion import Champion, Constant, Decision, Difference, decide
@@ -61,6 +62,7 @@ def judge(
     champion: tuple[int, Path] | None,
     *,
     force: bool = False,
+    trust: Trust = ONLY_OWN,
 ) -> Decision:
     """Decide whether a sweep's winner becomes champion.
 
@@ -69,13 +71,16 @@ def judge(
         data: that it was trained on.
         champion: its version and the folder of its bundle; None where there is none.
         force: whether the winner is promoted in any case.
+        trust: whose code the champion may name, and whose signature it needs.
     """
     task = build_trial_task(winner.config["task"], data.preprocessor.target)
     rows = _test_rows(data, task)
     candidate = _predictions(winner, data, rows, task)
     score = _score(task, task.metric)
     constant = _beside_constants(candidate, rows, data, task, score)
-    beside = None if champion is None else _beside(candidate, rows, data, task, score, *champion)
+    beside = None
+    if champion is not None:
+        beside = _beside(candidate, rows, data, task, score, *champion, trust)
     return decide(constant, beside, force=force)
 
 
@@ -165,11 +170,12 @@ def _beside(
     score: _Score,
     version: int,
     folder: Path,
+    trust: Trust,
 ) -> Champion:
     from rayml.registry.bundle import load_bundle
 
     try:
-        bundle = load_bundle(folder)
+        bundle = load_bundle(folder, trust)
         if reason := _unlike(bundle, data, rows):
             return Champion(version, reason)
         predictions = _predictions_of(bundle, rows, task)

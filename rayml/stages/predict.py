@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import DataError
 from rayml.registry.store import Registry
 from rayml.serve.odd_values import described
@@ -41,6 +42,7 @@ def predict_file(
     batch_invariant: bool = False,
     unknown: Unknown = "warn",
     tell: Tell = _silent,
+    trust: Trust = ONLY_OWN,
 ) -> Iterator[Answer]:
     """Predict the rows of a file, in its order.
 
@@ -51,6 +53,7 @@ def predict_file(
         batch_invariant: see `Predictor`; this process then computes with one thread.
         unknown: as an endpoint takes it, see `ServeSettings`.
         tell: is told what was taken or left aside without being asked for.
+        trust: whose code the bundle may name, and whose signature it needs.
 
     Raises:
         ConfigError: the file is absent or of another format.
@@ -65,7 +68,7 @@ def predict_file(
 
         torch.set_num_threads(1)
     warn = unknown != "ignore"
-    predictor = Predictor.load(bundle, warn=warn, batch_invariant=batch_invariant)
+    predictor = Predictor.load(bundle, warn=warn, batch_invariant=batch_invariant, trust=trust)
     before = 0
     for table in RowFile(predictor, file, tell).tables():
         answers = predictor.predict(table)
@@ -83,6 +86,7 @@ def explain_file(
     max_steps: int,
     unknown: Unknown = "warn",
     tell: Tell = _silent,
+    trust: Trust = ONLY_OWN,
 ) -> Iterator[Explanation]:
     """Explain the predictions for the rows of a file, in its order.
 
@@ -93,6 +97,7 @@ def explain_file(
         max_steps: likewise.
         unknown: as `predict_file` takes it.
         tell: as `predict_file` takes it.
+        trust: as `predict_file` takes it.
 
     Raises:
         ExplainError: the model cannot be explained, or Captum is not installed; and what
@@ -101,7 +106,7 @@ def explain_file(
     from rayml.serve.explainer import Explainer
     from rayml.serve.predictor import Predictor
 
-    predictor = Predictor.load(bundle, warn=unknown != "ignore")
+    predictor = Predictor.load(bundle, warn=unknown != "ignore", trust=trust)
     explainer = Explainer(predictor, tolerance=tolerance, max_steps=max_steps)
     before = 0
     for table in RowFile(predictor, file, tell).tables():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
 from rayml.config.build import TARGET, build, check, imports_users_code, is_node
 from rayml.config.compose import Composed
+from rayml.config.stored_node import StoredNode
+from rayml.config.trust import Trust
+from rayml.config.trusted import require_trusted
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.objectives import DEFAULTS
 from rayml.search.budget import check_cost
@@ -63,13 +67,26 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
     data, task = _section(plain, "data"), _section(plain, "task")
     problems: list[str] = []
     for key, node in _components(plain):
-        problems += _component(key, node, *_GIVEN.get(key, ()))
+        found = list(_component(key, node, *_GIVEN.get(key, ())))
+        problems += found
+        if key == "model" and not found:
+            problems += _told_by(key, partial(_require_storable, node))
     problems += _told_by("train.optimizer", lambda: _check_optimizer(plain))
     if not problems and data.get("task") in DEFAULTS:
         problems += _told_by("task", lambda: objective(task, data["task"])) or _told_by(
             "search", lambda: _check_goals(plain, data["task"])
         )
     return problems
+
+
+def _require_storable(node: Mapping[str, Any]) -> None:
+    """Refuse a model that no bundle could hold, before it is trained.
+
+    Raises:
+        BuildError: it is.
+    """
+    stored = StoredNode.of(node)
+    require_trusted(stored, "model", Trust(targets=frozenset({stored.target})))
 
 
 def names_users_code(plain: Mapping[str, Any]) -> bool:

@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rayml.config.stored import require_trusted_params
+from rayml.config.stored_node import StoredNode
+from rayml.config.trust import ONLY_OWN, Trust
 from rayml.registry.bundle import BundleInfo, ConfirmedMetric, write_bundle
 from rayml.registry.champion import act, champion_of
 from rayml.registry.lineage import Lineage
+from rayml.registry.manifest import MANIFEST
 from rayml.registry.promotion import Decision, without_comparison
 from rayml.registry.signature import make_signature
+from rayml.registry.signing import sign, signing_key
 from rayml.registry.store import Registry
 from rayml.search.confirmation import Confirmation, record_test
 from rayml.stages import show
@@ -40,19 +45,31 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
             weights of the best one are gone.
     """
     config = context.config
-    registry = Registry(Path(config.paths.registry))
-    trial = trial_config(config_of_sweep(sweep).plain)
+    registry = Registry(Path(config.paths.registry), context.trust)
+    key = signing_key(config.registry.signing)
+    trial = trial_config(config_of_sweep(sweep).trusted(context.trust).plain)
     seen = registry.release(config.name)
 
     def decide(winner: Winner, data: PreparedDataset) -> Decision:
         if config.registry.promote == "better":
             champion = champion_of(registry, config.name, seen)
-            return judge(winner, data, champion, force=config.registry.force)
+            force = config.registry.force
+            return judge(winner, data, champion, force=force, trust=context.trust)
         return without_comparison(config.registry.promote)
 
     with context.watch.stage("register"), temporary_folder("register") as folder:
         bundle = folder / "bundle"
-        info = write_winner(sweep, trial, data, name=config.name, folder=bundle, decide=decide)
+        info = write_winner(
+            sweep,
+            trial,
+            data,
+            name=config.name,
+            folder=bundle,
+            decide=decide,
+            trust=context.trust,
+        )
+        if key is not None:
+            sign(bundle / MANIFEST, key)
         version = registry.register(bundle)
         assert info.decision is not None
         act(registry, config.name, version, info.decision, seen=seen)
@@ -68,6 +85,7 @@ def write_winner(
     name: str,
     folder: Path,
     decide: Callable[[Winner, PreparedDataset], Decision] | None = None,
+    trust: Trust = ONLY_OWN,
 ) -> BundleInfo:
     """Write the bundle of a sweep's winner, measured once on the test split.
 
@@ -79,20 +97,23 @@ def write_winner(
         folder: of the bundle, which is made.
         decide: whether it becomes champion, which the bundle tells, by its examples as the bundle
             takes them; None tells nothing.
+        trust: whose code the stored trials may name.
 
     Raises:
         SearchError: no trial of the sweep came to a value, or its weights are gone.
+        BuildError: the winner's values name a component that is not trusted.
     """
     from rayml.models.ensemble import stack_weights
 
     winner = find_winner(sweep, trial)
+    require_trusted_params(winner.params, trust)
     members = len(winner.members)
     task = build_trial_task(winner.config["task"], data.preprocessor.target)
     stand_ins = find_stand_ins(models_of(winner, data), task, data)
     data = replace(data, preprocessor=data.preprocessor.standing_in(stand_ins))
     info = BundleInfo(
         name=name,
-        model=winner.config["model"],
+        model=StoredNode.of(winner.config["model"]),
         metric=winner.metric,
         direction=winner.direction,
         metrics={

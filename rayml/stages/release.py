@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rayml.errors import ConfigError, RegistryError, ServeError
 from rayml.registry import release as releases
-from rayml.registry.bundle import load_bundle, read_info
+from rayml.registry.bundle import load_bundle
 from rayml.registry.promotion import Decision
 from rayml.registry.release import Canary, Release
 from rayml.registry.store import Registry
@@ -32,9 +32,8 @@ def promote_version(context: Context, version: str | int) -> None:
     """
     registry, name = _registry(context), context.config.name
     before = registry.release(name)
-    folder = registry.resolve(name, version)
-    number = int(folder.name)
-    _heed(read_info(folder).decision, number, force=context.config.registry.force)
+    number = int(registry.resolve(name, version).name)
+    _heed(registry.info(name, number).decision, number, force=context.config.registry.force)
     after = registry.change_release(
         name,
         lambda seen: releases.promote(seen, number, "rayml promote"),
@@ -141,7 +140,8 @@ def _require_column(registry: Registry, name: str, wanted: CanarySettings) -> No
     served = registry.release(name).champion or wanted.version
     if kind != "column" or served is None:
         return
-    known = [each.name for each in load_bundle(registry.resolve(name, served)).signature.inputs]
+    bundle = load_bundle(registry.resolve(name, served), registry.trust)
+    known = [each.name for each in bundle.signature.inputs]
     if column not in known:
         raise ConfigError(
             "serve.canary.key=column:NAME names an input of the model",
@@ -202,4 +202,4 @@ def _withdraw(registry: Registry, name: str, after: Release, before: Release, re
 
 
 def _registry(context: Context) -> Registry:
-    return Registry(Path(context.config.paths.registry))
+    return Registry(Path(context.config.paths.registry), context.trust)

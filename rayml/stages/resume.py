@@ -10,6 +10,7 @@ from typing import Any
 from rayml.config.compose import Composed
 from rayml.config.secrets import MASK, masked
 from rayml.config.stored import changed_keys, recompose
+from rayml.config.trust import Trust
 from rayml.errors import ConfigError, InvalidConfigError, SearchError
 from rayml.search.budget import Budget, cost_per_second
 from rayml.search.repair import mend
@@ -35,14 +36,15 @@ _EXTEND = ("search", "space", "confirm", "cluster", "paths")
 _NEVER = ("search.name",)
 
 
-def find_stored(sweeps: str, name: str) -> tuple[Path, Composed]:
+def find_stored(sweeps: str, name: str, trust: Trust) -> tuple[Path, Composed]:
     """Folder and config of a sweep that goes on.
 
     Raises:
-        ConfigError: there is no such sweep, or its config cannot be read.
+        ConfigError: there is no such sweep, or its config cannot be read or names a component
+            that is not trusted.
     """
     folder = find_sweep(sweeps, name)
-    return folder, config_of_sweep(folder)
+    return folder, config_of_sweep(folder).trusted(trust)
 
 
 def mend_journal(folder: Path) -> None:

@@ -45,7 +45,9 @@ def _answering(
     context: Context, bundle: Path, settings: ServeSettings, *, follows: bool
 ) -> Iterator[Endpoint]:
     with context.watch.stage("start endpoint"):
-        endpoint = start(bundle, version=bundle.name, settings=settings, follows=follows)
+        endpoint = start(
+            bundle, version=bundle.name, settings=settings, follows=follows, trust=context.trust
+        )
     show.line(f"{context.config.name} version {bundle.name} answers at {endpoint.url}/predict")
     show.line(f"its documentation is at {endpoint.url}/docs")
     if endpoint.grpc_address is not None:
@@ -95,7 +97,7 @@ def show_prediction(context: Context, endpoint: Endpoint, version: str | int) ->
     Raises:
         ServeError: the endpoint does not answer its own example.
     """
-    bundle = load_bundle(_bundle(context, version))
+    bundle = load_bundle(_bundle(context, version), context.trust)
     url, body = f"{endpoint.url}/predict", published(bundle.signature).example()
     with context.watch.stage("ask"):
         answer = ask(url, body, key=endpoint.key)
@@ -131,7 +133,7 @@ def serve_until_signal(context: Context, *, period_s: float = 1.0) -> None:
 
 
 def _registry(context: Context) -> Registry:
-    return Registry(Path(context.config.paths.registry))
+    return Registry(Path(context.config.paths.registry), context.trust)
 
 
 def _bundle(context: Context, version: str | int) -> Path:

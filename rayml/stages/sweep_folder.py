@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rayml.config.compose import Composed, read_composed
+from rayml.config.stored import StoredConfig, read_stored
 from rayml.errors import ConfigError
 
 CONFIG = "config.yaml"
@@ -29,10 +29,10 @@ def find_sweep(sweeps: str | Path, name: str | None) -> Path:
     return sweeps / (name or names[-1])
 
 
-def config_of_sweep(folder: Path) -> Composed:
-    """The config that a sweep was started with.
+def config_of_sweep(folder: Path) -> StoredConfig:
+    """The config that a sweep was started with, as its file has it.
 
     Raises:
         ConfigError: its file cannot be read.
     """
-    return read_composed(folder / CONFIG)
+    return read_stored(folder / CONFIG)

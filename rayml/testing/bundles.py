@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from rayml.config.build import build
+from rayml.config.stored_node import StoredNode
 from rayml.data.dialect import CsvSettings
 from rayml.data.inference import infer_schema
 from rayml.data.observe import observe
@@ -71,7 +72,7 @@ def untrained_bundle(
         folder,
         info=BundleInfo(
             name=name,
-            model=model,
+            model=StoredNode.of(model),
             metric="accuracy",
             direction="maximize",
             metrics={"validation": metrics, "test": metrics},

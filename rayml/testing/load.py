@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ class Question:
     answer: Any = None
 
 
-def questions(bundle: Path, rows: Sequence[Row]) -> list[Question]:
+def questions(bundle: Path, rows: Sequence[Row], trust: Trust = ONLY_OWN) -> list[Question]:
     """One question a row, with the answer that the bundle's own predictor gives."""
     from rayml.serve.predictor import Predictor
 
-    answers = Predictor.load(bundle).predict_rows(rows)
+    answers = Predictor.load(bundle, trust=trust).predict_rows(rows)
     return [
         Question(json.dumps(row).encode(), {"predictions": [answer]})
         for row, answer in zip(rows, answers, strict=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rayml.config.compose import add_import_paths, compose, config_folder, groups, read_composed
+from rayml.config.compose import add_import_paths, compose, config_folder, groups
 from rayml.errors import ConfigError, InvalidConfigError
 
 
@@ -139,17 +139,3 @@ def test_the_yaml_of_a_config_holds_no_password(url: str, masked: str) -> None:
     assert composed.plain["data"]["source"]["url"] == url
     assert "s3cret" not in composed.yaml()
     assert masked in composed.yaml()
-
-
-def test_a_composed_config_is_read_back(tmp_path: Path) -> None:
-    composed = compose(["data=wine"])
-    (tmp_path / "config.yaml").write_text(composed.yaml())
-    assert read_composed(tmp_path / "config.yaml") == composed
-
-
-@pytest.mark.parametrize("text", [None, "[1, 2]", "a: [", "a: ${b}"])
-def test_a_broken_stored_config_is_refused(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="config"):
-        read_composed(tmp_path / "config.yaml")

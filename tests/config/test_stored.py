@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rayml.config.compose import Composed, compose, read_composed
-from rayml.config.stored import changed_keys, recompose
+from rayml.config.compose import Composed, compose
+from rayml.config.stored import changed_keys, read_stored, recompose
+from rayml.config.trust import ONLY_OWN
 from rayml.errors import InvalidConfigError
 
 
@@ -15,7 +16,7 @@ from rayml.errors import InvalidConfigError
 def stored(tmp_path: Path) -> Composed:
     path = tmp_path / "config.yaml"
     path.write_text(compose(["data=wine", "search.trials=7"]).yaml())
-    return read_composed(path)
+    return read_stored(path).trusted(ONLY_OWN)
 
 
 def test_no_override_changes_nothing(stored: Composed) -> None:

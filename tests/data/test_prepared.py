@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rayml.data.blocks import ORDER, Write, split_start
@@ -122,3 +123,73 @@ def test_a_sample_is_of_rows_from_all_over_a_split(prepared: PreparedDataset) ->
     assert (places[0], places[-1]) == (0, 19)
     assert some.target.tolist() == whole.target[places].tolist()
     assert len(prepared.sample("train", 1000)) == 20
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rows", {"_target_": "os.system"}),
+        ("rows", {"train": {"_target_": "os.system"}}),
+        ("rows", {"train": -1}),
+        ("rows", [20]),
+        ("quarantined", {"_target_": "os.system"}),
+        ("hash", {"_target_": "os.system"}),
+        ("timings", {"read": "long"}),
+    ],
+)
+def test_a_manifest_of_other_values_is_refused(
+    prepared: PreparedDataset, key: str, value: object
+) -> None:
+    path = prepared.path / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(DataError, match="manifest"):
+        open_prepared(prepared.path)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "[" * 100_000, '{"format": 1}', " " * (17 << 20)])
+def test_a_manifest_that_is_none_is_refused(prepared: PreparedDataset, content: str) -> None:
+    (prepared.path / MANIFEST).write_text(content)
+    with pytest.raises(DataError, match="manifest"):
+        open_prepared(prepared.path)
+
+
+def test_files_of_other_columns_are_not_read(prepared: PreparedDataset) -> None:
+    path = prepared.files("train")[0]
+    table = pq.read_table(path)
+    for other in (
+        table.append_column("more", pa.nulls(len(table), pa.float64())),
+        table.drop_columns("x"),
+        table.set_column(0, "x", pa.array(["text"] * len(table))),
+    ):
+        pq.write_table(other, path)
+        with pytest.raises(DataError, match="other columns"):
+            prepared.examples("train")
+
+
+def test_more_rows_than_there_is_memory_for_are_not_read(
+    prepared: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rayml.data.prepared.os.sysconf", lambda name: 10)
+    monkeypatch.setattr("rayml.data.prepared.pq.read_table", lambda path: pytest.fail("it is read"))
+    with pytest.raises(DataError, match=r"the split train takes .* of this machine"):
+        prepared.examples("train")
+
+
+def test_files_that_declare_other_rows_are_not_read(
+    prepared: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepared.files("train")[0]
+    pq.write_table(pa.concat_tables([pq.read_table(path)] * 1000), path)
+    monkeypatch.setattr("rayml.data.prepared.pq.read_table", lambda path: pytest.fail("it is read"))
+    with pytest.raises(DataError, match="the split train has 20 rows"):
+        prepared.examples("train")
+
+
+def test_codes_beyond_their_column_are_refused(prepared: PreparedDataset) -> None:
+    path = prepared.files("train")[0]
+    table = pq.read_table(path)
+    for code in (10**9, -1):
+        codes = pa.array([code] * len(table), table.schema.field("c").type)
+        pq.write_table(table.set_column(table.column_names.index("c"), "c", codes), path)
+        with pytest.raises(DataError, match="codes of 'c'"):
+            prepared.code_counts("train")

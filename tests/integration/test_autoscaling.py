@@ -13,6 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from rayml.config.trust import Trust
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.open_inference_pb2 import ModelInferRequest
 from rayml.serve.predictor import Predictor
@@ -27,6 +28,7 @@ from tests.processes import command, descendants, wait_until
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.alone]
 
 PASS_S = 0.04
+TRUST = Trust(modules=(Paced.__module__,))
 BATCH = 4
 # Requests a second that a replica can answer.
 CAPACITY = BATCH / PASS_S
@@ -50,7 +52,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def asked(bundle: Path) -> list[Question]:
-    return questions(bundle, [{"x": n / 100} for n in range(3000)])
+    return questions(bundle, [{"x": n / 100} for n in range(3000)], TRUST)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def endpoint(bundle: Path, ray_session: None) -> Iterator[Endpoint]:
         max_queued_requests=1000,
         replicas=replicas,
     )
-    running = start(bundle, version="1", settings=settings)
+    running = start(bundle, version="1", settings=settings, trust=TRUST)
     yield running
     running.stop()
 
@@ -130,7 +132,7 @@ def small(bundle: Path, endpoint: Endpoint) -> Iterator[Endpoint]:
         max_queued_requests=4 * BATCH,
         replicas=ReplicaSettings(min=1, max=1, cpu=0.5),
     )
-    running = start(bundle, version="1", settings=settings)
+    running = start(bundle, version="1", settings=settings, trust=TRUST)
     yield running
     running.stop()
 

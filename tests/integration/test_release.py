@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from rayml.cli import main
+from rayml.config.trust import Trust
 from rayml.registry.store import Registry
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.predictor import Predictor
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.alone
 ROW = {"size": 1.5, "colour": "red"}
 LARGE = {"size": 1e6, "colour": "red"}
 RAISES = {"_target_": "tests.integration.raising_model.RaisesOnLarge"}
+TRUST = Trust(modules=("tests.integration.raising_model",))
 
 
 def mlp(width: int) -> dict[str, object]:
@@ -56,6 +58,7 @@ def endpoint(registry: Registry, ray_session: None) -> Iterator[Endpoint]:
             port=0, grpc=GrpcSettings(port=0), replicas=ReplicaSettings(min=2, max=2, cpu=0.5)
         ),
         follows=True,
+        trust=TRUST,
     )
     pause = threading.Event()
     while len(read_statuses(registry.folder("boxes"))) < 2:

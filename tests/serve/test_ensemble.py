@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from rayml.config.trust import Trust
 from rayml.errors import BundleError
 from rayml.registry.bundle import load_bundle, write_bundle
 from rayml.serve.answer import Answers, of_members
@@ -113,18 +114,16 @@ def test_a_module_that_cannot_be_mapped_answers_all_the_same(
     table: pa.Table,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from rayml.testing.bundles import untrained_bundle
 
-    monkeypatch.setattr("rayml.models.mlp.Deciding", Deciding, raising=False)
-    model = {"_target_": "rayml.models.mlp.Deciding"}
+    model = {"_target_": f"{Deciding.__module__}.Deciding"}
     inputs = table.select(["size", "colour", "label"])
     folder = untrained_bundle(
         tmp_path / "b", inputs, target="label", task="binary", model=model, ensemble=2
     )
     with caplog.at_level(logging.WARNING):
-        predictor = Predictor.load(folder)
+        predictor = Predictor.load(folder, trust=Trust(modules=(Deciding.__module__,)))
     [record] = caplog.records
     assert "Deciding run one by one" in record.getMessage()
     answers = predictor.predict(raw(predictor, inputs))
@@ -136,7 +135,7 @@ def test_weights_of_another_model_are_refused(ensemble: Predictor, tmp_path: Pat
     bundle = load_bundle(ensemble.bundle.folder)
     folder = write_bundle(
         tmp_path / "wider",
-        info=dataclasses.replace(bundle.info, model={**bundle.info.model, "width": 99}),
+        info=dataclasses.replace(bundle.info, model={**bundle.info.model.plain(), "width": 99}),
         signature=bundle.signature,
         lineage=bundle.lineage,
         preprocessor=bundle.preprocessor(),

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from rayml.config.trust import Trust
 from rayml.errors import ExplainError, RequestError
 from rayml.serve.explainer import Explainer, Explanation
 from rayml.serve.predictor import Predictor
@@ -191,20 +192,15 @@ class Counting(nn.Module):
         return result
 
 
-def own_model(
-    table: pa.Table, folder: Path, module: type[nn.Module], monkeypatch: pytest.MonkeyPatch
-) -> Predictor:
-    monkeypatch.setattr(f"rayml.models.mlp.{module.__name__}", module, raising=False)
+def own_model(table: pa.Table, folder: Path, module: type[nn.Module]) -> Predictor:
     inputs = table.select([*table.column_names[:5], "price"])
-    model = {"_target_": f"rayml.models.mlp.{module.__name__}"}
+    model = {"_target_": f"{module.__module__}.{module.__name__}"}
     untrained_bundle(folder / "b", inputs, target="price", task="regression", model=model)
-    return Predictor.load(folder / "b")
+    return Predictor.load(folder / "b", trust=Trust(modules=(module.__module__,)))
 
 
-def test_those_of_a_users_linear_model_are_its_terms(
-    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predictor = own_model(table, tmp_path, Shop, monkeypatch)
+def test_those_of_a_users_linear_model_are_its_terms(table: pa.Table, tmp_path: Path) -> None:
+    predictor = own_model(table, tmp_path, Shop)
     explainer = make(predictor)
     raw = inputs_of(predictor, table).slice(0, 6)
     features = predictor.features(raw)
@@ -225,10 +221,8 @@ def test_those_of_a_users_linear_model_are_its_terms(
         assert found["steps"] == 32
 
 
-def test_what_cannot_be_explained_says_so(
-    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predictor = own_model(table, tmp_path, Counting, monkeypatch)
+def test_what_cannot_be_explained_says_so(table: pa.Table, tmp_path: Path) -> None:
+    predictor = own_model(table, tmp_path, Counting)
     raw = inputs_of(predictor, table)
     for _ in range(2):
         with pytest.raises(ExplainError, match="embedding layers"):

@@ -82,7 +82,7 @@ def test_predictions_are_those_of_the_bundle(predictor: Predictor, table: pa.Tab
     bundle = predictor.bundle
     features = bundle.preprocessor().transform_batch(raw)
     model = build(
-        bundle.info.model,
+        bundle.info.model.plain(),
         shape=bundle.preprocessor().shape,
         outputs=bundle.signature.target.outputs,
     )
@@ -136,7 +136,7 @@ def test_weights_of_another_model_are_refused(binary_bundle: Path, tmp_path: Pat
     info = opened.info
     wider = BundleInfo(
         name=info.name,
-        model={**info.model, "width": 999},
+        model={**info.model.plain(), "width": 999},
         metric=info.metric,
         direction=info.direction,
         metrics=info.metrics,

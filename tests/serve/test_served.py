@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from rayml.config.trust import Trust
 from rayml.serve.predictor import Predictor
 from rayml.serve.served import ServedModel
 from rayml.serve_settings import ServeSettings
@@ -31,7 +32,11 @@ def test_a_model_that_waits_for_an_accelerator_does_not_hold_the_loop(tmp_path: 
     table = pa.table({"x": [0.0, 1.0, 2.0], "y": ["a", "b", "a"]})
     model = {"_target_": f"{Paced.__module__}.{Paced.__name__}", "seconds": 0.02}
     bundle = untrained_bundle(tmp_path / "paced", table, target="y", task="binary", model=model)
-    served = ServedModel(Predictor.load(bundle), version="1", settings=ServeSettings())
+    served = ServedModel(
+        Predictor.load(bundle, trust=Trust(modules=(Paced.__module__,))),
+        version="1",
+        settings=ServeSettings(),
+    )
 
     async def turns() -> int:
         pending = asyncio.create_task(served.predict_rows([{"x": 1.0}]))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import optuna
-import yaml
 
+from rayml.bounded import read_bounded
+from rayml.config.plain_yaml import load_plain
 from rayml.errors import SearchError
 from rayml.search.confirmation import Confirmation, read_confirmation
 from rayml.search.journal import read_study
@@ -21,6 +22,7 @@ from rayml.search.space import Space
 SPACE = "space.json"
 TIMINGS = "timings.json"
 CONFIG = "config.yaml"
+_MOST_BYTES = 16 << 20  # of a JSON or YAML file; they have some kilobytes
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def read_record(folder: Path) -> SweepRecord:
         searched=_searched(study, folder / SPACE),
         timings=_json(folder / TIMINGS),
         confirmation=read_confirmation(folder),
-        config=yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None,
+        config=_yaml(config),
     )
 
 
@@ -105,12 +107,23 @@ def _searched(study: optuna.Study, space: Path) -> list[Searched]:
     return list(found.values())
 
 
+def _yaml(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return load_plain(read_bounded(path, _MOST_BYTES).decode())
+    except ValueError as error:
+        raise SearchError(
+            f"the config of a sweep cannot be read ({error})", value=str(path), remedy="Remove it"
+        ) from error
+
+
 def _json(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
+        return json.loads(read_bounded(path, _MOST_BYTES))
+    except (ValueError, RecursionError) as error:
         raise SearchError(
             f"a file of a sweep is JSON ({error})", value=str(path), remedy="Remove it"
         ) from error

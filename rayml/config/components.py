@@ -1,0 +1,84 @@
+"""The components that a stored file may name: rayml's own, and what counts as one of each role."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+Role = Literal["model", "source", "metric", "optimizer"]
+
+# Everything else below `rayml.` is no component, whatever it can be called with.
+OWN: Mapping[Role, frozenset[str]] = {
+    "model": frozenset({"rayml.models.mlp.MLP", "rayml.models.resnet.TabularResNet"}),
+    "source": frozenset(
+        {
+            "rayml.data.bundled.SklearnSource",
+            "rayml.data.files.FileSource",
+            "rayml.data.sql.SqlSource",
+            "rayml.data.uci.AdultSource",
+            "rayml.data.uci.OnlineShoppersSource",
+        }
+    ),
+    "metric": frozenset(),
+    "optimizer": frozenset(
+        f"torch.optim.{name}"
+        for name in (
+            *("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"),
+            "SGD",
+        )
+    ),
+}
+GIVEN: Mapping[Role, tuple[str, ...]] = {"model": ("shape", "outputs"), "optimizer": ("params",)}
+"""Arguments that only the program knows, which no file gives."""
+
+EXPECTED: Mapping[Role, str] = {
+    "model": "a subclass of torch.nn.Module",
+    "source": "a class with fingerprint() and read()",
+    "metric": "a class whose objects are called with predictions and targets",
+    "optimizer": "a subclass of torch.optim.Optimizer",
+}
+
+
+def is_component(found: object, role: Role) -> bool:
+    """Whether something is a component of a role.
+
+    A function counts if its return annotation says that it makes one: other functions of a module
+    do who knows what.
+    """
+    if inspect.isfunction(found):
+        try:
+            found = typing.get_type_hints(found).get("return")
+        except Exception:  # noqa: BLE001 - annotations of the user's code may raise anything
+            return False
+    return inspect.isclass(found) and _KINDS[role](found)
+
+
+def _is_model(found: type[Any]) -> bool:
+    from torch import nn
+
+    return issubclass(found, nn.Module)
+
+
+def _is_optimizer(found: type[Any]) -> bool:
+    from torch.optim import Optimizer
+
+    return issubclass(found, Optimizer)
+
+
+def _is_source(found: type[Any]) -> bool:
+    return all(callable(getattr(found, name, None)) for name in ("fingerprint", "read"))
+
+
+def _is_metric(found: type[Any]) -> bool:
+    # Not by `callable`, which any class is.
+    return any("__call__" in vars(each) for each in found.__mro__)
+
+
+_KINDS: Mapping[Role, Callable[[type[Any]], bool]] = {
+    "model": _is_model,
+    "source": _is_source,
+    "metric": _is_metric,
+    "optimizer": _is_optimizer,
+}

@@ -1,0 +1,200 @@
+"""Builds what stored and sent files name, which is registered or trusted components alone.
+
+Nothing is imported before the name is known to be trusted, nothing is called before it is known to
+be a component of the right role that is defined where the name says, and no argument is given that
+is not plain and of the type that the constructor declares.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rayml.config.annotations import fits
+from rayml.config.build import build
+from rayml.config.components import EXPECTED, GIVEN, OWN, Role, is_component
+from rayml.config.signature import read_signature
+from rayml.config.stored_node import StoredNode
+from rayml.config.trust import Trust
+from rayml.errors import BuildError
+
+_MOST_CHARACTERS = 500
+"""Of a dotted path."""
+
+
+def build_trusted(node: StoredNode, role: Role, trust: Trust, /, **extra: Any) -> Any:
+    """Build the component that a file names.
+
+    Args:
+        node: what the file says.
+        role: what it must be.
+        trust: whose code may run.
+        extra: further arguments, which only the program knows.
+
+    Raises:
+        BuildError: it is not trusted, no component of that role, or does not take its arguments.
+        RaymlError: the component's own, as it was raised.
+    """
+    require_trusted(node, role, trust)
+    return build(node.plain(), **extra)
+
+
+def require_trusted(node: StoredNode, role: Role, trust: Trust, /) -> None:
+    """Go on only if a file's component may be built.
+
+    Rayml's own components are checked without importing them.
+
+    Raises:
+        BuildError: it is not trusted, no component of that role, or does not take its arguments.
+    """
+    require_target(node.target, role, trust)
+    own = node.target in OWN[role]
+    signature = read_signature(node.target) if own else None
+    if signature is None:
+        signature = _signature(locate_trusted(node.target, role, trust), node.target)
+    _require_arguments(node, signature, GIVEN.get(role, ()))
+
+
+def require_target(target: str, role: Role, trust: Trust) -> None:
+    """Go on only if the name of a component may be imported.
+
+    Raises:
+        BuildError: it may not.
+    """
+    if len(target) <= _MOST_CHARACTERS and _trusts(target, role, trust):
+        return
+    if len(target) > _MOST_CHARACTERS:
+        raise BuildError(f"a name of {len(target):,} characters is that of no {role}")
+    if target.startswith("rayml."):
+        own = ", ".join(sorted(OWN[role])) or "none"
+        raise BuildError(f"{target!r} is no {role} of rayml; those are: {own}")
+    raise BuildError(
+        f"a file names {target!r} as its {role}, and that code is not trusted; nothing of it ran",
+        remedy=trust.remedy(target),
+    )
+
+
+def locate_trusted(target: str, role: Role, trust: Trust) -> Callable[..., Any]:
+    """Import a component that a file names.
+
+    Raises:
+        BuildError: it is not trusted, does not import, or is no component of that role which is
+            defined in the module that the name says.
+    """
+    require_target(target, role, trust)
+    module, _, name = target.rpartition(".")
+    if target not in OWN[role] and not _defines(module, name):
+        raise _no_component(target, role, f"{module} has no class or function {name}")
+    try:
+        # Not by attributes of modules, which lead anywhere: `shop.nets.os.system`.
+        found = vars(import_module(module)).get(name)
+    except Exception as error:  # a user's module may raise anything when it is imported
+        raise BuildError(
+            f"{target} cannot be imported ({type(error).__name__}: {error})",
+            remedy="Install its package, or add its folder to PYTHONPATH",
+        ) from error
+    if target in OWN[role]:
+        return typing.cast("Callable[..., Any]", found)
+    place = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
+    if target not in {place, *trust.targets} and not _trusts(place, role, trust):
+        raise _no_component(target, role, f"{module} only imports it, from where is not trusted")
+    if not is_component(found, role):
+        raise _no_component(target, role, f"it is not {EXPECTED[role]}")
+    return typing.cast("Callable[..., Any]", found)
+
+
+def _trusts(target: str, role: Role, trust: Trust) -> bool:
+    return target in OWN[role] or trust.allows(target)
+
+
+def _no_component(target: str, role: Role, why: str) -> BuildError:
+    return BuildError(
+        f"{target!r} cannot be a {role}: {why}; nothing of it was called",
+        remedy=f"A {role} is {EXPECTED[role]}, or a function annotated to return one",
+    )
+
+
+def _defines(module: str, name: str) -> bool:
+    """Whether the source of a module defines or imports a name, without running it.
+
+    True where there is no source to read. The packages above the module are imported.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception as error:
+        raise BuildError(
+            f"the module {module} cannot be found ({type(error).__name__}: {error})",
+            remedy="Install its package, or add its folder to PYTHONPATH",
+        ) from error
+    if spec is None:
+        raise BuildError(
+            f"there is no module {module}",
+            remedy="Install its package, or add its folder to PYTHONPATH",
+        )
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return True
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BuildError(f"the module {module} cannot be read ({error})") from error
+    return name in _definitions(tree.body)
+
+
+def _definitions(body: list[ast.stmt]) -> Iterator[str]:
+    for statement in body:
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            yield statement.name
+        elif isinstance(statement, ast.ImportFrom):
+            yield from (each.asname or each.name for each in statement.names)
+        elif isinstance(statement, ast.If | ast.Try | ast.With):
+            for field in ("body", "orelse", "handlers", "finalbody"):
+                inner = getattr(statement, field, [])
+                for each in inner:
+                    yield from _definitions(
+                        each.body if isinstance(each, ast.ExceptHandler) else [each]
+                    )
+
+
+def _signature(target: Callable[..., Any], path: str) -> inspect.Signature:
+    try:
+        return inspect.signature(target)
+    except (TypeError, ValueError) as error:
+        raise BuildError(
+            f"the arguments of {path} cannot be told, so that a file may not give any"
+        ) from error
+
+
+def _require_arguments(
+    node: StoredNode, signature: inspect.Signature, given: tuple[str, ...]
+) -> None:
+    """Refuse arguments that a constructor does not take, by their names and declared types."""
+    if clash := sorted(set(given) & set(node.arguments)):
+        raise BuildError(f"a file gives {node.target} the argument {clash[0]!r}, which is rayml's")
+    try:
+        bound = signature.bind(**dict(node.arguments), **dict.fromkeys(given))
+    except TypeError as error:
+        raise BuildError(
+            f"{node.target} does not take the arguments of the file ({error})",
+            value=sorted(node.arguments),
+        ) from error
+    for name, value in _each(bound, signature):
+        declared = signature.parameters[name].annotation
+        if name not in given and not fits(value, declared):
+            shown = declared if isinstance(declared, str) else inspect.formatannotation(declared)
+            raise BuildError(
+                f"{node.target} takes {name} as {shown}", value=value, remedy="Mend the file"
+            )
+
+
+def _each(bound: inspect.BoundArguments, signature: inspect.Signature) -> Iterator[tuple[str, Any]]:
+    for name, value in bound.arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            yield from ((name, each) for each in typing.cast("Mapping[str, Any]", value).values())
+        else:
+            yield name, value

@@ -1,0 +1,39 @@
+"""What a command trusts of the files that it reads, as its config and its command line say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rayml.config.trust import SigningSettings, Trust, TrustSettings
+
+
+def trust_of(
+    settings: TrustSettings,
+    signing: SigningSettings,
+    *,
+    folders: Iterable[str] = (),
+    written: Iterable[str] = (),
+) -> Trust:
+    """Make the trust of a command.
+
+    Args:
+        settings: the modules that the operator allows.
+        signing: the keys of which one must have signed a bundle.
+        folders: of the user's projects; trusted unless `settings.modules` says what is.
+        written: components that the user named in this command, not read from a file of a run.
+
+    Raises:
+        ConfigError: a key cannot be read.
+    """
+    signers: tuple[bytes, ...] = ()
+    if signing.public_keys:
+        from rayml.registry.signing import read_public_key
+
+        signers = tuple(read_public_key(Path(each)) for each in signing.public_keys)
+    return Trust(
+        modules=settings.modules or (),
+        folders=tuple(folders) if settings.modules is None else (),
+        targets=frozenset(written),
+        signers=signers,
+    )
