@@ -18,6 +18,7 @@ from rayml.data.observe import observe, observe_target
 from rayml.data.origin import KEY, MALFORMED, ORDER, RESERVED, check_names
 from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
+from rayml.data.repeated import STATE, hashes
 from rayml.data.schema import FeatureSchema
 from rayml.data.split import SplitPlan, Splitter
 from rayml.data.thresholds import SplitCounts
@@ -181,6 +182,21 @@ class Some:
             for start, end, step in zip(ends[:-1], ends[1:], self.steps, strict=True)
         ]
         return placed.take(pa.array(np.concatenate(taken)))
+
+
+@dataclass(frozen=True)
+class Hash:
+    """Hashes the rows of each split over features and target, to compare the splits."""
+
+    names: tuple[str, ...]
+    below: int
+
+    def __call__(self, placed: pa.Table) -> pa.Table:
+        """See `rayml.data.repeated.STATE`."""
+        parts = [
+            hashes(rows.select(self.names), side, self.below) for side, _, rows in _by_split(placed)
+        ]
+        return pa.concat_tables([STATE.empty_table(), *parts])
 
 
 @dataclass(frozen=True)

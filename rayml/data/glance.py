@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from rayml.data.advice import Advice, of_rows, of_schema
 from rayml.data.coerce import Coercer
 from rayml.data.inference import check_settings, infer_schema
 from rayml.data.observe import observe
@@ -38,10 +39,12 @@ class Glance:
     Attributes:
         preprocessor: fitted on these rows alone.
         examples: these rows.
+        advice: what they tell that is to be known before training.
     """
 
     preprocessor: Preprocessor
     examples: Examples
+    advice: tuple[Advice, ...] = ()
 
 
 def glance(
@@ -95,7 +98,9 @@ def glance(
         typed, _ = Coercer(found, required=(target,))(raw)
         fitted = Preprocessor.fit(found, observe(typed, found, task), preprocess, task, positive)
         features = fitted.transform_batch(typed)
-        return Glance(fitted, Examples(features, fitted.encode_target(typed.column(target))))
+        examples = Examples(features, fitted.encode_target(typed.column(target)))
+        advice = (*of_schema(found), *of_rows(found, typed, task))
+        return Glance(fitted, examples, advice)
 
     with own_errors():
         dataset = source.read()

@@ -8,7 +8,7 @@ depends on the rows and the settings alone, never on how the rows were divided i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rayml.data import prepared as store_format
+from rayml.data.advice import of_rows, of_schema, of_splits, save_advice
 from rayml.data.blocks import (
     Bad,
     Count,
+    Hash,
     Observe,
     Place,
     Some,
@@ -48,6 +50,7 @@ from rayml.data.passes import (
 from rayml.data.prepared import MAX_TEST_ROWS, QUARANTINE, PreparedDataset, open_prepared
 from rayml.data.preprocess import Preprocessor
 from rayml.data.quarantine import BadRows
+from rayml.data.repeated import Repeated, compared_below, count_repeated
 from rayml.data.sampling import sample_rows
 from rayml.data.schema import FeatureSchema
 from rayml.data.sources import CsvSource, Source, missing_tokens
@@ -80,6 +83,7 @@ _BLOCK_VALUES = 2**24
 # stands for one result; it can be opened still.
 _RULES = 2
 
+_Classes = Mapping[SplitName, Mapping[str, int]]
 Policy = Literal["fail", "quarantine"]
 Progress = Callable[[str], None]
 
@@ -212,13 +216,24 @@ class _Preparation:
             placed = _sorted(placed, plan, schema)
         with watch.stage("fit"):
             self.tell("fitting the preprocessor")
-            fitted = self._fit(placed, schema)
+            fitted, classes = self._fit(placed, schema)
             fitted.save(folder / "preprocessor")
         with watch.stage("write"):
             self.tell("writing the prepared splits")
             written = pa.concat_tables(collect(placed, Write(fitted, folder)))
             samples = _samples(placed, plan.sizes)
             _write_test_rows(samples["test"], schema, folder)
+        with watch.stage("advise"):
+            sizes = dict(zip(SPLITS, plan.sizes, strict=True))
+            repeated = _repeated(placed, schema, sum(plan.sizes))
+            save_advice(
+                folder,
+                [
+                    *of_schema(schema),
+                    *of_rows(schema, samples["train"], self.task, sum(plan.sizes)),
+                    *of_splits(repeated, sizes, self.target, classes),
+                ],
+            )
         made = PreparedDataset(
             path=folder,
             hash=digest,
@@ -271,7 +286,8 @@ class _Preparation:
             for part in collect(raw, Bad(coerce)):
                 writer.write_table(part.cast(BAD_ROWS))
 
-    def _fit(self, placed: Rows, schema: FeatureSchema) -> Preprocessor:
+    def _fit(self, placed: Rows, schema: FeatureSchema) -> tuple[Preprocessor, _Classes]:
+        """The preprocessor, and the rows of each class by split; none of a regression."""
         parts: dict[tuple[int, int], Statistics] = {}
         for state in _states(collect(placed, Observe(schema, self.task))):
             parts.update(state)
@@ -282,16 +298,17 @@ class _Preparation:
         ]
         settings = self.preprocess_settings
         fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive)
+        classes: dict[SplitName, Mapping[str, int]] = {}
         if self.task != "regression":
             for split, seen in zip(SPLITS[1:], merged[1:], strict=True):
                 check_seen(fitted.target, split, list(seen.categories[self.target].counts))
-            counts = {
+            classes = {
                 split: seen.categories[self.target].counts
                 for split, seen in zip(SPLITS, merged, strict=True)
             }
             given = self.split_settings.method == "given"
-            check_each_split(fitted.target, counts, given=given)
-        return fitted
+            check_each_split(fitted.target, classes, given=given)
+        return fitted, classes
 
 
 def _count(raw: Rows, count: Count) -> tuple[int, SplitCounts, BadRows]:
@@ -341,6 +358,13 @@ def _samples(placed: Rows, sizes: Sequence[int]) -> dict[SplitName, pa.Table]:
         split: rows.slice(start, end - start).drop_columns([ORDER])
         for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)
     }
+
+
+def _repeated(placed: Rows, schema: FeatureSchema, rows: int) -> Repeated:
+    """Rows that stand in more than one split; without the column that tells the split."""
+    names = tuple(dict.fromkeys([*(column.name for column in schema.columns), schema.target]))
+    below = compared_below(rows)
+    return count_repeated(collect(placed, Hash(names, below)), below)
 
 
 def _write_test_rows(rows: pa.Table, schema: FeatureSchema, folder: Path) -> None:

@@ -6,6 +6,7 @@ examples/<split>/        Parquet: a column for each feature, and the encoded tar
 groups/<split>/          Parquet: the raw group columns, in the same order of rows
 rows/test.parquet        raw test rows, some of them where they are many
 quarantine.parquet       bad rows, if there are any
+advice.json              what is to be known of the data before training
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from rayml.bounded import TooLargeError, read_bounded
+from rayml.data.advice import Advice, read_advice
 from rayml.data.dialect import CsvSettings
 from rayml.data.preprocess import Preprocessor
 from rayml.data.schema import FeatureSchema
@@ -200,6 +202,10 @@ class PreparedDataset:
         """Raw group columns of a split, in the order of its rows; no columns if there are none."""
         paths = sorted((self.path / "groups" / split).glob("*.parquet"))
         return pa.concat_tables(map(pq.read_table, paths)) if paths else pa.table({})
+
+    def advice(self) -> tuple[Advice, ...]:
+        """What is to be known before training; nothing of a dataset prepared by older rules."""
+        return read_advice(self.path)
 
     def test_rows(self) -> pa.Table | None:
         """Raw rows of the test split, at most `MAX_TEST_ROWS` and some; every n-th of more.

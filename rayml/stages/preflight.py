@@ -25,6 +25,7 @@ from rayml.search.samplers import check_sampler
 from rayml.search.space import Space
 from rayml.search.tracking.tracker import check_tracking
 from rayml.search_settings import BoundSettings, ObjectiveEntry
+from rayml.stages import show
 from rayml.train.blame import users_line
 from rayml.train.trial import SECTIONS, build_loop, known_metrics, objective
 
@@ -101,7 +102,7 @@ def trial_config(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
-    """What a sample of the rows tells; needs Ray.
+    """What a sample of the rows tells; needs Ray. What is to be known besides is printed.
 
     Columns that are not there, a target that does not suit the task, and, over one batch, what
     fails in forward pass, backward pass, step and evaluation.
@@ -125,6 +126,7 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
         ),
     )
     for glanced in seen:
+        show.advise(glanced.advice)
         problems += _told_by("model", lambda: _train_once(plain, glanced))  # noqa: B023
     return problems
 

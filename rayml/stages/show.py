@@ -16,6 +16,7 @@ from rich.text import Text
 from rayml.timing import Stopwatch
 
 if TYPE_CHECKING:
+    from rayml.data.advice import Advice
     from rayml.data.prepare import PreparedDataset
     from rayml.registry.bundle import BundleInfo
     from rayml.registry.promotion import Decision
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rayml.serve.status import ReplicaStatus
 
 _WALL_CLOCK = ("first_epoch", "total")
+_ADVICE = 12  # lines at most
 _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
 
 
@@ -67,6 +69,15 @@ def prepared(data: PreparedDataset) -> None:
     line(f"{origin} {data.path}: {sizes} rows")
     if data.quarantine is not None:
         line(f"{data.quarantined} bad rows are in {data.quarantine}")
+    advise(data.advice())
+
+
+def advise(advice: Sequence[Advice]) -> None:
+    """Print what is to be known of the data before training."""
+    for each in advice[:_ADVICE]:
+        line(f"note: {each.text}")
+    if len(advice) > _ADVICE:
+        line(f"note: {len(advice) - _ADVICE} more notes are in the sweep's report")
 
 
 def leaderboard(board: Leaderboard, limit: int = 10) -> None:

@@ -28,7 +28,8 @@ def write_data(sweep: Path, data: PreparedDataset) -> None:
     Raises:
         StorageError: the disk does not take it.
     """
-    record = {"path": str(data.path.resolve()), "is": _identity(data)}
+    advice = [each.text for each in data.advice()]
+    record = {"path": str(data.path.resolve()), "is": _identity(data), "advice": advice}
     write(sweep / _FILE, json.dumps(record, indent=1) + "\n")
 
 

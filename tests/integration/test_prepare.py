@@ -150,6 +150,27 @@ def test_few_different_rows_meet_the_fractions_whatever_their_blocks(run: Run) -
     assert_same(whole, run(Tables(parts, "parts"), **settings))
 
 
+def test_what_is_to_be_known_is_kept_with_the_data_and_so_are_test_rows(run: Run) -> None:
+    known = raw().append_column("answer", raw()["y"])
+    told = {each.topic: each for each in run(Tables([known], "told")).advice()}
+    assert told["target"].columns == ("answer",)
+    part = ["train"] * 120 + ["validation"] * 40 + ["test"] * 40
+    twice = pa.concat_tables([raw().slice(0, 160), raw().slice(0, 40)])
+    split = SplitSettings(method="given", column="part")
+    prepared = run(Tables([twice.append_column("part", pa.array(part))], "twice"), split=split)
+    assert [each.text for each in prepared.advice() if each.topic == "repeated rows"] == [
+        "40 of 40 test rows stand in training too, value for value"
+    ]
+    rows = prepared.test_rows()
+    assert rows is not None
+    features = prepared.preprocessor.transform_batch(rows)
+    assert features.numeric.tobytes() == prepared.examples("test").features.numeric.tobytes()
+    (prepared.path / "advice.json").unlink()
+    (prepared.path / "rows" / "test.parquet").unlink()
+    older = open_prepared(prepared.path)
+    assert (older.advice(), older.test_rows()) == ((), None)
+
+
 @pytest.mark.timeout(240)
 def test_data_of_many_blocks_is_shuffled_to_the_same_rows(
     run: Run, monkeypatch: pytest.MonkeyPatch

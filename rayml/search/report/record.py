@@ -22,6 +22,7 @@ from rayml.search.space import Space
 SPACE = "space.json"
 TIMINGS = "timings.json"
 CONFIG = "config.yaml"
+DATA = "data.json"
 _MOST_BYTES = 16 << 20  # of a JSON or YAML file; they have some kilobytes
 
 
@@ -52,6 +53,7 @@ class SweepRecord:
         timings: seconds by name; None until the sweep has ended.
         confirmation: of the winner; None if there was none.
         config: plain, as the sweep was started; None if it is not there.
+        advice: what was to be known of the data before training.
     """
 
     name: str
@@ -61,6 +63,7 @@ class SweepRecord:
     timings: Mapping[str, float] | None
     confirmation: Confirmation | None
     config: Any
+    advice: Sequence[str] = ()
 
     @property
     def rows(self) -> Sequence[TrialRow]:
@@ -89,6 +92,7 @@ def read_record(folder: Path) -> SweepRecord:
         timings=_json(folder / TIMINGS),
         confirmation=read_confirmation(folder),
         config=_yaml(config),
+        advice=(_json(folder / DATA) or {}).get("advice", ()),
     )
 
 

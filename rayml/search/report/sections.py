@@ -45,6 +45,8 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     yield _importance(record, told)
     yield from _parallel(record, searched)
     yield from _slices(record, drawn, searched)
+    if record.advice:
+        yield Section("data", "The data", record.advice)
     yield _timings(record)
     yield failures_section(record.rows)
     yield from _config(record)
