@@ -7,6 +7,8 @@ import shlex
 
 import pytest
 
+from rayml.data.advice import Advice
+from rayml.registry.promotion import Decision
 from rayml.search.confirmation import Confirmation, ConfirmedTrial
 from rayml.stages import show
 from rayml.timing import Stopwatch
@@ -73,3 +75,36 @@ def test_a_confirmation_names_its_winner_and_what_is_served(
     assert "its seed 2 is served" in out
     show.confirmed(dataclasses.replace(found, ensemble=(2, 1)))
     assert "an ensemble of its seeds 2, 1 is served" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("decision", "said"),
+    [
+        (
+            Decision(promote=True, reason="without comparison (registry.promote=always)"),
+            "promoted to champion without comparison (registry.promote=always)",
+        ),
+        (
+            Decision(promote=True, reason="f1 0.9", verdict="first"),
+            "promoted to champion: f1 0.9",
+        ),
+        (
+            Decision(promote=False, reason="it is worse", verdict="worse", against=3),
+            "not made champion, version 3 stays it: it is worse",
+        ),
+        (
+            Decision(promote=False, reason="without comparison (registry.promote=never)"),
+            "not made champion: without comparison (registry.promote=never)",
+        ),
+    ],
+)
+def test_a_decision_is_said_in_plain_words(decision: Decision, said: str) -> None:
+    assert show.decided(decision) == said
+
+
+def test_advice_is_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    show.advise([Advice("leak", f"column c{i} tells") for i in range(20)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "note: column c0 tells"
+    assert len(lines) == 13
+    assert lines[-1] == "note: 8 more notes are in the sweep's report"

@@ -276,3 +276,11 @@ def test_parameters_of_an_earlier_space_are_shown(
     assert record.searched[0].distribution.high == 32
     assert {each.key for each in record.searched} > {"model.width", "train.optimizer.lr"}
     page_of(tmp_path)
+
+
+def test_what_was_to_be_known_of_the_data_is_told() -> None:
+    note = "column 'won' repeats the target '<b>y</b>'"
+    text = render(record_of(many(8), advice=(note,)), NOW)
+    assert "data" in sections_of(Page(text))
+    assert "&lt;b&gt;y&lt;/b&gt;" in text
+    assert "data" not in sections_of(Page(render(record_of(many(8)), NOW)))
