@@ -203,6 +203,15 @@ class PreparedDataset:
         paths = sorted((self.path / "groups" / split).glob("*.parquet"))
         return pa.concat_tables(map(pq.read_table, paths)) if paths else pa.table({})
 
+    def class_shares(self) -> tuple[float, ...]:
+        """Shares of the classes among the training rows, in the order of their codes."""
+        target = self.preprocessor.target
+        counts = np.zeros(len(target.classes))
+        for path in self.files("train"):
+            codes = pq.read_table(path, columns=[target.name]).column(0).to_numpy()
+            counts += np.bincount(codes, minlength=len(counts))
+        return tuple((counts / counts.sum()).tolist())
+
     def advice(self) -> tuple[Advice, ...]:
         """What is to be known before training; nothing of a dataset prepared by older rules."""
         return read_advice(self.path)

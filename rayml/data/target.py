@@ -154,22 +154,6 @@ def check_each_split(
         )
 
 
-def class_shares(info: TargetInfo, profile: Mapping[str, Any]) -> list[float]:
-    """Shares of the classes in the training split, in the order of their codes.
-
-    Classes beyond those that the profile counts share the others evenly.
-
-    Args:
-        info: the target.
-        profile: of the target, see `rayml.data.profile`.
-    """
-    counts, texts = profile["categories"], _texts(info)
-    unknown = sum(text not in counts for text in texts)
-    rest = profile.get("other", 0) / unknown if unknown else 0.0
-    found = [float(counts.get(text, rest)) for text in texts]
-    return [each / sum(found) for each in found]
-
-
 def encode(info: TargetInfo, column: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:
     """Encode target values.
 

@@ -126,9 +126,9 @@ def _beside_constants(
     from rayml.models.constant import constant_predictions
 
     target = data.preprocessor.target
-    constants = constant_predictions(
-        target, data.preprocessor.profile()[target.name], len(rows.truth)
-    )
+    shares = () if target.task == "regression" else data.class_shares()
+    profile = data.preprocessor.profile()[target.name]
+    constants = constant_predictions(target, shares, profile, len(rows.truth))
     proper = _score(task, _PROPER[target.task])
     scores = [proper] if score.name in _BLIND else [score, proper]
     found = [_beside_best(candidate, constants, rows.truth, each) for each in scores]

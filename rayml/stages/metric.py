@@ -6,7 +6,6 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rayml.data.target import class_shares
 from rayml.models.objectives import DEFAULTS, metric_for
 from rayml.stages import show
 from rayml.stages.context import Context
@@ -23,7 +22,7 @@ def with_metric(context: Context, data: PreparedDataset) -> Context:
     config, target = context.config, data.preprocessor.target
     if context.resumed is not None or config.task.metric is not None or not target.classes:
         return context
-    shares = class_shares(target, data.preprocessor.profile()[target.name])
+    shares = data.class_shares()
     metric = metric_for(target.task, shares)
     if metric == DEFAULTS[target.task]:
         return context

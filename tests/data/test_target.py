@@ -10,7 +10,6 @@ from rayml.data.target import (
     check_each_split,
     check_seen,
     check_task,
-    class_shares,
     encode,
     fit_classes,
     fit_regression,
@@ -116,15 +115,6 @@ def test_kinds_that_a_task_cannot_have(kind: Kind, task: TaskName) -> None:
 
 
 BINARY = TargetInfo("y", "binary", classes=("no", "yes"))
-
-
-def test_shares_are_those_of_the_training_split() -> None:
-    assert class_shares(BINARY, {"categories": {"no": 30, "yes": 10}}) == [0.75, 0.25]
-    booleans = TargetInfo("y", "binary", classes=(False, True))
-    assert class_shares(booleans, {"categories": {"true": 1, "false": 3}}) == [0.75, 0.25]
-    kept = {"categories": {"1": 6}, "other": 4}
-    three = TargetInfo("y", "multiclass", classes=(1, 2, 3))
-    assert class_shares(three, kept) == pytest.approx([0.6, 0.2, 0.2])
 
 
 def test_each_split_needs_both_classes_of_a_binary_task() -> None:

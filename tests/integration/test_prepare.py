@@ -161,6 +161,8 @@ def test_what_is_to_be_known_is_kept_with_the_data_and_so_are_test_rows(run: Run
     assert [each.text for each in prepared.advice() if each.topic == "repeated rows"] == [
         "40 of 40 test rows stand in training too, value for value"
     ]
+    counts = np.bincount(prepared.examples("train").target)
+    assert prepared.class_shares() == pytest.approx(counts / counts.sum())
     rows = prepared.test_rows()
     assert rows is not None
     features = prepared.preprocessor.transform_batch(rows)

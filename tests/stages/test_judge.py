@@ -48,6 +48,11 @@ class Data:
         self.preprocessor = Preprocessor.fit(schema, observed, PreprocessSettings(), task)
         self.hash = "same"
         self._raw = raw
+        codes = self.preprocessor.encode_target(train["y"])
+        self._shares = () if task == "regression" else tuple(np.bincount(codes) / len(codes))
+
+    def class_shares(self) -> tuple[float, ...]:
+        return self._shares
 
     def test_rows(self) -> pa.Table | None:
         return self._test if self._raw else None

@@ -15,9 +15,8 @@ CLASSES = TargetInfo("y", "binary", classes=("no", "yes"))
 
 
 def data(no: int, yes: int, target: TargetInfo = CLASSES) -> Any:
-    profile = {"y": {"categories": {"no": no, "yes": yes}}}
-    fitted = SimpleNamespace(target=target, profile=lambda: profile)
-    return SimpleNamespace(preprocessor=fitted)
+    shares = (no / max(no + yes, 1), yes / max(no + yes, 1))
+    return SimpleNamespace(preprocessor=SimpleNamespace(target=target), class_shares=lambda: shares)
 
 
 def context(*overrides: str, **changes: Any) -> Context:
