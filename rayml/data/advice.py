@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -48,8 +48,7 @@ def of_schema(schema: FeatureSchema) -> Iterator[Advice]:
     for reason in LEFT_OUT:
         found = [each for each in schema.summaries if each.note == reason]
         for each in found[:_SHOWN]:
-            kind = "numeric" if _all_numbers(each.examples) else "categorical"
-            entry = f"{{{_escaped(each.name)}: {kind}}}"
+            entry = f"{{{_escaped(each.name)}: {each.inferred or 'categorical'}}}"
             keep = _override("+data.schema.kinds", entry, each.name)
             text = f"column {each.name!r} is left out: it {reason}; keep it with {keep}"
             yield Advice("left out", text, (each.name,))
@@ -170,10 +169,3 @@ def _escaped(name: str) -> str:
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(map(repr, names[:_SHOWN])) + more
-
-
-def _all_numbers(examples: Iterable[str]) -> bool:
-    try:
-        return all(float(each) == float(each) for each in examples)
-    except ValueError:
-        return False

@@ -276,4 +276,5 @@ def _summary(
         missing=values.null_count,
         distinct=len(present),
         note=notes.get(name, ""),
+        inferred=kinds.get(name) if roles == ("ignored",) else None,
     )

@@ -33,6 +33,7 @@ class ColumnSummary:
         missing: number of missing values in the sample.
         distinct: number of different values in the sample.
         note: why the column is not used, where that was inferred.
+        inferred: kind that an ignored column would have as a feature; None where none was sought.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ColumnSummary:
     missing: int
     distinct: int
     note: str = ""
+    inferred: Kind | None = None
 
     def cells(self) -> tuple[str, ...]:
         """The row of a table for people, in the order of `FeatureSchema.head`."""

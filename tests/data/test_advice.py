@@ -34,6 +34,7 @@ def test_what_is_left_out_is_told_with_the_way_to_keep_it() -> None:
     told = list(of_schema(schema))
     assert [each.columns for each in told] == [("customer id",), ("a: {b}, (c)",)]
     assert "'+data.schema.kinds={customer id: numeric}'" in told[0].text
+    assert "(c\\): categorical}'" in told[1].text
     data = ["data=csv", "data.source.paths=a.csv", "data.target=y", "data.task=binary"]
     (override,) = shlex.split(told[1].text.partition("keep it with ")[2])
     composed = compose([*data, override])
