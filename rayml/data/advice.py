@@ -12,6 +12,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from rayml.bounded import read_bounded
 from rayml.data.identifiers import LEFT_OUT, runs_with_rows
 from rayml.data.leaks import STRONG, repeats, strength
 from rayml.data.repeated import Repeated
@@ -25,6 +26,7 @@ Topic = Literal["left out", "row numbers", "target", "leak", "repeated rows", "r
 _SHOWN = 5  # columns of a topic
 _VALUES = 4_000_000  # looked at for leaks
 _FEW_ROWS = 50
+_MOST_BYTES = 1 << 22  # of the file: a few lines
 _SPECIAL = re.compile(r"([\\,:{}\[\]()=])")
 
 
@@ -135,7 +137,7 @@ def read_advice(folder: Path) -> tuple[Advice, ...]:
     path = folder / FILE
     if not path.is_file():
         return ()
-    found = json.loads(path.read_bytes())
+    found = json.loads(read_bounded(path, _MOST_BYTES))
     return tuple(Advice(each["topic"], each["text"], tuple(each["columns"])) for each in found)
 
 
