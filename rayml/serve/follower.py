@@ -137,7 +137,7 @@ class Follower:
             mark = self._mark()
             if mark == self._seen:
                 return False
-            if mark is None and not self._folder.is_dir():
+            if mark is False:
                 raise RegistryError(
                     f"the registry's folder {self._folder} is gone; version "
                     f"{self.serving.champion.version} is served on",
@@ -177,7 +177,7 @@ class Follower:
         try:
             found = (self._folder / "release.json").stat()
         except FileNotFoundError:
-            return None
+            return self._folder.is_dir()  # who removes the folder may remove the file before
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def _take_up(self, release: Release) -> None:
