@@ -18,6 +18,7 @@ from rayml.serve.grpc_direct import answering_directly
 from rayml.serve.grpc_handlers import SERVICE, add_to_server
 from rayml.serve.grpc_proxy_errors import mend_proxy
 from rayml.serve.grpc_refusals import ending_in_trailers
+from rayml.serve.grpc_standard import add_standard_services, guarding_the_list
 from rayml.serve.open_inference_pb2 import ServerReadyRequest, ServerReadyResponse
 from rayml.serve_settings import ServeSettings
 
@@ -51,7 +52,8 @@ def grpc_options(port: int, *, timeout_s: float) -> gRPCOptions:
         port=port,
         grpc_servicer_functions=[f"{add_to_server.__module__}.{add_to_server.__name__}"],
         request_timeout_s=timeout_s,
-        # It would look for the messages in protobuf's default pool, where they are not.
+        # It would look for the messages in protobuf's default pool, where they are not, and ask
+        # for no key; `grpc_standard` has another.
         enable_reflection=False,
     )
 
@@ -79,7 +81,7 @@ def grpc_environment(
 
 
 def prepare_servers() -> list[Any]:
-    """Set up Serve's servers of gRPC in this process: their host, their limit, their errors.
+    """Set up Serve's servers of gRPC in this process: their host, limit, errors and services.
 
     Serve calls it before it starts its servers, in proxies and replicas. They would listen on all
     interfaces, and take the same size of messages in and out, for which there are no options:
@@ -95,7 +97,8 @@ def prepare_servers() -> list[Any]:
     def add_grpc_address(server: Any, address: str) -> None:
         # It has no handlers yet.
         factory = answering_directly(server.service_handler_factory)
-        server.service_handler_factory = ending_in_trailers(factory)
+        server.service_handler_factory = ending_in_trailers(guarding_the_list(factory))
+        add_standard_services(server, factory)
         server.add_insecure_port(f"{host}:{address.rpartition(':')[2]}")
 
     default_impl.add_grpc_address = add_grpc_address

@@ -18,6 +18,15 @@ _BACKEND = re.compile(r"^backend .*\n(?:[ ].*\n|\n)*", re.MULTILINE)
 _NOT_FOUND = re.compile(r'hdr grpc-status 5 hdr grpc-message "[^"]*"')
 # Serve checks servers of gRPC in this way, and no others.
 _OF_GRPC = "option tcp-check"
+# Serve's proxy would answer it, which knows no keys; replicas do.
+_LIST = re.compile(r"^ *use_backend grpc_fallback_backend if is_list_applications\n", re.MULTILINE)
+_FALLBACK = "backend grpc_fallback_backend"
+# Calls whose client waits for answers before it has said all, or whose answer has no end.
+_STREAMS = "/grpc.reflection. /grpc.health.v1.Health/Watch"
+STREAMS_SUFFIX = "_streams"
+"""At the end of the name of a backend whose requests may last for ever."""
+_CHECKS = re.compile(r"^ *(?:option tcp-check|tcp-check|default-server|#).*\n", re.MULTILINE)
+_SERVER = re.compile(r"^( *server (\S+) \S+ proto h2) check.*?( backup)?$", re.MULTILINE)
 _UNAVAILABLE: Final = 14
 # By the status of HTTP, where it is not UNAVAILABLE: INVALID_ARGUMENT and DEADLINE_EXCEEDED.
 _CODES: Final = {400: 3, 408: 4}
@@ -44,10 +53,26 @@ def adapt_grpc(
 
     def backend(part: re.Match[str]) -> str:
         head, _, rest = part.group().partition("\n")
-        return f"{head}\n{files}{rest}" if _OF_GRPC in rest else part.group()
+        if _OF_GRPC not in rest:
+            return part.group()
+        if head == _FALLBACK:
+            return f"{head}\n{files}{rest}"
+        return f"{head}\n{files}{_whole(buffer_bytes)}{rest}{_streams(head, files, rest)}"
 
-    text = _BACKEND.sub(backend, _NOT_FOUND.sub(refused, text))
-    return text.replace(_FRONTEND, f"{_FRONTEND}{files}{_whole(buffer_bytes)}")
+    text = _BACKEND.sub(backend, _LIST.sub("", _NOT_FOUND.sub(refused, text)))
+    known = re.findall(rf"^backend (\S+){STREAMS_SUFFIX}$", text, re.MULTILINE)
+    # There is one application.
+    streams = "".join(
+        f"    use_backend {each}{STREAMS_SUFFIX} if {{ path_beg {_STREAMS} }}\n" for each in known
+    )
+    return text.replace(_FRONTEND, f"{_FRONTEND}{files}{streams}")
+
+
+def _streams(head: str, files: str, rest: str) -> str:
+    """A backend of the same servers that passes on each part of a call as it comes."""
+    name = head.split()[1]
+    tracked = _SERVER.sub(rf"\1 track {name}/\2\3", _CHECKS.sub("", rest))
+    return f"backend {name}{STREAMS_SUFFIX}\n{files}{tracked}"
 
 
 def _whole(buffer_bytes: int) -> str:

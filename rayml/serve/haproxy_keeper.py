@@ -2,7 +2,8 @@
 
 It holds the sockets that clients connect to and hands them to HAProxy, so that a HAProxy that is
 killed is there again within tens of milliseconds, and those who connect meanwhile wait in the
-kernel's queue instead of being refused. Serve alone would notice after half a minute.
+kernel's queue instead of being refused. Serve alone would notice after half a minute. A spare
+process, a copy of the keeper, holds the same sockets and takes its place if it is killed itself.
 
 Serve starts one keeper in place of HAProxy whenever replicas come or go, and one more when its own
 process died; a keeper takes the sockets over from the one before it. It runs as
@@ -12,9 +13,7 @@ process died; a keeper takes the sockets over from the one before it. It runs as
 
 from __future__ import annotations
 
-import ctypes
 import os
-import select
 import signal
 import socket
 import socketserver
@@ -23,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -37,7 +36,11 @@ from rayml.serve.haproxy_config import (
     replicas,
     write_errors,
 )
+from rayml.serve.haproxy_monitor import Monitor
 from rayml.serve.largest_body import largest_body
+from rayml.serve.processes import Watch, die_with_parent, parent_of, wait_for_any
+from rayml.serve.spare import Spare
+from rayml.serve.suspended import PERIOD_S, Suspensions, servers
 from rayml.temporary import claim
 
 # Serve's variable, whose default is a port that hardly anybody listens at.
@@ -47,8 +50,6 @@ _POLL_S = 0.02
 _ORPHAN_S = 60.0
 _BACKLOG = 4096
 _QUIET_S = 0.2
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 def handover_socket(folder: Path) -> Path:
@@ -101,11 +102,15 @@ class Keeper:
         self._admin = admin_socket(text)
         self._own = Path(f"{self._admin}.{os.getpid()}")
         self._replicas = replicas(text)
+        self._servers = servers(text)
         self._config = Path(f"{config}.{os.getpid()}")
         self._handover = handover_socket(self._folder)
         self._ending = threading.Event()
         self._child: subprocess.Popen[bytes]
         self._before: Path | None = None
+        self._spare: Spare | None = None
+        self._serve = Watch(os.getppid())
+        self._above = Watch(parent_of(os.getppid()))
         self._listeners = self._inherit(text, names)
         binds = {name: f"fd@{each.fileno()}" for name, each in self._listeners.items()}
         idle = f"unix@{self._own}.idle"
@@ -150,18 +155,40 @@ class Keeper:
         if self._before is not None:
             with suppress(OSError):
                 ask(self._before, "superseded")
+        self._keep(orphaned=False)
+
+    def _take_over(self) -> NoReturn:
+        """Go on in the place of this process's parent, which was killed."""
+        if not self._config.exists():
+            os._exit(0)  # it was killed to end the endpoint
+        wait_for_any([self._haproxy], None)
+        self._spawn()
+        self._keep(orphaned=True)
+
+    def _keep(self, *, orphaned: bool) -> NoReturn:
+        """Watch, and answer who asks.
+
+        Args:
+            orphaned: whether Serve knows of no keeper, until it starts the next one.
+        """
+        # Before there are threads.
+        self._spare = Spare(self._take_over) if self._listeners else None
+        try:
+            code = self._answer_and_watch(time.monotonic() if orphaned else None)
+        finally:
+            self._will_end()
+        self._forget()
+        os._exit(code)
+
+    def _answer_and_watch(self, orphan_s: float | None) -> int:
         with ExitStack() as servers:
             servers.enter_context(_serving(self._admin, self._relay))
             if self._listeners:
                 servers.enter_context(_serving(self._handover, self._answer))
-            code = self._watch()
-        self._forget()
-        os._exit(code)
+            threading.Thread(target=self._watch_replicas, daemon=True).start()
+            return self._watch(orphan_s)
 
-    def _watch(self) -> int:
-        parent = os.getppid()
-        serve, above = _Watch(parent), _Watch(_parent_of(parent))
-        orphan_s: float | None = None
+    def _watch(self, orphan_s: float | None) -> int:
         while True:
             code = self._child.poll()
             if code is not None:
@@ -170,13 +197,30 @@ class Keeper:
                 if time.monotonic() - self._spawned_s < _QUIET_S:
                     time.sleep(_QUIET_S)
                 self._spawn()
-            if os.getppid() != parent:
-                orphan_s = orphan_s or time.monotonic()
-                waited = time.monotonic() - orphan_s
-                if above.ended() or not self._listeners or waited > _ORPHAN_S:
-                    self._kill()
+            if self._spare is not None and self._spare.ended():
+                self._spare = None if self._ending.is_set() else Spare(self._take_over)
+            if orphan_s is None and self._serve.ended():
+                orphan_s = time.monotonic()
+            if orphan_s is not None and self._is_forsaken(orphan_s):
+                self._kill()
             # Nothing else needs looking at.
-            _wait([self._haproxy] if orphan_s else [self._haproxy, serve], orphan_s and _POLL_S)
+            watched = [self._haproxy, *([self._spare.watch] if self._spare else [])]
+            wait_for_any(watched if orphan_s else [*watched, self._serve], orphan_s and _POLL_S)
+
+    def _watch_replicas(self) -> None:
+        suspensions = Suspensions(self._servers, self._ask_haproxy)
+        while not self._ending.wait(PERIOD_S):
+            suspensions.look()
+
+    def _is_forsaken(self, orphan_s: float) -> bool:
+        """Whether no other keeper will come, of one that is an orphan since a moment."""
+        return (
+            self._above.ended()
+            or not self._listeners
+            # Whoever ends the endpoint removes its folder.
+            or not self._config.exists()
+            or time.monotonic() - orphan_s > _ORPHAN_S
+        )
 
     def _spawn(self) -> None:
         self._spawned_s = time.monotonic()
@@ -184,9 +228,9 @@ class Keeper:
             [self._binary, "-db", "-f", str(self._config)],
             pass_fds=[each.fileno() for each in self._listeners.values()],
             # HAProxy ends with its keeper, which Serve kills in order to stop it.
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
-        self._haproxy = _Watch(self._child.pid)
+        self._haproxy = Watch(self._child.pid)
 
     def _wait_until_up(self) -> None:
         while not self._ask_haproxy("show info"):
@@ -197,12 +241,17 @@ class Keeper:
 
     def end(self) -> None:
         """Take nothing new in, and end once what was taken in is answered."""
-        self._ending.set()
+        self._will_end()
         self._child.send_signal(signal.SIGUSR1)
 
     def _kill(self) -> None:
-        self._ending.set()
+        self._will_end()
         self._child.kill()
+
+    def _will_end(self) -> None:
+        self._ending.set()
+        if self._spare is not None:
+            self._spare.dismiss()
 
     def _forget(self) -> None:
         for path in (self._own, self._config, Path(f"{self._own}.idle")):
@@ -241,7 +290,7 @@ class Keeper:
 
     def _drain(self) -> None:
         """Refuse connections from now on, and wait until no request is on its way."""
-        with _Monitor(self._own) as monitor:
+        with Monitor(self._own) as monitor:
             for listener in self._listeners.values():
                 listener.shutdown(socket.SHUT_RD)
             self.end()
@@ -250,64 +299,6 @@ class Keeper:
                 if monitor.requests():
                     quiet_s = time.monotonic()
                 time.sleep(_POLL_S)
-
-
-class _Monitor:
-    """A connection to the admin socket that outlives the end of its listening."""
-
-    def __init__(self, path: Path) -> None:
-        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._connection.settimeout(5)
-        self._connection.connect(str(path))
-        self._connection.sendall(b"prompt\n")
-        self._read()
-
-    def __enter__(self) -> _Monitor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def requests(self) -> int:
-        """Requests that are on their way to or from a replica."""
-        try:
-            self._connection.sendall(b"show stat -1 2 -1\n")
-            lines = self._read().splitlines()
-        except OSError:  # HAProxy has ended
-            return 0
-        return sum(int(line.split(",")[4] or 0) for line in lines if ",BACKEND," in line)
-
-    def _read(self) -> str:
-        data = b""
-        while not data.endswith(b"\n> "):
-            part = self._connection.recv(65536)
-            if not part:
-                break
-            data += part
-        return data.decode()
-
-
-class _Watch:
-    """Watches a process, whoever's child it is."""
-
-    def __init__(self, pid: int) -> None:
-        self._pidfd = os.pidfd_open(pid)
-
-    def __del__(self) -> None:
-        os.close(self._pidfd)
-
-    def fileno(self) -> int:
-        """What can be read from once it has ended."""
-        return self._pidfd
-
-    def ended(self) -> bool:
-        """Whether it has ended."""
-        return _wait([self], 0)
-
-
-def _wait(watched: Sequence[_Watch], timeout_s: float | None) -> bool:
-    """Wait until one of some processes has ended, or the time is over; whether one has."""
-    return bool(select.select(watched, [], [], timeout_s)[0])
 
 
 class _serving:  # noqa: N801 (a context manager)
@@ -351,15 +342,6 @@ def _adopt(descriptor: int) -> socket.socket:
     return socket.socket(fileno=descriptor)
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _parent_of(pid: int) -> int:
-    # The name, in parentheses, may hold anything.
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def _require_own(folder: Path) -> None:
     """Whoever can write where the sockets are could answer in our place."""
     found = folder.lstat()
@@ -382,7 +364,7 @@ def main() -> NoReturn:
     for folder in (config.parent, config.parent.parent):
         _require_own(folder)
     # The process above Serve's is the node's, which a later keeper belongs to as well.
-    claim(config.parent, _parent_of(os.getppid()))
+    claim(config.parent, parent_of(os.getppid()))
     host, arrival_s = os.environ["RAYML_HOST"], float(os.environ["RAYML_ARRIVAL_S"])
     try:
         keeper = Keeper(binary, config, host=host, arrival_s=arrival_s)

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -158,7 +159,11 @@ def _drain_here(node: str, timeout_s: float) -> bool:
 
 
 def _discard_here(node: str) -> None:
-    remove_folder(shared_folder() / node)
+    folder = shared_folder() / node
+    # At once, so that a keeper that Serve killed, and whose spare looks for it, cannot write there.
+    with suppress(OSError):
+        folder = folder.rename(f"{folder}.gone")
+    remove_folder(folder)
     discard_shared()
 
 

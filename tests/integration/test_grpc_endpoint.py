@@ -14,6 +14,8 @@ from typing import Any
 import grpc
 import pyarrow as pa
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.grpc_handlers import SERVICE
@@ -108,6 +110,22 @@ def test_the_client_of_the_readme_runs(endpoint: Endpoint) -> None:
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.startswith("[b'")
+
+
+def test_standard_clients_see_its_health_and_its_services(endpoint: Endpoint) -> None:
+    assert endpoint.grpc_address is not None
+    with grpc.insecure_channel(endpoint.grpc_address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        serving = health_pb2.HealthCheckResponse.SERVING
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=30).status == serving
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=60)
+        assert [next(watch).status, next(watch).status] == [serving] * 2
+        reflect = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        (answer,) = reflect(asked, timeout=30)
+        assert SERVICE in {each.name for each in answer.list_services_response.service}
+        listing = channel.unary_unary("/ray.serve.RayServeAPIService/ListApplications")
+        assert b"rayml" in listing(b"", timeout=30)
 
 
 def triton(endpoint: Endpoint) -> Any:

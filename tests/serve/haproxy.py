@@ -96,7 +96,12 @@ class Ingress:
 
     def haproxy(self) -> int:
         """The process of HAProxy that runs now; 0 while there is none."""
-        return next((pid for pid in descendants(self.keeper) if b"-db" in command(pid)), 0)
+        return next((pid for pid in descendants(self.keeper) if is_haproxy(pid)), 0)
+
+
+def is_haproxy(pid: int) -> bool:
+    """Whether a process is HAProxy itself, and neither its keeper nor that one's spare."""
+    return b"-db" in command(pid) and b"haproxy_keeper" not in command(pid)
 
 
 @asynccontextmanager
@@ -112,5 +117,10 @@ async def ingress(folder: Path, *servers: Server, grpc: bool = False) -> AsyncIt
             await running.api.reload()
         yield running
     finally:
+        below = descendants(running.keeper)
         await running.api.stop()
         held.release()
+        # Whoever ends an endpoint removes its folder, which tells the spare of a killed keeper.
+        running.folder.rename(running.folder.with_name(f"gone-{running.keeper}"))
+        while any(b"haproxy_keeper" in command(pid) for pid in below):
+            await asyncio.sleep(0.01)

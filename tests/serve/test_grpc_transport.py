@@ -63,7 +63,10 @@ def test_servers_of_grpc_listen_on_the_host_of_the_endpoint(
     assert mended
     addresses: list[str] = []
 
-    def factory() -> None: ...
+    def factory(**_: object) -> None: ...
+
+    monkeypatch.setattr(grpc_transport, "add_standard_services", lambda *_: added.append(True))
+    added: list[bool] = []
 
     class Server:
         service_handler_factory = staticmethod(factory)
@@ -75,6 +78,7 @@ def test_servers_of_grpc_listen_on_the_host_of_the_endpoint(
     default_impl.add_grpc_address(server, "[::]:9")
     assert server.service_handler_factory is not factory
     assert addresses == [bound]
+    assert added
 
 
 @pytest.mark.parametrize("limit", [1000, 2**26])

@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,8 @@ class Stub:
 
     async def _speak(self, path: str, writer: asyncio.StreamWriter) -> bool:
         body = json.dumps({"by": self.name}).encode()
-        answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        head = f"HTTP/1.1 200 OK\r\nby: {self.name}\r\ncontent-length: {len(body)}\r\n\r\n"
+        answer = head.encode() + body
         if path != "/-/healthz":
             self.seen.append(path)
         if path == "/hold":
@@ -238,6 +241,96 @@ async def _ended_with_serve(folder: Path) -> None:
     await until(lambda: not command(child))
 
 
+async def _keeper_killed(folder: Path) -> None:
+    async with Stub("a") as a, ingress(folder, a) as running:
+        first = running.keeper
+        for keeper in (first, *spares(first)):
+            (spare,) = spares(keeper)
+            os.kill(keeper, signal.SIGKILL)
+            await until(lambda keeper=keeper: not command(keeper))  # type: ignore[misc]
+            # The spare holds the port: nobody is refused, though HAProxy may die with a request.
+            asked = [ask_once(running.port) for _ in range(50)]
+            replies = await asyncio.gather(*asked, return_exceptions=True)
+            broken = [each for each in replies if not isinstance(each, Reply)]
+            assert not any(isinstance(each, ConnectionRefusedError) for each in broken)
+            assert len(broken) < 50
+            assert (await ask_once(running.port)).status == 200
+            await until(lambda spare=spare: len(spares(spare)) == 1)  # type: ignore[misc]
+        (last,) = spares(spare)
+        os.kill(last, signal.SIGKILL)
+        await until(lambda: spares(spare) not in ([], [last]))
+        # What Serve starts once it notices takes over.
+        config = running.api.cfg
+        after = Ingress(folder, running.port, (config.stats_port, config.metrics_port))
+        try:
+            await after.api.start()
+            after.route_to(a)
+            await after.api.reload()
+            await until(lambda: not command(spare))
+            assert (await ask_once(running.port)).status == 200
+        finally:
+            await after.api.stop()
+
+
+def spares(keeper: int) -> list[int]:
+    return [pid for pid in descendants(keeper) if b"haproxy_keeper" in command(pid)]
+
+
+async def _forsaken(folder: Path) -> None:
+    async with Stub("a") as a, ingress(folder, a) as running:
+        (spare,) = spares(running.keeper)
+    assert not command(spare)
+
+
+async def _suspended(folder: Path) -> None:
+    with serving_process("a") as a:
+        async with Stub("b") as b, ingress(folder, a, b) as running:
+            seen = {(await ask_once(running.port)).headers[b"by"] for _ in range(10)}
+            assert seen == {b"a", b"b"}
+            a.suspend()
+            # Half of them are sent to it, and to the other one when that is seen.
+            replies = await asyncio.gather(*(ask_once(running.port) for _ in range(20)))
+            assert {(reply.status, reply.headers[b"by"]) for reply in replies} == {(200, b"b")}
+            for _ in range(10):
+                assert (await ask_once(running.port)).headers[b"by"] == b"b"
+            a.resume()
+            while (await ask_once(running.port)).headers[b"by"] != b"a":
+                await asyncio.sleep(0.01)
+
+
+class ServingProcess:
+    """A stub of a replica in a process of its own, which can be suspended."""
+
+    def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.name = name
+        self.port = int(process.stdout.readline())
+        self._pid = process.pid
+
+    def suspend(self) -> None:
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self._pid, signal.SIGCONT)
+
+
+@contextmanager
+def serving_process(name: str) -> Iterator[ServingProcess]:
+    code = (
+        "import asyncio; from tests.serve.test_haproxy_keeper import Stub\n"
+        "async def serve():\n"
+        f"    async with Stub({name!r}) as stub:\n"
+        "        print(stub.port, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(serve())"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as it:
+        try:
+            yield ServingProcess(name, it)
+        finally:
+            it.kill()
+
+
 test_a_killed_haproxy_is_there_again_at_once = run(_killed)
 test_a_request_whose_replica_dies_goes_to_another = run(_lost_replica)
 test_what_is_no_request_is_refused = run(_unread)
@@ -246,3 +339,6 @@ test_a_reload_breaks_nothing = run(_reloaded)
 test_a_new_serve_process_takes_over_once_it_knows_replicas = run(_serve_starts_anew)
 test_a_drain_answers_what_was_taken_in_and_refuses_the_rest = run(_drained)
 test_haproxy_ends_with_its_keeper = run(_ended_with_serve)
+test_a_killed_keeper_has_a_spare_again_and_again = run(_keeper_killed)
+test_a_spare_ends_with_the_endpoint = run(_forsaken)
+test_a_suspended_replica_is_out_of_turn_until_it_goes_on = run(_suspended)

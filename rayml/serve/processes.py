@@ -1,0 +1,97 @@
+"""What a process asks of the kernel about its parent and its children, on Linux."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_POLL_S = 0.02
+_libc = ctypes.CDLL(None)
+
+
+def die_with_parent() -> None:
+    """Have this process killed when the thread ends that started it."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below this one that loses its own."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with suppress(OSError):  # a thread that has ended meanwhile
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def end_all_below(timeout_s: float = 10.0) -> None:
+    """Kill every process below this one, which adopts orphans, and wait until they are gone."""
+    deadline = time.monotonic() + timeout_s
+    while (below := children(os.getpid())) and time.monotonic() < deadline:
+        for pid in below:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        time.sleep(_POLL_S)
+
+
+def reap() -> dict[int, int]:
+    """Collect the children that have ended: their exit codes, the negative signal if killed."""
+    ended = {}
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            ended[pid] = os.waitstatus_to_exitcode(status)
+    return ended
+
+
+def writable(descriptor: int) -> bool:
+    """Whether somebody is there to read what is written; true for a file."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    lost = select.POLLERR | select.POLLHUP | select.POLLNVAL
+    return not any(event & lost for _, event in poll.poll(0))
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process."""
+    # The name, in parentheses, may hold anything.
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Watch:
+    """Watches a process, whoever's child it is."""
+
+    def __init__(self, pid: int) -> None:
+        self._pidfd = os.pidfd_open(pid)
+
+    def __del__(self) -> None:
+        os.close(self._pidfd)
+
+    def fileno(self) -> int:
+        """What can be read from once it has ended."""
+        return self._pidfd
+
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return wait_for_any([self], 0)
+
+
+def wait_for_any(watched: Sequence[Watch], timeout_s: float | None) -> bool:
+    """Wait until one of some processes has ended, or the time is over; whether one has."""
+    return bool(select.select(watched, [], [], timeout_s)[0])
