@@ -22,6 +22,8 @@ from rayml.config.compose import Composed, add_import_paths, compose, groups, pr
 from rayml.errors import ConfigError, RaymlError
 from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
 from rayml.ray_failures import explained
+from rayml.serve.front import run_supervised
+from rayml.serve.supervised import possible
 from rayml.so_far import SoFar
 from rayml.stages.context import Context
 from rayml.temporary import swept
@@ -37,12 +39,14 @@ class Verb:
         help: one line.
         argument: what the verb's own argument is called; None if it takes none.
         epilog: what else its help tells.
+        supervised: whether its driver is started again when it is killed.
     """
 
     action: Callable[..., None]
     help: str
     argument: str | None = None
     epilog: str = ""
+    supervised: bool = False
 
 
 _SWEEP_EPILOG = """\
@@ -97,7 +101,9 @@ VERBS = {
         "ACTION",
         epilog=_RELEASE_EPILOG,
     ),
-    "serve": Verb(pipeline.serve, "answer requests with a registered version", "VERSION"),
+    "serve": Verb(
+        pipeline.serve, "answer requests with a registered version", "VERSION", supervised=True
+    ),
     "key": Verb(pipeline.key, "make an API key for an endpoint", "NAME", epilog=_KEY_EPILOG),
     "keypair": Verb(pipeline.keypair, "make the key files that sign bundles"),
     "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),
@@ -131,7 +137,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     so_far = SoFar()
     with answering(lambda: so_far.words):
         try:
-            invocation = parse(sys.argv[1:] if argv is None else argv)
+            arguments = sys.argv[1:] if argv is None else argv
+            invocation = parse(arguments)
+            if VERBS[invocation.verb].supervised and not invocation.show_config and possible():
+                return run_supervised(arguments)
             with swept():
                 return _execute(invocation, started, so_far)
         except KeyboardInterrupt as signalled:

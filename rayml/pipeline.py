@@ -191,10 +191,12 @@ def release(context: Context, action: str | None) -> None:
 
 def serve(context: Context, version: str | None) -> None:
     """Serve a version, the champion by default, until SIGINT or SIGTERM."""
-    from rayml.stages.serve import serve_until_signal, serving
+    from rayml.stages.serve import Ending, serve_until_signal, serving
 
-    with context.cluster(), serving(context, version or context.config.serve.version):
-        serve_until_signal(context)
+    with context.cluster():
+        ending = Ending()
+        with serving(context, version or context.config.serve.version, ending):
+            serve_until_signal(context, ending)
 
 
 def key(context: Context, holder: str | None) -> None:

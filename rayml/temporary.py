@@ -22,13 +22,14 @@ _NAMED = re.compile(rf"{_PREFIX}[a-z]+-(\d+-\d+-\d+)-\w+")
 _MARK = re.compile(r"(\d+)-(\d+)-(\d+)")
 
 
-def make_folder(kind: str) -> Path:
-    """Make a folder that only this user can read, and that goes with this process.
+def make_folder(kind: str, *, owner: int | None = None) -> Path:
+    """Make a folder that only this user can read, and that goes with a process.
 
     Args:
         kind: what it is for, in small letters.
+        owner: the process; None is this one.
     """
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-{_mark(os.getpid())}-"))
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-{_mark(owner or os.getpid())}-"))
 
 
 @contextmanager

@@ -153,10 +153,10 @@ def test_the_printed_config_holds_no_key(
 
 
 def test_an_endpoint_for_others_is_told_to_have_a_key_and_nothing_else(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["serve", "serve.host=0.0.0.0"]) == 2
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert "others can reach 0.0.0.0" in said
     assert "`rayml key NAME serve.keys.file=PATH`" in said
     assert "{" not in said

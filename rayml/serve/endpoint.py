@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import logging
 import platform
-import re
 import time
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
 from rayml.registry.bundle import load_bundle
 from rayml.serve.access_log import STDOUT
+from rayml.serve.answering import answers
 from rayml.serve.counted import begin_counting
-from rayml.serve.grpc_transport import answers as answers_grpc
+from rayml.serve.deployed import APPLICATION, cause, runs, status
 from rayml.serve.grpc_transport import grpc_environment, grpc_options
 from rayml.serve.ingress import (
     discard,
@@ -39,8 +38,7 @@ from rayml.serve_settings import KeySettings, ServeSettings, is_loopback
 from rayml.slowness import slowness
 from rayml.temporary import make_folder, remove_folder
 
-_APPLICATION = "rayml"
-_EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")
+_PLAIN = ("host", "port", "grpc_port", "key", "patience_s")
 # Serve ends a request only if the app, which answers with its own error, did not.
 _GRACE_S = 5.0
 
@@ -81,13 +79,24 @@ class Endpoint:
     def _host(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
 
+    def to_plain(self) -> dict[str, Any]:
+        """What another process needs of it, in what JSON has."""
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        return {**plain, "temporary": self.temporary and str(self.temporary)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Endpoint:
+        """The endpoint that was made plain; what else is told of it is left out."""
+        known = {name: plain[name] for name in _PLAIN}
+        return cls(**known, temporary=plain["temporary"] and Path(plain["temporary"]))
+
     def stop(self) -> None:
         """End the endpoint once it has answered what it took in."""
         from ray import serve
 
         # Serve ends its proxies together with all else, so what they hold must be out before.
-        if not drain(self.patience_s) and _status() is not None:
-            serve.delete(_APPLICATION)
+        if not drain(self.patience_s) and status() is not None:
+            serve.delete(APPLICATION)
         self.end()
 
     def end(self) -> None:
@@ -109,6 +118,8 @@ def start(
     follows: bool = False,
     timeout_s: float = 120.0,
     trust: Trust = ONLY_OWN,
+    owner: int | None = None,
+    announce: Callable[[Endpoint], None] = lambda _: None,
 ) -> Endpoint:
     """Serve a bundle on the Ray that this process is connected to.
 
@@ -119,6 +130,8 @@ def start(
         follows: whether the bundle is in a registry, whose release is served from then on.
         timeout_s: seconds in which it must answer on a machine at rest.
         trust: whose code bundles may name, and whose signatures they need.
+        owner: process that its temporary folder goes with; None is this one.
+        announce: told of it before it is deployed.
 
     Returns:
         The endpoint, whose `/readyz` has answered.
@@ -143,7 +156,8 @@ def start(
         )
 
     def begin() -> Endpoint:
-        return _start(bundle, version, settings, host, keys, follows, timeout_s, trust)
+        given = (bundle, version, settings, host, keys, follows, timeout_s, trust)
+        return _start(*given, owner=owner, announce=announce)
 
     return tried_again(begin)
 
@@ -157,12 +171,15 @@ def _start(
     follows: bool,
     timeout_s: float,
     trust: Trust,
+    *,
+    owner: int | None,
+    announce: Callable[[Endpoint], None],
 ) -> Endpoint:
     own, keys = own_and_others
     held = Ports()
     try:
         ports = _hold(held, host, settings)
-        settings, temporary = _with_folders(_with_own_name(settings))
+        settings, temporary = _with_folders(_with_own_name(settings), owner)
     except BaseException:
         held.release()
         raise
@@ -170,6 +187,7 @@ def _start(
         begin_counting(bundle.parent.parent)
     patience_s = settings.request_timeout_s + _GRACE_S
     endpoint = Endpoint(host, *ports, own, patience_s, temporary, held)
+    announce(endpoint)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows, trust=trust)
         asked = settings.replicas.min if uses_haproxy(settings.ingress) else 0
@@ -180,6 +198,28 @@ def _start(
     return endpoint
 
 
+def attach(endpoint: Endpoint, settings: ServeSettings, *, timeout_s: float = 120.0) -> bool:
+    """Wait until an endpoint answers whose driver was killed, from its deployment on.
+
+    Args:
+        endpoint: that it made, or was about to make.
+        settings: with which it was started.
+        timeout_s: seconds in which it must answer.
+
+    Returns:
+        Whether it does; if not, it had not been deployed, and nothing is left of it.
+
+    Raises:
+        ServeError: its replicas do not start.
+    """
+    if status() is None:
+        endpoint.end()
+        return False
+    asked = settings.replicas.min if uses_haproxy(settings.ingress) else 0
+    _wait_until_ready(endpoint, asked, timeout_s)
+    return True
+
+
 def _with_own_name(settings: ServeSettings) -> ServeSettings:
     """Settings by which an endpoint that others reach answers to this machine's name as well."""
     if is_loopback(settings.host):
@@ -187,12 +227,12 @@ def _with_own_name(settings: ServeSettings) -> ServeSettings:
     return replace(settings, hosts=(*settings.hosts, *filter(None, [platform.node()])))
 
 
-def _with_folders(settings: ServeSettings) -> tuple[ServeSettings, Path | None]:
+def _with_folders(settings: ServeSettings, owner: int | None) -> tuple[ServeSettings, Path | None]:
     """Settings whose paths mean the same in every process, and the folder that was made."""
     log, metrics = settings.access_log, settings.metrics_folder
     if log not in {None, STDOUT}:
         log = str(Path(log).resolve())
-    temporary = None if metrics else make_folder("metrics")
+    temporary = None if metrics else make_folder("metrics", owner=owner)
     folder = str(temporary or Path(metrics or "").resolve())
     return replace(settings, access_log=log, metrics_folder=folder), temporary
 
@@ -274,7 +314,7 @@ def _deploy(
             machine=ray.util.get_node_ip_address() if is_loopback(host) else None,
             trust=trust,
         ),
-        name=_APPLICATION,
+        name=APPLICATION,
         route_prefix="/",
         logging_config=quiet,
     )
@@ -288,61 +328,14 @@ def _wait_until_ready(endpoint: Endpoint, asked: int, timeout_s: float) -> None:
     while time.monotonic() < (deadline := started + timeout_s * slowness()):
         # Before it runs, the proxy would hold a request for as long as it may take. Until HAProxy
         # knows the replicas, that proxy stands between, which sends nothing to another one.
-        if _runs() and (not asked or replicas_asked() >= asked) and _answers(endpoint, deadline):
+        if runs() and (not asked or replicas_asked() >= asked) and answers(endpoint, deadline):
             return
         time.sleep(0.05)
     raise ServeError(
-        f"the endpoint did not answer in time ({_cause()})",
+        f"the endpoint did not answer in time ({cause()})",
         remedy="See the replicas' logs in serve/ of Ray's log folder; on a machine that is busy,"
         " try again when it has less to do",
     )
-
-
-def _answers(endpoint: Endpoint, deadline: float) -> bool:
-    address = endpoint.grpc_address
-    return _answers_http(endpoint, deadline - time.monotonic()) and (
-        address is None or answers_grpc(address, deadline - time.monotonic())
-    )
-
-
-def _answers_http(endpoint: Endpoint, seconds: float) -> bool:
-    with closing(
-        http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=max(seconds, 0.1))
-    ) as connection:
-        try:
-            connection.request("GET", "/readyz")
-            # Serve's proxy answers 404 before it knows the application.
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-
-
-def _runs() -> bool:
-    status = _status()
-    if status is not None and status.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
-        raise ServeError(
-            f"a replica loads its bundle and predicts ({_cause()})",
-            value=str(status.status),
-            remedy="Mend the cause; the replicas' logs below Ray's session folder tell more",
-        )
-    return status is not None and status.status == "RUNNING"
-
-
-def _status() -> Any:
-    from ray import serve
-
-    return serve.status().applications.get(_APPLICATION)
-
-
-def _cause() -> str:
-    """The exception in a replica's traceback, else all that Serve says."""
-    status = _status()
-    if status is None:
-        return "not deployed"
-    messages = [status.message, *(each.message for each in status.deployments.values())]
-    lines = [line.strip() for message in messages for line in message.splitlines()]
-    raised = [line for line in lines if _EXCEPTION.match(line)]
-    return raised[-1] if raised else " ".join(line for line in lines if line)
 
 
 def _address(host: str) -> str:
@@ -376,6 +369,13 @@ def _replica_host(settings: ServeSettings, host: str) -> str:
 def one_machine(settings: ServeSettings) -> bool:
     """Whether replicas run on this machine alone, since they listen on its loopback address."""
     return is_loopback(_replica_host(settings, _address(settings.host)))
+
+
+def on_one_of_several(settings: ServeSettings) -> bool:
+    """Whether the cluster has other machines, on which no replica runs."""
+    import ray
+
+    return len(ray.nodes()) > 1 and one_machine(settings)
 
 
 def _check_resources(settings: ServeSettings) -> None:

@@ -11,13 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rayml.cluster import connect
 from rayml.config.build import locate, named_targets
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
 from rayml.config.trust import Trust
 from rayml.errors import BuildError, InvalidConfigError
+from rayml.serve.supervised import connected
 from rayml.so_far import SoFar, command
+from rayml.stages import show
 from rayml.stages.new_sweep import new_sweep_problems
 from rayml.stages.preflight import component_problems, config_problems, names_users_code
 from rayml.stages.trusting import trust_of
@@ -138,8 +139,12 @@ class Context:
     def cluster(self) -> Iterator[None]:
         """Ray, for as long as the context lasts."""
         cluster = self.config.cluster
-        connection = connect(
-            cluster.address, cpus=cluster.cpus, gpus=cluster.gpus, import_paths=self.import_paths
+        connection = connected(
+            cluster.address,
+            cpus=cluster.cpus,
+            gpus=cluster.gpus,
+            import_paths=self.import_paths,
+            tell=show.line,
         )
         with self.watch.stage("start Ray"):
             connection.__enter__()

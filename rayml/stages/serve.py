@@ -5,60 +5,137 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-
-import ray
+from types import FrameType
 
 from rayml.errors import RegistryError, ServeError
 from rayml.interrupts import ends_already
 from rayml.registry.bundle import load_bundle
 from rayml.registry.published import published
 from rayml.registry.store import CHAMPION, Registry
-from rayml.serve.endpoint import Endpoint, one_machine, start
+from rayml.serve.endpoint import Endpoint, attach, on_one_of_several, start
 from rayml.serve.followed import shown
+from rayml.serve.supervised import supervision
 from rayml.serve.watch import Watch
-from rayml.serve_settings import ServeSettings
 from rayml.stages import show
 from rayml.stages.client import ask
 from rayml.stages.context import Context
 from rayml.stages.places import shown_files, with_places
 from rayml.stages.release import start_beside
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ending:
+    """Takes SIGINT and SIGTERM: until the endpoint answers as before, then they ask to end."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.answers = False
+        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number in _SIGNALS:
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        before = self._before[signal.Signals(number)]
+        if self.answers:
+            self.asked.set()
+        elif callable(before):
+            before(number, frame)
+
+    def release(self) -> None:
+        """Take them no more."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
 
 @contextmanager
-def serving(context: Context, version: str | int) -> Iterator[Endpoint]:
+def serving(
+    context: Context, version: str | int, ending: Ending | None = None
+) -> Iterator[Endpoint]:
     """An endpoint that answers with a version, an alias or `latest`, while the context lasts.
 
     One that answers with the champion follows the release from then on.
+
+    Args:
+        context: names the model.
+        version: of it.
+        ending: is told when the endpoint answers.
     """
-    settings = with_places(context.config)
-    bundle = _bundle(context, version)
-    follows = version == CHAMPION
-    if follows:
-        start_beside(context)
-    with shown(shown_files(settings)):
-        yield from _answering(context, bundle, settings, follows=follows)
+    with shown(shown_files(with_places(context.config))):
+        yield from _answering(context, version, ending)
 
 
-def _answering(
-    context: Context, bundle: Path, settings: ServeSettings, *, follows: bool
-) -> Iterator[Endpoint]:
+def _answering(context: Context, version: str | int, ending: Ending | None) -> Iterator[Endpoint]:
     with context.watch.stage("start endpoint"):
-        endpoint = start(
-            bundle, version=bundle.name, settings=settings, follows=follows, trust=context.trust
-        )
-    show.line(f"{context.config.name} version {bundle.name} answers at {endpoint.url}/predict")
+        endpoint = _attached(context) or _started(context, version)
+    if ending is not None:
+        ending.answers = True
     show.line(f"its documentation is at {endpoint.url}/docs")
     if endpoint.grpc_address is not None:
         show.line(f"it answers the Open Inference Protocol over gRPC at {endpoint.grpc_address}")
-    if len(ray.nodes()) > 1 and one_machine(settings):
+    if on_one_of_several(context.config.serve):
         show.line("its replicas run on this machine alone, whose loopback address they listen on")
     try:
         yield endpoint
     finally:
         with context.watch.stage("stop endpoint"):
             endpoint.stop()
+        if (supervisor := supervision()) is not None:
+            supervisor.remember(None)
+
+
+def _started(context: Context, version: str | int) -> Endpoint:
+    """A new endpoint, of which a supervisor knows before it is deployed."""
+    settings, supervisor = with_places(context.config), supervision()
+    if settings.port == 0 and supervisor is not None and supervisor.remembered is not None:
+        # Clients of the one that has ended know its port.
+        settings = replace(settings, port=supervisor.remembered["port"])
+    bundle = _bundle(context, version)
+    follows = version == CHAMPION
+    if follows:
+        start_beside(context)
+    show.line(f"loading version {bundle.name} of {context.config.name}")
+
+    def announce(endpoint: Endpoint, *, answers: bool = False) -> None:
+        if supervisor is not None:
+            told = {**endpoint.to_plain(), "version": bundle.name}
+            supervisor.remember(told, answers=answers)
+        if not answers:
+            show.line(f"waiting for {_replicas(settings.replicas.min)}")
+
+    endpoint = start(
+        bundle,
+        version=bundle.name,
+        settings=settings,
+        follows=follows,
+        trust=context.trust,
+        owner=None if supervisor is None else supervisor.holder,
+        announce=announce,
+    )
+    announce(endpoint, answers=True)
+    show.line(f"{context.config.name} version {bundle.name} answers at {endpoint.url}/predict")
+    return endpoint
+
+
+def _attached(context: Context) -> Endpoint | None:
+    """The endpoint of a driver that was killed; None if there is none."""
+    supervisor = supervision()
+    if supervisor is None or supervisor.remembered is None:
+        return None
+    endpoint = Endpoint.from_plain(supervisor.remembered)
+    if not attach(endpoint, context.config.serve):
+        return None
+    supervisor.remember(supervisor.remembered, answers=True)
+    version = supervisor.remembered["version"]
+    show.line(f"{context.config.name} version {version} still answers at {endpoint.url}/predict")
+    return endpoint
+
+
+def _replicas(count: int) -> str:
+    return "1 replica" if count == 1 else f"{count} replicas"
 
 
 def served_after(context: Context, version: int) -> str | int:
@@ -106,30 +183,36 @@ def show_prediction(context: Context, endpoint: Endpoint, version: str | int) ->
         raise ServeError("an endpoint answers its own example", value=answer.status)
 
 
-def serve_until_signal(context: Context, *, period_s: float = 1.0) -> None:
+def serve_until_signal(
+    context: Context, ending: Ending | None = None, *, period_s: float = 1.0
+) -> None:
     """Watch the canary, if there is one, until SIGINT or SIGTERM.
 
     Args:
         context: of the endpoint that answers.
+        ending: takes the signals; None takes them from now on.
         period_s: seconds between two looks at the counters.
     """
-    asked = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+    ending = ending or Ending()
+    ending.answers = True
     watch = Watch(_registry(context), context.config.name)
     said = ""
-    while not asked.wait(period_s):
+    while not ending.asked.wait(period_s):
         try:
             verdict = watch.look()
         except (RegistryError, OSError) as error:  # none of it ends an endpoint that answers
             if str(error) != said:
-                show.line(said := str(error))
+                _say(said := str(error))
             continue
         if verdict is not None and verdict.outcome != "go on":
-            show.line(f"the canary of {context.config.name}: {verdict.outcome}: {verdict.reason}")
+            _say(f"the canary of {context.config.name}: {verdict.outcome}: {verdict.reason}")
     ends_already()
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    ending.release()
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # that nobody reads any more ends no endpoint
+        show.line(text)
 
 
 def _registry(context: Context) -> Registry:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.e2e.command import Rayml, environment
+from tests.processes import descendants, kill
 
 TRIALS = 4
 SMALL = (f"search.trials={TRIALS}", "train.epochs=3", "serve=one", "space.model.width.choices=[16]")
@@ -206,4 +207,4 @@ def test_serve_answers_until_it_is_asked_to_end(
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=60) == 0
         finally:
-            process.kill()
+            kill([*descendants(process.pid), process.pid])

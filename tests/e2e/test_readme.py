@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.command import Rayml, environment
+from tests.processes import descendants, kill
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 SECTIONS = {
@@ -109,4 +110,4 @@ def _answers(project: Path, curl: list[str]) -> None:
             server.send_signal(signal.SIGTERM)
             assert server.wait(timeout=60) == 0
         finally:
-            server.kill()
+            kill([*descendants(server.pid), server.pid])

@@ -117,10 +117,11 @@ async def ingress(folder: Path, *servers: Server, grpc: bool = False) -> AsyncIt
             await running.api.reload()
         yield running
     finally:
-        below = descendants(running.keeper)
+        keeper = running.keeper
+        below = descendants(keeper)
         await running.api.stop()
         held.release()
         # Whoever ends an endpoint removes its folder, which tells the spare of a killed keeper.
-        running.folder.rename(running.folder.with_name(f"gone-{running.keeper}"))
+        running.folder.rename(running.folder.with_name(f"gone-{keeper}"))
         while any(b"haproxy_keeper" in command(pid) for pid in below):
             await asyncio.sleep(0.01)

@@ -1,0 +1,47 @@
+"""What Ray Serve says of the application that an endpoint is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rayml.errors import ServeError
+
+APPLICATION = "rayml"
+"""Its name."""
+
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")
+
+
+def runs() -> bool:
+    """Whether it runs.
+
+    Raises:
+        ServeError: a replica does not load its bundle.
+    """
+    found = status()
+    if found is not None and found.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
+        raise ServeError(
+            f"a replica loads its bundle and predicts ({cause()})",
+            value=str(found.status),
+            remedy="Mend the cause; the replicas' logs below Ray's session folder tell more",
+        )
+    return found is not None and found.status == "RUNNING"
+
+
+def status() -> Any:
+    """What Serve says of it; None if it is not deployed."""
+    from ray import serve
+
+    return serve.status().applications.get(APPLICATION)
+
+
+def cause() -> str:
+    """The exception in a replica's traceback, else all that Serve says."""
+    found = status()
+    if found is None:
+        return "not deployed"
+    messages = [found.message, *(each.message for each in found.deployments.values())]
+    lines = [line.strip() for message in messages for line in message.splitlines()]
+    raised = [line for line in lines if _EXCEPTION.match(line)]
+    return raised[-1] if raised else " ".join(line for line in lines if line)
