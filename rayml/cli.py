@@ -104,6 +104,8 @@ VERBS = {
     "serve": Verb(
         pipeline.serve, "answer requests with a registered version", "VERSION", supervised=True
     ),
+    "status": Verb(pipeline.status, "list the endpoints that run on this machine"),
+    "down": Verb(pipeline.down, "end an endpoint that runs on this machine", "PORT"),
     "key": Verb(pipeline.key, "make an API key for an endpoint", "NAME", epilog=_KEY_EPILOG),
     "keypair": Verb(pipeline.keypair, "make the key files that sign bundles"),
     "predict": Verb(pipeline.predict, "predict the rows of a file, without a server", "FILE"),

@@ -199,6 +199,20 @@ def serve(context: Context, version: str | None) -> None:
             serve_until_signal(context, ending)
 
 
+def status(context: Context) -> None:  # noqa: ARG001 (each verb takes it)
+    """List the endpoints that run on this machine."""
+    from rayml.stages.endpoints import show_endpoints
+
+    show_endpoints()
+
+
+def down(context: Context, port: str | None) -> None:  # noqa: ARG001 (each verb takes it)
+    """End an endpoint that runs on this machine, the only one by default."""
+    from rayml.stages.endpoints import end_endpoint
+
+    end_endpoint(port)
+
+
 def key(context: Context, holder: str | None) -> None:
     """Make an API key, and print it once."""
     from rayml.stages.key import make_key

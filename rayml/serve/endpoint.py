@@ -82,7 +82,11 @@ class Endpoint:
     def to_plain(self) -> dict[str, Any]:
         """What another process needs of it, in what JSON has."""
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**plain, "temporary": self.temporary and str(self.temporary)}
+        return {
+            **plain,
+            "url": self.url,
+            "temporary": self.temporary and str(self.temporary),
+        }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Endpoint:

@@ -75,16 +75,26 @@ def parent_of(pid: int) -> int:
 
 
 class Watch:
-    """Watches a process, whoever's child it is."""
+    """Watches a process, whoever's child it is.
+
+    Args:
+        pid: of the process.
+
+    Raises:
+        ProcessLookupError: there is none.
+    """
 
     def __init__(self, pid: int) -> None:
+        self._pidfd: int | None = None
         self._pidfd = os.pidfd_open(pid)
 
     def __del__(self) -> None:
-        os.close(self._pidfd)
+        if self._pidfd is not None:
+            os.close(self._pidfd)
 
     def fileno(self) -> int:
         """What can be read from once it has ended."""
+        assert self._pidfd is not None
         return self._pidfd
 
     def ended(self) -> bool:

@@ -28,6 +28,7 @@ from contextlib import suppress
 from rayml.serve.messages import Message, Messages, pair
 from rayml.serve.processes import adopt_orphans, die_with_parent, end_all_below, reap, writable
 from rayml.serve.restarts import pause_before_restart
+from rayml.serve.supervisors import answer, listener
 from rayml.temporary import sweep
 
 CHANNEL = "RAYML_SUPERVISOR"
@@ -96,6 +97,7 @@ class Supervisor:
         self._failed_starts = 0
         self._start_at: float | None = time.monotonic()
         self._code: int | None = None
+        self._asked_at = listener()
         self._wake, wakes = socket.socketpair()
         for end in (self._wake, wakes):
             end.setblocking(False)
@@ -118,15 +120,26 @@ class Supervisor:
     def _wait(self) -> None:
         """Wait for one event, and act on it."""
         ends = [each.messages for each in (self._driver, self._caretaker) if each is not None]
-        watched: list[Messages | socket.socket] = [self._wake, *ends]
+        watched: list[Messages | socket.socket] = [self._wake, self._asked_at, *ends]
         pause = None if self._start_at is None else max(self._start_at - time.monotonic(), 0)
         ready = select.select(watched, [], [], pause)[0]
         if self._driver is not None and self._driver.messages in ready:
             self._hear(self._driver)
         if self._caretaker is not None and self._caretaker.messages in ready:
             self._hear(self._caretaker)
+        if self._asked_at in ready:
+            answer(self._asked_at, self._told())
         if self._wake in ready:
             self._signalled(self._wake.recv(4096))
+
+    def _told(self) -> Message:
+        """What is told of it, see `Running`."""
+        endpoint = self._endpoint or {}
+        return {
+            "driver": None if self._driver is None else self._driver.pid,
+            "url": endpoint.get("url"),
+            "version": endpoint.get("version"),
+        }
 
     def _hear(self, child: _Child) -> None:
         while (message := child.messages.receive()) is not None:

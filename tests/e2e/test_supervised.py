@@ -20,7 +20,7 @@ from rayml.temporary import shared_folder
 from rayml.testing.arrivals import poisson
 from rayml.testing.bundles import untrained_bundle
 from rayml.testing.load import Load, Question, questions
-from tests.e2e.command import environment
+from tests.e2e.command import Rayml, environment
 from tests.processes import command, descendants, kill, wait_until
 
 pytestmark = [
@@ -177,6 +177,20 @@ def test_a_driver_that_was_started_again_ends_as_the_first_would(home: Path) -> 
         assert running.process.wait(timeout=60) == 0
         assert not any(map(command, below))
         assert not folders(home, below)
+
+
+@pytest.mark.slow
+def test_what_runs_without_its_command_is_listed_and_ended(home: Path, rayml: Rayml) -> None:
+    with serving(home) as running:
+        below = descendants(running.process.pid)
+        kill([running.process.pid])
+        (line,) = [
+            each for each in rayml(home, "status").stdout.splitlines() if running.url in each
+        ]
+        assert f"{running.url} version 1: `rayml serve latest data=wine" in line
+        ended = rayml(home, "down", running.url.rpartition(":")[2]).stdout
+        assert ended.startswith(f"ended {running.url} ")
+        assert not any(map(command, below))
 
 
 @pytest.mark.parametrize("first", [pytest.param("supervisor", marks=pytest.mark.slow), "driver"])

@@ -19,6 +19,7 @@ from rayml.serve.messages import Messages
 from rayml.serve.processes import adopt_orphans
 from rayml.serve.supervisor import CHANNEL, Supervisor
 
+ENDPOINT = {"port": 1, "url": "http://127.0.0.1:1", "version": "3", "key": "secret"}
 NAME = "tests.serve.supervised_stub"
 
 
@@ -32,7 +33,7 @@ def drive(kind: str, folder: Path) -> int:
     told = channel.receive()
     assert told is not None
     signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
-    channel.send({"endpoint": {"port": 1}, "answers": True})
+    channel.send({"endpoint": ENDPOINT, "answers": True})
     with (folder / "starts").open("a") as file:
         file.write(f"{json.dumps([os.getpid(), told['endpoint'], told['holder']])}\n")
     while True:

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from rayml.serve.supervisors import Running, _asked
 from tests.processes import command, descendants, kill, wait_until
+from tests.serve.supervised_stub import ENDPOINT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for orphans")
 
@@ -67,7 +69,7 @@ def test_a_killed_driver_is_followed_by_one_that_knows_the_endpoint(tmp_path: Pa
         below = descendants(process.pid)
         for count in (2, 3, 4, 5, 6, 7):  # more often than a driver may fail to start
             kill([starts(tmp_path)[-1][0]])
-            assert started(tmp_path, count)[-1][1:] == [{"port": 1}, holder]
+            assert started(tmp_path, count)[-1][1:] == [ENDPOINT, holder]
         process.terminate()
         # The code of the driver, which it gave itself, is that of all.
         assert process.wait(timeout=60) == 7
@@ -75,6 +77,17 @@ def test_a_killed_driver_is_followed_by_one_that_knows_the_endpoint(tmp_path: Pa
         assert process.stderr.read().count("the driver was killed by SIGKILL") == 6
     assert (tmp_path / "cared").exists()
     gone([first, *below])
+
+
+def test_it_tells_of_the_endpoint_but_not_its_key(tmp_path: Path) -> None:
+    with supervisor("serves", tmp_path) as process:
+        ((driver, *_),) = started(tmp_path, 1)
+        told = Running(process.pid, (), driver=driver, url="http://127.0.0.1:1", version="3")
+        assert _asked(process.pid, ()) == told
+        assert told.end(60)
+        assert _asked(process.pid, ()) == Running(process.pid, ())
+        assert process.wait() == 7
+        assert told.end(60)
 
 
 def test_a_driver_that_dies_again_and_again_is_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""The supervisors that this user runs on this machine: found, asked, and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rayml.serve.messages import Message
+from rayml.serve.processes import Watch, wait_for_any
+
+MODULE = "rayml.serve.supervisor"
+_ASK_S = 5.0
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A supervisor.
+
+    Attributes:
+        pid: its process.
+        command: what it was started with, the verb first.
+        driver: process of its driver; None while there is none.
+        url: of the endpoint; None until it answers for the first time.
+        version: that it was started with.
+    """
+
+    pid: int
+    command: tuple[str, ...]
+    driver: int | None = None
+    url: str | None = None
+    version: str | None = None
+
+    def end(self, timeout_s: float) -> bool:
+        """Have it answer what was taken in and end; whether it has."""
+        try:
+            watch = Watch(self.pid)
+            os.kill(self.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return True
+        return wait_for_any([watch], timeout_s)
+
+
+def running() -> list[Running]:
+    """Those of this user, by their processes."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if process.stat().st_uid == os.getuid() and MODULE in words[:4]:
+                command = tuple(words[words.index(MODULE) + 1 : -1])
+                found.append(_asked(int(process.name), command))
+    return sorted(found, key=lambda each: each.pid)
+
+
+def listener() -> socket.socket:
+    """The socket at which this process, a supervisor, can be asked; it leaves no file."""
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    opened.bind(_address(os.getpid()))
+    opened.listen()
+    return opened
+
+
+def answer(listening: socket.socket, message: Message) -> None:
+    """Answer one who asks, if it is this user or root."""
+    with suppress(OSError):
+        connection, _ = listening.accept()
+        with connection:
+            if _user(connection) in {os.getuid(), 0}:
+                connection.sendall(json.dumps(message).encode())
+
+
+def _asked(pid: int, command: tuple[str, ...]) -> Running:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_ASK_S)
+            connection.connect(_address(pid))
+            if _user(connection) != os.getuid():
+                return Running(pid, command)
+            data = b"".join(iter(lambda: connection.recv(65536), b""))
+        return Running(pid, command, **json.loads(data))
+    except (OSError, ValueError):  # it starts, or ends
+        return Running(pid, command)
+
+
+def _address(pid: int) -> str:
+    # Of Linux's abstract namespace.
+    return f"\0rayml-supervisor-{pid}"
+
+
+def _user(connection: socket.socket) -> int:
+    """The user of the process at the other end."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(told)[1])
