@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pytest
 
 from rayml.cli import main
 from rayml.config.trust import Trust
+from rayml.registry.manifest import write_manifest
 from rayml.registry.store import Registry
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.predictor import Predictor
@@ -234,3 +237,29 @@ def test_guards_roll_back_a_canary_that_errs_and_write_why(
     while any(each.revision < revision for each in read_statuses(registry.folder("boxes"))):
         pause.wait(0.05)
     assert {each.status_code for each in ask(endpoint, LARGE, 20)} == {200}
+
+
+def test_a_version_that_names_other_code_runs_none_of_it(
+    endpoint: Endpoint, registry: Registry, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    champion, ran = registry.release("boxes").champion, tmp_path / "ran"
+    command = {"_target_": "os.system", "command": f"touch {ran}"}
+    model = {"_target_": "rayml.models.mlp.MLP"}
+    inner = {"_target_": "tests.integration.raising_model.torch.hub.os.system"}
+    for node in (command, {**model, "width": command}, {**model, "depth": 10**9}, inner):
+        _write_info(registry, 5, json.dumps(node))
+        assert rayml(registry, "promote", "5") == 1
+        assert "withdrawn" in capsys.readouterr().err
+        assert {each.headers["x-model-version"] for each in ask(endpoint, ROW, 4)} == {
+            str(champion)
+        }
+    assert rayml(registry, "release", "shadow", "serve.shadow=5") == 1
+    assert registry.release("boxes").champion == champion
+    assert not ran.exists()
+
+
+def _write_info(registry: Registry, version: int, model: str) -> None:
+    bundle = registry.resolve("boxes", version)
+    info = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps({**info, "model": json.loads(model)}))
+    write_manifest(bundle)
