@@ -19,6 +19,7 @@ from pathlib import Path
 from rayml import __version__, pipeline
 from rayml.cluster import log_folder
 from rayml.config.compose import Composed, add_import_paths, compose, groups, project_folders
+from rayml.disk import disk_refusal
 from rayml.errors import ConfigError, RaymlError
 from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
 from rayml.ray_failures import explained
@@ -148,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as signalled:
             return TERMINATED if isinstance(signalled, TerminatedError) else INTERRUPTED
         except Exception as error:
-            told = explained(error, log_folder()) or error
+            told = explained(error, log_folder()) or disk_refusal(error) or error
             if not isinstance(told, RaymlError):
                 raise
             print(f"rayml: {told}", file=sys.stderr)

@@ -109,6 +109,13 @@ def explained(path: Path) -> Iterator[None]:
         raise refused(error, path) from error
 
 
+def disk_refusal(error: BaseException) -> StorageError | None:
+    """What to tell a user of a write that a full or read-only disk refused; None if none did."""
+    if isinstance(error, OSError) and is_refusal(error):
+        return refused(error, Path.cwd())
+    return None
+
+
 def is_refusal(error: OSError) -> bool:
     """Whether it is the disk that refuses, whatever is written: it is full or read-only."""
     return _number(error) in _FULL | {errno.EROFS}

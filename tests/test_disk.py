@@ -61,3 +61,17 @@ def test_the_error_of_a_copied_folder_tells_its_first_cause(tmp_path: Path) -> N
         f" Make room on the disk of {tmp_path}"
     )
     assert disk.is_refusal(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device", "/a/b"), "cannot write /a/b: no space left"),
+        (OSError(30, "Read-only file system", "/a/b"), "cannot write /a/b: read-only file system"),
+        (FileNotFoundError(2, "No such file", "/a/b"), None),
+        (ValueError("x"), None),
+    ],
+)
+def test_what_a_disk_refuses_is_told_at_the_edge(error: Exception, told: str | None) -> None:
+    found = disk.disk_refusal(error)
+    assert (found is None) if told is None else str(found).startswith(told)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from rayml.disk import make_folder
+
 _DIGITS = 16
 
 
@@ -25,10 +27,12 @@ def writing(folder: Path) -> Iterator[Path]:
 
     Of several writers the first one wins; the others' folders are thrown away, as is that of a
     writer that fails.
+
+    Raises:
+        StorageError: the disk does not take the folder.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
-    temporary.mkdir()
+    make_folder(temporary)
     try:
         yield temporary
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rayml.data.store import hash_of, writing
+from rayml.errors import StorageError
 
 
 def test_the_hash_depends_on_values_and_not_on_the_order_of_keys() -> None:
@@ -53,4 +54,11 @@ def test_the_first_of_several_writers_wins(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("a file")
     with pytest.raises(OSError, match="x"), writing(tmp_path / "x"):
+        pass
+
+
+def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = tmp_path / "file" / "store"
+    with pytest.raises(StorageError, match=f"cannot write {store}"), writing(store / "x"):
         pass
