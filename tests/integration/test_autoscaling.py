@@ -89,7 +89,7 @@ def test_a_call_of_grpc_waits_for_the_first_replica(endpoint: Endpoint, bundle: 
     wait_until(lambda: running() == 0, "no replica")
     request = ModelInferRequest(model_name="model")
     request.inputs.add(name="x", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.5)
-    (own,) = Predictor.load(bundle).predict_rows([{"x": 0.5}])
+    (own,) = Predictor.load(bundle, trust=TRUST).predict_rows([{"x": 0.5}])
     with ThreadPoolExecutor(4) as threads, channel(endpoint.grpc_address) as opened:
         futures = [threads.submit(infer(opened), request, timeout=60) for _ in range(4)]
         answers = [answer_of(each.result()) for each in futures]
