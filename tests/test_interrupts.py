@@ -12,7 +12,7 @@ COMMAND = """
 import os, signal, sys
 from rayml.interrupts import TerminatedError, answering, ends_already
 
-number = getattr(signal, sys.argv[1])
+number, before = getattr(signal, sys.argv[1]), signal.getsignal(signal.SIGINT)
 with answering(lambda: "go on with `this`"):
     if "already" in sys.argv:
         ends_already()
@@ -26,7 +26,7 @@ with answering(lambda: "go on with `this`"):
         if "thrice" in sys.argv:
             os.kill(os.getpid(), number)
             print("too patient")
-print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+print(signal.getsignal(signal.SIGINT) is before)
 """
 
 

@@ -353,7 +353,7 @@ def test_a_prediction_that_is_no_number_is_no_answer(
     boxes: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app(boxes, version="3", settings=SETTINGS)
-    monkeypatch.setattr(boxes, "outputs", lambda features: torch.full((len(features),), math.nan))
+    monkeypatch.setattr(boxes, "_forward", lambda numbers, _: torch.full((len(numbers),), math.nan))
     response = predict(app, json.dumps(ROW).encode())
     assert response.status_code == 500
     assert "error" in response.json()

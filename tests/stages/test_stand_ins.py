@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from rayml.config.build import build
+from rayml.config.trust import Trust
 from rayml.data.inference import infer_schema
 from rayml.data.observe import observe
 from rayml.data.preprocess import Preprocessor
@@ -157,7 +158,7 @@ def bundled(
         preprocessor=preprocessor,
         weights=stack_weights(states) if many else states[0],
     )
-    return Predictor.load(folder)
+    return Predictor.load(folder, trust=Trust(modules=(__name__,)))
 
 
 def answers(predictor: Predictor, rows: list[dict[str, Any]]) -> np.ndarray:
