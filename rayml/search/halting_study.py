@@ -10,6 +10,7 @@ from rayml.errors import StorageError
 from rayml.search.ordered_study import OrderedStudy
 from rayml.search.parameter import Params
 from rayml.search.pruning import Decision
+from rayml.search.replay import Cohort
 from rayml.search.trials import AskedTrial, FinishedTrial, State
 
 
@@ -39,8 +40,11 @@ class HaltingStudy(OrderedStudy):
         """See `Study`; a halted study gives none."""
         if self._reason:
             return 0, []
-        with self._halting():
-            return super().next_cohort(n, tune_trial=tune_trial)
+        try:
+            with self._halting():
+                return super().next_cohort(n, tune_trial=tune_trial)
+        except StorageError:
+            return 0, []  # the driver, which asks, looks why once the sweep has ended
 
     def ask(
         self,
@@ -56,6 +60,10 @@ class HaltingStudy(OrderedStudy):
             return []
         with self._halting():
             return super().ask(n, fixed, tune_trial=tune_trial, cohort=cohort, request=request)
+
+    def orphans(self) -> tuple[Cohort, ...]:
+        """See `Study`; a halted study has none to give, so that no turn waits for one."""
+        return () if self._reason else super().orphans()
 
     def lanes(self, cohort: int) -> list[AskedTrial]:
         """See `Study`; of a halted study none is left to train."""

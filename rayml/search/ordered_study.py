@@ -34,7 +34,8 @@ class OrderedStudy(PopulationStudy):
         if not self._turns.vacant:
             return None
         number, asked = self.next_cohort(tune_trial=tune_trial)
-        self._turns.enter(number)
+        if asked:  # who has no trials never ends a turn
+            self._turns.enter(number)
         return number, asked
 
     def take_turn(self, cohort: int) -> bool:
