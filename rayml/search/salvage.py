@@ -3,8 +3,8 @@
 A full disk may cut a write short, and what is written later then follows in the same line. The
 operations of whole lines, and of what follows a cut, are kept. Optuna numbers trials by the order
 in which they were created, so a trial whose creation is lost gets a stand-in: without it each later
-trial would take the results of the one before. A lost creation shows by operations on a trial that
-no line created.
+trial would take the results of the one before. A lost creation shows by what is left of its line,
+or by operations on a trial that no line created; then it was lost where a write was cut short.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rayml.search.replay import REASON
 Log = dict[str, Any]
 
 _START = b'{"op_code":'
+_CREATION = _START + str(int(JournalOperation.CREATE_TRIAL)).encode()
 _LOST = "lost: its line of the journal was torn"
 
 
@@ -73,38 +74,80 @@ def parse_line(line: bytes) -> Log | None:
     return log if isinstance(log, dict) and "op_code" in log else None
 
 
+@dataclass(slots=True)
+class _Cut:
+    """Where lines may be lost of which nothing is left.
+
+    Attributes:
+        at: operations before it.
+        created: trials that were created before it.
+        likely: whether it may have cut the creation of a trial, with which others are written.
+    """
+
+    at: int
+    created: int
+    likely: bool
+
+
 def salvage(lines: list[bytes]) -> Salvage | None:
     """Save what can be saved of a journal's lines.
 
     Returns:
         What is left; None if nothing tells of which study it is, or if operations are missing
-        that no line shows the loss of.
+        and it does not show where.
     """
     saved = Salvage()
     created = 0
-    # Where the stand-in of a trial goes that turns out to be lost, and how many there are by then.
-    cut: tuple[int, int] | None = None
+    cuts: list[_Cut] = []
     for number, line in enumerate(lines, start=1):
         log = parse_line(line)
         if log is None:
             log, size = _after_cut(line)
             saved.damages.append(Damage(number, size))
-            cut = (len(saved.logs), created)
+            lost = line.count(_CREATION, 0, size)
+            if not (saved.logs or log):
+                return None
+            cut = _Cut(len(saved.logs), created, bool(lost) or line[:size] in _START)
+            cuts.append(cut)
+            created += _stand_in_for(lost, cut, cuts, saved)
         if log is None:
             continue
         missing = log.get("trial_id", -1) - created + 1
         if missing > 0:
-            if cut is None or not saved.logs:
+            found = _place(cuts)
+            if found is None or not saved.logs:
                 return None
-            at, trial = cut
-            saved.logs[at:at] = [_stand_in(saved.logs[0])] * missing
-            saved.trials += range(trial, trial + missing)
-            cut = (at + missing, trial + missing)
-            created += missing
+            created += _stand_in_for(missing, found, cuts, saved)
         created += log["op_code"] == JournalOperation.CREATE_TRIAL
         saved.logs.append(log)
     begun = saved.logs and saved.logs[0]["op_code"] == JournalOperation.CREATE_STUDY
     return saved if begun else None
+
+
+def _place(cuts: list[_Cut]) -> _Cut | None:
+    """The cut at which trials were lost; None if it may be one or another.
+
+    Where no trial was created between two cuts, either gives the same numbers.
+    """
+    for candidates in ([each for each in cuts if each.likely], cuts):
+        if candidates:
+            return candidates[-1] if len({each.created for each in candidates}) == 1 else None
+    return None
+
+
+def _stand_in_for(lost: int, cut: _Cut, cuts: list[_Cut], saved: Salvage) -> int:
+    """Put stand-ins for some trials where a cut is; their number."""
+    if not lost:
+        return 0
+    saved.logs[cut.at : cut.at] = [_stand_in(saved.logs[0])] * lost
+    saved.trials = sorted(
+        [each + lost * (each >= cut.created) for each in saved.trials]
+        + list(range(cut.created, cut.created + lost))
+    )
+    for each in cuts[cuts.index(cut) :]:
+        each.at += lost
+        each.created += lost
+    return lost
 
 
 def _after_cut(line: bytes) -> tuple[Log | None, int]:
