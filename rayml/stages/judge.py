@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,20 @@ def _score(task: Task, name: str) -> _Score:
     chosen = _PROPER[task.info.task] if name == LOSS else name
     direction = own.get(chosen, task.direction)
     stacked = chosen in METRICS[task.info.task]
-    return _Score(chosen, task.metrics[chosen], direction, stacked)
+    measure = task.metrics[chosen]
+    return _Score(chosen, measure if stacked else _where_defined(measure), direction, stacked)
+
+
+def _where_defined(measure: Measure) -> Measure:
+    """A user's metric, undefined on rows that it refuses: a resample may lack a class."""
+
+    def measured(prediction: Tensor, truth: Tensor) -> float:
+        try:
+            return float(measure(prediction, truth))
+        except Exception:  # noqa: BLE001 - the user's code may raise anything
+            return math.nan
+
+    return measured
 
 
 def _beside_constants(

@@ -246,3 +246,27 @@ def test_data_prepared_before_test_rows_were_kept_are_compared_where_they_are_th
     decision = judge(winner(3.0), data, champion(-3.0, data, data_hash="other"))
     assert decision.verdict == "not comparable"
     assert "before their test rows were kept" in decision.reason
+
+
+PICKY = """
+class Youden:
+    direction = "maximize"
+
+    def __call__(self, prediction, truth):
+        if not truth.any():
+            raise ValueError("only one class is present")
+        said = (prediction > 0.5).float()
+        return said[truth == 1].mean() - said[truth == 0].mean()
+"""
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.5, "first"), (0.02, "first"), (0.004, "no better")])
+def test_a_metric_of_the_users_may_refuse_some_resamples(
+    share: float, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picky_measures.py").write_text(PICKY)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = winner(3.0, "youden").config
+    config["task"]["metrics"]["youden"] = {"_target_": "picky_measures.Youden"}  # type: ignore[index]
+    decision = judge(replace(winner(3.0, "youden"), config=config), Data(share=share), None)
+    assert decision.verdict.startswith(verdict)
