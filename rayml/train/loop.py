@@ -139,11 +139,11 @@ class TrainingLoop:
         checkpoint = load_checkpoint(folder)
         self._require_own(checkpoint)
         tensors = checkpoint.tensors
+        # First, since it may refuse: who then begins anew has a model that nothing was put into.
+        self._optimizer.load(within(_OPTIMIZER, tensors), checkpoint.state.get("optimizer"))
         for name, own in self.model.state_dict().items():
             own.copy_(tensors[_MODEL + name])
         device = self._parameters.device
-        moments = within(_OPTIMIZER, tensors)
-        self._optimizer.load(moments, checkpoint.state.get("optimizer"))
         self._best_weights = {k: v.to(device) for k, v in within(_BEST, tensors).items()}
         self._randomness.states = within(_RANDOM, tensors)
         self.epoch = checkpoint.state["epoch"]

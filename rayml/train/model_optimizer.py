@@ -134,7 +134,7 @@ class UsersOptimizer:
         """See `ModelOptimizer`."""
         try:
             self._optimizer.load_state_dict(unpack(rest, tensors))
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # the user's code may raise anything
             raise CheckpointError(
                 f"a checkpoint of another optimizer than {self._target} ({error})"
             ) from error

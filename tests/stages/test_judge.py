@@ -260,7 +260,9 @@ class Youden:
 """
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.5, "first"), (0.02, "first"), (0.004, "no better")])
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.5, "first"), (0.02, "first"), (0.004, "no better")]
+)
 def test_a_metric_of_the_users_may_refuse_some_resamples(
     share: float, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import torch
 from rayml.errors import CheckpointError, ConfigError, RaymlError
 from rayml.models.tasks import build_task
 from rayml.train.batches import ArrayBatches, epoch_generator
+from rayml.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rayml.train.loop import TrainingLoop
 from rayml.train.model_optimizer import optimizer_node
 from rayml.train.probe import why_not_stacked
@@ -77,6 +78,24 @@ def test_a_restored_loop_goes_on_to_the_bit(
         assert torch.equal(each, resumed.model.state_dict()[name])
     with pytest.raises(CheckpointError):
         loop_of(own(config, _target_=named, lr=0.2), data).restore(tmp_path)
+
+
+def test_a_loop_whose_optimizer_refuses_a_checkpoint_is_as_it_was(
+    config: dict[str, Any], data: dict[str, Any], tmp_path: Path
+) -> None:
+    loop = loop_of(own(config), data)
+    loop.run_epoch()
+    loop.save(tmp_path)
+    saved = load_checkpoint(tmp_path)
+    # As of a class whose code has changed since.
+    save_checkpoint(tmp_path, Checkpoint(saved.tensors, {**saved.state, "optimizer": None}))
+    fresh = loop_of(own(config), data)
+    before = {name: each.clone() for name, each in fresh.model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"another optimizer than .*Sign"):
+        fresh.restore(tmp_path)
+    assert fresh.epoch == 0
+    for name, each in fresh.model.state_dict().items():
+        assert torch.equal(each, before[name])
 
 
 def test_its_trials_train_alone_seeds_too(config: dict[str, Any], data: dict[str, Any]) -> None:
