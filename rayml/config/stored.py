@@ -80,7 +80,8 @@ def read_stored(path: Path) -> StoredConfig:
         ) from error
     if not isinstance(plain, dict):
         raise ConfigError("a config is a YAML mapping", value=str(path))
-    if "${" in text:
+    # In the values, not the text: an escaped dollar is none there, and is resolved later.
+    if any(isinstance(each, str) and "${" in each for each in _leaves(plain)):
         raise ConfigError(
             "the config of a sweep has interpolations, which are not written there",
             value=str(path),
@@ -189,6 +190,17 @@ def _values(tree: object, key: str = "") -> Iterator[tuple[str, Any]]:
         return
     for name, each in tree.items():
         yield from _values(each, f"{key}.{name}" if key else str(name))
+
+
+def _leaves(tree: object) -> Iterator[object]:
+    """All keys, and all values that are no containers."""
+    if isinstance(tree, Mapping):
+        yield from tree
+        yield from (leaf for each in tree.values() for leaf in _leaves(each))
+    elif isinstance(tree, list | tuple):
+        yield from (leaf for each in tree for leaf in _leaves(each))
+    else:
+        yield tree
 
 
 def recompose(

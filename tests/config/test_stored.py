@@ -9,7 +9,7 @@ import pytest
 from rayml.config.compose import Composed, compose
 from rayml.config.stored import changed_keys, read_stored, recompose
 from rayml.config.trust import ONLY_OWN
-from rayml.errors import InvalidConfigError
+from rayml.errors import ConfigError, InvalidConfigError
 
 
 @pytest.fixture
@@ -59,3 +59,21 @@ def test_all_overrides_that_do_not_apply_are_told(stored: Composed) -> None:
 def test_bad_values_are_problems_of_the_config(stored: Composed) -> None:
     [problem] = recompose(stored, ["search.trials=0"]).problems
     assert problem.startswith("search.trials")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        r'"\x24{oc.create:\'{model._target_: {type: categorical, choices: [os.system]}}\'}"',
+        r'{model.width: {type: int, low: 1, "\u0024{oc.env:HOME}": 2}}',
+        r'{model.width: {type: categorical, choices: [1, "\x24\x7Boc.env:HOME}"]}}',
+    ],
+)
+def test_an_interpolation_is_refused_however_it_is_written(tmp_path: Path, space: str) -> None:
+    text = compose(["data=wine", "space=none"]).yaml()
+    assert "space: {}\n" in text
+    path = tmp_path / "config.yaml"
+    path.write_text(text.replace("space: {}\n", f"space: {space}\n".replace(r"\'", "'")))
+    assert "${" not in path.read_text()
+    with pytest.raises(ConfigError, match="interpolations"):
+        read_stored(path)
