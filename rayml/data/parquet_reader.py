@@ -40,7 +40,8 @@ class ParquetPiece:
 def plan(files: Sequence[DataFile]) -> tuple[pa.Schema, list[ParquetPiece]]:
     """Read the footers of files: the schema that holds all of them, and pieces to read.
 
-    Dictionary columns become columns of their values. A column that is int in one file and
+    Dictionary columns become columns of their values, those of extension types columns of what
+    they are stored as. A column that is int in one file and
     float in another becomes float.
 
     Raises:
@@ -110,11 +111,27 @@ def _footer(file: DataFile) -> pq.FileMetaData:
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
-    fields = []
-    for field in schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        fields.append(pa.field(field.name, kind))
-    return pa.schema(fields)
+    return pa.schema([pa.field(field.name, _plain_type(field.type)) for field in schema])
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """What values are stored as, at any depth.
+
+    A file says by itself of which extension type a column is, and Ray's unpickles what it shows.
+    """
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain_type(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(each.name, _plain_type(each.type)) for each in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_type(kind.value_type), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    return pa.list_(_plain_type(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
 def _pieces(file: DataFile, footer: pq.FileMetaData) -> Iterator[ParquetPiece]:

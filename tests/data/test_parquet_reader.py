@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,3 +58,40 @@ def test_a_file_that_is_no_parquet_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("not at all")
     with pytest.raises(SourceError, match="a Parquet file must be readable"):
         parquet_reader.plan(find_files(str(tmp_path), "parquet"))
+
+
+class Opened:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.file,)
+
+
+def test_what_a_file_calls_an_object_is_not_unpickled(tmp_path: Path) -> None:
+    """Ray registers a type of Arrow's whose values are pickles, and a file may say it is of it."""
+    from ray.data._internal.object_extensions.arrow import ArrowPythonObjectType
+
+    stored = pa.array([pickle.dumps(Opened(tmp_path / "opened"))], pa.large_binary())
+    objects = pa.ExtensionArray.from_storage(ArrowPythonObjectType(), stored)
+    offsets = pa.array([0, 1], pa.int32())
+    table = pa.table(
+        {
+            "plain": objects,
+            "list": pa.ListArray.from_arrays(offsets, objects),
+            "large": pa.LargeListArray.from_arrays(offsets.cast(pa.int64()), objects),
+            "fixed": pa.FixedSizeListArray.from_arrays(objects, 1),
+            "struct": pa.StructArray.from_arrays([objects], ["x"]),
+            "map": pa.MapArray.from_arrays(offsets, pa.array(["k"]), objects),
+            "deep": pa.StructArray.from_arrays([pa.ListArray.from_arrays(offsets, objects)], ["x"]),
+        }
+    )
+    found = write(tmp_path, t=table)
+    assert "pickled_object" in str(pq.read_schema(tmp_path / "t.parquet"))
+    schema, [piece] = parquet_reader.plan(found)
+    [read] = parquet_reader.read_tables(piece, schema)
+    [row] = read.to_pylist()
+    assert row["plain"] == row["list"][0] == row["deep"]["x"][0] == stored[0].as_py()
+    assert not (tmp_path / "opened").exists()
