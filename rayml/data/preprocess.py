@@ -17,7 +17,7 @@ What is defined for values that training did not see:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -325,13 +325,18 @@ class Preprocessor:
         _write(folder / _PROFILE, self._profile)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, *, read: Callable[[Path, int], bytes] = read_bounded) -> Self:
         """Restore what `save` wrote; all floats are the same to the bit.
+
+        Args:
+            folder: that it was saved to.
+            read: gives the content of a file of so many bytes at most.
 
         Raises:
             DataError: a file is absent or torn, or a newer rayml wrote it.
+            RaymlError: what `read` raises.
         """
-        state = _read(folder / _STATE)
+        state = _read(folder / _STATE, read)
         if state.get("format") != FORMAT:
             raise DataError(
                 f"the format of a preprocessor is {FORMAT}",
@@ -347,7 +352,7 @@ class Preprocessor:
             timestamps=[TimestampColumn.from_json(value) for value in state["timestamps"]],
             categorical=[CategoricalColumn.from_json(value) for value in state["categorical"]],
             indicators=state["indicators"],
-            profile=_read(folder / _PROFILE),
+            profile=_read(folder / _PROFILE, read),
             stand_ins=state.get("stand_ins", {}),
         )
 
@@ -388,9 +393,9 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, read: Callable[[Path, int], bytes]) -> dict[str, Any]:
     try:
-        value = json.loads(read_bounded(path, _MOST_BYTES))
+        value = json.loads(read(path, _MOST_BYTES))
         if not isinstance(value, dict):
             raise ValueError("it is no JSON object")  # noqa: TRY004
     except (OSError, TooLargeError, ValueError, RecursionError) as error:

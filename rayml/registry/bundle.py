@@ -35,7 +35,7 @@ from rayml.registry.manifest import (
     Manifest,
     read_manifest,
     read_verified,
-    verify,
+    verified,
     write_manifest,
 )
 from rayml.registry.promotion import Decision
@@ -104,10 +104,11 @@ class BundleInfo:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle, its large parts still on the disk.
+    """A verified bundle, its large parts still on the disk, and verified again as they are read.
 
     Attributes:
         folder: where it lies.
+        manifest: what its files must be.
         digest: SHA-256 of its manifest, which stands for all of it.
         info: what it is.
         signature: its columns.
@@ -116,6 +117,7 @@ class Bundle:
     """
 
     folder: Path
+    manifest: Manifest
     digest: str
     info: BundleInfo
     signature: Signature
@@ -126,11 +128,11 @@ class Bundle:
         """The fitted preprocessor, which also keeps the training profile of each raw column.
 
         Raises:
-            BundleError: its files are not what a preprocessor writes, or of other columns than the
-                signature's.
+            BundleError: its files are not what a preprocessor writes, of other columns than the
+                signature's, or not those that were verified.
         """
         try:
-            fitted = Preprocessor.load(self.folder / "preprocessor")
+            fitted = Preprocessor.load(self.folder / "preprocessor", read=self._read)
         except DataError as error:
             raise BundleError(f"preprocessor/ of the bundle cannot be used: {error}") from error
         mine = [(column.name, column.kind) for column in self.signature.inputs]
@@ -170,22 +172,28 @@ class Bundle:
         """The model's parameters and buffers by name, on the CPU; stacked where it is an ensemble.
 
         Raises:
-            BundleError: the file is torn, declares more than it holds, or the weights of an
-                ensemble are not stacked over its members.
+            BundleError: the file is torn, declares more than it holds, or is not the one that was
+                verified; or the weights of an ensemble are not stacked over its members.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         self.shapes()
         path = self.folder / _WEIGHTS
+        record = self.manifest.files.get(_WEIGHTS)
         try:
-            return load_file(path)
+            # Not mapped into memory, where the file could still be changed.
+            return load(self._read(path, 0 if record is None else record.size))
         except SafetensorError as error:
             raise BundleError(
                 f"{_WEIGHTS} of the bundle cannot be read ({error})",
                 value=str(path),
                 remedy="Copy the bundle again from where it was written",
             ) from error
+
+    def _read(self, path: Path, most: int) -> bytes:
+        name = path.relative_to(self.folder).as_posix()
+        return read_verified(self.folder, name, self.manifest, most)
 
 
 def write_bundle(
@@ -241,10 +249,10 @@ def load_bundle(folder: Path, trust: Trust = ONLY_OWN) -> Bundle:
         BundleError: a file is missing, extra, altered, a link or unreadable, or the bundle was
             written by a newer rayml. The message names the file.
     """
-    digest = verify(folder, trust.signers)
-    manifest, _ = read_manifest(folder, trust.signers)
+    manifest, digest = verified(folder, trust.signers)
     return Bundle(
         folder=folder,
+        manifest=manifest,
         digest=digest,
         info=_load_json(folder, "bundle.json", manifest, BundleInfo),
         signature=_load_json(folder, "signature.json", manifest, Signature),

@@ -72,6 +72,17 @@ def verify(folder: Path, signers: Sequence[bytes] = ()) -> str:
         The SHA-256 of the manifest, which stands for the content of the whole bundle.
 
     Raises:
+        BundleError: as `verified`.
+    """
+    return verified(folder, signers)[1]
+
+
+def verified(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str]:
+    """As `verify`, but gives the manifest as well, by which files that are read later are checked.
+
+    Whoever may write the folder can change a file right after it was looked at.
+
+    Raises:
         BundleError: the signature is absent or another's; a file is missing, extra, altered or no
             regular file; the manifest is absent, torn, too large or written by a newer rayml. The
             message names the file.
@@ -86,7 +97,7 @@ def verify(folder: Path, signers: Sequence[bytes] = ()) -> str:
         )
     for path, expected in manifest.files.items():
         _compare(folder / path, path, expected)
-    return digest
+    return manifest, digest
 
 
 def read_manifest(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str]:
@@ -155,7 +166,7 @@ def _refuse_escape(name: str) -> None:
 
 
 def read_verified(folder: Path, name: str, manifest: Manifest, most: int) -> bytes:
-    """Read a small file of a bundle, if it is what the manifest says.
+    """Read a file of a bundle, if it is what the manifest says.
 
     Args:
         folder: of the bundle.

@@ -275,3 +275,22 @@ def test_a_signature_survives_json_exactly(signature: Signature) -> None:
     assert again == signature
     # Equality alone would let True pass for 1.
     assert repr(again) == repr(signature)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "preprocessor/profile.json"])
+def test_a_file_that_changes_after_it_was_verified_is_not_used(bundle: Path, name: str) -> None:
+    opened = load_bundle(bundle)
+    file = bundle / name
+    content = file.read_bytes()
+    file.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    with pytest.raises(BundleError, match=f"{name}: a file of a bundle has the SHA-256"):
+        opened.weights() if name.startswith("weights") else opened.preprocessor()
+
+
+def test_weights_do_not_follow_a_file_that_is_overwritten(bundle: Path) -> None:
+    opened = load_bundle(bundle)
+    weights = opened.weights()
+    before = {name: each.clone() for name, each in weights.items()}
+    with (bundle / "weights.safetensors").open("r+b") as file:
+        file.write(bytes((bundle / "weights.safetensors").stat().st_size))
+    assert all(torch.equal(weights[name], each) for name, each in before.items())
