@@ -119,19 +119,22 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
     A file says by itself of which extension type a column is, and Ray's unpickles what it shows.
     """
+    found = kind
     if isinstance(kind, pa.BaseExtensionType):
-        return _plain_type(kind.storage_type)
-    if pa.types.is_dictionary(kind):
-        return _plain_type(kind.value_type)
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(each.name, _plain_type(each.type)) for each in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_plain_type(kind.value_type), kind.list_size)
-    if pa.types.is_large_list(kind):
-        return pa.large_list(_plain_type(kind.value_type))
-    return pa.list_(_plain_type(kind.value_type)) if pa.types.is_list(kind) else kind
+        found = _plain_type(kind.storage_type)
+    elif pa.types.is_dictionary(kind):
+        found = _plain_type(kind.value_type)
+    elif pa.types.is_struct(kind):
+        found = pa.struct([pa.field(each.name, _plain_type(each.type)) for each in kind])
+    elif pa.types.is_map(kind):
+        found = pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+    elif pa.types.is_fixed_size_list(kind):
+        found = pa.list_(_plain_type(kind.value_type), kind.list_size)
+    elif pa.types.is_large_list(kind):
+        found = pa.large_list(_plain_type(kind.value_type))
+    elif pa.types.is_list(kind):
+        found = pa.list_(_plain_type(kind.value_type))
+    return found
 
 
 def _pieces(file: DataFile, footer: pq.FileMetaData) -> Iterator[ParquetPiece]:
