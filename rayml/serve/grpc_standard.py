@@ -106,6 +106,8 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             age_s += _LOOK_S
 
     async def _status(self, context: Any) -> Any:
+        # Serve leaves the code of an earlier failure as it is.
+        context.set_code(grpc.StatusCode.OK)
         message = await self._ready(b"", context)
         if _failed(context) or message is None:
             return _Status.NOT_SERVING

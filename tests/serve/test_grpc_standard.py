@@ -43,7 +43,8 @@ class Service:
                 if not self.ready:
                     context.set_code(grpc.StatusCode.UNAVAILABLE)
                     return b""
-                context.set_code(grpc.StatusCode.OK)
+                if not context.code():  # as Serve has it
+                    context.set_code(grpc.StatusCode.OK)
                 message: bytes = ServerReadyResponse(ready=True).SerializeToString()
                 return message
             return service_method.encode()
