@@ -2,7 +2,8 @@
 
 A folder that a process makes carries that process in its name; one that Ray Serve makes, whose path
 must be known before, holds it in a file. Both name a process by its id, the moment at which it
-started, since ids are used again, and the namespace in which the id counts.
+started, since ids are used again, the namespace in which the id counts, and the machine, since
+machines may share a folder.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import re
 import shutil
 import stat
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = "rayml-"
 _OWNER = "owner"
-_NAMED = re.compile(rf"{_PREFIX}[a-z]+-(\d+-\d+-\d+)-\w+")
-_MARK = re.compile(r"(\d+)-(\d+)-(\d+)")
+# Older ones name no machine.
+_NAMED = re.compile(rf"{_PREFIX}[a-z]+-(\d+-\d+-\d+(?:-\d+)?)-\w+")
+_MARK = re.compile(r"(\d+)-(\d+)-(\d+)(?:-(\d+))?")
 
 
 def make_folder(kind: str, *, owner: int | None = None) -> Path:
@@ -122,16 +125,17 @@ def _owner_of(folder: Path) -> str:
 
 
 def _mark(pid: int) -> str:
-    return f"{pid}-{_started(pid) or 0}-{_namespace()}"
+    return f"{pid}-{_started(pid) or 0}-{_namespace()}-{_machine()}"
 
 
 def _has_ended(mark: str) -> bool:
-    """Whether a process has ended for certain; one of another namespace cannot be seen."""
+    """Whether a process has ended for certain; one of another namespace or machine is not seen."""
     found = _MARK.fullmatch(mark)
     if found is None:
         return False
-    pid, started, namespace = map(int, found.groups())
-    return namespace == _namespace() and _started(pid) != started
+    pid, started, namespace, machine = map(int, found.groups(_machine()))
+    here = namespace == _namespace() and machine == _machine()
+    return here and _started(pid) != started
 
 
 def _started(pid: int) -> int | None:
@@ -155,3 +159,8 @@ def _namespace() -> int:
         return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
         return 0
+
+
+def _machine() -> int:
+    """A number for this machine: the kernel's own namespace has the same one on all of them."""
+    return zlib.crc32(os.uname().nodename.encode())

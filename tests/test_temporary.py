@@ -80,14 +80,14 @@ def test_what_a_living_process_needs_stays(below: Path) -> None:
 
 def test_an_id_that_is_used_again_protects_nothing(below: Path) -> None:
     folder = make_folder("metrics")
-    _, _, pid, started, namespace, name = folder.name.split("-")
+    _, _, pid, started, namespace, machine, name = folder.name.split("-")
     for other, kept in (
         ((pid, started, namespace), True),
         ((pid, str(int(started) - 1), namespace), False),
         ((pid, started, str(int(namespace) + 1)), True),
         ((str(ended()), started, str(int(namespace) + 1)), True),  # of another container
     ):
-        moved = folder.rename(below / "-".join(["rayml-metrics", *other, name]))
+        moved = folder.rename(below / "-".join(["rayml-metrics", *other, machine, name]))
         sweep()
         assert moved.exists() == kept
         moved.mkdir(exist_ok=True)
@@ -133,3 +133,22 @@ def test_a_shared_folder_that_is_a_link_is_left_alone(below: Path) -> None:
     (below / "rayml-shared").symlink_to(elsewhere.parent)
     sweep()
     assert elsewhere.is_dir()
+
+
+def test_what_another_machine_needs_stays(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines may share a folder; the processes of one are not seen on another."""
+    here = os.uname()
+    other = os.uname_result((here.sysname, "another", *here[2:]))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "uname", lambda: other)
+        sweep()
+        assert left.is_dir()
+    sweep()
+    assert not left.exists()
+
+
+def test_a_folder_whose_name_has_no_machine_is_swept(left: Path) -> None:
+    kind, pid, started, namespace, _, rest = left.name.removeprefix("rayml-").split("-")
+    old = left.rename(left.with_name(f"rayml-{kind}-{pid}-{started}-{namespace}-{rest}"))
+    sweep()
+    assert not old.exists()
