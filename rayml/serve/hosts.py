@@ -24,14 +24,14 @@ class Hosts:
     """Decides by the `Host` of a request, with one look-up for a host that came before.
 
     Args:
-        bound: address that the endpoint is bound to. On a loopback one it answers to loopback
-            addresses, on others to any address; to `localhost` in either case.
+        bound: address or name that the endpoint is bound to. On a loopback one it answers to
+            loopback addresses, on others to any address; to `localhost` and `bound` in any case.
         names: that it answers to besides; one with a port at that port alone, `*` is any.
     """
 
     def __init__(self, *, bound: str, names: Iterable[str] = ()) -> None:
         self._loopback = is_loopback(bound)
-        self.names = ("localhost", *(name.lower() for name in names))
+        self.names = ("localhost", bound.lower(), *(name.lower() for name in names))
         self._seen: set[bytes] = set()
 
     def knows(self, host: bytes) -> bool:

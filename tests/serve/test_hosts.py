@@ -65,3 +65,9 @@ def test_memory_is_bounded() -> None:
 def test_no_host_breaks_it_and_what_is_known_is_this_machine(host: bytes) -> None:
     if Hosts(bound="127.0.0.1").knows(host):
         assert host.lower().startswith((b"localhost", b"127.", b"[::1]", b"[0", b"[::", b"::1"))
+
+
+def test_it_answers_to_the_name_that_it_is_bound_to() -> None:
+    hosts = Hosts(bound="Shop.example")
+    assert hosts.knows(b"shop.example:8000")
+    assert not hosts.knows(b"evil.shop.example")
