@@ -201,8 +201,8 @@ class Supervisor:
 
     def _ray_has_ended(self) -> bool:
         """Whether the driver ended since its Ray did, of which nothing is left then."""
-        code = self._end_caretaker()
-        return code is None or code != 0
+        # One that takes longer than it has has not found its Ray ended, which it tells at once.
+        return self._end_caretaker() not in {None, 0}
 
     def _lost_caretaker(self, caretaker: _Child, code: int) -> None:
         caretaker.ended(code)

@@ -41,8 +41,11 @@ class Running:
         """Have it answer what was taken in and end; whether it has."""
         try:
             watch = Watch(self.pid)
-            os.kill(self.pid, signal.SIGTERM)
-        except ProcessLookupError:
+            # Its id may be another process's since it was found.
+            if _command(Path(f"/proc/{self.pid}")) != self.command:
+                return True
+            signal.pidfd_send_signal(watch.fileno(), signal.SIGTERM)
+        except (ProcessLookupError, FileNotFoundError):
             return True
         return wait_for_any([watch], timeout_s)
 
@@ -54,17 +57,28 @@ def running() -> list[Running]:
         if not process.name.isdigit():
             continue
         with suppress(OSError):
-            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if process.stat().st_uid == os.getuid() and MODULE in words[:4]:
-                command = tuple(words[words.index(MODULE) + 1 : -1])
+            command = _command(process)
+            if command is not None and process.stat().st_uid == os.getuid():
                 found.append(_asked(int(process.name), command))
     return sorted(found, key=lambda each: each.pid)
 
 
+def _command(process: Path) -> tuple[str, ...] | None:
+    """What a supervisor was started with; None of another process."""
+    words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    return tuple(words[words.index(MODULE) + 1 : -1]) if MODULE in words[:4] else None
+
+
 def listener() -> socket.socket:
-    """The socket at which this process, a supervisor, can be asked; it leaves no file."""
+    """The socket at which this process, a supervisor, can be asked; it leaves no file.
+
+    Where somebody has taken its name, it is another one that nobody finds.
+    """
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    opened.bind(_address(os.getpid()))
+    try:
+        opened.bind(_address(os.getpid()))
+    except OSError:
+        opened.bind("")  # which lets the kernel choose
     opened.listen()
     return opened
 
@@ -92,8 +106,8 @@ def _asked(pid: int, command: tuple[str, ...]) -> Running:
 
 
 def _address(pid: int) -> str:
-    # Of Linux's abstract namespace.
-    return f"\0rayml-supervisor-{pid}"
+    # Of Linux's abstract namespace, which containers with processes of the same ids may share.
+    return f"\0rayml-supervisor-{Path('/proc/self/ns/pid').stat().st_ino}-{pid}"
 
 
 def _user(connection: socket.socket) -> int:

@@ -1,0 +1,39 @@
+"""Supervisors are found by their processes, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+from rayml.serve.supervisors import Running, _asked, listener, running
+
+SLEEP = "import sys; sys.stdin.read()"
+_ACCEPTS = (socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
+def test_a_name_that_somebody_has_taken_keeps_none_from_starting() -> None:
+    with listener() as first, listener() as second:
+        assert first.getsockname() != second.getsockname()
+        assert second.getsockopt(*_ACCEPTS)
+
+
+def test_a_process_that_is_none_any_more_is_not_ended() -> None:
+    """The id of a supervisor that was found may be another process's by now."""
+    with subprocess.Popen([sys.executable, "-c", SLEEP], stdin=subprocess.PIPE) as other:
+        assert Running(other.pid, ("serve",)).end(0.0)
+        assert other.poll() is None
+        other.communicate()
+    assert Running(other.pid, ("serve",)).end(0.0)
+
+
+def test_one_that_runs_is_found_and_ended() -> None:
+    words = [sys.executable, "-c", SLEEP, "rayml.serve.supervisor", "serve", "data=wine"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        (found,) = [each for each in running() if each.pid == process.pid]
+        assert found == _asked(process.pid, ("serve", "data=wine"))
+        assert found.end(60)
+        process.communicate()
+    assert process.returncode == -15
+    assert os.getpid() not in [each.pid for each in running()]
