@@ -17,6 +17,7 @@ from rayml.search.repair import mend
 from rayml.search.space import lookup
 from rayml.search.standing import Standing, read_standing
 from rayml.search.sweep import JOURNAL
+from rayml.serve_settings import is_loopback
 from rayml.stages import show
 from rayml.stages.sweep_folder import config_of_sweep, find_sweep
 
@@ -125,6 +126,7 @@ def _changed(
     verb: str,
 ) -> Composed:
     composed = recompose(stored, overrides, config_dirs)
+    _require_own_cluster(stored.plain, overrides, folder)
     refused = [
         key
         for key in changed_keys(stored.plain, composed.plain)
@@ -140,6 +142,21 @@ def _changed(
         )
     _require_password(stored.plain["search"].get("storage"), composed.plain["search"])
     return composed
+
+
+def _require_own_cluster(stored: dict[str, Any], overrides: Sequence[str], folder: Path) -> None:
+    """A process runs what the cluster sends that it joins, so a file alone cannot say which one."""
+    address = stored.get("cluster", {}).get("address")
+    host = str(address).removeprefix("ray://").rpartition(":")[0].strip("[]")
+    if address in {None, "auto"} or is_loopback(host):
+        return
+    keys = {each.lstrip("+~").partition("=")[0] for each in overrides}
+    if not keys & {"cluster", "cluster.address"}:
+        raise ConfigError(
+            f"the config of {folder.name} names the cluster {address}, which is not joined on the"
+            " word of a file",
+            remedy=f"Add cluster.address={address} if you know it, or cluster=local",
+        )
 
 
 def _require_password(stored: str | None, search: dict[str, Any]) -> None:

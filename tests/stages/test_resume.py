@@ -95,3 +95,20 @@ def test_a_sweep_that_runs_is_not_extended(
         require_more(tmp_path, stored)
     journal.close()
     assert require_more(tmp_path, stored).finished == 0
+
+
+@pytest.mark.parametrize("address", ["ray://evil.example:10001", "192.0.2.7:6379"])
+def test_a_file_alone_does_not_say_which_cluster_is_joined(address: str) -> None:
+    stored = compose(["data=wine", f"cluster.address='{address}'"])
+    for go_on in (resumed_config, extended_config):
+        with pytest.raises(ConfigError, match=rf"Add cluster\.address={address}"):
+            go_on(stored, FOLDER, ["search.concurrency=2"])
+        again = go_on(stored, FOLDER, [f"cluster.address='{address}'"]).typed()
+        assert again.cluster.address == address
+        assert go_on(stored, FOLDER, ["cluster=local"]).typed().cluster.address is None
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "ray://[::1]:10001"])
+def test_a_sweep_goes_on_in_a_cluster_of_this_machine(address: str) -> None:
+    stored = compose(["data=wine", f"cluster.address='{address}'"])
+    assert resumed_config(stored, FOLDER, []).typed().cluster.address == address
