@@ -13,7 +13,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rayml import __version__, pipeline
@@ -301,7 +301,8 @@ def _compose(invocation: Invocation) -> tuple[Composed, Path | None]:
     base = compose(own, invocation.config_dirs)
     config = base.typed()
     folders = project_folders(invocation.config_dirs)
-    trust = trust_of(config.trust, config.registry.signing, folders=folders)
+    stores = asdict(config.paths).values()
+    trust = trust_of(config.trust, config.registry.signing, folders=folders, stores=stores)
     folder, stored = resume.find_stored(config.paths.sweeps, name, trust)
     if not invocation.show_config:
         resume.mend_journal(folder)

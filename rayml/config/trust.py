@@ -50,12 +50,15 @@ class Trust:
     Attributes:
         modules: trusted with the modules below them, wherever they are imported from.
         folders: of a project each; the modules that are imported from there are trusted.
+        stores: folders of bundles, sweeps and data, whose files come from others; of a project's
+            modules those that lie below one of them are not trusted.
         targets: components that the user named in this very command.
         signers: raw public keys; one of them must have signed a bundle. None asks for nothing.
     """
 
     modules: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
     targets: frozenset[str] = frozenset()
     signers: tuple[bytes, ...] = ()
 
@@ -68,7 +71,7 @@ class Trust:
         return (
             target in self.targets
             or any(module == each or module.startswith(f"{each}.") for each in self.modules)
-            or any(_lies_in(Path(folder), parts) for folder in self.folders)
+            or any(_lies_in(Path(folder), parts, self.stores) for folder in self.folders)
         )
 
     def remedy(self, target: str) -> str:
@@ -84,11 +87,14 @@ ONLY_OWN = Trust()
 """Trusts rayml's own components alone, and asks for no signature."""
 
 
-def _lies_in(folder: Path, parts: list[str]) -> bool:
-    """Whether importing a module would take it from a folder."""
+def _lies_in(folder: Path, parts: list[str], stores: Iterable[str]) -> bool:
+    """Whether importing a module would take it from a folder, but from no store below that."""
     file = folder.joinpath(*parts)
     try:
         if not file.with_suffix(".py").is_file() and not (file / "__init__.py").is_file():
+            return False
+        below = [each for each in map(_resolved, stores) if _resolved(folder) in each.parents]
+        if any(each in (_resolved(file) / "_").parents for each in below):
             return False
     except OSError:  # a name may be longer than one of a file
         return False
@@ -103,3 +109,7 @@ def _lies_in(folder: Path, parts: list[str]) -> bool:
     places: Iterable[str] = spec.submodule_search_locations or [spec.origin or ""]
     roots = {folder / parts[0], folder / f"{parts[0]}.py"}
     return all(Path(place) in roots for place in places)
+
+
+def _resolved(path: str | Path) -> Path:
+    return Path(path).expanduser().resolve()

@@ -6,7 +6,7 @@ import importlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,7 @@ class Context:
             self.config.trust,
             self.config.registry.signing,
             folders=self.project_folders,
+            stores=asdict(self.config.paths).values(),
             written=written,
         )
 

@@ -13,6 +13,7 @@ def trust_of(
     signing: SigningSettings,
     *,
     folders: Iterable[str] = (),
+    stores: Iterable[str] = (),
     written: Iterable[str] = (),
 ) -> Trust:
     """Make the trust of a command.
@@ -21,6 +22,7 @@ def trust_of(
         settings: the modules that the operator allows.
         signing: the keys of which one must have signed a bundle.
         folders: of the user's projects; trusted unless `settings.modules` says what is.
+        stores: folders that hold what comes from others, of which no code is trusted.
         written: components that the user named in this command, not read from a file of a run.
 
     Raises:
@@ -34,6 +36,7 @@ def trust_of(
     return Trust(
         modules=settings.modules or (),
         folders=tuple(folders) if settings.modules is None else (),
+        stores=tuple(map(str, stores)),
         targets=frozenset(written),
         signers=signers,
     )

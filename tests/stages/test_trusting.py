@@ -199,3 +199,32 @@ def test_trust_is_of_folders_unless_modules_are_listed() -> None:
     assert (listed.folders, listed.modules) == ((), ("m",))
     with pytest.raises(ConfigError, match="public key"):
         trust_of(TrustSettings(), SigningSettings(public_keys=("/absent",)))
+
+
+def test_code_that_came_with_a_store_is_not_the_projects(project: Path) -> None:
+    """A registry or a sweep often lies in the project, where Python finds modules in any folder."""
+    sent = project / "runs" / "registry" / "own"
+    sent.mkdir(parents=True)
+    for name in ("evil.py", "__init__.py"):
+        (sent / name).write_text("class Net: ...\n")
+    stores = [project / "runs" / "registry", Path("absent"), project]
+    try:
+        for trusted in (False, True):
+            trust = trust_of(
+                TrustSettings(),
+                SigningSettings(),
+                folders=[str(project)],
+                stores=[] if trusted else map(str, stores),
+            )
+            assert trust.allows("own.nets.Net")
+            assert trust.allows("runs.registry.own.evil.Net") == trusted
+            assert trust.allows("runs.registry.own.Net") == trusted
+    finally:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "runs"]:
+            del sys.modules[name]
+
+
+def test_the_stores_of_a_command_are_those_of_its_paths(tmp_path: Path) -> None:
+    composed = compose([f"paths.registry={tmp_path}"])
+    assert str(tmp_path) in Context(composed).trust.stores
+    assert set(Context(composed).trust.stores) == set(composed.plain["paths"].values())
