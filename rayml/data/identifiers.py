@@ -24,18 +24,23 @@ SIDES = "names train and test rows"
 LEFT_OUT = (INDEX, ROW_NUMBER, IDENTIFIER, SIDES)
 """The reasons for which a column with values of its own is left out."""
 
-_ENOUGH_ROWS = 50  # fewer tell no identifiers from categories
-_ID_SHARE = 0.9  # of different values: more makes an identifier
+ENOUGH_ROWS = 50  # fewer tell no identifiers from categories
+ID_SHARE = 0.9  # of different values: more makes an identifier
 _DENSE = 1.05  # numbers from a range that has hardly more of them than there are rows
 _INDEX = re.compile(r"__index_level_\d+__")
 _WRITTEN_INDEX = re.compile(r"Unnamed: \d+(\.\d+)?")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_ID_WORDS = {"id", "ids", "uid", "uuid", "guid", "identifier", "rowid", "rownum", "rownumber"}
+ID_WORDS = {"id", "ids", "uid", "uuid", "guid", "identifier", "rowid", "rownum", "rownumber"}
 # Others that run from row to row may count time, or be what is measured.
 _ROW_WORDS = {
     *("row", "rows", "index", "idx", "no", "nr", "num", "number", "key", "seq", "sequence"),
     *("record", "recno", "line", "case", "observation", "obs", "serial"),
 }
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name in lower case, as `customer` and `id` of `customerId`."""
+    return [word.lower() for word in _WORDS.findall(name)]
 
 
 def reason_to_leave_out(
@@ -60,8 +65,8 @@ def reason_to_leave_out(
     text = kind == "categorical" and pa.types.is_string(values.type)
     if whole is not None:
         return _reason_of_numbers(name, whole, len(values), rows or len(values))
-    repeats_little = len(present.unique()) > _ID_SHARE * len(present)
-    return IDENTIFIER if text and len(present) >= _ENOUGH_ROWS and repeats_little else ""
+    repeats_little = len(present.unique()) > ID_SHARE * len(present)
+    return IDENTIFIER if text and len(present) >= ENOUGH_ROWS and repeats_little else ""
 
 
 def _reason_of_numbers(name: str, whole: npt.NDArray[np.float64], sampled: int, rows: int) -> str:
@@ -76,10 +81,10 @@ def _reason_of_numbers(name: str, whole: npt.NDArray[np.float64], sampled: int, 
     distinct = len(np.unique(whole))
     if _WRITTEN_INDEX.fullmatch(name) and distinct == sampled:
         return INDEX
-    words = {word.lower() for word in _WORDS.findall(name)}
-    if len(whole) < _ENOUGH_ROWS or distinct <= _ID_SHARE * len(whole):
+    words = set(words_of(name))
+    if len(whole) < ENOUGH_ROWS or distinct <= ID_SHARE * len(whole):
         return ""
-    if words & _ID_WORDS:
+    if words & ID_WORDS:
         return IDENTIFIER
     return ROW_NUMBER if words & _ROW_WORDS and runs_with_rows(whole, sampled, rows) else ""
 
@@ -92,7 +97,7 @@ def runs_with_rows(whole: npt.NDArray[np.float64], sampled: int, rows: int) -> b
         sampled: number of values in the sample, missing ones included.
         rows: number of rows of the table.
     """
-    if len(np.unique(whole)) < max(sampled, _ENOUGH_ROWS):
+    if len(np.unique(whole)) < max(sampled, ENOUGH_ROWS):
         return False
     return bool(whole.max() - whole.min() + 1 <= _DENSE * rows)
 

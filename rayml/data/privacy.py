@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
+from rayml.data.identifiers import ENOUGH_ROWS, ID_SHARE, ID_WORDS, words_of
 from rayml.data.kinds import parse
 from rayml.types import Kind
 
 MASK = "…"
 """Stands in messages for a value that is not to be shown."""
 
-_ENOUGH_ROWS = 50  # fewer tell no identifiers from categories
-_ID_SHARE = 0.9  # of different values: more makes an identifier
-_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_IDS = {"id", "ids", "uid", "uuid", "guid", "identifier", "ssn", "iban", "passport"}
+_IDS = ID_WORDS | {"ssn", "iban", "passport"}
 _CONTACTS = {"email", "mail", "phone", "telephone", "mobile", "surname", "lastname", "firstname"}
 _PEOPLE = 20  # different values at least: fewer say how somebody can be reached, not who it is
 
@@ -32,7 +29,7 @@ def named_like_identifier(name: str, kind: Kind, distinct: int) -> bool:
     """
     if kind not in ("categorical", "numeric"):
         return False
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = words_of(name)
     # A mail may be an e-mail, and a name a first name.
     found = {*words, *map("".join, pairwise(words))}
     return bool(found & _IDS or (distinct >= _PEOPLE and found & _CONTACTS))
@@ -52,10 +49,10 @@ def looks_like_identifier(name: str, values: pa.Array, kind: Kind) -> bool:
     distinct = len(present.unique())
     if named_like_identifier(name, kind, distinct):
         return True
-    if len(present) < _ENOUGH_ROWS or kind not in ("categorical", "numeric"):
+    if len(present) < ENOUGH_ROWS or kind not in ("categorical", "numeric"):
         return False
     if kind == "categorical":
-        return distinct > _ID_SHARE * len(present)
+        return distinct > ID_SHARE * len(present)
     if distinct < len(present):
         return False
     numbers = parse(present, "numeric")[0].drop_null().to_numpy()
