@@ -17,7 +17,7 @@ from rayml.slowness import timing_the_start
 
 # Of a cluster that answers already: one that refuses the token does so at once, and Ray would ask
 # it for half a minute, with a line a second.
-_JOINING = {"RAY_gcs_server_port_wait_time_s": "3", "RAY_BACKEND_LOG_LEVEL": "error"}
+_JOINING = {"RAY_gcs_server_port_wait_time_s": "3"}
 # Ray itself waits half a minute for its processes.
 _ATTEMPTS = 3
 _logs: list[Path] = []

@@ -66,8 +66,7 @@ def test_a_cluster_that_answers_and_refuses_is_told_of_its_token(
         raise ConnectionError("Failed to connect to Ray cluster")
 
     monkeypatch.setattr(ray, "init", init)
-    for name in ("RAY_gcs_server_port_wait_time_s", "RAY_BACKEND_LOG_LEVEL"):
-        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "3")
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(ClusterError, match="RAY_AUTH_TOKEN"), connect(address):

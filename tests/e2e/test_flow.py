@@ -17,7 +17,11 @@ from tests.e2e.command import Rayml, environment
 from tests.processes import descendants, kill
 
 TRIALS = 4
-SMALL = (f"search.trials={TRIALS}", "train.epochs=3", "serve=one", "space.model.width.choices=[16]")
+SMALL = (
+    *(f"search.trials={TRIALS}", "train.epochs=3", "serve=one", "space.model.width.choices=[16]"),
+    # Enough steps of enough length to beat a constant answer.
+    *("space.train.batch_size.choices=[16]", "space.train.optimizer.lr.low=0.005"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +142,8 @@ def test_a_useless_version_does_not_replace_the_champion(
 def test_a_name_is_not_swept_twice(
     run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
 ) -> None:
-    refused = rayml(home, "sweep", "search.name=first", *SMALL, code=1)
-    assert "search.name" in refused.stderr
+    refused = rayml(home, "sweep", "search.name=first", *SMALL, code=2)
+    assert "search.name: the name first is taken" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

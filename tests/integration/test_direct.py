@@ -108,7 +108,7 @@ def two(port: int) -> list[dict[str, object]]:
 def ask(port: int, more: str = "") -> socket.socket:
     """A connection on which a request has been sent."""
     head = (
-        f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{more}"
+        f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{more}"
         f"content-length: {len(BODY)}\r\n\r\n"
     )
     connection = socket.create_connection(("127.0.0.1", port), timeout=60)
