@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -97,6 +99,11 @@ def run_cohorts(
     try:
         with _quiet(), keeping_handlers():
             tuner.fit()
+    except KeyboardInterrupt as interrupted:
+        # Its frames hold Tune's handles of the workers, whose processes and CPUs go with those.
+        traceback.clear_frames(interrupted.__traceback__)
+        gc.collect()
+        raise
     finally:
         # What Tune leaves there is pickled, and read by no one.
         shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)

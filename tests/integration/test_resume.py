@@ -19,7 +19,7 @@ from rayml.search.plan import SweepPlan
 from rayml.search.space import Space
 from rayml.search.sweep import run_sweep
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture
-from tests.processes import command, descendants, kill
+from tests.processes import command, descendants, kill, wait_until
 from tests.record import assert_continued, epochs, finished, recorded
 
 MakePlan = Callable[..., SweepPlan]
@@ -34,9 +34,14 @@ def interrupted(plan: SweepPlan, at: int) -> None:
 
 @pytest.mark.usefixtures("ray_session")
 def test_an_interrupted_sweep_goes_on(make_plan: MakePlan) -> None:  # noqa: F811
-    plan = make_plan(trials=8, epochs=100, concurrency=2)
+    # Four trials at a time hold less than 400 epochs, so of 450 some are those of a finished one.
+    plan = make_plan(trials=8, epochs=100, concurrency=2, lanes=2)
     journal = plan.folder / "journal.log"
-    interrupted(plan, 120)
+    interrupted(plan, 450)
+    wait_until(
+        lambda: not any(b"ImplicitFunc" in command(p) for p in descendants(os.getpid())),
+        "the end of the workers",
+    )
     before = finished(journal)
     assert 0 < len(before) < 8
     result = run_sweep(replace(plan, resume=True), DATA)
