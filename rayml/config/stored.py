@@ -6,6 +6,7 @@ whose components are built.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def require_trusted_params(params: Mapping[str, Any], trust: Trust) -> None:
         place = key.rpartition(".")[0]
         if names_target(key):
             _require_choice(place, value, trust)
-        elif any(True for _ in _nodes(value, key)):
+        elif _holds_component(key, value):
             raise BuildError(f"a stored trial has a component as the value of {key}")
 
 
@@ -126,7 +127,7 @@ def _untrusted(plain: Mapping[str, Any], trust: Trust) -> Iterator[str]:
             if names_target(searched) and searched != key:
                 for choice in value if isinstance(value, list) else [value]:
                     _require_choice(place, choice, trust)
-            elif any(True for _ in _nodes(value, key)):
+            elif _holds_component(searched, value):
                 raise BuildError("a file may name no component here")
         except BuildError as error:
             yield f"space.{key}: {error}"
@@ -146,6 +147,23 @@ def _settings_of_optimizer(plain: Mapping[str, Any]) -> Iterator[tuple[str, Mapp
     found = train.get("optimizer") if isinstance(train, Mapping) else None
     if isinstance(found, Mapping) and TARGET not in found and found.get("target") is not None:
         yield "train.optimizer", {TARGET: found["target"], "arguments": found.get("arguments")}
+
+
+def _holds_component(key: str, value: object) -> bool:
+    """Whether a searched value, or one of several, becomes a component or the settings of one."""
+    values = [_told(each) for each in value] if isinstance(value, list | tuple) else [_told(value)]
+    settings = key == "train.optimizer" and any(
+        isinstance(each, Mapping) and "target" in each for each in values
+    )
+    return settings or any(True for _ in _nodes(values))
+
+
+def _told(value: object) -> object:
+    """What a value stands for: a study has lists and mappings as their text."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
 
 
 def _require_choice(place: str, value: object, trust: Trust) -> None:

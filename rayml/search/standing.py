@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from optuna.trial import TrialState
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
 
 from rayml.errors import SearchError
 from rayml.search.budget import Budget, Usage, spent
 from rayml.search.journal import read_study
+from rayml.search.lineage import read_descents
+from rayml.search.parameter import Params
 from rayml.search.repair import parse, require_no_writer
-from rayml.search.replay import SPENT, Spent
+from rayml.search.replay import LINEAGE, SPENT, SUGGESTIONS, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Standing:
         epochs: that all trials finished.
         busy: seconds of training and evaluation of those that ended.
         torn: bytes of an unfinished last line of the journal, which resuming cuts off.
+        params: searched values that it may go on with: of its trials, of what those went on as
+            copies of, and of its suggestions.
     """
 
     finished: int
@@ -33,6 +39,7 @@ class Standing:
     epochs: int = 0
     busy: float = 0.0
     torn: int = 0
+    params: tuple[Params, ...] = field(default=(), compare=False, repr=False)
 
     def is_over(self, budget: Budget, cost_per_second: float = 0.0) -> bool:
         """Whether there is nothing left to do within a budget."""
@@ -60,7 +67,8 @@ def read_standing(journal: Path) -> Standing:
     logs, torn = parse(journal.read_bytes(), journal)
     if not logs:
         return Standing(0, 0, 0.0, torn=len(torn))  # it was killed before it wrote anything
-    trials = read_study(journal).get_trials(deepcopy=False)
+    study = read_study(journal)
+    trials = study.get_trials(deepcopy=False)
     finished = [trial for trial in trials if trial.state.is_finished()]
     seconds = [Spent(*each.system_attrs.get(SPENT, ())) for each in finished]
     return Standing(
@@ -70,4 +78,13 @@ def read_standing(journal: Path) -> Standing:
         epochs=sum(len(trial.intermediate_values) for trial in trials),
         busy=sum(each.train + each.eval for each in seconds),
         torn=len(torn),
+        params=tuple(_params(study, trials)),
     )
+
+
+def _params(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[Params]:
+    for trial in trials:
+        yield trial.params
+        yield from (each.params for each in read_descents(trial.system_attrs.get(LINEAGE, ())))
+    attributes = study._storage.get_study_system_attrs(study._study_id)  # noqa: SLF001 - as its own property, which warns
+    yield from attributes.get(SUGGESTIONS, ())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ray
 
+from rayml.config.stored import require_trusted_params
 from rayml.data.prepare import PreparedDataset
 from rayml.disk import write
 from rayml.search.budget import Budget, cost_per_second
@@ -59,6 +60,8 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
     done = 0
     if plan.resume:
         standing = read_standing(plan.folder / JOURNAL)
+        for params in standing.params:
+            require_trusted_params(params, context.trust)
         done = standing.finished
         if standing.torn:
             show.line(

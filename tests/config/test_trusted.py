@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,7 +186,15 @@ def _leaf(choice: object) -> dict[str, Any]:
 
 def _refused_as_a_choice(plain: dict[str, Any], target: str) -> None:
     leaf = {"type": "categorical", "choices": [MLP, target]}
-    for space in ({"model": {"_target_": leaf}}, {"model._target_": leaf}):
+    text = json.dumps({"m": {"_target_": target}})
+    told = {"type": "categorical", "choices": ["{}", text]}
+    for space in (
+        {"model": {"_target_": leaf}},
+        {"model._target_": leaf},
+        {"task.metrics": told},
+        {"task": {"metrics": told}},
+        {"train.optimizer": {**told, "choices": [json.dumps({"target": target})]}},
+    ):
         with pytest.raises(InvalidConfigError):
             StoredConfig(Path("config.yaml"), {**plain, "space": space}).trusted(ONLY_OWN)
     for params in (
@@ -193,6 +202,9 @@ def _refused_as_a_choice(plain: dict[str, Any], target: str) -> None:
         {"train.optimizer._target_": target},
         {"model._target_": target},
         {"model.width": {"_target_": target}},
+        {"task.metrics": text},
+        {"model.width": json.dumps([{"_target_": target}])},
+        {"train.optimizer": json.dumps({"target": target})},
     ):
         with pytest.raises(BuildError):
             require_trusted_params(params, ONLY_OWN)
