@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def data_of_sweep(context: Context, sweep: Path) -> PreparedDataset:
     Ray: a local one is started if there is none.
 
     Raises:
-        DataError: it is damaged, or the source has changed since.
+        DataError: it is damaged; or it cannot be prepared again, since the source has changed or
+            an older rayml prepared it by other rules.
     """
     record = json.loads((sweep / _FILE).read_bytes())
     path = Path(record["path"])
@@ -51,15 +53,25 @@ def data_of_sweep(context: Context, sweep: Path) -> PreparedDataset:
         data = prepare_config(
             context, config_of_sweep(sweep).trusted(context.trust).typed().data, store=path.parent
         )
-    same = _identity(data) == record["is"] if "is" in record else data.hash == path.name
-    if not same:
+    if reason := _why_others(record, data, path):
         raise DataError(
-            f"the data of sweep {sweep.name} have changed since its trials trained on them",
-            remedy=f"Restore the source, or start another sweep with"
+            f"the data of sweep {sweep.name} cannot be prepared again as its trials had them:"
+            f" {reason}",
+            remedy=f"Restore the source or {path}, or start another sweep with"
             f" search.warm_start=[{sweep.name}]",
         )
     write_data(sweep, data)
     return data
+
+
+def _why_others(record: Mapping[str, Any], data: PreparedDataset, path: Path) -> str:
+    """Why data that were prepared again are others than a sweep's; empty if they are the same."""
+    rules = "an older rayml chose features and splits by other rules"
+    if "is" not in record:  # of an older rayml
+        return "" if data.hash == path.name else f"the source has changed, or {rules}"
+    if _identity(data) == record["is"]:
+        return ""
+    return "the source has changed" if record["is"]["source"] != data.source else rules
 
 
 def _identity(data: PreparedDataset) -> dict[str, Any]:
