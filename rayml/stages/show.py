@@ -119,6 +119,8 @@ def registered(info: BundleInfo, version: int) -> None:
         line(f"{info.name} version {version} on {split}: {shown}")
     if info.decision is not None:
         line(f"version {version} was {decided(info.decision)}")
+        if info.decision.verdict == "not comparable" and not info.decision.promote:
+            line(f"`rayml promote {version}` makes it champion all the same")
 
 
 def decided(decision: Decision) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from rayml.data.advice import Advice
-from rayml.registry.promotion import Decision
+from rayml.registry.bundle import BundleInfo
+from rayml.registry.promotion import Decision, Verdict
 from rayml.search.confirmation import Confirmation, ConfirmedTrial
 from rayml.stages import show
 from rayml.timing import Stopwatch
@@ -100,6 +103,16 @@ def test_a_confirmation_names_its_winner_and_what_is_served(
 )
 def test_a_decision_is_said_in_plain_words(decision: Decision, said: str) -> None:
     assert show.decided(decision) == said
+
+
+@pytest.mark.parametrize("comparable", [True, False])
+def test_a_version_that_cannot_be_compared_comes_with_the_way_to_promote_it(
+    comparable: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict: Verdict = "worse" if comparable else "not comparable"
+    decision = Decision(promote=False, reason="so it is", verdict=verdict, against=1)
+    show.registered(cast("BundleInfo", SimpleNamespace(metrics={}, decision=decision)), 4)
+    assert ("`rayml promote 4`" in capsys.readouterr().out) != comparable
 
 
 def test_advice_is_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
