@@ -52,7 +52,5 @@ def test_the_data_of_a_sweep_of_an_older_rayml_are_known_by_their_hash(
     if same:
         assert data_of_sweep(context, tmp_path) is made
         return
-    with pytest.raises(
-        DataError, match=r"changed, or an older rayml chose .*Restore the source"
-    ):
+    with pytest.raises(DataError, match=r"changed, or an older rayml chose .*Restore the source"):
         data_of_sweep(context, tmp_path)
