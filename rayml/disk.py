@@ -68,7 +68,8 @@ def append(file: int, content: bytes, path: Path) -> None:
         path: of the file, for the message.
 
     Raises:
-        StorageError: the disk does not take it; the file is as long as it was.
+        StorageError: the disk does not take it; the file is as long as it was, as after whatever
+            else interrupts it.
     """
     start = os.lseek(file, 0, os.SEEK_CUR)
     with explained(path):
@@ -77,7 +78,7 @@ def append(file: int, content: bytes, path: Path) -> None:
             # One call writes less than it was given where the disk is almost full.
             while rest:
                 rest = rest[os.write(file, rest) :]
-        except OSError:
+        except BaseException:  # an interrupt between two calls too
             os.ftruncate(file, start)
             os.lseek(file, start, os.SEEK_SET)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,26 @@ def test_the_error_of_a_copied_folder_tells_its_first_cause(tmp_path: Path) -> N
 def test_what_a_disk_refuses_is_told_at_the_edge(error: Exception, told: str | None) -> None:
     found = disk.disk_refusal(error)
     assert (found is None) if told is None else str(found).startswith(told)
+
+
+def test_an_append_that_is_interrupted_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"one\n")
+    true_write, calls = os.write, list[int]()
+
+    def write(file: int, content: memoryview) -> int:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(file)
+        return true_write(file, content[:2])
+
+    with path.open("r+b", buffering=0) as file:
+        file.seek(0, os.SEEK_END)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", write)
+            with pytest.raises(KeyboardInterrupt):
+                disk.append(file.fileno(), b"two\n", path)
+        disk.append(file.fileno(), b"three\n", path)
+    assert path.read_bytes() == b"one\nthree\n"
