@@ -125,7 +125,7 @@ class PreparedDataset:
         Raises:
             DataError: files hold other rows or codes than the manifest and the preprocessor say.
         """
-        self._require_room(split)
+        self._require_declared(split)
         names = [feature.name for feature in self.preprocessor.categorical_features]
         counts = [np.zeros(n, np.int64) for n in self.preprocessor.shape.cardinalities]
         for path in self.files(split) if names else []:
@@ -142,7 +142,12 @@ class PreparedDataset:
         return counts
 
     def sample(self, split: SplitName, rows: int) -> Examples:
-        """Read about so many rows from all over a split; a few of its files suffice."""
+        """Read about so many rows from all over a split; a few of its files suffice.
+
+        Raises:
+            DataError: files do not hold the rows that the manifest says.
+        """
+        self._require_declared(split)
         files = self.files(split)
         places = np.unique(np.linspace(0, len(files) - 1, _SAMPLED_FILES).astype(int))
         parts = []
@@ -154,6 +159,18 @@ class PreparedDataset:
         return joined(parts)
 
     def _require_room(self, split: SplitName) -> None:
+        """Refuse a split that does not fit into the memory of this machine, before it is read."""
+        self._require_declared(split)
+        present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self.nbytes(split) > present:
+            raise DataError(
+                f"the split {split} takes {self.nbytes(split):,} bytes, more than the"
+                f" {present:,} of this machine",
+                value=str(self.path),
+                remedy="Use a machine with more memory, or fewer rows",
+            )
+
+    def _require_declared(self, split: SplitName) -> None:
         """Refuse files that declare other rows than the manifest, before they are read.
 
         A column of equal values takes the same few bytes whatever number of rows it declares.
@@ -177,14 +194,6 @@ class PreparedDataset:
                 value=declared,
                 remedy=f"Remove {self.path} and prepare the data again",
             )
-        present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if self.nbytes(split) > present:
-            raise DataError(
-                f"the split {split} takes {self.nbytes(split):,} bytes, more than the"
-                f" {present:,} of this machine",
-                value=str(self.path),
-                remedy="Use a machine with more memory, or fewer rows",
-            )
 
     def decode(self, rows: pa.Table | pa.RecordBatch) -> Examples:
         """Turn rows of the Parquet files into arrays."""
@@ -204,7 +213,12 @@ class PreparedDataset:
         return pa.concat_tables(map(pq.read_table, paths)) if paths else pa.table({})
 
     def class_shares(self) -> tuple[float, ...]:
-        """Shares of the classes among the training rows, in the order of their codes."""
+        """Shares of the classes among the training rows, in the order of their codes.
+
+        Raises:
+            DataError: files do not hold the rows that the manifest says.
+        """
+        self._require_declared("train")
         target = self.preprocessor.target
         counts = np.zeros(len(target.classes))
         for path in self.files("train"):

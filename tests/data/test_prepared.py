@@ -175,14 +175,29 @@ def test_more_rows_than_there_is_memory_for_are_not_read(
         prepared.examples("train")
 
 
+def test_what_is_read_file_by_file_needs_no_room_for_all(
+    prepared: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A split that is streamed may be larger than the memory."""
+    monkeypatch.setattr("rayml.data.prepared.os.sysconf", lambda name: 10)
+    assert [sum(counts) for counts in prepared.code_counts("train")] == [20]
+    assert len(prepared.sample("train", 10).target) == 10
+
+
 def test_files_that_declare_other_rows_are_not_read(
     prepared: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = prepared.files("train")[0]
     pq.write_table(pa.concat_tables([pq.read_table(path)] * 1000), path)
     monkeypatch.setattr("rayml.data.prepared.pq.read_table", lambda path: pytest.fail("it is read"))
-    with pytest.raises(DataError, match="the split train has 20 rows"):
-        prepared.examples("train")
+    for read in (
+        lambda: prepared.examples("train"),
+        lambda: prepared.code_counts("train"),
+        lambda: prepared.sample("train", 5),
+        prepared.class_shares,
+    ):
+        with pytest.raises(DataError, match="the split train has 20 rows"):
+            read()
 
 
 def test_codes_beyond_their_column_are_refused(prepared: PreparedDataset) -> None:
