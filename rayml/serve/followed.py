@@ -84,9 +84,9 @@ def shown(files: Mapping[Path, IO[bytes]]) -> Iterator[None]:
 
     def show() -> None:
         for file, stream in followed:
-            if lines := file.read():
-                # Nobody reads any more; the file still has it.
-                with suppress(OSError, ValueError):
+            # Nobody reads any more, or the file cannot be read now; it still has the lines.
+            with suppress(OSError, ValueError):
+                if lines := file.read():
                     stream.write(lines)
                     stream.flush()
 
