@@ -8,7 +8,7 @@ import signal
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rayml.serve.messages import Message
@@ -29,6 +29,7 @@ class Running:
         driver: process of its driver; None while there is none.
         url: of the endpoint; None until it answers for the first time.
         version: that it was started with.
+        started: when its process did, as the kernel tells it; empty where nobody has looked.
     """
 
     pid: int
@@ -36,13 +37,14 @@ class Running:
     driver: int | None = None
     url: str | None = None
     version: str | None = None
+    started: str = field(default="", compare=False)
 
     def end(self, timeout_s: float) -> bool:
         """Have it answer what was taken in and end; whether it has."""
         try:
             watch = Watch(self.pid)
             # Its id may be another process's since it was found.
-            if _command(Path(f"/proc/{self.pid}")) != self.command:
+            if self.started and _started(Path(f"/proc/{self.pid}")) != self.started:
                 return True
             signal.pidfd_send_signal(watch.fileno(), signal.SIGTERM)
         except (ProcessLookupError, FileNotFoundError):
@@ -59,7 +61,8 @@ def running() -> list[Running]:
         with suppress(OSError):
             command = _command(process)
             if command is not None and process.stat().st_uid == os.getuid():
-                found.append(_asked(int(process.name), command))
+                started = _started(process)
+                found.append(replace(_asked(int(process.name), command), started=started))
     return sorted(found, key=lambda each: each.pid)
 
 
@@ -90,6 +93,11 @@ def answer(listening: socket.socket, message: Message) -> None:
         with connection:
             if _user(connection) in {os.getuid(), 0}:
                 connection.sendall(json.dumps(message).encode())
+
+
+def _started(process: Path) -> str:
+    # The name, in parentheses, may hold anything.
+    return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[19]
 
 
 def _asked(pid: int, command: tuple[str, ...]) -> Running:

@@ -22,10 +22,11 @@ def test_a_name_that_somebody_has_taken_keeps_none_from_starting() -> None:
 def test_a_process_that_is_none_any_more_is_not_ended() -> None:
     """The id of a supervisor that was found may be another process's by now."""
     with subprocess.Popen([sys.executable, "-c", SLEEP], stdin=subprocess.PIPE) as other:
-        assert Running(other.pid, ("serve",)).end(0.0)
+        found = Running(other.pid, ("serve",), started="1")
+        assert found.end(0.0)
         assert other.poll() is None
         other.communicate()
-    assert Running(other.pid, ("serve",)).end(0.0)
+    assert found.end(0.0)
 
 
 def test_one_that_runs_is_found_and_ended() -> None:
@@ -33,6 +34,7 @@ def test_one_that_runs_is_found_and_ended() -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
         (found,) = [each for each in running() if each.pid == process.pid]
         assert found == _asked(process.pid, ("serve", "data=wine"))
+        assert found.started
         assert found.end(60)
         process.communicate()
     assert process.returncode == -15
