@@ -15,13 +15,16 @@ import pyarrow as pa
 from rayml.bounded import read_bounded
 from rayml.data.identifiers import LEFT_OUT, runs_with_rows
 from rayml.data.leaks import STRONG, repeats, strength
+from rayml.data.numbers_with_text import has_decimal_commas, texts_among_numbers
 from rayml.data.repeated import Repeated
 from rayml.data.schema import FeatureSchema
 from rayml.types import SplitName, TaskName
 
 FILE = "advice.json"
 
-Topic = Literal["left out", "row numbers", "target", "leak", "repeated rows", "rare class"]
+Topic = Literal[
+    "left out", "text among numbers", "row numbers", "target", "leak", "repeated rows", "rare class"
+]
 
 _SHOWN = 5  # columns of a topic
 _VALUES = 4_000_000  # looked at for leaks
@@ -61,7 +64,9 @@ def of_schema(schema: FeatureSchema) -> Iterator[Advice]:
 def of_rows(
     schema: FeatureSchema, rows: pa.Table, task: TaskName, total: int | None = None
 ) -> Iterator[Advice]:
-    """Columns that number the rows, repeat the target, or determine it almost alone.
+    """Columns of numbers with text among them, and those that number the rows or tell the target.
+
+    A column that repeats the target, or determines it almost alone, is named.
 
     Args:
         schema: of the rows.
@@ -74,6 +79,9 @@ def of_rows(
     leaks: list[tuple[float, str]] = []
     for column in schema.columns:
         values = rows.column(column.name)
+        if column.kind == "categorical":
+            hidden = column.name in schema.hidden
+            yield from _among_numbers(column.name, values, hidden=hidden)
         if column.kind == "numeric":
             numbers = values.drop_null().to_numpy()
             whole = bool((numbers == numbers.round()).all()) and len(numbers) > 0
@@ -139,6 +147,27 @@ def read_advice(folder: Path) -> tuple[Advice, ...]:
         return ()
     found = json.loads(read_bounded(path, _MOST_BYTES))
     return tuple(Advice(each["topic"], each["text"], tuple(each["columns"])) for each in found)
+
+
+def _among_numbers(name: str, values: pa.ChunkedArray, *, hidden: bool) -> Iterator[Advice]:
+    if has_decimal_commas(values):
+        text = (
+            f"column {name!r} is taken as categories, since its numbers have a decimal comma; if "
+            "the file is CSV, say so with 'data.source.csv.decimal=\",\"'"
+        )
+        yield Advice("text among numbers", text, (name,))
+    found = texts_among_numbers(values)
+    if not found:
+        return
+    listed = ", ".join(f"{text!r} ({count:,} times)" for text, count in found.items())
+    tokens = json.dumps(list(found), ensure_ascii=False)
+    entry = _override("data.schema.missing", tokens, "".join(found))
+    text = (
+        f"column {name!r} is taken as categories, since {'text' if hidden else listed} stands "
+        f"among its numbers; if that means a missing value, "
+        f"{'name it in data.schema.missing' if hidden else f'say so with {entry}'}"
+    )
+    yield Advice("text among numbers", text, (name,))
 
 
 def _leaks(leaks: Sequence[tuple[float, str]], target: str, task: TaskName) -> Iterator[Advice]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rayml.data.kinds import parse, plain
+from rayml.data.numbers_with_text import are_measurements
 from rayml.data.sides import NAMES
 from rayml.types import Kind
 
@@ -65,6 +66,8 @@ def reason_to_leave_out(
     text = kind == "categorical" and pa.types.is_string(values.type)
     if whole is not None:
         return _reason_of_numbers(name, whole, len(values), rows or len(values))
+    if text and are_measurements(present):
+        return ""  # numbers that are written otherwise than numbers are
     repeats_little = len(present.unique()) > ID_SHARE * len(present)
     return IDENTIFIER if text and len(present) >= ENOUGH_ROWS and repeats_little else ""
 

@@ -21,6 +21,7 @@ these are bad rows, rather than a reason to take the whole column as categorical
 
 _WORDS = pa.array(["true", "false", "yes", "no"])
 _EXAMPLES = 4
+_TAB = """$'data.source.csv.delimiter="\\t"'"""  # as bash takes it
 _EXAMPLE_LENGTH = 24
 
 
@@ -153,7 +154,7 @@ def check_settings(
             raise SchemaError(
                 f"{place} names columns of the data",
                 value=unknown[0] if len(unknown) == 1 else unknown,
-                remedy=f"There are: {', '.join(columns)}",
+                remedy=_other_delimiter(columns) or f"There are: {', '.join(columns)}",
             )
     for name in reserved:
         if settings.kinds.get(name, "categorical") != "categorical":
@@ -169,6 +170,19 @@ def check_settings(
         )
     if target in settings.ignore:
         raise SchemaError("the target is not ignored", value=target, remedy="Mend schema.ignore")
+
+
+def _other_delimiter(columns: Sequence[str]) -> str:
+    """What to do where one name holds those of all columns; empty where it does not."""
+    counts = {mark: columns[0].count(mark) for mark in ";\t|"} if len(columns) == 1 else {}
+    mark = max(counts, key=counts.__getitem__, default="")
+    if not counts.get(mark):
+        return ""
+    said = f"'data.source.csv.delimiter=\"{mark}\"'" if mark != "\t" else _TAB
+    return (
+        f"There is one column, {columns[0]!r}: if the file has another delimiter, "
+        f"say so with {said}"
+    )
 
 
 def _kind(name: str, values: pa.Array, given: Kind | None, *, label: bool) -> Kind:

@@ -59,8 +59,8 @@ class BadRows:
         return BadRowsError(
             f"every row fits the schema, but {self.total} of {rows} "
             f"{'does' if self.total == 1 else 'do'} not: {'; '.join(lines)}{tail}",
-            remedy="Mend the rows, correct schema.kinds, or set bad_rows=quarantine "
-            "to go on without them",
+            remedy="Mend the rows, name texts that mean a missing value in data.schema.missing, "
+            "correct data.schema.kinds, or set data.bad_rows=quarantine to go on without them",
         )
 
 

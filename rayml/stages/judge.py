@@ -147,9 +147,17 @@ def _beside_constants(
     scores = [proper] if score.name in _BLIND else [score, proper]
     found = [_beside_best(candidate, constants, rows.truth, each) for each in scores]
     if found[0] is None:
-        return Constant(f"{scores[0].name} is not defined on the {len(rows.truth)} test rows")
+        return Constant(_untold(scores[0], rows.truth, candidate))
     differences = [each for each in found if each is not None]
     return Constant(differences, ahead=_ahead(found[0], scores[0].direction, strictly=True))
+
+
+def _untold(score: _Score, truth: Tensor, *predictions: Tensor) -> str:
+    """Why models cannot be compared by a metric."""
+    rows = f"the {len(truth)} test rows"
+    if all(math.isfinite(float(score.measure(each, truth))) for each in predictions):
+        return f"{rows} are too few: {score.name} is not defined on many draws from them"
+    return f"{score.name} is not defined on {rows}"
 
 
 def _beside_best(
@@ -199,7 +207,7 @@ def _beside(
         return Champion(version, f"{type(error).__name__}: {error}")
     found = _difference(candidate, predictions, rows.truth, score)
     if found is None:
-        return Champion(version, f"{score.name} is not defined on these rows")
+        return Champion(version, _untold(score, rows.truth, candidate, predictions))
     note = "" if bundle.lineage.data_hash == data.hash else "it was trained on other data"
     return Champion(version, found, _ahead(found, score.direction, strictly=False), note)
 

@@ -56,6 +56,47 @@ def test_columns_that_tell_too_much_are_named() -> None:
     assert "AUROC 1.0000" in told[2].text
 
 
+@pytest.mark.parametrize("token", ["?", "n/a: none", "."])
+def test_a_text_among_numbers_is_named_with_the_way_to_take_it_as_missing(token: str) -> None:
+    ages = [f"{x:.3f}" for x in RNG.normal(size=ROWS)]
+    ages[::8] = [token] * len(ages[::8])
+    table = pa.table({"age": ages, "x": TABLE["x"], "y": TABLE["y"]})
+    (told,) = of_rows(infer_schema(table, target="y", settings=SchemaSettings()), table, "binary")
+    assert told.columns == ("age",)
+    assert f"since {token!r} (50 times) stands among its numbers" in told.text
+    data = ["data=csv", "data.source.paths=a.csv", "data.target=y", "data.task=binary"]
+    (override,) = shlex.split(told.text.partition("say so with ")[2])
+    again = infer_schema(table, target="y", settings=compose([*data, override]).typed().data.schema)
+    assert {column.name: column.kind for column in again.columns} == {
+        "age": "numeric",
+        "x": "numeric",
+    }
+
+
+def test_numbers_with_a_decimal_comma_are_named_and_no_identifiers() -> None:
+    prices = [f"{x:.3f}".replace(".", ",") for x in RNG.normal(size=ROWS)]
+    table = pa.table({"price": prices, "y": TABLE["y"]})
+    schema = infer_schema(table, target="y", settings=SchemaSettings())
+    assert [column.name for column in schema.columns] == ["price"]
+    (told,) = of_rows(schema, table, "binary")
+    assert (
+        "column 'price' is taken as categories, since its numbers have a decimal comma" in told.text
+    )
+    data = ["data=csv", "data.source.paths=a.csv", "data.target=y", "data.task=binary"]
+    (override,) = shlex.split(told.text.partition("say so with ")[2])
+    assert compose([*data, override]).plain["data"]["source"]["csv"]["decimal"] == ","
+
+
+def test_a_text_among_private_numbers_is_not_shown() -> None:
+    ages = [f"{x:.3f}" for x in RNG.normal(size=ROWS)]
+    ages[::8] = ["Smith"] * len(ages[::8])
+    table = pa.table({"age": ages, "y": TABLE["y"]})
+    schema = infer_schema(table, target="y", settings=SchemaSettings(private=["age"]))
+    (told,) = of_rows(schema, table, "binary")
+    assert told.topic == "text among numbers"
+    assert "Smith" not in told.text
+
+
 def test_many_leaks_are_told_in_few_lines() -> None:
     many = {f"c{i}": LABELS * 50 + RNG.normal(size=ROWS) for i in range(9)}
     table = pa.table({**many, "y": TABLE["y"]})

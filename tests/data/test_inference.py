@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from datetime import date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
+from rayml.config.compose import compose
 from rayml.data.inference import guess_kind, infer_schema
 from rayml.data.kinds import plain
 from rayml.data.schema import FeatureSchema
@@ -125,6 +127,20 @@ def test_unknown_columns_are_refused_with_those_there_are(
     table = pa.table({"x": [1, 2], "y": [0, 1]})
     with pytest.raises(SchemaError, match=f"{place} columns of the data, got 'nope'.*x, y"):
         infer_schema(table, target=target, settings=settings)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_file_with_another_delimiter_is_recognised_by_its_only_name(mark: str) -> None:
+    table = pa.table({mark.join(["a", "b, c", "y"]): ["1", "2"]})
+    with pytest.raises(SchemaError) as caught:
+        infer_schema(table, target="y", settings=NONE)
+    said = str(caught.value).partition("say so with ")[2]
+    bash = ["bash", "-c", f"printf %s {said}"]
+    override = subprocess.run(bash, check=True, capture_output=True, text=True).stdout
+    data = ["data=csv", "data.source.paths=a.csv", "data.target=y", "data.task=binary"]
+    composed = compose([*data, override])
+    assert composed.problems == ()
+    assert composed.plain["data"]["source"]["csv"]["delimiter"] == mark
 
 
 def test_other_contradictions_are_refused() -> None:

@@ -152,6 +152,15 @@ def test_a_rare_class_that_is_never_found_is_worth_nothing() -> None:
     assert "f1 0 on 300 test rows" in decision.reason
 
 
+def test_too_few_rows_of_a_class_are_told_from_none() -> None:
+    few = judge(winner(3.0, "average_precision"), Data(share=0.004), None)
+    assert "test rows are too few: average_precision is not defined on many draws" in few.reason
+    data = Data(share=0.004)
+    data._test = data._test.set_column(2, "y", pa.array(["a"] * data._test.num_rows))
+    none = judge(winner(3.0, "average_precision"), data, None)
+    assert "average_precision is not defined on the" in none.reason
+
+
 def test_a_worse_version_does_not_replace_the_champion(champion: Write) -> None:
     data = Data()
     worse = judge(winner(-3.0, "auroc"), data, champion(3.0, data))
