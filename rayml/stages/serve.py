@@ -152,9 +152,8 @@ def served_after(context: Context, version: int) -> str | int:
         )
         return version
     if champion != version:
-        show.line(
-            f"champion version {champion} is served; `rayml serve {version}` serves the new version"
-        )
+        instead = context.command("serve", str(version), about=("data", "name", "serve", "cluster"))
+        show.line(f"champion version {champion} is served; {instead} serves the new version")
     return CHAMPION
 
 
