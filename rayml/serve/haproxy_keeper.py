@@ -155,7 +155,7 @@ class Keeper:
         if self._before is not None:
             with suppress(OSError):
                 ask(self._before, "superseded")
-        self._keep(orphaned=False)
+        self._keep(known=True)
 
     def _take_over(self) -> NoReturn:
         """Go on in the place of this process's parent, which was killed."""
@@ -163,32 +163,37 @@ class Keeper:
             os._exit(0)  # it was killed to end the endpoint
         wait_for_any([self._haproxy], None)
         self._spawn()
-        self._keep(orphaned=True)
+        # Serve changes nothing by way of a process that has ended. Where the admin socket is silent
+        # it starts anew, with a keeper that takes over from here.
+        self._admin.unlink(missing_ok=True)
+        self._keep(known=False)
 
-    def _keep(self, *, orphaned: bool) -> NoReturn:
+    def _keep(self, *, known: bool) -> NoReturn:
         """Watch, and answer who asks.
 
         Args:
-            orphaned: whether Serve knows of no keeper, until it starts the next one.
+            known: whether Serve knows this process, and is answered.
         """
         # Before there are threads.
         self._spare = Spare(self._take_over) if self._listeners else None
         try:
-            code = self._answer_and_watch(time.monotonic() if orphaned else None)
+            code = self._answer_and_watch(known=known)
         finally:
             self._will_end()
         self._forget()
         os._exit(code)
 
-    def _answer_and_watch(self, orphan_s: float | None) -> int:
+    def _answer_and_watch(self, *, known: bool) -> int:
         with ExitStack() as servers:
-            servers.enter_context(_serving(self._admin, self._relay))
+            if known:
+                servers.enter_context(_serving(self._admin, self._relay))
             if self._listeners:
                 servers.enter_context(_serving(self._handover, self._answer))
             threading.Thread(target=self._watch_replicas, daemon=True).start()
-            return self._watch(orphan_s)
+            return self._watch(known=known)
 
-    def _watch(self, orphan_s: float | None) -> int:
+    def _watch(self, *, known: bool) -> int:
+        orphan_s: float | None = None
         while True:
             code = self._child.poll()
             if code is not None:
@@ -201,25 +206,28 @@ class Keeper:
                 self._spare = None if self._ending.is_set() else Spare(self._take_over)
             if orphan_s is None and self._serve.ended():
                 orphan_s = time.monotonic()
-            if orphan_s is not None and self._is_forsaken(orphan_s):
+            # Serve ends whom it knows.
+            alone = orphan_s is not None or not known
+            if alone and self._is_forsaken(orphan_s):
                 self._kill()
             # Nothing else needs looking at.
             watched = [self._haproxy, *([self._spare.watch] if self._spare else [])]
-            wait_for_any(watched if orphan_s else [*watched, self._serve], orphan_s and _POLL_S)
+            watched += [] if orphan_s else [self._serve]
+            wait_for_any(watched, _POLL_S if alone else None)
 
     def _watch_replicas(self) -> None:
         suspensions = Suspensions(self._servers, self._ask_haproxy)
         while not self._ending.wait(PERIOD_S):
             suspensions.look()
 
-    def _is_forsaken(self, orphan_s: float) -> bool:
-        """Whether no other keeper will come, of one that is an orphan since a moment."""
+    def _is_forsaken(self, orphan_s: float | None) -> bool:
+        """Whether no other keeper will come; Serve's process ended at a moment, or has not."""
         return (
             self._above.ended()
             or not self._listeners
             # Whoever ends the endpoint removes its folder.
             or not self._config.exists()
-            or time.monotonic() - orphan_s > _ORPHAN_S
+            or (orphan_s is not None and time.monotonic() - orphan_s > _ORPHAN_S)
         )
 
     def _spawn(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from rayml.serve.endpoint import Endpoint, start
+from rayml.serve.processes import parent_of
 from rayml.serve_settings import ReplicaSettings, ServeSettings
 from rayml.testing.arrivals import poisson
 from rayml.testing.load import Load, Question, questions
@@ -95,6 +96,29 @@ def test_a_killed_haproxy_breaks_its_connections_only(
     assert report.right == len(report.due), report
     # Whoever came while there was none waited, or far more would have been sent again.
     assert report.retried == sum(report.broken) <= 16
+
+
+def test_a_killed_keeper_breaks_no_more_than_a_killed_haproxy(
+    endpoint: Endpoint, asked: list[Question]
+) -> None:
+    with Load(endpoint.url, asked, arrivals=PLAN, connections=16, retry_s=10) as load:
+        load.wait_for(right=100)
+        (keeper,) = keepers()
+        kill([keeper])
+        load.wait_for(right=load.counts["right"] + 100)
+        # Its spare answers until Serve has noticed, and has another one started.
+        wait_until(lambda: keepers() not in ([], [keeper]), "another keeper of Serve's")
+        load.wait_for(right=load.counts["right"] + 100)
+    report = load.report
+    assert report.right == len(report.due), report
+    # Whoever came before the spare was there waited, or far more would have been sent again.
+    assert report.retried == sum(report.broken) <= 2 * 16
+
+
+def keepers() -> list[int]:
+    """Those that Serve started, without their spares."""
+    found = processes(b"rayml.serve.haproxy_keeper")
+    return [pid for pid in found if b"haproxy_keeper" not in command(parent_of(pid))]
 
 
 def test_a_suspended_replica_is_out_of_turn_and_loses_nothing(
