@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from rayml.serve.supervisors import Running, _asked, listener, running
+from tests.processes import wait_until
 
 SLEEP = "import sys; sys.stdin.read()"
 _ACCEPTS = (socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
@@ -32,6 +33,8 @@ def test_a_process_that_is_none_any_more_is_not_ended() -> None:
 def test_one_that_runs_is_found_and_ended() -> None:
     words = [sys.executable, "-c", SLEEP, "rayml.serve.supervisor", "serve", "data=wine"]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        # A process that has just begun may have no words yet.
+        wait_until(lambda: process.pid in {each.pid for each in running()}, "its words")
         (found,) = [each for each in running() if each.pid == process.pid]
         assert found == _asked(process.pid, ("serve", "data=wine"))
         assert found.started
