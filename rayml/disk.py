@@ -142,7 +142,9 @@ def refused(error: OSError, path: Path) -> StorageError:
             f"cannot write {shown}: {reason}",
             remedy=f"Give this user the right to write to {shown.parent}, or choose another folder",
         )
-    return StorageError(f"cannot write {shown}: {reason}", remedy=f"Look at {shown.parent}")
+    return StorageError(
+        f"cannot write {shown}: {reason}", remedy=f"Check that {shown.parent} is a folder"
+    )
 
 
 def _number(error: OSError) -> int | None:

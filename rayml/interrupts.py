@@ -79,7 +79,7 @@ def ends_already() -> None:
 
 @contextmanager
 def keeping_handlers() -> Iterator[None]:
-    """Put the handlers of both signals back in the end, whoever replaced them."""
+    """Put the handlers of both signals back in the end, if something replaced them."""
     if not _in_main_thread():
         yield
         return

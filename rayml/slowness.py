@@ -1,4 +1,4 @@
-"""Tells how much slower than at rest this machine is, for whoever waits for it."""
+"""Measures how much slower than at rest this machine is, to wait accordingly."""
 
 from __future__ import annotations
 

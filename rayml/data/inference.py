@@ -166,7 +166,7 @@ def check_settings(
     if target in settings.private:
         raise SchemaError(
             f"the target {target!r} is not private: what is predicted is answered",
-            remedy="Take it out of schema.private",
+            remedy="Take it out of data.schema.private",
         )
     if target in settings.ignore:
         raise SchemaError("the target is not ignored", value=target, remedy="Mend schema.ignore")

@@ -36,7 +36,7 @@ def _given(settings: SplitSettings) -> SplitSettings:
         column = f" by column {settings.column!r}" if settings.column else ""
         raise ConfigError(
             f"source.paths names files for train and test, and split.method={settings.method}"
-            f"{column} would mix their rows; leave split.method and split.column out, or list the "
-            "files in source.paths without naming their splits"
+            f"{column} would mix their rows; leave data.split.method and data.split.column out, or "
+            "list the files in data.source.paths without naming their splits"
         )
     return replace(settings, method="given", column=SPLIT)

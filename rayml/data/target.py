@@ -150,7 +150,7 @@ def check_each_split(
         raise DataError(
             f"the {split} split has no row of class {lacking[0]!r} of column {info.name!r}: "
             f"{have} of {rows:,} rows are of it, and train, validation and test need one each",
-            remedy="Give more rows of it, or use split.method=stratified",
+            remedy="Give more rows of it, or set data.split.method=stratified",
         )
 
 

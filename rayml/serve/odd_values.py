@@ -38,7 +38,7 @@ class OddValues:
         self._counts: dict[tuple[str, OddKind], int] = {}
 
     def note(self, odd: Mapping[int, Odd]) -> None:
-        """Take note of the odd values of a request, by row.
+        """Record the odd values of a request, by row.
 
         Raises:
             RequestError: 422 if there is one and such requests are refused.

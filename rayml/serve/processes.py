@@ -75,7 +75,7 @@ def parent_of(pid: int) -> int:
 
 
 class Watch:
-    """Watches a process, whoever's child it is.
+    """Watches a process, which need not be a child of this one.
 
     Args:
         pid: of the process.

@@ -47,7 +47,7 @@ class LineHandler(logging.Handler):
         """Write a record; one that there is no room for is counted, and told of afterwards."""
         try:
             lines = self._lines(record)
-        except Exception:  # noqa: BLE001 (whoever logs must not fail on it)
+        except Exception:  # noqa: BLE001 (logging must not fail the caller)
             lines = self._written(record, "a line of the log cannot be formatted", "")
         if self._lost:
             text = f"{self._lost} lines of this log are lost"

@@ -115,7 +115,7 @@ class ServedModel:
         return answers
 
     def note_odd(self, answers: Sequence[Answer] | Sequence[Explanation]) -> None:
-        """Take note of the odd values that the answers to a request tell.
+        """Count the odd values that the answers to a request tell.
 
         Raises:
             RequestError: 422 if there is one and such requests are refused.

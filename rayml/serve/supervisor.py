@@ -65,7 +65,7 @@ class _Child:
             os.kill(self.pid, number)
 
     def ended(self, code: int) -> None:
-        """Take note that it was reaped."""
+        """Record its exit code and close its messages."""
         self._process.returncode = code
         self.messages.close()
 
@@ -257,7 +257,7 @@ def _name(code: int) -> str:
 
 
 def say(text: str) -> None:
-    """Tell whoever still reads it."""
+    """Print a line to standard error, if it is still open."""
     with suppress(OSError):
         sys.stderr.write(f"rayml: {text}\n")
         sys.stderr.flush()

@@ -7,40 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.search.journal import read_study
-from rayml.search.plan import SweepData, SweepPlan
+from rayml.search.plan import SweepPlan
 from rayml.search.space import Space
 from rayml.search.sweep import JOURNAL, run_sweep
 from rayml.search.trials import Progress
 from rayml.types import (
-    Examples,
-    Features,
-    FeatureShape,
     PrunerSettings,
     SamplerSettings,
-    TargetInfo,
     TrainSettings,
 )
+from tests.integration.test_sweep import DATA, LR
 
 pytestmark = pytest.mark.usefixtures("ray_session")
-
-LR = {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}
-
-
-def examples(rows: int, seed: int) -> Examples:
-    numeric = np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
-    target = (numeric[:, 0] + numeric[:, 1] > 0).astype(np.int64)
-    return Examples(Features(numeric, np.zeros((rows, 0), np.int64)), target)
-
-
-DATA = SweepData(
-    examples(300, 0), examples(100, 1), FeatureShape(4), TargetInfo("y", "binary", ("no", "yes"))
-)
 
 
 class Notes:
