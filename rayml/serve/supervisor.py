@@ -27,7 +27,7 @@ from contextlib import suppress
 
 from rayml.serve.messages import Message, Messages, pair
 from rayml.serve.processes import adopt_orphans, die_with_parent, end_all_below, reap, writable
-from rayml.serve.restarts import pause_before_restart
+from rayml.serve.restarts import Deaths, pause_before_restart
 from rayml.serve.supervisors import answer, listener
 from rayml.temporary import sweep
 
@@ -83,7 +83,7 @@ class Supervisor:
         self,
         driver: Sequence[str],
         caretaker: str = "rayml.serve.caretaker",
-        pause: Callable[[int], float | None] = pause_before_restart,
+        pause: Callable[[Deaths], float | None] = pause_before_restart,
     ) -> None:
         self._commands = list(driver), [caretaker]
         self._pause = pause
@@ -92,9 +92,9 @@ class Supervisor:
         self._endpoint: Message | None = None
         self._cluster: Message | None = None
         self._wanted = False
-        self._answered = False
+        self._answered_at: float | None = None
         self._asked = False
-        self._failed_starts = 0
+        self._deaths = Deaths()
         self._start_at: float | None = time.monotonic()
         self._code: int | None = None
         self._asked_at = listener()
@@ -112,7 +112,7 @@ class Supervisor:
         while self._code is None:
             if self._start_at is not None and time.monotonic() >= self._start_at:
                 self._start_at = None
-                self._answered = self._wanted = False
+                self._answered_at, self._wanted = None, False
                 self._driver = _Child(self._commands[0], dies=True)
             self._wait()
         return self._code
@@ -164,7 +164,7 @@ class Supervisor:
         else:
             self._endpoint = message["endpoint"]
             if message["answers"]:
-                self._answered, self._failed_starts = True, 0
+                self._answered_at = time.monotonic()
             if self._caretaker is not None:
                 self._caretaker.messages.send(message)
 
@@ -192,7 +192,8 @@ class Supervisor:
         self._driver = None
         if self._start_at is not None:
             return  # it was killed together with Ray
-        if code >= 0 and self._answered and not self._asked and self._ray_has_ended():
+        answered = self._answered_at is not None
+        if code >= 0 and answered and not self._asked and self._ray_has_ended():
             self._restart("Ray has ended, and is started again")
         elif code >= 0 or self._asked:
             self._finish(code if code >= 0 else 128 - code)
@@ -222,14 +223,26 @@ class Supervisor:
             self._restart("Ray has ended, and is started again")
 
     def _restart(self, reason: str) -> None:
-        self._failed_starts = 0 if self._answered else self._failed_starts + 1
-        pause = self._pause(self._failed_starts)
+        if self._start_at is not None:
+            say(reason)  # of Ray, while a driver that has died already waits for its next start
+            return
+        now, answered_at = time.monotonic(), self._answered_at
+        self._deaths = self._deaths.and_one(None if answered_at is None else now - answered_at)
+        pause = self._pause(self._deaths)
         if pause is None:
-            say(f"the driver died {self._failed_starts} times before its endpoint answered")
+            failed = self._deaths.failed_starts
+            say(f"the driver died {failed} times before its endpoint answered")
             self._finish(1)
             return
         say(reason)
-        self._start_at = time.monotonic() + pause
+        if pause:
+            say(f"that is in {pause:g} s, {self._why_later()}")
+        self._start_at = now + pause
+
+    def _why_later(self) -> str:
+        if self._deaths.failed_starts:
+            return "since its endpoint did not answer before"
+        return f"since it died {self._deaths.quick} times soon after its endpoint answered"
 
     def _end_caretaker(self) -> int | None:
         """Have the caretaker end all that runs; its exit code, None if there is none."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rayml.serve.messages import Messages
 from rayml.serve.processes import adopt_orphans
+from rayml.serve.restarts import Deaths
 from rayml.serve.supervisor import CHANNEL, Supervisor
 
 ENDPOINT = {"port": 1, "url": "http://127.0.0.1:1", "version": "3", "key": "secret"}
@@ -61,7 +62,14 @@ def main() -> int:
     kind, folder = sys.argv[1:]
     os.environ["STUB_FOLDER"] = folder
     driver = [NAME, f"driver-{kind}", folder]
-    return Supervisor(driver, f"{NAME}_caretaker", lambda failed: 0 if failed < 4 else None).run()
+    return Supervisor(driver, f"{NAME}_caretaker", pauses).run()
+
+
+def pauses(deaths: Deaths) -> float | None:
+    """Of no driver but the eighth that dies soon after its endpoint answered."""
+    if deaths.failed_starts >= 4:
+        return None
+    return 3600.0 if deaths.quick >= 8 else 0.0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from tests.serve.supervised_stub import ENDPOINT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for orphans")
 
+WAITS = "rayml: that is in 3600 s, since it died 8 times soon after its endpoint answered\n"
+
 
 @contextmanager
 def supervisor(kind: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
@@ -102,6 +104,26 @@ def test_a_driver_that_ends_with_an_error_is_not_started_again(tmp_path: Path) -
         assert process.wait(timeout=60) == 2
         assert process.stderr is not None
         assert not process.stderr.read()
+
+
+def test_one_that_dies_soon_again_and_again_waits_and_can_be_ended_meanwhile(
+    tmp_path: Path,
+) -> None:
+    with supervisor("serves", tmp_path) as process:
+        assert process.stderr is not None
+        for count in range(1, 9):
+            driver, _, holder = started(tmp_path, count)[-1]
+            kill([driver])
+        said = list(iter(process.stderr.readline, WAITS))
+        assert len(said) == 8
+        # That Ray ends too brings the next start no nearer.
+        kill([holder])
+        assert "Ray has ended" in process.stderr.readline()
+        assert _asked(process.pid, ()).driver is None
+        process.terminate()
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        assert not process.stderr.read()
+    assert len(starts(tmp_path)) == 8
 
 
 def test_a_killed_caretaker_is_replaced_with_all_that_it_held(tmp_path: Path) -> None:
