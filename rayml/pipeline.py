@@ -191,8 +191,9 @@ def release(context: Context, action: str | None) -> None:
 
 def serve(context: Context, version: str | None) -> None:
     """Serve a version, the champion by default, until SIGINT or SIGTERM."""
-    from rayml.stages.serve import Ending, serve_until_signal, serving
+    from rayml.stages.serve import Ending, require_ports, serve_until_signal, serving
 
+    require_ports(context)
     with context.cluster():
         ending = Ending()
         with serving(context, version or context.config.serve.version, ending):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import platform
 import time
@@ -31,7 +30,7 @@ from rayml.serve.ingress import (
 from rayml.serve.key_file import keys_besides
 from rayml.serve.keys import SCOPES, Key, new_key
 from rayml.serve.largest_body import of_largest_body
-from rayml.serve.ports import Ports
+from rayml.serve.ports import Ports, address
 from rayml.serve.starting import patient_environment, tried_again
 from rayml.serve.tracing import require_exporter
 from rayml.serve_settings import KeySettings, ServeSettings, is_loopback
@@ -148,7 +147,7 @@ def start(
     from ray import serve
 
     load_bundle(bundle, trust)
-    host = _address(settings.host)
+    host = address(settings.host)
     keys = _keys(settings.keys)
     _check_resources(settings)
     require_exporter(settings.tracing.endpoint)
@@ -182,7 +181,7 @@ def _start(
     own, keys = own_and_others
     held = Ports()
     try:
-        ports = _hold(held, host, settings)
+        ports = held.hold_all(host, settings)
         settings, temporary = _with_folders(_with_own_name(settings), owner)
     except BaseException:
         held.release()
@@ -342,25 +341,12 @@ def _wait_until_ready(endpoint: Endpoint, asked: int, timeout_s: float) -> None:
     )
 
 
-def _address(host: str) -> str:
-    try:
-        return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
-    except ValueError as error:
-        raise ServeError("a host is an IP address or localhost", value=host) from error
-
-
 def _keys(settings: KeySettings) -> tuple[str | None, tuple[Key, ...]]:
     """A key of the caller's own, and the keys that replicas accept besides those of the file."""
     if not settings.given:
         return None, ()
     own, key = new_key("rayml", SCOPES)
     return own, (*keys_besides(settings.file, settings.variable), key)
-
-
-def _hold(held: Ports, host: str, settings: ServeSettings) -> tuple[int, int | None]:
-    """The ports of HTTP and of gRPC, held from now on."""
-    http, grpc = held.hold(host, settings.port, "serve.port"), settings.grpc.port
-    return http, None if grpc is None else held.hold(host, grpc, "serve.grpc.port")
 
 
 def _replica_host(settings: ServeSettings, host: str) -> str:
@@ -372,7 +358,7 @@ def _replica_host(settings: ServeSettings, host: str) -> str:
 
 def one_machine(settings: ServeSettings) -> bool:
     """Whether replicas run on this machine alone, since they listen on its loopback address."""
-    return is_loopback(_replica_host(settings, _address(settings.host)))
+    return is_loopback(_replica_host(settings, address(settings.host)))
 
 
 def on_one_of_several(settings: ServeSettings) -> bool:

@@ -10,12 +10,14 @@ https://man7.org/linux/man-pages/man7/socket.7.html describes the option.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import random
 import socket
 from contextlib import suppress
 from pathlib import Path
 
 from rayml.errors import ServeError
+from rayml.serve_settings import ServeSettings
 
 _LOOPBACK = "127.0.0.1"
 # Above those of Ray's workers, below those of Serve's replicas.
@@ -57,6 +59,19 @@ class Ports:
                 said = f"port {port} of {host} cannot be opened ({error.strerror}); see {key}"
             raise ServeError(said) from error
 
+    def hold_all(self, host: str, settings: ServeSettings) -> tuple[int, int | None]:
+        """Hold the ports of an endpoint: of HTTP, and of gRPC, None if it is not answered.
+
+        Args:
+            host: address that they are of.
+            settings: of the endpoint.
+
+        Raises:
+            ServeError: see `hold`.
+        """
+        http, grpc = self.hold(host, settings.port, "serve.port"), settings.grpc.port
+        return http, None if grpc is None else self.hold(host, grpc, "serve.grpc.port")
+
     def choose(self, host: str = _LOOPBACK) -> int:
         """Hold a free port, which outgoing connections do not use if there is such a one.
 
@@ -77,6 +92,31 @@ class Ports:
         self._held.append(holder)
         port: int = holder.getsockname()[1]
         return port
+
+
+def address(host: str) -> str:
+    """The IP address of a host that the config names.
+
+    Raises:
+        ServeError: it is neither an address nor localhost.
+    """
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
+    except ValueError as error:
+        raise ServeError("a host is an IP address or localhost", value=host) from error
+
+
+def require_free(settings: ServeSettings) -> None:
+    """Go on only if an endpoint could hold its ports now.
+
+    Raises:
+        ServeError: the host is no address, or a port is in use.
+    """
+    ports = Ports()
+    try:
+        ports.hold_all(address(settings.host), settings)
+    finally:
+        ports.release()
 
 
 def _candidates() -> list[int]:

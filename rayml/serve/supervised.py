@@ -51,7 +51,10 @@ def possible() -> bool:
 def supervision() -> Supervision | None:
     """The supervisor of this process; None if it has none."""
     descriptor = os.environ.pop(CHANNEL, None)
-    return None if descriptor is None else Supervision(Messages.inherited(int(descriptor)))
+    if descriptor is None:
+        return None
+    channel = Messages.inherited(int(descriptor))
+    return Supervision(channel, (channel.receive() or {}).get("endpoint"))
 
 
 @contextmanager
@@ -96,7 +99,7 @@ def connected(
         raise ServeError("the supervisor of this endpoint has ended")
     if "error" in told:
         raise (ConfigError if told["code"] == ConfigError.exit_code else ServeError)(told["error"])
-    supervisor.remembered, supervisor.holder = told["endpoint"], told["holder"]
+    supervisor.holder = told["holder"]
     # The workers of a local Ray inherit the folders from the caretaker.
     with connect(told["address"], import_paths=import_paths if address else ()):
         yield

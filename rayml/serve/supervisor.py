@@ -114,6 +114,7 @@ class Supervisor:
                 self._start_at = None
                 self._answered_at, self._wanted = None, False
                 self._driver = _Child(self._commands[0], dies=True)
+                self._driver.messages.send({"endpoint": self._endpoint})
             self._wait()
         return self._code
 
@@ -170,7 +171,7 @@ class Supervisor:
 
     def _tell_cluster(self, driver: _Child) -> None:
         self._wanted = False
-        driver.messages.send({**(self._cluster or {}), "endpoint": self._endpoint})
+        driver.messages.send(self._cluster or {})
 
     def _signalled(self, numbers: bytes) -> None:
         for number in numbers:

@@ -17,6 +17,7 @@ from rayml.registry.published import published
 from rayml.registry.store import CHAMPION, Registry
 from rayml.serve.endpoint import Endpoint, attach, on_one_of_several, start
 from rayml.serve.followed import shown
+from rayml.serve.ports import require_free
 from rayml.serve.supervised import supervision
 from rayml.serve.watch import Watch
 from rayml.stages import show
@@ -49,6 +50,18 @@ class Ending:
         """Take them no more."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def require_ports(context: Context) -> None:
+    """Go on only if the ports of a new endpoint are free, before Ray is started.
+
+    Raises:
+        ServeError: the host is no address, or a port is in use.
+    """
+    supervisor = supervision()
+    # A driver that follows a killed one finds its own endpoint there.
+    if supervisor is None or supervisor.remembered is None:
+        require_free(context.config.serve)
 
 
 @contextmanager

@@ -26,6 +26,8 @@ NAME = "tests.serve.supervised_stub"
 
 def drive(kind: str, folder: Path) -> int:
     channel = Messages.inherited(int(os.environ.pop(CHANNEL)))
+    remembered = channel.receive()
+    assert remembered is not None
     if kind == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "fails":
@@ -36,7 +38,7 @@ def drive(kind: str, folder: Path) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
     channel.send({"endpoint": ENDPOINT, "answers": True})
     with (folder / "starts").open("a") as file:
-        file.write(f"{json.dumps([os.getpid(), told['endpoint'], told['holder']])}\n")
+        file.write(f"{json.dumps([os.getpid(), remembered['endpoint'], told['holder']])}\n")
     while True:
         time.sleep(60)
 
