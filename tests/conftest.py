@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,15 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 _LONG = ("tests/e2e/", "tests/integration/")
+
+
+def pytest_configure() -> None:
+    """Take SIGINT, which some tests send to themselves, where a script runs them in the background.
+
+    A shell without job control lets such a command ignore it, and Python leaves it at that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
