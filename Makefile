@@ -69,7 +69,7 @@ lock: $(READY)  ## Renew the lock file from pyproject.toml; ARGS=--upgrade takes
 	sed -i -E '/^(nvidia-|cuda-|triton)/d' requirements.lock
 
 proto: $(READY)  ## Compile the messages of gRPC
-	cd rayml/serve && $(abspath $(BIN))/python -m grpc_tools.protoc -I. \
+	cd rayml/serve/grpc && $(abspath $(BIN))/python -m grpc_tools.protoc -I. \
 		--descriptor_set_out=open_inference.binpb --pyi_out=. open_inference.proto
 
 wheel: $(READY)  ## Build the wheel into dist/

@@ -17,17 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rayml import __version__, pipeline
-from rayml.cluster import log_folder
+from rayml.cluster.connection import log_folder
+from rayml.cluster.ray_failures import explained
 from rayml.config.compose import Composed, add_import_paths, compose, groups, project_folders
-from rayml.disk import disk_refusal
 from rayml.errors import ConfigError, RaymlError
 from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
-from rayml.ray_failures import explained
-from rayml.serve.front import run_supervised
-from rayml.serve.supervised import possible
+from rayml.serve.supervise.front import run_supervised
+from rayml.serve.supervise.supervised import possible
 from rayml.so_far import SoFar
-from rayml.stages.context import Context
-from rayml.temporary import swept
+from rayml.stages.commands.context import Context
+from rayml.storage.disk import disk_refusal
+from rayml.storage.temporary import swept
 from rayml.timing import Stopwatch
 
 
@@ -293,7 +293,7 @@ def _compose(invocation: Invocation) -> tuple[Composed, Path | None]:
     if not (name := invocation.resume or invocation.extend):
         return compose(invocation.overrides, invocation.config_dirs), None
     from rayml.stages import resume
-    from rayml.stages.trusting import trust_of
+    from rayml.stages.commands.trusting import trust_of
 
     add_import_paths(invocation.config_dirs)
     # Not from the sweep's file: where it is, and whose code it may name.

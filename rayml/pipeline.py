@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 from rayml.errors import ConfigError, InvalidConfigError
-from rayml.stages import show
-from rayml.stages.context import Context
-from rayml.stages.machines import cpu_problems, machine_problems, require_machines
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
 from rayml.stages.preflight import (
     component_problems,
     config_problems,
     first_rows_problems,
     resource_problems,
 )
+from rayml.stages.sweeps.machines import cpu_problems, machine_problems, require_machines
 
 
 def run(context: Context) -> None:
@@ -27,8 +27,8 @@ def run(context: Context) -> None:
     On a terminal the endpoint serves until it is interrupted; elsewhere it stops after its
     answer.
     """
-    from rayml.stages.metric import with_metric
     from rayml.stages.prepare import prepare_data
+    from rayml.stages.sweeps.metric import with_metric
 
     context.require_signing()
     with context.checked_cluster() as checking:
@@ -94,8 +94,8 @@ def prepare(context: Context) -> None:
 
 def sweep(context: Context) -> None:
     """Search the space, or go on with a sweep that did not end, and confirm the winner."""
-    from rayml.stages.metric import with_metric
     from rayml.stages.prepare import prepare_data
+    from rayml.stages.sweeps.metric import with_metric
 
     if context.resumed is not None:
         from rayml.stages.sweep import show_finished
@@ -107,7 +107,7 @@ def sweep(context: Context) -> None:
         if context.resumed is None:
             data = prepare_data(context)
         else:
-            from rayml.stages.sweep_data import data_of_sweep
+            from rayml.stages.sweeps.sweep_data import data_of_sweep
 
             data = data_of_sweep(context, context.resumed)
             if data.reused:
@@ -127,7 +127,7 @@ def sweep(context: Context) -> None:
 def confirm(context: Context, name: str | None) -> None:
     """Confirm the winner of a sweep, the latest one by default; what is done is not done again."""
     from rayml.stages.confirm import confirm_winner
-    from rayml.stages.sweep_data import data_of_sweep
+    from rayml.stages.sweeps.sweep_data import data_of_sweep
 
     folder = _named(context, name)
     with context.cluster():
@@ -147,7 +147,7 @@ def report(context: Context, name: str | None) -> None:
 def register(context: Context, name: str | None) -> None:
     """Make the winner of a sweep, the latest one by default, a version in the registry."""
     from rayml.stages.register import register_winner
-    from rayml.stages.sweep_data import data_of_sweep
+    from rayml.stages.sweeps.sweep_data import data_of_sweep
 
     folder = _named(context, name)
     register_winner(context, folder, data_of_sweep(context, folder))
@@ -155,7 +155,7 @@ def register(context: Context, name: str | None) -> None:
 
 def _named(context: Context, name: str | None) -> Path:
     """The folder of a sweep; says which one, where the user left that open."""
-    from rayml.stages.sweep_folder import find_sweep
+    from rayml.stages.sweeps.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
     if name is None:

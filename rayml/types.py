@@ -89,7 +89,7 @@ class Features:
     Attributes:
         numeric: float32, shape [rows, numeric].
         categorical: int64 codes, shape [rows, categorical columns].
-        odd: whether a value may be unlike those of training, see `rayml.data.oddities`; false
+        odd: whether a value may be unlike those of training, see `rayml.data.fit.oddities`; false
             where nobody looked.
     """
 
@@ -317,7 +317,7 @@ class SamplerSettings:
     """Who proposes the parameters of trials.
 
     Attributes:
-        name: `tpe` (`rayml.search.tpe`), or one of Optuna's samplers, its TPE being
+        name: `tpe` (`rayml.search.sampling.tpe`), or one of Optuna's samplers, its TPE being
             `optuna_tpe`.
         startup_trials: random trials before a model-based sampler begins.
         options: further arguments of the sampler's class.

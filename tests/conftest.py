@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from rayml.serve.ports import Ports
+from rayml.serve.ingress.ports import Ports
 from tests import disks
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from rayml.search.journal import read_study
+from rayml.search.journal.journal import read_study
 
 
 def recorded(journal: Path) -> list[FrozenTrial]:

@@ -8,9 +8,9 @@ import pytest
 
 from rayml.config.build import check
 from rayml.config.compose import compose, groups
-from rayml.search.fit import check_fit
-from rayml.search.samplers import check_sampler
-from rayml.search.space import Space
+from rayml.search.problem.fit import check_fit
+from rayml.search.problem.space import Space
+from rayml.search.sampling.samplers import check_sampler
 from rayml.stages.preflight import trial_config
 from rayml.types import SamplerSettings
 

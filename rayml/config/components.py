@@ -11,14 +11,14 @@ Role = Literal["model", "source", "metric", "optimizer"]
 
 # Everything else below `rayml.` is no component, whatever it can be called with.
 OWN: Mapping[Role, frozenset[str]] = {
-    "model": frozenset({"rayml.models.mlp.MLP", "rayml.models.resnet.TabularResNet"}),
+    "model": frozenset({"rayml.models.nets.mlp.MLP", "rayml.models.nets.resnet.TabularResNet"}),
     "source": frozenset(
         {
-            "rayml.data.bundled.SklearnSource",
-            "rayml.data.files.FileSource",
-            "rayml.data.sql.SqlSource",
-            "rayml.data.uci.AdultSource",
-            "rayml.data.uci.OnlineShoppersSource",
+            "rayml.data.sources.bundled.SklearnSource",
+            "rayml.data.sources.files.FileSource",
+            "rayml.data.sources.sql.SqlSource",
+            "rayml.data.sources.uci.AdultSource",
+            "rayml.data.sources.uci.OnlineShoppersSource",
         }
     ),
     "metric": frozenset(),

@@ -13,15 +13,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rayml.config.build import TARGET
 from rayml.config.trust import SigningSettings, TrustSettings
-from rayml.release_settings import CanarySettings
-from rayml.search_settings import (
+from rayml.settings.release import CanarySettings
+from rayml.settings.search import (
     BoundSettings,
     CohortSettings,
     ObjectiveEntry,
     PopulationSettings,
     PriceSettings,
 )
-from rayml.serve_settings import ServeSettings
+from rayml.settings.serve import ServeSettings
 from rayml.types import (
     ClassLabel,
     ConfirmSettings,
@@ -80,7 +80,7 @@ class DataConfig:
         task: what is predicted.
         target: the column that is predicted.
         positive: label of the positive class of a binary task; None takes the last in order.
-        source: component node of a `rayml.data.sources.Source`.
+        source: component node of a `rayml.data.sources.sources.Source`.
         schema: what is known of the columns.
         split: see `SplitSettings`.
         preprocess: see `PreprocessSettings`.
@@ -106,7 +106,7 @@ class TaskConfig:
         name: the task.
         metric: name of the metric that the search optimises; None takes RMSE or accuracy, and
             where a class is rare `average_precision` or `auroc`, see
-            `rayml.models.objectives.metric_for`.
+            `rayml.models.tasks.objectives.metric_for`.
         metrics: further metrics by name, as component nodes.
     """
 

@@ -18,7 +18,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rayml.bounded import TooLargeError, read_bounded
 from rayml.config.build import TARGET, names_target
 from rayml.config.components import Role
 from rayml.config.compose import Composed, checked, compose, groups
@@ -27,6 +26,7 @@ from rayml.config.stored_node import StoredNode
 from rayml.config.trust import Trust
 from rayml.config.trusted import locate_trusted, require_target, require_trusted
 from rayml.errors import BuildError, ConfigError, InvalidConfigError
+from rayml.storage.bounded import TooLargeError, read_bounded
 
 # Of a file, in bytes: those of sweeps are some kilobytes.
 _MOST_BYTES = 4 << 20

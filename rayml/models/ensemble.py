@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rayml.models.folded import Forward, fold
-from rayml.models.lending import lend
+from rayml.models.layers.folded import Forward, fold
+from rayml.models.modules.lending import lend
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ class Ensemble:
     `torch.func.functional_call`), so that K members cost the kernel launches of one. A module
     that cannot be mapped, or whose mapped outputs differ from its own, is run member by member
     and a line of the log says so. On a CPU, where a launch costs little, up to `MOST_FOLDED`
-    members that have a folded form (`rayml.models.folded`) run faster one by one. Safe to use from
-    several threads.
+    members that have a folded form (`rayml.models.layers.folded`) run faster one by one. Safe to
+    use from several threads.
 
     Args:
         make: makes the module, with whatever weights.

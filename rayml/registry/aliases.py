@@ -6,10 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from rayml.bounded import read_bounded
-from rayml.disk import write
 from rayml.errors import RegistryError
 from rayml.registry.lock import locked
+from rayml.storage.bounded import read_bounded
+from rayml.storage.disk import write
 
 RESERVED = "latest"
 MOST_BYTES = 1 << 20

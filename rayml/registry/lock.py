@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rayml.disk import explained
+from rayml.storage.disk import explained
 
 
 @contextmanager

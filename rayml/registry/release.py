@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from rayml.errors import RegistryError
-from rayml.release_settings import GuardSettings, StickyKey
+from rayml.settings.release import GuardSettings, StickyKey
 from rayml.types import Count, Fraction, Size, settings
 
 FORMAT = 1

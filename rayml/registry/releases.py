@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rayml.bounded import TooLargeError, read_bounded
-from rayml.disk import append, explained, write
 from rayml.errors import RegistryError
 from rayml.registry.aliases import MOST_BYTES
 from rayml.registry.lock import locked
 from rayml.registry.release import FORMAT, Release
+from rayml.storage.bounded import TooLargeError, read_bounded
+from rayml.storage.disk import append, explained, write
 
 FILE = "release.json"
 JOURNAL = "release.jsonl"

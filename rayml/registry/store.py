@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from rayml.config.trust import ONLY_OWN, Trust
-from rayml.disk import explained, make_folder
 from rayml.errors import RegistryError
 from rayml.registry.aliases import RESERVED, Aliases, require_still
-from rayml.registry.bundle import BundleInfo, read_info
+from rayml.registry.bundle.bundle import BundleInfo, read_info
+from rayml.registry.bundle.manifest import verify
 from rayml.registry.lock import locked
-from rayml.registry.manifest import verify
 from rayml.registry.release import Release, promote
 from rayml.registry.releases import Releases
+from rayml.storage.disk import explained, make_folder
 
 CHAMPION = "champion"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -16,30 +16,30 @@ import ray
 from ray.exceptions import RayActorError, RayError
 from ray.tune import TuneError
 
-from rayml.disk import make_folder, write
 from rayml.errors import ConfigError, SearchError, StorageError
-from rayml.models.objectives import Objective
-from rayml.search.budget import check_cost, cost_per_second
-from rayml.search.claim import require_free
-from rayml.search.determinism import check_deterministic
-from rayml.search.fit import check_fit
-from rayml.search.goals import Goals, check_goals_of_sampler, choose_goals
-from rayml.search.mirror import check_storage, mirroring
-from rayml.search.plan import CohortPlan, SweepData, SweepPlan
-from rayml.search.population import check_population
-from rayml.search.progress import View, watching
-from rayml.search.quota import UNMEASURED_LANES, quota_of
-from rayml.search.replay import Resumed
-from rayml.search.samplers import check_sampler
-from rayml.search.space import Space, lookup
-from rayml.search.study_actor import start_study
-from rayml.search.study_plan import StudyPlan
+from rayml.models.tasks.objectives import Objective
+from rayml.search.cohort.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.cohort.population import check_population
+from rayml.search.cohort.tuning import concurrency, run_cohorts
+from rayml.search.cohort.worker import WEIGHTS
+from rayml.search.journal.database_mirror import check_storage, mirroring
+from rayml.search.journal.replay import Resumed
+from rayml.search.problem.budget import check_cost, cost_per_second
+from rayml.search.problem.determinism import check_deterministic
+from rayml.search.problem.fit import check_fit
+from rayml.search.problem.goals import Goals, check_goals_of_sampler, choose_goals
+from rayml.search.problem.space import Space, lookup
+from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.problem.trials import FinishedTrial, Progress
+from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
+from rayml.search.results.progress import View, watching
+from rayml.search.sampling.samplers import check_sampler
+from rayml.search.sampling.warm_start import read_history
+from rayml.search.study.claim import require_free
+from rayml.search.study.study_actor import start_study
 from rayml.search.tracking.recording import recording
 from rayml.search.tracking.tracker import check_tracking, start_trackers
-from rayml.search.trials import FinishedTrial, Progress
-from rayml.search.tuning import concurrency, run_cohorts
-from rayml.search.warm_start import read_history
-from rayml.search.worker import WEIGHTS
+from rayml.storage.disk import make_folder, write
 from rayml.train.trial import known_metrics, objective
 from rayml.types import TaskName
 

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rayml.cluster.slowness import slowness
 from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
-from rayml.registry.bundle import load_bundle
-from rayml.serve.access_log import STDOUT
+from rayml.registry.bundle.bundle import load_bundle
+from rayml.serve.access.key_file import keys_besides
+from rayml.serve.access.keys import SCOPES, Key, new_key
 from rayml.serve.answering import answers
-from rayml.serve.counted import begin_counting
-from rayml.serve.deployed import APPLICATION, cause, runs, status
-from rayml.serve.grpc_transport import grpc_environment, grpc_options
-from rayml.serve.ingress import (
+from rayml.serve.ingress.ingress import (
     discard,
     drain,
     environment,
@@ -27,15 +26,16 @@ from rayml.serve.ingress import (
     replicas_asked,
     uses_haproxy,
 )
-from rayml.serve.key_file import keys_besides
-from rayml.serve.keys import SCOPES, Key, new_key
-from rayml.serve.largest_body import of_largest_body
-from rayml.serve.ports import Ports, address
-from rayml.serve.starting import patient_environment, tried_again
-from rayml.serve.tracing import require_exporter
-from rayml.serve_settings import KeySettings, ServeSettings, is_loopback
-from rayml.slowness import slowness
-from rayml.temporary import make_folder, remove_folder
+from rayml.serve.ingress.largest_body import of_largest_body
+from rayml.serve.ingress.ports import Ports, address
+from rayml.serve.observe.access_log import STDOUT
+from rayml.serve.observe.tracing import require_exporter
+from rayml.serve.rayserve.deployed import APPLICATION, cause, runs, status
+from rayml.serve.rayserve.grpc_transport import grpc_environment, grpc_options
+from rayml.serve.rayserve.starting import patient_environment, tried_again
+from rayml.serve.release.counted import begin_counting
+from rayml.settings.serve import KeySettings, ServeSettings, is_loopback
+from rayml.storage.temporary import make_folder, remove_folder
 
 _PLAIN = ("host", "port", "grpc_port", "key", "patience_s")
 # Serve ends a request only if the app, which answers with its own error, did not.

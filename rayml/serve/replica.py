@@ -7,22 +7,22 @@ from typing import Any
 
 from rayml.config.trust import ONLY_OWN, Trust
 from rayml.registry.store import Registry
-from rayml.serve.app import EndpointApp, OneVersion, Serving
-from rayml.serve.counted import Counted
-from rayml.serve.direct import answer_directly
-from rayml.serve.feedback import PATH, Feedback
-from rayml.serve.follower import Follower
-from rayml.serve.grpc_service import App, InferenceService
-from rayml.serve.guard import make_guard
-from rayml.serve.hosts import Hosts
-from rayml.serve.internal_port import keep_internal_port_closed
-from rayml.serve.keys import Key
-from rayml.serve.recorder import make_recorder
-from rayml.serve.replica_log import start_log
-from rayml.serve.routes import ROUTES, Route, Router
-from rayml.serve.site import Site
-from rayml.serve.uvicorn_protocol import write_answers_at_once
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.access.guard import make_guard
+from rayml.serve.access.hosts import Hosts
+from rayml.serve.access.keys import Key
+from rayml.serve.access.site import Site
+from rayml.serve.app.app import EndpointApp, OneVersion, Serving
+from rayml.serve.app.routes import ROUTES, Route, Router
+from rayml.serve.grpc.service import App, InferenceService
+from rayml.serve.observe.recorder import make_recorder
+from rayml.serve.observe.replica_log import start_log
+from rayml.serve.rayserve.bypass import answer_directly
+from rayml.serve.rayserve.internal_port import keep_internal_port_closed
+from rayml.serve.rayserve.uvicorn_protocol import write_answers_at_once
+from rayml.serve.release.counted import Counted
+from rayml.serve.release.feedback import PATH, Feedback
+from rayml.serve.release.follower import Follower
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 
 # Room for health checks beside the requests that the app itself admits, so that it is the app,
 # with an error in its own form, that refuses what is too much.
@@ -57,8 +57,8 @@ class Replica(InferenceService):
         start_log(settings.log, name)
         keep_internal_port_closed()
         write_answers_at_once()
-        from rayml.serve.predictor import Predictor
-        from rayml.serve.served import ServedModel
+        from rayml.serve.model.served import ServedModel
+        from rayml.serve.predict.predictor import Predictor
 
         # With several threads a sum may be shared out as the machine has time for.
         alone = settings.batch_invariant

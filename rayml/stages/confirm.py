@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from rayml.config.stored import require_trusted_params
-from rayml.data.prepare import PreparedDataset
-from rayml.search.candidates import candidates
-from rayml.search.confirm import confirm
-from rayml.search.confirmation import forget_confirmation
-from rayml.search.report.leaderboard import read_leaderboard
-from rayml.search.retrain import ConfirmPlan
-from rayml.stages import show
-from rayml.stages.context import Context
+from rayml.data.prepare.prepare import PreparedDataset
+from rayml.search.confirm.confirm import confirm
+from rayml.search.confirm.seed_training import ConfirmPlan
+from rayml.search.results.candidates import candidates
+from rayml.search.results.confirmation import forget_confirmation
+from rayml.search.results.leaderboard import read_leaderboard
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
 from rayml.stages.preflight import trial_config
 from rayml.stages.sweep import say_finished, sweep_data
-from rayml.stages.sweep_folder import config_of_sweep
+from rayml.stages.sweeps.sweep_folder import config_of_sweep
 
 
 def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from rayml.errors import ConfigError, ServeError
-from rayml.serve.supervisors import Running, running
-from rayml.stages import show
+from rayml.serve.supervise.supervisors import Running, running
+from rayml.stages.commands import show
 
 # What is on its way may take as long as a request may, and Ray some seconds.
 _END_S = 120.0

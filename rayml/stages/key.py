@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from rayml.errors import ConfigError
-from rayml.serve.key_file import add_key
-from rayml.serve.keys import new_key, parse_scopes
-from rayml.stages.context import Context
+from rayml.serve.access.key_file import add_key
+from rayml.serve.access.keys import new_key, parse_scopes
+from rayml.stages.commands.context import Context
 
 
 def make_key(context: Context, holder: str | None) -> None:

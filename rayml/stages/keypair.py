@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rayml.errors import ConfigError
-from rayml.registry.signing import make_key_pair
-from rayml.stages import show
-from rayml.stages.context import Context
+from rayml.registry.bundle.signing import make_key_pair
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
 
 
 def write_key_pair(context: Context) -> None:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import DataError
 from rayml.registry.store import Registry
-from rayml.serve.odd_values import described
-from rayml.serve_settings import Unknown
-from rayml.stages.row_file import RowFile, Tell
+from rayml.serve.predict.odd_values import described
+from rayml.settings.serve import Unknown
+from rayml.stages.rows.row_file import RowFile, Tell
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config
-    from rayml.serve.answer import Answer
-    from rayml.serve.explainer import Explanation
-    from rayml.serve.predictor import Predictor
+    from rayml.serve.predict.answer import Answer
+    from rayml.serve.predict.explainer import Explanation
+    from rayml.serve.predict.predictor import Predictor
 
 _EXPLAINED_ROWS = 100  # at a time, which bounds memory
 
@@ -61,7 +61,7 @@ def predict_file(
             refused; the message names it.
         BundleError: the bundle is torn or altered.
     """
-    from rayml.serve.predictor import Predictor
+    from rayml.serve.predict.predictor import Predictor
 
     if batch_invariant:
         import torch
@@ -103,8 +103,8 @@ def explain_file(
         ExplainError: the model cannot be explained, or Captum is not installed; and what
             `predict_file` raises.
     """
-    from rayml.serve.explainer import Explainer
-    from rayml.serve.predictor import Predictor
+    from rayml.serve.predict.explainer import Explainer
+    from rayml.serve.predict.predictor import Predictor
 
     predictor = Predictor.load(bundle, warn=unknown != "ignore", trust=trust)
     explainer = Explainer(predictor, tolerance=tolerance, max_steps=max_steps)

@@ -14,24 +14,24 @@ from rayml.config.stored_node import StoredNode
 from rayml.config.trust import Trust
 from rayml.config.trusted import require_trusted
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
-from rayml.models.objectives import DEFAULTS
-from rayml.search.budget import check_cost
-from rayml.search.determinism import check_deterministic
-from rayml.search.effect import check_effect
-from rayml.search.fit import check_fit
-from rayml.search.goals import check_goals_of_sampler, choose_goals
-from rayml.search.population import check_population
-from rayml.search.samplers import check_sampler
-from rayml.search.space import Space
+from rayml.models.tasks.objectives import DEFAULTS
+from rayml.search.cohort.population import check_population
+from rayml.search.problem.budget import check_cost
+from rayml.search.problem.determinism import check_deterministic
+from rayml.search.problem.effect import check_effect
+from rayml.search.problem.fit import check_fit
+from rayml.search.problem.goals import check_goals_of_sampler, choose_goals
+from rayml.search.problem.space import Space
+from rayml.search.sampling.samplers import check_sampler
 from rayml.search.tracking.tracker import check_tracking
-from rayml.search_settings import BoundSettings, ObjectiveEntry
-from rayml.stages import show
+from rayml.settings.search import BoundSettings, ObjectiveEntry
+from rayml.stages.commands import show
 from rayml.train.blame import users_line
 from rayml.train.trial import SECTIONS, build_loop, known_metrics, objective
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config, SearchConfig
-    from rayml.data.glance import Glance
+    from rayml.data.prepare.preview import Glance
     from rayml.types import TaskName
 
 _objectives: pydantic.TypeAdapter[tuple[Any, ...]] = pydantic.TypeAdapter(
@@ -107,7 +107,7 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
     Columns that are not there, a target that does not suit the task, and, over one batch, what
     fails in forward pass, backward pass, step and evaluation.
     """
-    from rayml.data.glance import glance
+    from rayml.data.prepare.preview import glance
 
     seen: list[Glance] = []
     data = config.data
@@ -187,7 +187,7 @@ def _check_optimizer(plain: Mapping[str, Any]) -> None:
     node = _section(_section(plain, "train"), "optimizer")
     if not is_node(node):
         return
-    from rayml.train.model_optimizer import optimizer_node
+    from rayml.train.loop.model_optimizer import optimizer_node
 
     kept = optimizer_node(node)
     check(kept, "params")

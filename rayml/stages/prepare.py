@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rayml.config.build import build
 from rayml.config.schema import DataConfig
-from rayml.data.prepare import PreparedDataset, prepare
-from rayml.stages import show
-from rayml.stages.context import Context
+from rayml.data.prepare.prepare import PreparedDataset, prepare
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
 
 
 def prepare_data(context: Context) -> PreparedDataset:

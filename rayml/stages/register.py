@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING, Any
 from rayml.config.stored import require_trusted_params
 from rayml.config.stored_node import StoredNode
 from rayml.config.trust import ONLY_OWN, Trust
-from rayml.registry.bundle import BundleInfo, ConfirmedMetric, write_bundle
+from rayml.registry.bundle.bundle import BundleInfo, ConfirmedMetric, write_bundle
+from rayml.registry.bundle.manifest import MANIFEST
+from rayml.registry.bundle.provenance import Lineage
+from rayml.registry.bundle.signature import make_signature
+from rayml.registry.bundle.signing import sign, signing_key
 from rayml.registry.champion import act, champion_of
-from rayml.registry.lineage import Lineage
-from rayml.registry.manifest import MANIFEST
 from rayml.registry.promotion import Decision, without_comparison
-from rayml.registry.signature import make_signature
-from rayml.registry.signing import sign, signing_key
 from rayml.registry.store import Registry
-from rayml.search.confirmation import Confirmation, record_test
-from rayml.stages import show
-from rayml.stages.context import Context
-from rayml.stages.judge import judge
+from rayml.search.results.confirmation import Confirmation, record_test
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
 from rayml.stages.preflight import trial_config
-from rayml.stages.stand_ins import find_stand_ins
-from rayml.stages.sweep_folder import config_of_sweep
-from rayml.stages.winner import Winner, find_winner, models_of
-from rayml.temporary import temporary_folder
+from rayml.stages.sweeps.sweep_folder import config_of_sweep
+from rayml.stages.winners.judge import judge
+from rayml.stages.winners.stand_ins import find_stand_ins
+from rayml.stages.winners.winner import Winner, find_winner, models_of
+from rayml.storage.temporary import temporary_folder
 from rayml.train.trial import build_trial_task
 from rayml.types import SplitName
 
 if TYPE_CHECKING:
-    from rayml.data.prepare import PreparedDataset
+    from rayml.data.prepare.prepare import PreparedDataset
 
 
 def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int:
@@ -156,8 +156,8 @@ def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, fl
 
 
 def _measure(winner: Winner, data: PreparedDataset, split: SplitName) -> dict[str, float]:
-    from rayml.train.batches import ArrayBatches
-    from rayml.train.evaluate import evaluate, evaluate_ensemble
+    from rayml.train.loop.batches import ArrayBatches
+    from rayml.train.loop.evaluate import evaluate, evaluate_ensemble
 
     config = winner.config
     task = build_trial_task(config["task"], data.preprocessor.target)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from rayml.errors import ConfigError, RegistryError, ServeError
 from rayml.registry import release as releases
-from rayml.registry.bundle import load_bundle
+from rayml.registry.bundle.bundle import load_bundle
 from rayml.registry.promotion import Decision
 from rayml.registry.release import Canary, Release
 from rayml.registry.store import Registry
-from rayml.release_settings import CanarySettings
-from rayml.serve.status import read_statuses
-from rayml.stages import show
-from rayml.stages.context import Context
-from rayml.stages.places import state_folder
+from rayml.serve.release.status import read_statuses
+from rayml.settings.release import CanarySettings
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
+from rayml.stages.commands.places import state_folder
 
 _POLL_S = 0.02
 

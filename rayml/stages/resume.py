@@ -12,14 +12,14 @@ from rayml.config.secrets import MASK, masked
 from rayml.config.stored import changed_keys, recompose
 from rayml.config.trust import Trust
 from rayml.errors import ConfigError, InvalidConfigError, SearchError
-from rayml.search.budget import Budget, cost_per_second
-from rayml.search.repair import mend
-from rayml.search.space import lookup
-from rayml.search.standing import Standing, read_standing
+from rayml.search.journal.repair import mend
+from rayml.search.journal.sweep_status import Standing, read_standing
+from rayml.search.problem.budget import Budget, cost_per_second
+from rayml.search.problem.space import lookup
 from rayml.search.sweep import JOURNAL
-from rayml.serve_settings import is_loopback
-from rayml.stages import show
-from rayml.stages.sweep_folder import config_of_sweep, find_sweep
+from rayml.settings.serve import is_loopback
+from rayml.stages.commands import show
+from rayml.stages.sweeps.sweep_folder import config_of_sweep, find_sweep
 
 _RELATIVE = re.compile(r"(search\.(?:trials|seconds|epochs|cost))=\+([0-9.eE+]+)")
 # What a sweep may go on with in another way than it began: where and how it runs, not what.

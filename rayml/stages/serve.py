@@ -12,18 +12,18 @@ from types import FrameType
 
 from rayml.errors import RegistryError, ServeError
 from rayml.interrupts import ends_already
-from rayml.registry.bundle import load_bundle
-from rayml.registry.published import published
+from rayml.registry.bundle.bundle import load_bundle
+from rayml.registry.bundle.published import published
 from rayml.registry.store import CHAMPION, Registry
 from rayml.serve.endpoint import Endpoint, attach, on_one_of_several, start
-from rayml.serve.followed import shown
-from rayml.serve.ports import require_free
-from rayml.serve.supervised import supervision
-from rayml.serve.watch import Watch
-from rayml.stages import show
-from rayml.stages.client import ask
-from rayml.stages.context import Context
-from rayml.stages.places import shown_files, with_places
+from rayml.serve.ingress.ports import require_free
+from rayml.serve.observe.followed import shown
+from rayml.serve.release.canary_watch import Watch
+from rayml.serve.supervise.supervised import supervision
+from rayml.stages.commands import show
+from rayml.stages.commands.client import ask
+from rayml.stages.commands.context import Context
+from rayml.stages.commands.places import shown_files, with_places
 from rayml.stages.release import start_beside
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

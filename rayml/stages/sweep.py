@@ -11,23 +11,23 @@ from pathlib import Path
 import ray
 
 from rayml.config.stored import require_trusted_params
-from rayml.data.prepare import PreparedDataset
-from rayml.disk import write
-from rayml.search.budget import Budget, cost_per_second
-from rayml.search.claim import claimed
-from rayml.search.confirmation import FILE as CONFIRMATION
-from rayml.search.plan import SweepData, SweepPlan
-from rayml.search.progress import choose_view
-from rayml.search.repair import TORN
+from rayml.data.prepare.prepare import PreparedDataset
+from rayml.search.cohort.plan import SweepData, SweepPlan
+from rayml.search.journal.repair import TORN
+from rayml.search.journal.sweep_status import read_standing
+from rayml.search.problem.budget import Budget, cost_per_second
+from rayml.search.problem.space import Space
 from rayml.search.report.tables import write_tables
-from rayml.search.space import Space
-from rayml.search.standing import read_standing
+from rayml.search.results.confirmation import FILE as CONFIRMATION
+from rayml.search.results.progress import choose_view
+from rayml.search.study.claim import claimed
 from rayml.search.sweep import JOURNAL, TIMINGS, check_sweep, goals_of, run_sweep
-from rayml.stages import show
-from rayml.stages.context import Context
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
 from rayml.stages.preflight import trial_config
-from rayml.stages.sweep_data import write_data
-from rayml.stages.sweep_folder import CONFIG, find_sweep
+from rayml.stages.sweeps.sweep_data import write_data
+from rayml.stages.sweeps.sweep_folder import CONFIG, find_sweep
+from rayml.storage.disk import write
 
 # What the page calls the stages before a sweep.
 _BEFORE = {"start": "start Ray", "data": "prepare"}
@@ -183,7 +183,7 @@ def sweep_data(data: PreparedDataset) -> SweepData:
     if data.nbytes("train") + data.nbytes("validation") <= room:
         return SweepData(data.examples("train"), data.examples("validation"), shape, target)
     # It loads PyTorch, which the driver otherwise does without.
-    from rayml.train.streaming import ParquetSplit
+    from rayml.train.loop.streaming import ParquetSplit
 
     train, validation = (
         ParquetSplit(tuple(data.files(split)), data.decode) for split in ("train", "validation")

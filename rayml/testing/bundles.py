@@ -10,17 +10,17 @@ import pyarrow as pa
 
 from rayml.config.build import build
 from rayml.config.stored_node import StoredNode
-from rayml.data.dialect import CsvSettings
-from rayml.data.inference import infer_schema
-from rayml.data.observe import observe
-from rayml.data.preprocess import Preprocessor
-from rayml.registry.bundle import BundleInfo, write_bundle
-from rayml.registry.lineage import Lineage
+from rayml.data.delimited.dialect import CsvSettings
+from rayml.data.fit.observe import observe
+from rayml.data.fit.preprocess import Preprocessor
+from rayml.data.rows.infer_schema import infer_schema
+from rayml.registry.bundle.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle.provenance import Lineage
+from rayml.registry.bundle.signature import make_signature
 from rayml.registry.promotion import Decision
-from rayml.registry.signature import make_signature
 from rayml.types import PreprocessSettings, SchemaSettings, TaskName
 
-SMALL_MLP = {"_target_": "rayml.models.mlp.MLP", "width": 16, "depth": 2}
+SMALL_MLP = {"_target_": "rayml.models.nets.mlp.MLP", "width": 16, "depth": 2}
 
 
 def untrained_bundle(

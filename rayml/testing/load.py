@@ -29,7 +29,7 @@ from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
 
 if TYPE_CHECKING:
-    from rayml.serve.request import Row
+    from rayml.serve.predict.row_parser import Row
 
 
 Value = TypeVar("Value")
@@ -45,7 +45,7 @@ class Question:
 
 def questions(bundle: Path, rows: Sequence[Row], trust: Trust = ONLY_OWN) -> list[Question]:
     """One question a row, with the answer that the bundle's own predictor gives."""
-    from rayml.serve.predictor import Predictor
+    from rayml.serve.predict.predictor import Predictor
 
     answers = Predictor.load(bundle, trust=trust).predict_rows(rows)
     return [

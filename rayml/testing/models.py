@@ -16,8 +16,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rayml.models.lazy import materialise
-from rayml.train.randomness import seeded
+from rayml.models.modules.lazy import materialise
+from rayml.train.loop.randomness import seeded
 from rayml.types import FeatureShape
 
 _CPU = torch.device("cpu")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayml.errors import DivergedError
-from rayml.models.tasks import Task
-from rayml.train.batches import ArrayBatches
-from rayml.train.lanes import Lane, LaneLoop, NewLane
-from rayml.train.probe import lanes_in_memory, why_not_stacked
-from rayml.train.process import reset_process
+from rayml.models.tasks.tasks import Task
+from rayml.train.lanes.lanes import Lane, LaneLoop, NewLane
+from rayml.train.lanes.structure import same_structure
+from rayml.train.loop.batches import ArrayBatches
 from rayml.train.seeds import FailedSeed, SeedResult, seeded
-from rayml.train.structure import same_structure
+from rayml.train.speed.probe import lanes_in_memory, why_not_stacked
+from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_lane, build_trial_task, choose_device, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 

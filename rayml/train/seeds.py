@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
-from rayml.train.results import BestEpoch
+from rayml.train.loop.results import BestEpoch
 from rayml.train.trial import apply, build_loop, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rayml.train.loop import TrainingLoop
-    from rayml.train.streaming import ParquetSplit
+    from rayml.train.loop.loop import TrainingLoop
+    from rayml.train.loop.streaming import ParquetSplit
 
 SEED = "train.seed"
 
@@ -100,7 +100,7 @@ def train_seeds(
                 seeds = [seed for seed in seeds if seed not in done]
             else:
                 return
-    from rayml.train.process import reset_process
+    from rayml.train.speed.process import reset_process
 
     for seed in seeds:
         own = seeded(config, seed)

@@ -17,7 +17,7 @@ import pydantic
 from rayml.config.build import Node, build
 from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
-from rayml.models.objectives import Objective, choose_objective, metric_directions
+from rayml.models.tasks.objectives import Objective, choose_objective, metric_directions
 from rayml.types import (
     Direction,
     Examples,
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from rayml.models.tasks import Task
-    from rayml.train.batches import Batches
-    from rayml.train.lanes import NewLane
-    from rayml.train.loop import TrainingLoop
-    from rayml.train.streaming import ParquetSplit
+    from rayml.models.tasks.tasks import Task
+    from rayml.train.lanes.lanes import NewLane
+    from rayml.train.loop.batches import Batches
+    from rayml.train.loop.loop import TrainingLoop
+    from rayml.train.loop.streaming import ParquetSplit
 
 SECTIONS = ("model", "task", "train")
 
@@ -129,7 +129,7 @@ def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
     Raises:
         ConfigError: the section names another task than the target's, or a metric is wrong.
     """
-    from rayml.models.tasks import build_task
+    from rayml.models.tasks.tasks import build_task
 
     name = section.get("name", target.task)
     if name != target.task:
@@ -150,7 +150,7 @@ def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:
     """
     from torch import nn
 
-    from rayml.models.lazy import materialise
+    from rayml.models.modules.lazy import materialise
 
     model = build(node, shape=shape, outputs=outputs)
     if not isinstance(model, nn.Module):
@@ -195,8 +195,8 @@ def build_loop(
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
-    from rayml.train.loop import TrainingLoop
-    from rayml.train.randomness import seeded
+    from rayml.train.loop.loop import TrainingLoop
+    from rayml.train.loop.randomness import seeded
 
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
@@ -222,8 +222,8 @@ def build_lane(
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
-    from rayml.train.lanes import NewLane
-    from rayml.train.randomness import seeded
+    from rayml.train.lanes.lanes import NewLane
+    from rayml.train.loop.randomness import seeded
 
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
@@ -237,8 +237,8 @@ def _users_metrics(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _batches(split: Examples | ParquetSplit, batch_size: int, device: torch.device) -> Batches:
-    from rayml.train.batches import ArrayBatches
-    from rayml.train.streaming import ParquetBatches
+    from rayml.train.loop.batches import ArrayBatches
+    from rayml.train.loop.streaming import ParquetBatches
 
     if isinstance(split, Examples):
         return ArrayBatches(split, batch_size, device)

@@ -51,11 +51,11 @@ def _work(
 ) -> None:
     import torch
 
-    from rayml.models.mlp import MLP
-    from rayml.models.tasks import build_task
-    from rayml.train.batches import ArrayBatches
-    from rayml.train.lanes import LaneLoop, NewLane
-    from rayml.train.process import reset_process
+    from rayml.models.nets.mlp import MLP
+    from rayml.models.tasks.tasks import build_task
+    from rayml.train.lanes.lanes import LaneLoop, NewLane
+    from rayml.train.loop.batches import ArrayBatches
+    from rayml.train.speed.process import reset_process
     from rayml.types import Examples, Features, FeatureShape, TargetInfo, TrainSettings
 
     settings = TrainSettings(epochs=10**6, batch_size=batch)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from sklearn.datasets import load_breast_cancer
 
-from rayml.serve.predictor import Predictor
+from rayml.serve.predict.predictor import Predictor
 from rayml.testing.bundles import untrained_bundle
 
 
@@ -29,7 +29,7 @@ def write_case(folder: Path, model: dict[str, Any]) -> tuple[Predictor, pa.Table
         table,
         target="target",
         task="binary",
-        model={"_target_": "rayml.models.mlp.MLP", **model},
+        model={"_target_": "rayml.models.nets.mlp.MLP", **model},
     )
     predictor = Predictor.load(bundle)
     scaling = {

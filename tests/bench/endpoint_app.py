@@ -13,7 +13,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 import ray
 
 from rayml.serve.endpoint import start
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 
 if __name__ == "__main__":
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

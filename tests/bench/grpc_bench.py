@@ -27,20 +27,20 @@ import grpc.aio
 sys.path.insert(0, str(Path(__file__).parents[2]))
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
-from rayml.serve.app import EndpointApp, OneVersion
-from rayml.serve.grpc_handlers import SERVICE, add_to_server
-from rayml.serve.grpc_service import InferenceService
-from rayml.serve.open_inference_pb2 import ModelInferRequest, ModelInferResponse
-from rayml.serve.predictor import Predictor
-from rayml.serve.served import ServedModel
-from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
+from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.grpc.handlers import SERVICE, add_to_server
+from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from rayml.serve.grpc.service import InferenceService
+from rayml.serve.model.served import ServedModel
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import GrpcSettings, ReplicaSettings, ServeSettings
 
 METHOD = f"/{SERVICE}/ModelInfer"
 
 
 def make_request(predictor: Predictor) -> ModelInferRequest:
     """One row of typical values, as raw contents."""
-    from rayml.serve.tensors import tensor_from_values
+    from rayml.serve.tensors.tensors import tensor_from_values
 
     request = ModelInferRequest(model_name="model")
     for column in predictor.signature.inputs:

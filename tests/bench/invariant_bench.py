@@ -20,18 +20,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from rayml.models.mlp import MLP
-from rayml.models.resnet import TabularResNet
-from rayml.models.tasks import build_task
-from rayml.serve.predictor import Predictor
+from rayml.models.nets.mlp import MLP
+from rayml.models.nets.resnet import TabularResNet
+from rayml.models.tasks.tasks import build_task
+from rayml.serve.predict.predictor import Predictor
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import Features, FeatureShape, TargetInfo, TaskName
 
 MODELS: dict[str, tuple[dict[str, Any], int | None]] = {
-    "MLP 2 x 128": ({"_target_": "rayml.models.mlp.MLP"}, None),
-    "MLP 3 x 256": ({"_target_": "rayml.models.mlp.MLP", "width": 256, "depth": 3}, None),
-    "ResNet 2 x 128": ({"_target_": "rayml.models.resnet.TabularResNet"}, None),
-    "5 of MLP 2 x 128": ({"_target_": "rayml.models.mlp.MLP"}, 5),
+    "MLP 2 x 128": ({"_target_": "rayml.models.nets.mlp.MLP"}, None),
+    "MLP 3 x 256": ({"_target_": "rayml.models.nets.mlp.MLP", "width": 256, "depth": 3}, None),
+    "ResNet 2 x 128": ({"_target_": "rayml.models.nets.resnet.TabularResNet"}, None),
+    "5 of MLP 2 x 128": ({"_target_": "rayml.models.nets.mlp.MLP"}, 5),
 }
 BATCHES = (1, 4, 16, 64, 256, 1000)
 ROUNDS = 41

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from rayml.models.mlp import MLP
-from rayml.models.resnet import TabularResNet
-from rayml.models.tasks import build_task
-from rayml.train.batches import ArrayBatches
-from rayml.train.lanes import LaneLoop, NewLane
-from rayml.train.loop import TrainingLoop
-from rayml.train.probe import measure_lanes
-from rayml.train.process import reset_process
+from rayml.models.nets.mlp import MLP
+from rayml.models.nets.resnet import TabularResNet
+from rayml.models.tasks.tasks import build_task
+from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.loop.batches import ArrayBatches
+from rayml.train.loop.loop import TrainingLoop
+from rayml.train.speed.probe import measure_lanes
+from rayml.train.speed.process import reset_process
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TrainSettings
 
 SHAPE = FeatureShape(6, (10, 17, 8, 16, 7, 6, 3, 43))

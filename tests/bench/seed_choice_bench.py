@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import datasets
 
-from rayml.models.tasks import Task
-from rayml.search.choice import middle_seeds
-from rayml.train.batches import ArrayBatches
-from rayml.train.evaluate import evaluate, evaluate_ensemble
+from rayml.models.tasks.tasks import Task
+from rayml.search.results.choice import middle_seeds
+from rayml.train.loop.batches import ArrayBatches
+from rayml.train.loop.evaluate import evaluate, evaluate_ensemble
 from rayml.train.seeds import SeedResult, train_seeds
 from rayml.train.trial import build_model, build_trial_task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
@@ -30,7 +30,7 @@ SETS: Mapping[str, tuple[Any, TaskName]] = {
     "diabetes": (datasets.load_diabetes, "regression"),
 }
 CONFIG = {
-    "model": {"_target_": "rayml.models.mlp.MLP", "width": 64, "depth": 2, "dropout": 0.2},
+    "model": {"_target_": "rayml.models.nets.mlp.MLP", "width": 64, "depth": 2, "dropout": 0.2},
     "task": {"metric": None, "metrics": {}},
     "train": {"epochs": 15, "batch_size": 64, "optimizer": {"lr": 3e-3}, "seed": 0},
 }

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rayml.serve.ports import Ports
+from rayml.serve.ingress.ports import Ports
 
 HERE = Path(__file__).parent
 

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rayml.search.space import Space
-from rayml.search.study import Study, StudyPlan
-from rayml.search.trials import AskedTrial, Report
+from rayml.search.problem.space import Space
+from rayml.search.problem.trials import AskedTrial, Report
+from rayml.search.study.study import Study, StudyPlan
 from rayml.types import Direction, PrunerSettings, SamplerSettings
 
 

@@ -28,8 +28,8 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from simulated import Curve, History, open_study, simulate
 
-from rayml.search.space import Space
-from rayml.search.study import Study
+from rayml.search.problem.space import Space
+from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 
 CALLS = ("ask", "report", "tell")

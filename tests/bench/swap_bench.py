@@ -70,9 +70,9 @@ def make_versions(folder: Path, count: int) -> tuple[Any, str, list[float]]:
     import torch
     from bench_case import write_case
 
-    from rayml.registry.manifest import write_manifest
+    from rayml.registry.bundle.manifest import write_manifest
     from rayml.registry.store import Registry
-    from rayml.serve.predictor import Predictor
+    from rayml.serve.predict.predictor import Predictor
 
     predictor, raw = write_case(folder, {"width": 128, "depth": 3, "dropout": 0.1})
     columns = [column.name for column in predictor.signature.inputs]
@@ -101,8 +101,8 @@ def run(
 
     from rayml.registry import release
     from rayml.serve.endpoint import start
-    from rayml.serve.status import read_statuses
-    from rayml.serve_settings import ReplicaSettings, ServeSettings
+    from rayml.serve.release.status import read_statuses
+    from rayml.settings.serve import ReplicaSettings, ServeSettings
 
     change(registry, lambda seen: release.promote(seen, 1, "bench"))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -146,7 +146,7 @@ def change(registry: Any, transition: Any) -> Any:
 
 def timed(registry: Any, transition: Any) -> tuple[float, float]:
     """Change the release; when that began, and when every replica followed."""
-    from rayml.serve.status import read_statuses
+    from rayml.serve.release.status import read_statuses
 
     start = time.time()
     wanted = change(registry, transition)

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from arithmetic import seconds_of_steps
 
-from rayml.data.prepare import open_prepared
-from rayml.search.report.leaderboard import read_leaderboard
+from rayml.data.prepare.prepare import open_prepared
+from rayml.search.results.leaderboard import read_leaderboard
 
 HERE = Path(__file__).resolve().parent
 ARITHMETIC_LANES = 16

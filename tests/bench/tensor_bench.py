@@ -24,8 +24,8 @@ import numpy as np
 from servers import server
 from tensor_case import binary_request, make_table, tensors_of, write_bundle
 
-from rayml.serve.predictor import Predictor
-from rayml.serve.tensors import tensor_from_bytes
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.tensors.tensors import tensor_from_bytes
 
 HERE = Path(__file__).parent
 ROWS, REQUESTS = 1000, 4

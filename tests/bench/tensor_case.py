@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rayml.serve.predictor import Predictor
-from rayml.serve.tensors import Tensor, tensor_from_values
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.tensors.tensors import Tensor, tensor_from_values
 from rayml.testing.bundles import untrained_bundle
 
 # Numbers of categories and the length of their names, as those of Adult.
@@ -35,7 +35,7 @@ def make_table(rows: int, seed: int = 0) -> pa.Table:
 
 def write_bundle(folder: Path) -> Predictor:
     """Write a bundle of an MLP of 2 layers of 64 units into a folder."""
-    model = {"_target_": "rayml.models.mlp.MLP", "width": 64, "depth": 2}
+    model = {"_target_": "rayml.models.nets.mlp.MLP", "width": 64, "depth": 2}
     untrained_bundle(folder, make_table(20_000), target="income", task="binary", model=model)
     return Predictor.load(folder)
 

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from rayml.serve.endpoint import start
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 from rayml.testing.arrivals import compressed, from_counts
 from rayml.testing.bundles import untrained_bundle
 from rayml.testing.load import Load, Report, questions

@@ -27,11 +27,11 @@ import numpy as np
 import onnxruntime
 import optuna
 
-from rayml.search.history import History
-from rayml.search.space import Space
-from rayml.search.study import Study
-from rayml.search.study_plan import StudyPlan
-from rayml.search.warm_start import read_history
+from rayml.search.problem.prior_trials import History
+from rayml.search.problem.space import Space
+from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.sampling.warm_start import read_history
+from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 
 TASKS = ("3945", "7593", "34539", "126025", "126026")

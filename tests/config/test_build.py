@@ -80,11 +80,13 @@ def test_bad_targets_are_refused(path: str, words: str) -> None:
 def test_values_that_a_target_cannot_take_are_named() -> None:
     with pytest.raises(BuildError, match=r"MLP must .*ZeroDivisionError.*'embedding'") as caught:
         build(
-            {"_target_": "rayml.models.mlp.MLP", "embedding": 0}, shape=FeatureShape(1), outputs=1
+            {"_target_": "rayml.models.nets.mlp.MLP", "embedding": 0},
+            shape=FeatureShape(1),
+            outputs=1,
         )
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     with pytest.raises(ConfigError, match="dropout probability lies in"):
-        build({"_target_": "rayml.models.dropout.Dropout", "units": 1, "p": 2})
+        build({"_target_": "rayml.models.layers.dropout.Dropout", "units": 1, "p": 2})
 
 
 def test_a_module_that_cannot_be_imported_is_refused(
@@ -111,14 +113,14 @@ def test_is_node() -> None:
 def test_own_components_are_checked_without_an_import() -> None:
     code = (
         "import sys; from rayml.config.build import check;"
-        " check({'_target_': 'rayml.models.mlp.MLP', 'width': 3}, 'shape', 'outputs');"
+        " check({'_target_': 'rayml.models.nets.mlp.MLP', 'width': 3}, 'shape', 'outputs');"
         " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_only_users_components_are_imported_by_a_check() -> None:
-    own = {"_target_": "rayml.models.mlp.MLP"}
+    own = {"_target_": "rayml.models.nets.mlp.MLP"}
     assert not imports_users_code(own)
     assert imports_users_code({"_target_": f"{HERE}.Car"})
     assert imports_users_code({**own, "inner": {"_target_": f"{HERE}.Wheel"}})

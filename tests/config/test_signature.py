@@ -10,14 +10,14 @@ from rayml.config.build import locate
 from rayml.config.signature import is_own, read_signature
 
 SHIPPED = [
-    "rayml.models.mlp.MLP",
-    "rayml.models.resnet.TabularResNet",
-    "rayml.data.bundled.SklearnSource",
-    "rayml.data.files.FileSource",
-    "rayml.data.sql.SqlSource",
-    "rayml.data.uci.AdultSource",
-    "rayml.data.uci.OnlineShoppersSource",
-    "rayml.models.tasks.build_task",
+    "rayml.models.nets.mlp.MLP",
+    "rayml.models.nets.resnet.TabularResNet",
+    "rayml.data.sources.bundled.SklearnSource",
+    "rayml.data.sources.files.FileSource",
+    "rayml.data.sources.sql.SqlSource",
+    "rayml.data.sources.uci.AdultSource",
+    "rayml.data.sources.uci.OnlineShoppersSource",
+    "rayml.models.tasks.tasks.build_task",
 ]
 
 
@@ -35,16 +35,16 @@ def test_reads_what_an_import_gives(path: str) -> None:
 
 
 def test_defaults_read_as_they_are_written() -> None:
-    assert "depth: 'int' = 2" in str(read_signature("rayml.models.mlp.MLP"))
+    assert "depth: 'int' = 2" in str(read_signature("rayml.models.nets.mlp.MLP"))
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "rayml.models.mlp.Nothing",
+        "rayml.models.nets.mlp.Nothing",
         "rayml.nowhere.Model",
         "rayml.nowhere.deeper.Model",
-        "rayml.models.tasks.BinaryTask",  # inherits its constructor
+        "rayml.models.tasks.tasks.BinaryTask",  # inherits its constructor
         "rayml.types.TrainSettings",  # a decorator makes it
     ],
 )

@@ -13,7 +13,7 @@ from rayml.config.build import build
 from rayml.config.stored_node import MOST_CHARACTERS, MOST_VALUES, NodeField, StoredNode
 from rayml.errors import BuildError
 
-NODE = {"_target_": "rayml.models.mlp.MLP", "width": 8, "sizes": [1, {"a": None, "b": "x"}]}
+NODE = {"_target_": "rayml.models.nets.mlp.MLP", "width": 8, "sizes": [1, {"a": None, "b": "x"}]}
 
 scalars = (
     st.none()
@@ -33,7 +33,7 @@ def nested(levels: int) -> Any:
 
 def test_plain_values_are_read_and_given_back() -> None:
     node = StoredNode.of(NODE)
-    assert node.target == "rayml.models.mlp.MLP"
+    assert node.target == "rayml.models.nets.mlp.MLP"
     assert node.plain() == NODE
     assert StoredNode.of(node) is node
 
@@ -62,7 +62,7 @@ def test_json_gives_back_what_was_written(arguments: dict[str, Any]) -> None:
 )
 def test_what_is_not_plain_is_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(BuildError, match=words):
-        StoredNode.of({"_target_": "rayml.models.mlp.MLP", **arguments})
+        StoredNode.of({"_target_": "rayml.models.nets.mlp.MLP", **arguments})
 
 
 @pytest.mark.parametrize("node", [None, 3, "a.b", [], {}, {"_target_": 3}, {"_target_": None}])

@@ -22,7 +22,7 @@ from rayml.types import FeatureShape
 from tests.config.targets import TRICKS, standard_library
 
 SHAPE = {"shape": FeatureShape(3), "outputs": 1}
-MLP = "rayml.models.mlp.MLP"
+MLP = "rayml.models.nets.mlp.MLP"
 NETS = """
 import os
 import subprocess
@@ -133,7 +133,9 @@ def test_own_components_are_those_of_their_role_only() -> None:
     with pytest.raises(BuildError, match="no source of rayml"):
         require_trusted(node(MLP), "source", ONLY_OWN)
     with pytest.raises(BuildError, match="no model of rayml"):
-        require_trusted(node("rayml.data.sql.SqlSource", url="x", query="y"), "model", ONLY_OWN)
+        require_trusted(
+            node("rayml.data.sources.sql.SqlSource", url="x", query="y"), "model", ONLY_OWN
+        )
 
 
 @pytest.mark.usefixtures("nothing_runs")
@@ -212,7 +214,7 @@ def _refused_as_a_choice(plain: dict[str, Any], target: str) -> None:
 
 def test_a_stored_config_of_own_components_is_trusted_but_not_whom_it_trusts() -> None:
     plain = compose(["data=wine", "trust.modules=[os]"]).plain
-    leaf = {"type": "categorical", "choices": [MLP, "rayml.models.resnet.TabularResNet"]}
+    leaf = {"type": "categorical", "choices": [MLP, "rayml.models.nets.resnet.TabularResNet"]}
     plain["space"] = {"model": {"_target_": leaf}}
     composed = StoredConfig(Path("config.yaml"), plain).trusted(ONLY_OWN)
     assert composed.problems == ()

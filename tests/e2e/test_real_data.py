@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rayml.serve.predictor import Predictor
+from rayml.serve.predict.predictor import Predictor
 from tests.e2e.command import Rayml
 
 

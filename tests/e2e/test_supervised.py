@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from rayml.registry.store import Registry
-from rayml.temporary import shared_folder
+from rayml.storage.temporary import shared_folder
 from rayml.testing.arrivals import poisson
 from rayml.testing.bundles import untrained_bundle
 from rayml.testing.load import Load, Question, questions
@@ -143,7 +143,10 @@ def test_nobody_notices_the_death_of_the_driver_nor_of_the_command(
     with serving(home) as running:
         assert running.lines("loading version 1 of wine")
         assert running.lines("waiting for 1 replica")
-        supervisor, started = running.pid("-m rayml.serve.supervisor"), running.process.pid
+        supervisor, started = (
+            running.pid("-m rayml.serve.supervise.supervisor"),
+            running.process.pid,
+        )
         replica = running.pid("ray::ServeReplica:rayml:predict")
         below = descendants(started)
         with Load(running.url, asked, arrivals=PLAN) as load:
@@ -196,7 +199,10 @@ def test_what_runs_without_its_command_is_listed_and_ended(home: Path, rayml: Ra
 @pytest.mark.parametrize("first", [pytest.param("supervisor", marks=pytest.mark.slow), "driver"])
 def test_if_both_are_killed_nothing_is_left(home: Path, first: str) -> None:
     with serving(home) as running:
-        supervisor, driver = running.pid("-m rayml.serve.supervisor"), running.pid("-m rayml serve")
+        supervisor, driver = (
+            running.pid("-m rayml.serve.supervise.supervisor"),
+            running.pid("-m rayml serve"),
+        )
         below = descendants(running.process.pid)
         both = [supervisor, driver] if first == "supervisor" else [driver, supervisor]
         for pid in both:
@@ -212,7 +218,7 @@ def test_a_ray_that_ends_is_started_again_at_the_same_port(
 ) -> None:
     with serving(home) as running:
         url = running.url
-        kill([running.pid("-m rayml.serve.caretaker")])
+        kill([running.pid("-m rayml.serve.supervise.caretaker")])
         running.wait_for("Ray has ended, and is started again")
         running.wait_for(" answers at ", 2)
         assert running.url == url
@@ -239,7 +245,7 @@ def test_on_a_cluster_that_runs_the_endpoint_outlives_its_driver_but_not_both(
             load.wait_for(right=load.counts["right"] + 50)
         assert load.report.right == len(load.report.due), load.report
         below += descendants(running.process.pid)
-        for words in ("-m rayml serve", "-m rayml.serve.supervisor"):
+        for words in ("-m rayml serve", "-m rayml.serve.supervise.supervisor"):
             os.kill(running.pid(words), signal.SIGKILL)
         gone(home, below)
         assert not serve.status().applications

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rayml.search.journal import read_study
+from rayml.search.journal.journal import read_study
 from tests.e2e.command import Rayml
 
 SMALL = ("data=wine", "train.epochs=1", "confirm=none", "search.cohort.lanes=2")

@@ -13,8 +13,8 @@ from typing import Any
 
 import grpc
 
-from rayml.serve.grpc_handlers import SERVICE
-from rayml.serve.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from rayml.serve.grpc.handlers import SERVICE
+from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 RETRY_POLICY = next(block for block in README.split("```json\n") if "retryPolicy" in block)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rayml.serve.ports import Ports
+from rayml.serve.ingress.ports import Ports
 
 PASSWORD = "s3cret-Pa55phrase"
 

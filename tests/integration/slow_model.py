@@ -8,7 +8,7 @@ import time
 import torch
 from torch import nn
 
-from rayml.models.mlp import MLP
+from rayml.models.nets.mlp import MLP
 from rayml.types import FeatureShape
 
 

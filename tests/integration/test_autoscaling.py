@@ -15,9 +15,9 @@ import pytest
 
 from rayml.config.trust import Trust
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.open_inference_pb2 import ModelInferRequest
-from rayml.serve.predictor import Predictor
-from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
+from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.arrivals import from_counts, steady
 from rayml.testing.bundles import untrained_bundle
 from rayml.testing.load import Load, Question, questions

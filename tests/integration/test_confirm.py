@@ -15,23 +15,23 @@ import pyarrow as pa
 import pytest
 import torch
 
-from rayml.data.inference import infer_schema
-from rayml.data.observe import observe
-from rayml.data.preprocess import Preprocessor
+from rayml.data.fit.observe import observe
+from rayml.data.fit.preprocess import Preprocessor
+from rayml.data.rows.infer_schema import infer_schema
 from rayml.errors import ConfigError, SearchError
-from rayml.models.mlp import MLP
-from rayml.models.objectives import Objective
-from rayml.registry.bundle import load_bundle
-from rayml.search.choice import interval
-from rayml.search.confirm import confirm
-from rayml.search.confirmation import Confirmation, read_confirmation
-from rayml.search.goals import Goals
-from rayml.search.plan import SweepData
-from rayml.search.report.leaderboard import Leaderboard, TrialRow
-from rayml.search.retrain import ConfirmPlan
+from rayml.models.nets.mlp import MLP
+from rayml.models.tasks.objectives import Objective
+from rayml.registry.bundle.bundle import load_bundle
+from rayml.search.cohort.plan import SweepData
+from rayml.search.confirm.confirm import confirm
+from rayml.search.confirm.seed_training import ConfirmPlan
+from rayml.search.problem.goals import Goals
+from rayml.search.results.choice import interval
+from rayml.search.results.confirmation import Confirmation, read_confirmation
+from rayml.search.results.leaderboard import Leaderboard, TrialRow
 from rayml.serve.endpoint import start
-from rayml.serve.predictor import Predictor
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 from rayml.stages.register import write_winner
 from rayml.train.seeds import train_seeds
 from rayml.train.trial import apply
@@ -100,7 +100,7 @@ def prepared() -> Prepared:
 @pytest.fixture
 def make_plan(tmp_path: Path) -> Callable[..., ConfirmPlan]:
     def make(
-        *, model: str = "rayml.models.mlp.MLP", epochs: int = 3, **changes: Any
+        *, model: str = "rayml.models.nets.mlp.MLP", epochs: int = 3, **changes: Any
     ) -> ConfirmPlan:
         settings = ConfirmSettings(
             **{name: changes.pop(name) for name in ("top", "seeds", "ensemble") if name in changes}

@@ -12,9 +12,9 @@ import pytest
 from optuna.trial import FrozenTrial
 from safetensors.numpy import load_file
 
-from rayml.models.objectives import TRAIN_SECONDS
-from rayml.search.journal import read_study
-from rayml.search.plan import SweepPlan
+from rayml.models.tasks.objectives import TRAIN_SECONDS
+from rayml.search.cohort.plan import SweepPlan
+from rayml.search.journal.journal import read_study
 from rayml.search.sweep import run_sweep
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.integration.test_sweep import (

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.predictor import Predictor
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 from tests.listening import listening, name_of, processes
 
 ROW = {"size": 3.0, "colour": "blue"}

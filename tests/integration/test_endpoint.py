@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rayml.errors import ServeError
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.ingress import Ingress
-from rayml.serve.predictor import Predictor
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.ingress.ingress import Ingress
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 from tests.listening import beyond, name_of, own_address, processes
 
 ONE = ReplicaSettings(min=1, max=1, cpu=0.5)

@@ -12,7 +12,7 @@ import pytest
 
 from rayml.errors import BundleError, ServeError
 from rayml.serve.endpoint import start
-from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
+from rayml.settings.serve import KeySettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 
 
@@ -58,7 +58,7 @@ def test_a_bundle_that_does_not_load_is_reported_and_leaves_nothing(
 ) -> None:
     from ray import serve
 
-    from rayml.registry.manifest import write_manifest
+    from rayml.registry.bundle.manifest import write_manifest
 
     broken = tmp_path / "broken"
     shutil.copytree(bundle, broken)

@@ -1,7 +1,7 @@
 """What clients see when parts of an endpoint are killed, and when it is stopped, under load.
 
 Each request is counted, and its answer compared with the predictor's own. See
-`rayml/serve/haproxy_keeper.py` for what can break at all: HAProxy's own open connections.
+`rayml/serve/ingress/haproxy_keeper.py` for what can break at all: HAProxy's own open connections.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from rayml.processes import parent_of
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.processes import parent_of
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 from rayml.testing.arrivals import poisson
 from rayml.testing.load import Load, Question, questions
 from tests.processes import command, descendants, kill, wait_until
@@ -117,7 +117,7 @@ def test_a_killed_keeper_breaks_no_more_than_a_killed_haproxy(
 
 def keepers() -> list[int]:
     """Those that Serve started, without their spares."""
-    found = processes(b"rayml.serve.haproxy_keeper")
+    found = processes(b"rayml.serve.ingress.haproxy_keeper")
     return [pid for pid in found if b"haproxy_keeper" not in command(parent_of(pid))]
 
 

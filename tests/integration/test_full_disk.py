@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rayml.errors import StorageError
-from rayml.search.plan import SweepPlan
+from rayml.search.cohort.plan import SweepPlan
 from rayml.search.sweep import run_sweep
 from tests.disks import fill, free
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture

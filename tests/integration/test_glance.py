@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayml.data.files import FileSource
-from rayml.data.glance import Glance, glance
+from rayml.data.prepare.preview import Glance, glance
+from rayml.data.sources.files import FileSource
 from rayml.errors import DataError, SchemaError
 from rayml.types import PreprocessSettings, SchemaSettings, SplitSettings
 

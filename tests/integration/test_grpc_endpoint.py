@@ -18,10 +18,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.grpc_handlers import SERVICE
-from rayml.serve.open_inference_pb2 import ModelInferRequest, ModelInferResponse
-from rayml.serve.predictor import Predictor
-from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
+from rayml.serve.grpc.handlers import SERVICE
+from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from tests.processes import command, descendants, kill
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import grpc
 import pytest
 
+from rayml.serve.access.key_file import add_key
+from rayml.serve.access.keys import SCOPES, new_key
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.key_file import add_key
-from rayml.serve.keys import SCOPES, new_key
-from rayml.serve.open_inference_pb2 import ModelInferRequest
-from rayml.serve.predictor import Predictor
-from rayml.serve_settings import GrpcSettings, KeySettings, ReplicaSettings, ServeSettings
+from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import GrpcSettings, KeySettings, ReplicaSettings, ServeSettings
 from tests.integration.grpc_calls import Answer, calling, channel, infer, infer_request, near
 from tests.processes import command, descendants, kill
 

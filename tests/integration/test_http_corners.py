@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.ingress import Ingress
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.ingress.ingress import Ingress
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 
 LIMIT = 50_000
 SHOP = "https://shop.example"

@@ -11,11 +11,11 @@ import pytest
 from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.search.journal import read_study
-from rayml.search.plan import SweepPlan
-from rayml.search.space import Space
+from rayml.search.cohort.plan import SweepPlan
+from rayml.search.journal.journal import read_study
+from rayml.search.problem.space import Space
+from rayml.search.problem.trials import Progress
 from rayml.search.sweep import JOURNAL, run_sweep
-from rayml.search.trials import Progress
 from rayml.types import (
     PrunerSettings,
     SamplerSettings,

@@ -9,10 +9,10 @@ import httpx
 import pydantic
 import pytest
 
+from rayml.serve.access.key_file import add_key
+from rayml.serve.access.keys import new_key
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.key_file import add_key
-from rayml.serve.keys import new_key
-from rayml.serve_settings import KeySettings, ReplicaSettings, ServeSettings
+from rayml.settings.serve import KeySettings, ReplicaSettings, ServeSettings
 from tests.listening import beyond, own_address
 
 TOKEN, KEY = new_key("orders", ["predict"])

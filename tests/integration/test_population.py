@@ -11,11 +11,11 @@ from optuna.trial import FrozenTrial
 from safetensors.numpy import load_file
 
 from rayml.errors import SearchError
-from rayml.search.journal import read_study
-from rayml.search.plan import SweepPlan
-from rayml.search.report.leaderboard import read_leaderboard, schedule_of
+from rayml.search.cohort.plan import SweepPlan
+from rayml.search.journal.journal import read_study
+from rayml.search.results.leaderboard import read_leaderboard, schedule_of
 from rayml.search.sweep import run_sweep
-from rayml.search_settings import PopulationSettings
+from rayml.settings.search import PopulationSettings
 from tests.integration.test_sweep import (
     DATA,
     LR,

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayml.data import passes
-from rayml.data import prepare as prepare_module
-from rayml.data.bundled import SklearnSource
-from rayml.data.prepare import PreparedDataset, open_prepared, prepare
+from rayml.data.prepare import passes
+from rayml.data.prepare import prepare as prepare_module
+from rayml.data.prepare.prepare import PreparedDataset, open_prepared, prepare
+from rayml.data.sources.bundled import SklearnSource
 from rayml.errors import BadRowsError, DataError, SchemaError, SourceError
 from rayml.types import SPLITS, PreprocessSettings, SchemaSettings, SplitSettings
 

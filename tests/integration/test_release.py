@@ -16,13 +16,13 @@ import pytest
 
 from rayml.cli import main
 from rayml.config.trust import Trust
-from rayml.registry.manifest import write_manifest
+from rayml.registry.bundle.manifest import write_manifest
 from rayml.registry.store import Registry
 from rayml.serve.endpoint import Endpoint, start
-from rayml.serve.predictor import Predictor
-from rayml.serve.status import read_statuses
-from rayml.serve.watch import Watch
-from rayml.serve_settings import GrpcSettings, ReplicaSettings, ServeSettings
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.release.canary_watch import Watch
+from rayml.serve.release.status import read_statuses
+from rayml.settings.serve import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from tests.integration.grpc_calls import calling, channel, infer, infer_request, near
 
@@ -35,7 +35,7 @@ TRUST = Trust(modules=("tests.integration.raising_model",))
 
 
 def mlp(width: int) -> dict[str, object]:
-    return {"_target_": "rayml.models.mlp.MLP", "width": width, "depth": 2}
+    return {"_target_": "rayml.models.nets.mlp.MLP", "width": width, "depth": 2}
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_versions_that_cannot_serve_leave_the_old_one(
 
 
 def _name_what_is_not_there(registry: Registry, version: int) -> None:
-    from rayml.registry.manifest import write_manifest
+    from rayml.registry.bundle.manifest import write_manifest
 
     bundle = registry.resolve("boxes", version)
     info = bundle / "bundle.json"
@@ -244,7 +244,7 @@ def test_a_version_that_names_other_code_runs_none_of_it(
 ) -> None:
     champion, ran = registry.release("boxes").champion, tmp_path / "ran"
     command = {"_target_": "os.system", "command": f"touch {ran}"}
-    model = {"_target_": "rayml.models.mlp.MLP"}
+    model = {"_target_": "rayml.models.nets.mlp.MLP"}
     inner = {"_target_": "tests.integration.raising_model.torch.hub.os.system"}
     for node in (command, {**model, "width": command}, {**model, "depth": 10**9}, inner):
         _write_info(registry, 5, json.dumps(node))

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from rayml.serve.endpoint import start
-from rayml.serve.predictor import Predictor
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 
 PYTHON = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
 SCRIPT = Path(__file__).parent / "clients" / "rest.py"

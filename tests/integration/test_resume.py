@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from rayml.errors import SearchError
-from rayml.search.journal import SweepJournal
-from rayml.search.plan import SweepPlan
-from rayml.search.space import Space
+from rayml.search.cohort.plan import SweepPlan
+from rayml.search.journal.journal import SweepJournal
+from rayml.search.problem.space import Space
 from rayml.search.sweep import run_sweep
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture
 from tests.processes import command, descendants, kill, wait_until

@@ -12,13 +12,13 @@ import pyarrow.csv
 import pytest
 
 from rayml.config.build import build
-from rayml.data.files import FileSource
-from rayml.data.prepare import PreparedDataset, prepare
-from rayml.registry.bundle import BundleInfo, write_bundle
-from rayml.registry.lineage import Lineage
-from rayml.registry.signature import make_signature
-from rayml.serve.predictor import Predictor
-from rayml.serve.request import RequestParser
+from rayml.data.prepare.prepare import PreparedDataset, prepare
+from rayml.data.sources.files import FileSource
+from rayml.registry.bundle.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle.provenance import Lineage
+from rayml.registry.bundle.signature import make_signature
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.predict.row_parser import RequestParser
 from rayml.types import SPLITS, PreprocessSettings, SchemaSettings, SplitSettings
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -65,7 +65,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> PreparedDataset:
 @pytest.fixture
 def predictor(prepared: PreparedDataset, tmp_path: Path) -> Predictor:
     preprocessor = prepared.preprocessor
-    model = {"_target_": "rayml.models.mlp.MLP", "width": 8, "depth": 1}
+    model = {"_target_": "rayml.models.nets.mlp.MLP", "width": 8, "depth": 1}
     module = build(model, shape=preprocessor.shape, outputs=preprocessor.target.outputs)
     folder = write_bundle(
         tmp_path / "bundle",

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayml.data import files
-from rayml.data.bundled import BUNDLED, SklearnSource
-from rayml.data.files import FileSource
-from rayml.data.origin import FILE, LINE, MALFORMED
-from rayml.data.sources import Source
-from rayml.data.sql import SqlSource
-from rayml.data.uci import AdultSource, OnlineShoppersSource
+from rayml.data.columns.origin import FILE, LINE, MALFORMED
+from rayml.data.sources import files
+from rayml.data.sources.bundled import BUNDLED, SklearnSource
+from rayml.data.sources.files import FileSource
+from rayml.data.sources.sources import Source
+from rayml.data.sources.sql import SqlSource
+from rayml.data.sources.uci import AdultSource, OnlineShoppersSource
 from rayml.errors import SourceError
 
 from .postgres import PASSWORD, Postgres, binaries, running

@@ -20,17 +20,17 @@ from optuna.trial import TrialState
 from safetensors.numpy import load_file
 
 from rayml.errors import ConfigError, SearchError
-from rayml.models.objectives import Objective
-from rayml.search.alone import train_trial
-from rayml.search.journal import read_study
-from rayml.search.plan import CohortPlan, SweepData, SweepPlan
-from rayml.search.quota import Quota
+from rayml.models.tasks.objectives import Objective
+from rayml.search.cohort.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.cohort.sequential import train_trial
+from rayml.search.journal.journal import read_study
+from rayml.search.problem.space import Space
+from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.problem.trials import Progress
+from rayml.search.pruning.quota import Quota
 from rayml.search.report.tables import write_tables
-from rayml.search.space import Space
-from rayml.search.study_actor import start_study
-from rayml.search.study_plan import StudyPlan
+from rayml.search.study.study_actor import start_study
 from rayml.search.sweep import SweepResult, run_sweep
-from rayml.search.trials import Progress
 from rayml.types import (
     Examples,
     Features,
@@ -71,7 +71,7 @@ def make_plan(tmp_path: Path) -> Callable[..., SweepPlan]:
             "sweeps": tmp_path / "sweeps",
             "trial": {
                 "model": {
-                    "_target_": "rayml.models.mlp.MLP",
+                    "_target_": "rayml.models.nets.mlp.MLP",
                     "width": 16,
                     "depth": 1,
                     "dropout": 0.1,
@@ -317,7 +317,7 @@ from pathlib import Path
 import ray
 plan, data = pickle.loads(Path(sys.argv[1]).read_bytes())
 ray.init(sys.argv[2], log_to_driver=False, logging_level=logging.ERROR)
-from rayml.search.progress import choose_view
+from rayml.search.results.progress import choose_view
 from rayml.search.sweep import run_sweep
 run_sweep(plan, data, view=choose_view("accuracy"))
 print([name for name in ("torch", "tensorboardX") if name in sys.modules])

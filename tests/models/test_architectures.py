@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state
 
-from rayml.models.dropout import Dropout, set_dropout_keys
-from rayml.models.mlp import MLP
-from rayml.models.resnet import TabularResNet
-from rayml.models.tasks import build_task
+from rayml.models.layers.dropout import Dropout, set_dropout_keys
+from rayml.models.nets.mlp import MLP
+from rayml.models.nets.resnet import TabularResNet
+from rayml.models.tasks.tasks import build_task
 from rayml.types import FeatureShape, TargetInfo
 
 SHAPE = FeatureShape(numeric=3, cardinalities=(4, 6))

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rayml.models.ensemble import Ensemble, stack_weights
-from rayml.models.mlp import MLP
-from rayml.models.resnet import TabularResNet
+from rayml.models.nets.mlp import MLP
+from rayml.models.nets.resnet import TabularResNet
 from rayml.types import FeatureShape
 
 SHAPE = FeatureShape(3, (4, 5))

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from rayml.errors import BundleError
-from rayml.registry.manifest import MANIFEST, write_manifest
+from rayml.registry.bundle.manifest import MANIFEST, write_manifest
 from rayml.registry.store import Registry
-from rayml.serve.predictor import Predictor
+from rayml.serve.predict.predictor import Predictor
 from tests.config.targets import TRICKS, standard_library
 
-MLP = "rayml.models.mlp.MLP"
+MLP = "rayml.models.nets.mlp.MLP"
 
 
 @pytest.fixture

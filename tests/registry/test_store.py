@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rayml.errors import BundleError, RegistryError
-from rayml.registry.bundle import load_bundle
+from rayml.registry.bundle.bundle import load_bundle
 from rayml.registry.champion import act, champion_of
 from rayml.registry.promotion import Decision
 from rayml.registry.store import Registry

@@ -11,9 +11,9 @@ from typing import Any
 import optuna
 import pytest
 
-from rayml.search.space import Space
-from rayml.search.study import Study
-from rayml.search.study_plan import StudyPlan
+from rayml.search.problem.space import Space
+from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings, TrainSettings
 
 TREE = {
@@ -34,7 +34,7 @@ def _quiet_optuna() -> Iterator[None]:
 def config() -> dict[str, Any]:
     """The plain config of a trial."""
     return {
-        "model": {"_target_": "rayml.models.mlp.MLP", "width": 32, "depth": 2, "dropout": 0.1},
+        "model": {"_target_": "rayml.models.nets.mlp.MLP", "width": 32, "depth": 2, "dropout": 0.1},
         "task": {"name": "binary", "metric": None, "metrics": {}},
         "train": dataclasses.asdict(TrainSettings(epochs=9)),
     }

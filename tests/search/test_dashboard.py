@@ -13,8 +13,8 @@ import pytest
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from rayml.search.mirror import mirroring
-from rayml.search.study import Study
+from rayml.search.journal.database_mirror import mirroring
+from rayml.search.study.study import Study
 
 
 def get(storage: BaseStorage, path: str) -> Any:

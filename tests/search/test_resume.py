@@ -12,11 +12,11 @@ import pytest
 from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.search.journal import read_study
-from rayml.search.replay import Cohort
-from rayml.search.space import Space
-from rayml.search.study import Study
-from rayml.search.study_plan import StudyPlan
+from rayml.search.journal.journal import read_study
+from rayml.search.journal.replay import Cohort
+from rayml.search.problem.space import Space
+from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 
@@ -291,7 +291,7 @@ def test_a_changed_space_is_taken_and_read_by_optuna(open_study: OpenStudy) -> N
 
 
 def test_suggestions_are_tried_first_and_once(open_study: OpenStudy) -> None:
-    from rayml.search.history import History
+    from rayml.search.problem.prior_trials import History
 
     best = ({"model.width": 16}, {"model.width": 48, "train.optimizer.lr": 0.05})
     history = History(suggestions=best)

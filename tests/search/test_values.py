@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 
 from rayml.errors import InvalidConfigError
-from rayml.search.axis import Axis
-from rayml.search.fit import check_fit
-from rayml.search.journal import read_study
-from rayml.search.parameter import snapped
-from rayml.search.space import Space
-from rayml.search.study import Study
+from rayml.search.journal.journal import read_study
+from rayml.search.problem.fit import check_fit
+from rayml.search.problem.parameter import snapped
+from rayml.search.problem.space import Space
+from rayml.search.sampling.axis import Axis
+from rayml.search.study.study import Study
 from rayml.train.trial import apply, as_scalar
 from rayml.types import SamplerSettings
 

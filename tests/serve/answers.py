@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rayml.serve.answered import Answered
+from rayml.serve.http.request_record import Answered
 
 ANSWERED = Answered(
     id="seven",

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from rayml.serve.app import EndpointApp
+from rayml.serve.app.app import EndpointApp
 
 
 def call(

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from rayml.registry.store import Registry
-from rayml.serve.follower import Follower
-from rayml.serve.ingress import environment
-from rayml.serve.ports import Ports
-from rayml.serve.predictor import Predictor
+from rayml.serve.ingress.ingress import environment
+from rayml.serve.ingress.ports import Ports
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.release.follower import Follower
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import TaskName
 from tests.serve.following import following, released, three_bundles

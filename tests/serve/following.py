@@ -15,15 +15,15 @@ import pyarrow as pa
 
 from rayml.registry import release as releases
 from rayml.registry.store import Registry
-from rayml.serve.app import EndpointApp
-from rayml.serve.counted import Counted
-from rayml.serve.feedback import Feedback
-from rayml.serve.follower import Follower
-from rayml.serve.predictor import Predictor
-from rayml.serve.routes import ROUTES, Route, Router
-from rayml.serve.served import ServedModel
-from rayml.serve.status import ReplicaStatus, read_statuses
-from rayml.serve_settings import ServeSettings
+from rayml.serve.app.app import EndpointApp
+from rayml.serve.app.routes import ROUTES, Route, Router
+from rayml.serve.model.served import ServedModel
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.release.counted import Counted
+from rayml.serve.release.feedback import Feedback
+from rayml.serve.release.follower import Follower
+from rayml.serve.release.status import ReplicaStatus, read_statuses
+from rayml.settings.serve import ServeSettings
 from rayml.testing.bundles import untrained_bundle
 
 ROW = {"size": 1.5, "colour": "red", "new": True}
@@ -40,7 +40,7 @@ def three_bundles(table: pa.Table, folder: Path) -> list[Path]:
             target="label",
             task="binary",
             name="boxes",
-            model={"_target_": "rayml.models.mlp.MLP", "width": width, "depth": 2},
+            model={"_target_": "rayml.models.nets.mlp.MLP", "width": width, "depth": 2},
         )
         for width in (8, 16, 24)
     ]

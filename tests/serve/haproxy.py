@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from rayml.serve.haproxy_config import BUFFER_BYTES, RETRY_ON
-from rayml.serve.ports import Ports
+from rayml.serve.ingress.haproxy_config import BUFFER_BYTES, RETRY_ON
+from rayml.serve.ingress.ports import Ports
 from tests.processes import command, descendants
 
 
@@ -53,7 +53,7 @@ class Ingress:
             http_options=HTTPOptions(host="127.0.0.1", port=port),
             grpc_options=gRPCOptions(
                 port=grpc_port or port,
-                grpc_servicer_functions=["rayml.serve.grpc_handlers.add_to_server"]
+                grpc_servicer_functions=["rayml.serve.grpc.handlers.add_to_server"]
                 if grpc_port
                 else [],
             ),

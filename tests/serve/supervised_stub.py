@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from rayml.serve.messages import Messages
-from rayml.serve.processes import adopt_orphans
-from rayml.serve.restarts import Deaths
-from rayml.serve.supervisor import CHANNEL, Supervisor
+from rayml.processes import adopt_orphans
+from rayml.serve.supervise.messages import Messages
+from rayml.serve.supervise.restarts import Deaths
+from rayml.serve.supervise.supervisor import CHANNEL, Supervisor
 
 ENDPOINT = {"port": 1, "url": "http://127.0.0.1:1", "version": "3", "key": "secret"}
 NAME = "tests.serve.supervised_stub"
@@ -53,7 +53,7 @@ def take_care(folder: Path) -> int:
     channel.send({"holder": os.getpid()})
     while channel.receive() is not None:
         pass
-    from rayml.serve.processes import end_all_below
+    from rayml.processes import end_all_below
 
     end_all_below()
     (folder / "cared").touch()

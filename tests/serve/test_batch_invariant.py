@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from rayml.serve.answer import Estimate
-from rayml.serve.predictor import Predictor
-from rayml.serve.served import ServedModel
-from rayml.serve.tensors import tensor_from_values
-from rayml.serve_settings import ServeSettings
+from rayml.serve.model.served import ServedModel
+from rayml.serve.predict.answer import Estimate
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.tensors.tensors import tensor_from_values
+from rayml.settings.serve import ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import Features, TaskName
 
@@ -31,8 +31,8 @@ TABLE = pa.table(
     }
 )
 TARGETS: dict[TaskName, str] = {"binary": "label", "multiclass": "grade", "regression": "price"}
-MLP = {"_target_": "rayml.models.mlp.MLP"}
-RESNET = {"_target_": "rayml.models.resnet.TabularResNet", "width": 32}
+MLP = {"_target_": "rayml.models.nets.mlp.MLP"}
+RESNET = {"_target_": "rayml.models.nets.resnet.TabularResNet", "width": 32}
 
 
 @pytest.fixture(autouse=True)

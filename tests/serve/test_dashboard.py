@@ -13,12 +13,12 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from rayml.serve.app import EndpointApp, OneVersion
-from rayml.serve.predictor import Predictor
-from rayml.serve.recorder import Recorder
-from rayml.serve.routes import ROUTES, Router
-from rayml.serve.served import ServedModel
-from rayml.serve_settings import ServeSettings
+from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.routes import ROUTES, Router
+from rayml.serve.model.served import ServedModel
+from rayml.serve.observe.recorder import Recorder
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import ServeSettings
 
 CLUSTER = Path(__file__).resolve().parents[2] / "cluster"
 DASHBOARD = json.loads((CLUSTER / "grafana" / "rayml.json").read_text())

@@ -15,9 +15,9 @@ from torch import nn
 
 from rayml.config.trust import Trust
 from rayml.errors import BundleError
-from rayml.registry.bundle import load_bundle, write_bundle
-from rayml.serve.answer import Answers, of_members
-from rayml.serve.predictor import Predictor
+from rayml.registry.bundle.bundle import load_bundle, write_bundle
+from rayml.serve.predict.answer import Answers, of_members
+from rayml.serve.predict.predictor import Predictor
 from rayml.types import FeatureShape, TargetInfo
 
 

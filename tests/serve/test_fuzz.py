@@ -22,17 +22,17 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from rayml.registry.release import Release
-from rayml.serve.app import EndpointApp
-from rayml.serve.arrow import FILE, STREAM
-from rayml.serve.counted import Counted
-from rayml.serve.feedback import PATH, Feedback
-from rayml.serve.predictor import Predictor
-from rayml.serve.recorder import Recorder
-from rayml.serve.release import Plan, ReleaseServing
-from rayml.serve.routes import ROUTES, Route, Router
-from rayml.serve.served import ServedModel
-from rayml.serve.tensors import DATATYPES
-from rayml.serve_settings import ServeSettings
+from rayml.serve.app.app import EndpointApp
+from rayml.serve.app.routes import ROUTES, Route, Router
+from rayml.serve.model.served import ServedModel
+from rayml.serve.observe.recorder import Recorder
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.release.counted import Counted
+from rayml.serve.release.feedback import PATH, Feedback
+from rayml.serve.release.release import Plan, ReleaseServing
+from rayml.serve.tensors.arrow import FILE, STREAM
+from rayml.serve.tensors.tensors import DATATYPES
+from rayml.settings.serve import ServeSettings
 
 SETTINGS = ServeSettings(max_body_bytes=100_000, max_held_bytes=100_000, max_rows=50)
 COLUMNS = ("size", "count of parts", "colour", "new", "seen")

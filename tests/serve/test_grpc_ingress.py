@@ -16,8 +16,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from rayml.serve.haproxy_config import BUFFER_BYTES
-from rayml.serve.ports import Ports
+from rayml.serve.ingress.haproxy_config import BUFFER_BYTES
+from rayml.serve.ingress.ports import Ports
 from tests.serve.grpc_stub import ECHO, HEALTHY
 from tests.serve.haproxy import Ingress, ingress, run
 

@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayml.data.kinds import ARROW_TYPES
-from rayml.registry.bundle import load_bundle
-from rayml.serve.app import EndpointApp, OneVersion
-from rayml.serve.arrow import ArrowParser
-from rayml.serve.grpc_codec import input_tensors
-from rayml.serve.inference import InputTensors
-from rayml.serve.open_inference_pb2 import ModelInferRequest
-from rayml.serve.predictor import Predictor
-from rayml.serve.request import RequestParser
-from rayml.serve.served import ServedModel
-from rayml.serve.tensor_features import TensorFeatures
-from rayml.serve.tensors import Tensor, tensor_from_bytes, tensor_from_values
-from rayml.serve_settings import ServeSettings
-from rayml.stages.row_file import RowFile
+from rayml.data.columns.kinds import ARROW_TYPES
+from rayml.registry.bundle.bundle import load_bundle
+from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.grpc.codec import input_tensors
+from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest
+from rayml.serve.model.served import ServedModel
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.predict.row_parser import RequestParser
+from rayml.serve.tensors.arrow import ArrowParser
+from rayml.serve.tensors.tensor_features import TensorFeatures
+from rayml.serve.tensors.tensor_rows import InputTensors
+from rayml.serve.tensors.tensors import Tensor, tensor_from_bytes, tensor_from_values
+from rayml.settings.serve import ServeSettings
+from rayml.stages.rows.row_file import RowFile
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import Features
 from tests.serve.asgi import call

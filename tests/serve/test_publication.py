@@ -10,15 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from rayml.data.coerce import Coercer
-from rayml.data.inference import infer_schema
-from rayml.data.quarantine import BadRows
+from rayml.data.rows.coerce import Coercer
+from rayml.data.rows.infer_schema import infer_schema
+from rayml.data.rows.quarantine import BadRows
 from rayml.errors import SchemaError
-from rayml.registry.bundle import Bundle, load_bundle
-from rayml.serve.app import EndpointApp, OneVersion
-from rayml.serve.predictor import Predictor
-from rayml.serve.served import ServedModel
-from rayml.serve_settings import ServeSettings
+from rayml.registry.bundle.bundle import Bundle, load_bundle
+from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.model.served import ServedModel
+from rayml.serve.predict.predictor import Predictor
+from rayml.settings.serve import ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import SchemaSettings
 from tests.serve.asgi import call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rayml.serve.replica import application
-from rayml.serve_settings import ReplicaSettings, ServeSettings
+from rayml.settings.serve import ReplicaSettings, ServeSettings
 
 
 def options(machine: str | None) -> dict[str, object]:

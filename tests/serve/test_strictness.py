@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayml.errors import DataError, RequestError
-from rayml.registry.signature import Signature
-from rayml.serve.arrow import ArrowParser
-from rayml.serve.grpc_codec import FIELDS, input_tensors
-from rayml.serve.infer_request import read_request
-from rayml.serve.inference import InputTensors
-from rayml.serve.open_inference_pb2 import ModelInferRequest
-from rayml.serve.predictor import Predictor
-from rayml.serve.request import RequestParser
-from rayml.serve.tensor_features import TensorFeatures
-from rayml.serve.tensors import Tensor, tensor_from_values
-from rayml.stages.row_file import RowFile
+from rayml.registry.bundle.signature import Signature
+from rayml.serve.grpc.codec import FIELDS, input_tensors
+from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.predict.row_parser import RequestParser
+from rayml.serve.tensors.arrow import ArrowParser
+from rayml.serve.tensors.infer_request import read_request
+from rayml.serve.tensors.tensor_features import TensorFeatures
+from rayml.serve.tensors.tensor_rows import InputTensors
+from rayml.serve.tensors.tensors import Tensor, tensor_from_values
+from rayml.stages.rows.row_file import RowFile
 from rayml.types import Kind
 
 COLUMNS: dict[Kind, str] = {

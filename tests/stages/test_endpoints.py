@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rayml.errors import ConfigError, ServeError
-from rayml.serve.supervisors import Running
+from rayml.serve.supervise.supervisors import Running
 from rayml.stages import endpoints
 
 ONE = Running(11, ("serve", "data=wine"), driver=12, url="http://127.0.0.1:8000", version="3")

@@ -13,9 +13,9 @@ from optuna.trial import TrialState, create_trial
 
 from rayml.config.compose import compose
 from rayml.errors import BuildError
-from rayml.search.replay import LINEAGE, SUGGESTIONS
+from rayml.search.journal.replay import LINEAGE, SUGGESTIONS
 from rayml.search.sweep import JOURNAL
-from rayml.stages.context import Context
+from rayml.stages.commands.context import Context
 from rayml.stages.sweep import run_search
 
 RUNNING = TrialState.RUNNING

@@ -8,7 +8,7 @@ import pytest
 
 from rayml.config.compose import Composed, compose
 from rayml.errors import ConfigError, InvalidConfigError, SearchError
-from rayml.search.journal import SweepJournal
+from rayml.search.journal.journal import SweepJournal
 from rayml.stages.resume import extended_config, require_more, resumed_config
 
 FOLDER = Path("sweeps/first")
@@ -87,7 +87,7 @@ def test_a_database_with_a_password_is_named_again() -> None:
 def test_a_sweep_that_runs_is_not_extended(
     stored: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rayml.search.repair._PATIENCE", 0.0)
+    monkeypatch.setattr("rayml.search.journal.repair._PATIENCE", 0.0)
     with pytest.raises(SearchError, match="has its journal"):
         require_more(tmp_path, stored)
     journal = SweepJournal(tmp_path / "journal.log")

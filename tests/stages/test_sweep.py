@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rayml.search.report.timeline import timing_rows
+from rayml.search.charts.timeline import timing_rows
 from rayml.stages.sweep import _add_timings
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from rayml.errors import ServeError
-from rayml.serve.ports import Ports
+from rayml.serve.ingress.ports import Ports
 from rayml.testing.arrivals import steady
 from rayml.testing.load import Load, Question
 from rayml.testing.load_process import agree

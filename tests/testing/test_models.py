@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rayml.models.mlp import MLP
-from rayml.models.resnet import TabularResNet
+from rayml.models.nets.mlp import MLP
+from rayml.models.nets.resnet import TabularResNet
 from rayml.testing.models import ModelTests, check_model
 from rayml.types import FeatureShape
 from tests.odd_models import BatchNorm, Complex, Drawn, Empty, Frozen, Lazy, Plain, Wide, Writes

@@ -45,7 +45,7 @@ def validation() -> Examples:
 @pytest.fixture
 def config() -> dict[str, Any]:
     return {
-        "model": {"_target_": "rayml.models.mlp.MLP", "width": 16, "depth": 2, "dropout": 0.2},
+        "model": {"_target_": "rayml.models.nets.mlp.MLP", "width": 16, "depth": 2, "dropout": 0.2},
         "task": {"name": "binary", "metric": None, "metrics": {}},
         "train": {
             "epochs": 4,

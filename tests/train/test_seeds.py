@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from rayml.errors import DivergedError
-from rayml.models.mlp import MLP
-from rayml.train import probe, seed_lanes
-from rayml.train.lanes import LaneLoop
-from rayml.train.process import reset_process
+from rayml.models.nets.mlp import MLP
+from rayml.train import seed_lanes
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.seeds import FailedSeed, SeedResult, train_seeds
+from rayml.train.speed import probe
+from rayml.train.speed.process import reset_process
 from rayml.train.trial import apply, build_loop
 from rayml.types import TrainSettings
 

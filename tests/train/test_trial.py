@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rayml.config.build import check
 from rayml.config.compose import config_folder
 from rayml.errors import BuildError, ConfigError, InvalidConfigError, SpaceError
-from rayml.models.objectives import Objective
-from rayml.train.streaming import ParquetSplit
+from rayml.models.tasks.objectives import Objective
+from rayml.train.loop.streaming import ParquetSplit
 from rayml.train.trial import apply, build_loop, build_model, objective, train_settings
 from rayml.types import Examples, Features, TargetInfo
 
@@ -161,7 +161,7 @@ def test_a_model_that_is_no_module_is_refused(shape):
 
 
 def test_wrong_arguments_are_refused_before_training(shape):
-    node = {"_target_": "rayml.models.mlp.MLP", "widht": 3}
+    node = {"_target_": "rayml.models.nets.mlp.MLP", "widht": 3}
     with pytest.raises(BuildError, match="must bind"):
         build_model(node, shape=shape, outputs=1)
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from rayml.models.tasks import build_task
-from rayml.train.batches import ArrayBatches, epoch_generator
+from rayml.models.tasks.tasks import build_task
 from rayml.train.blame import explain
-from rayml.train.evaluate import evaluate
-from rayml.train.probe import why_not_alike, why_not_stacked
-from rayml.train.process import reset_process
-from rayml.train.schedule import rate
+from rayml.train.loop.batches import ArrayBatches, epoch_generator
+from rayml.train.loop.evaluate import evaluate
+from rayml.train.loop.schedule import rate
 from rayml.train.seeds import SeedResult, train_seeds
+from rayml.train.speed.probe import why_not_alike, why_not_stacked
+from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_lane, build_loop, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 from tests.odd_models import FAILS, TRAINS, Drawn, Lambda, Raises, RaisesAtOnce

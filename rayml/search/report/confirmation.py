@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rayml.search.confirmation import Confirmation, ConfirmedTrial
-from rayml.search.report.style import Figure, Trace, axis, literal, number, short
+from rayml.search.charts.style import Figure, Trace, axis, literal, number, short
+from rayml.search.results.confirmation import Confirmation, ConfirmedTrial
 
 
 def confirmation_figure(confirmation: Confirmation) -> Figure:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rayml.search.report.leaderboard import TrialRow
 from rayml.search.report.section import Grid, Section
+from rayml.search.results.leaderboard import TrialRow
 
 _REASONS = 50
 _NUMBERS = 8

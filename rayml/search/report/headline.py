@@ -10,10 +10,10 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
-from rayml.search.report.leaderboard import TrialRow
-from rayml.search.report.record import Searched, SweepRecord
+from rayml.search.charts.style import choice_labels, duration, is_log, number, value_text
 from rayml.search.report.section import Grid, Section
-from rayml.search.report.style import choice_labels, duration, is_log, number, value_text
+from rayml.search.results.leaderboard import TrialRow
+from rayml.search.results.record import Searched, SweepRecord
 
 _STATES = (("COMPLETE", "finished"), ("PRUNED", "pruned"), ("RUNNING", "in progress"))
 _TOP = 12

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from rayml import __version__
-from rayml.disk import write
+from rayml.search.charts.style import kind, number, value_text
 from rayml.search.report.headline import cards, state_of
-from rayml.search.report.leaderboard import TrialRow
-from rayml.search.report.record import SweepRecord, read_record
 from rayml.search.report.section import Section
 from rayml.search.report.sections import sections
-from rayml.search.report.style import kind, number, value_text
 from rayml.search.report.tables import FOLDER, save_tables
+from rayml.search.results.leaderboard import TrialRow
+from rayml.search.results.record import SweepRecord, read_record
+from rayml.storage.disk import write
 from rayml.web.style import base_style, source_hash
 
 PAGE = "index.html"

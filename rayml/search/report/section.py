@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rayml.search.report.style import Figure
+from rayml.search.charts.style import Figure
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
 
-from rayml.search.confirmation import Confirmation
+from rayml.search.charts.curves import curves_figure
+from rayml.search.charts.history import history_figures, improvements
+from rayml.search.charts.importance import Importance, importance, importance_figure
+from rayml.search.charts.parallel import LINES, parallel_figure
+from rayml.search.charts.parallel import MOST as MOST_AXES
+from rayml.search.charts.pareto import pareto_figures
+from rayml.search.charts.selection import CURVES, EPOCHS, POINTS, Selection, select
+from rayml.search.charts.slices import MOST as MOST_SLICES
+from rayml.search.charts.slices import slice_figures
+from rayml.search.charts.style import Figure, number
+from rayml.search.charts.timeline import progress_figure, timing_rows, timings_figure
 from rayml.search.masking import masked
 from rayml.search.report.confirmation import confirmation_figure, confirmation_rows
-from rayml.search.report.curves import curves_figure
 from rayml.search.report.failures import failures_section
 from rayml.search.report.headline import best_section, best_trial, space_section
-from rayml.search.report.history import history_figures, improvements
-from rayml.search.report.importance import Importance, importance, importance_figure
-from rayml.search.report.parallel import LINES, parallel_figure
-from rayml.search.report.parallel import MOST as MOST_AXES
-from rayml.search.report.pareto import pareto_figures
-from rayml.search.report.record import Searched, SweepRecord
 from rayml.search.report.section import Grid, Section
-from rayml.search.report.selection import CURVES, EPOCHS, POINTS, Selection, select
-from rayml.search.report.slices import MOST as MOST_SLICES
-from rayml.search.report.slices import slice_figures
-from rayml.search.report.style import Figure, number
-from rayml.search.report.timeline import progress_figure, timing_rows, timings_figure
+from rayml.search.results.confirmation import Confirmation
+from rayml.search.results.record import Searched, SweepRecord
 
 _FOLDED = "A few values lie far from the others and outside the axis; a double click shows them."
 

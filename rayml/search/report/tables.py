@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rayml.disk import make_folder, whole
-from rayml.search.report.leaderboard import Leaderboard, read_leaderboard
+from rayml.search.results.leaderboard import Leaderboard, read_leaderboard
+from rayml.storage.disk import make_folder, whole
 
 FOLDER = "report"
 

@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from rayml.errors import ConfigError
 from rayml.search.masking import masked
-from rayml.search.trials import Curve, FinishedTrial
+from rayml.search.problem.trials import Curve, FinishedTrial
 
 EXPERIMENT = "rayml"
 SWEEP = "rayml.sweep"

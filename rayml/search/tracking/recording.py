@@ -11,8 +11,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from rayml.search.problem.trials import Curve, Progress
 from rayml.search.tracking.tracker import Tracker
-from rayml.search.trials import Curve, Progress
 
 _INTERVAL = 1.0
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rayml.errors import ConfigError
 from rayml.search.masking import masked
-from rayml.search.trials import Curve, FinishedTrial
+from rayml.search.problem.trials import Curve, FinishedTrial
 from rayml.types import TrackingSettings
 
 

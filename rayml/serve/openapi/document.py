@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from rayml.registry.signature import Signature
-from rayml.serve.inference import OutputTensors
+from rayml.registry.bundle.signature import Signature
 from rayml.serve.openapi.explain import explain, explain_schemas
 from rayml.serve.openapi.feedback import feedback, feedback_schemas
 from rayml.serve.openapi.open_inference import open_inference, open_inference_schemas
 from rayml.serve.openapi.pages import page_schemas, pages
 from rayml.serve.openapi.rows import predict, row_schemas
 from rayml.serve.openapi.schema import Operation, Schema, access_refusals
-from rayml.serve_settings import ServeSettings
+from rayml.serve.tensors.tensor_rows import OutputTensors
+from rayml.settings.serve import ServeSettings
 
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayml.registry.signature import Signature
+from rayml.registry.bundle.signature import Signature
 from rayml.serve.openapi.rows import MISFIT, WARNED
 from rayml.serve.openapi.schema import (
     FLAG,

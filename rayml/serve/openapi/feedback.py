@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rayml.registry.signature import Signature
-from rayml.serve.feedback import PATH
+from rayml.registry.bundle.signature import Signature
 from rayml.serve.openapi.rows import MISFIT
 from rayml.serve.openapi.schema import (
     NUMBER,
@@ -18,6 +17,7 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
+from rayml.serve.release.feedback import PATH
 from rayml.types import TargetInfo
 
 _ID: Schema = {

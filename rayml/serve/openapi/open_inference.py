@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rayml.registry.signature import InputColumn, Signature
-from rayml.serve.infer_request import LENGTH_HEADER
-from rayml.serve.inference import MATRIX, OutputTensors
+from rayml.registry.bundle.signature import InputColumn, Signature
 from rayml.serve.openapi.schema import (
     BINARY,
     FLAG,
@@ -27,7 +25,9 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
-from rayml.serve.tensors import DATATYPES
+from rayml.serve.tensors.infer_request import LENGTH_HEADER
+from rayml.serve.tensors.tensor_rows import MATRIX, OutputTensors
+from rayml.serve.tensors.tensors import DATATYPES
 from rayml.types import Kind
 
 _MODEL = "/v2/models/{name}"
@@ -46,7 +46,7 @@ _PARAMETERS: Schema = {"type": "object", "additionalProperties": True}
 _SIZE: Schema = {"type": "integer", "minimum": 0}
 _SHAPE = array(_SIZE, minItems=1, maxItems=8)
 
-# The groups of datatypes that a column takes, as `rayml.serve.inference` reads them.
+# The groups of datatypes that a column takes, as `rayml.serve.tensors.tensor_rows` reads them.
 _TAKEN: dict[Kind, tuple[str, ...]] = {
     "numeric": ("FP", "INT", "UINT"),
     "categorical": ("BYTES", "INT", "UINT", "FP"),

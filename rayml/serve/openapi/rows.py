@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rayml.data.oddities import ODD_KINDS
-from rayml.registry.signature import InputColumn, Signature
-from rayml.serve.answer import class_key
-from rayml.serve.arrow import FILE, STREAM
+from rayml.data.fit.oddities import ODD_KINDS
+from rayml.registry.bundle.signature import InputColumn, Signature
 from rayml.serve.openapi.schema import (
     BINARY,
     NUMBER,
@@ -22,6 +20,8 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
+from rayml.serve.predict.answer import class_key
+from rayml.serve.tensors.arrow import FILE, STREAM
 from rayml.types import TargetInfo
 
 MISFIT = {"422": "A value does not fit its column; `row` and `column` name it."}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rayml.serve.guard import Access
+from rayml.serve.access.guard import Access
 
 Schema = dict[str, Any]
 

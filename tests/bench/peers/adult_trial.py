@@ -26,7 +26,7 @@ def train(
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    from rayml.models.mlp import MLP
+    from rayml.models.nets.mlp import MLP
     from rayml.types import FeatureShape
 
     torch.manual_seed(0)

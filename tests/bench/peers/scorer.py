@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from rayml.models.mlp import MLP
+from rayml.models.nets.mlp import MLP
 from rayml.types import FeatureShape
 
 

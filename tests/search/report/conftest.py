@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rayml.models.objectives import Objective
-from rayml.search.study import Study
-from rayml.search_settings import BoundSettings
+from rayml.models.tasks.objectives import Objective
+from rayml.search.study.study import Study
+from rayml.settings.search import BoundSettings
 from rayml.types import PrunerSettings
 
 from .simulated import TREE, run_trials, write_surroundings

@@ -15,9 +15,9 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from rayml.search.report.leaderboard import rank_trials
-from rayml.search.report.record import Searched, SweepRecord
-from rayml.search.study import Study
+from rayml.search.results.leaderboard import rank_trials
+from rayml.search.results.record import Searched, SweepRecord
+from rayml.search.study.study import Study
 
 # Conditional parameters, logarithmic and stepped ranges, choices of several types.
 TREE: dict[str, Any] = {
@@ -82,7 +82,7 @@ def run_trial(
 
 def write_surroundings(folder: Path, tree: Mapping[str, Any] = TREE) -> None:
     """The other files of a sweep's folder, as a sweep that is over leaves them."""
-    from rayml.search.space import Space
+    from rayml.search.problem.space import Space
 
     (folder / "space.json").write_text(json.dumps(Space.parse(tree).tree()))
     timings = {"first_epoch": 6.4, "total": 41.7, "train": 47.2, "eval": 9.9, "idle": 11.3}

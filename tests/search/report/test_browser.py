@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from rayml.search.report.page import render, write_page
-from rayml.search.study import Study
+from rayml.search.study.study import Study
 from tests.browser import Opened
 from tests.browser import opened as open_page
 

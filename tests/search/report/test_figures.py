@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from rayml.models.objectives import Objective
-from rayml.search.goals import Goals
-from rayml.search.ranking import TrialState
-from rayml.search.report.curves import curves_figure
-from rayml.search.report.history import history_figures, improvements
-from rayml.search.report.leaderboard import Leaderboard, TrialRow
-from rayml.search.report.parallel import parallel_figure
-from rayml.search.report.record import Searched
-from rayml.search.report.selection import Selection, select
-from rayml.search.report.slices import slice_figures
-from rayml.search.report.style import Figure
-from rayml.search.report.timeline import progress_figure, timing_rows, timings_figure
+from rayml.models.tasks.objectives import Objective
+from rayml.search.charts.curves import curves_figure
+from rayml.search.charts.history import history_figures, improvements
+from rayml.search.charts.parallel import parallel_figure
+from rayml.search.charts.selection import Selection, select
+from rayml.search.charts.slices import slice_figures
+from rayml.search.charts.style import Figure
+from rayml.search.charts.timeline import progress_figure, timing_rows, timings_figure
+from rayml.search.problem.goals import Goals
+from rayml.search.problem.ranking import TrialState
+from rayml.search.results.leaderboard import Leaderboard, TrialRow
+from rayml.search.results.record import Searched
 from rayml.types import Direction
 
 START = datetime(2026, 1, 1)

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from rayml.search.report.leaderboard import leaderboard_table
 from rayml.search.report.tables import write_tables
-from rayml.search.study import Study
+from rayml.search.results.leaderboard import leaderboard_table
+from rayml.search.study.study import Study
 
 MIXED = {"model": {"dropout": {"type": "categorical", "choices": [None, 1, "x"]}}}
 

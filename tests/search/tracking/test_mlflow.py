@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rayml.errors import ConfigError
-from rayml.search.trials import Curve, FinishedTrial
+from rayml.search.problem.trials import Curve, FinishedTrial
 
 pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
 # Of MLflow's own models, with the newest SQLAlchemy.

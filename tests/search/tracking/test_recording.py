@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from rayml.search.study import Study
+from rayml.search.problem.trials import Curve, FinishedTrial
+from rayml.search.study.study import Study
 from rayml.search.tracking import recording as module
 from rayml.search.tracking.recording import record, recording
-from rayml.search.trials import Curve, FinishedTrial
 
 
 class Memory:

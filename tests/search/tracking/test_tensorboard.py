@@ -7,8 +7,8 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from rayml.search.problem.trials import Curve, FinishedTrial
 from rayml.search.tracking.tensorboard import TensorBoardTracker
-from rayml.search.trials import Curve, FinishedTrial
 
 GOOD = FinishedTrial(3, {"lr": 0.1, "norm": None, "deep": True}, "COMPLETE", 0.75, 2, 2, "")
 BAD = FinishedTrial(4, {"lr": 9.0, "norm": "batch"}, "FAIL", None, None, 1, "ValueError: no")

@@ -19,21 +19,21 @@ from fastapi.openapi.models import OpenAPI
 
 from rayml.registry import release as releases
 from rayml.registry.store import Registry
-from rayml.serve.app import EndpointApp
-from rayml.serve.counted import Counted
-from rayml.serve.docs import ASSETS
-from rayml.serve.feedback import PATH, Feedback
-from rayml.serve.follower import Follower
-from rayml.serve.grpc_infer import INFER_PATH
-from rayml.serve.guard import make_guard
-from rayml.serve.keys import Key, new_key
+from rayml.serve.access.guard import make_guard
+from rayml.serve.access.keys import Key, new_key
+from rayml.serve.app.app import EndpointApp
+from rayml.serve.app.routes import ROUTES, Route, Router
+from rayml.serve.grpc.infer import INFER_PATH
+from rayml.serve.model.served import ServedModel
+from rayml.serve.observe.recorder import Recorder
+from rayml.serve.openapi.docs import ASSETS
 from rayml.serve.openapi.document import openapi
-from rayml.serve.predictor import Predictor
-from rayml.serve.recorder import Recorder
-from rayml.serve.routes import ROUTES, Route, Router
-from rayml.serve.served import ServedModel
-from rayml.serve.tensors import DATATYPES, NUMPY_TYPES
-from rayml.serve_settings import KeySettings, RateSettings, ServeSettings
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.release.counted import Counted
+from rayml.serve.release.feedback import PATH, Feedback
+from rayml.serve.release.follower import Follower
+from rayml.serve.tensors.tensors import DATATYPES, NUMPY_TYPES
+from rayml.settings.serve import KeySettings, RateSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import TaskName
 from tests.serve.asgi import call

@@ -1,0 +1,59 @@
+"""Whose values are not to be shown: columns that are private, and those that name somebody."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from rayml.data.columns.identifiers import ENOUGH_ROWS, ID_SHARE, ID_WORDS, words_of
+from rayml.data.columns.kinds import parse
+from rayml.types import Kind
+
+MASK = "…"
+"""Stands in messages for a value that is not to be shown."""
+
+_IDS = ID_WORDS | {"ssn", "iban", "passport"}
+_CONTACTS = {"email", "mail", "phone", "telephone", "mobile", "surname", "lastname", "firstname"}
+_PEOPLE = 20  # different values at least: fewer say how somebody can be reached, not who it is
+
+
+def named_like_identifier(name: str, kind: Kind, distinct: int) -> bool:
+    """Whether a column's name says that its values name somebody, as `customer_id` does.
+
+    Args:
+        name: of the column.
+        kind: of its values; truth values and times name nobody.
+        distinct: number of different values.
+    """
+    if kind not in ("categorical", "numeric"):
+        return False
+    words = words_of(name)
+    # A mail may be an e-mail, and a name a first name.
+    found = {*words, *map("".join, pairwise(words))}
+    return bool(found & _IDS or (distinct >= _PEOPLE and found & _CONTACTS))
+
+
+def looks_like_identifier(name: str, values: pa.Array, kind: Kind) -> bool:
+    """Whether a column names rows or people, by its name or since its values hardly repeat.
+
+    Numbers with fractions that never repeat are measurements, and so are times.
+
+    Args:
+        name: of the column.
+        values: in a sample of the rows.
+        kind: of the values.
+    """
+    present = values.drop_null()
+    distinct = len(present.unique())
+    if named_like_identifier(name, kind, distinct):
+        return True
+    if len(present) < ENOUGH_ROWS or kind not in ("categorical", "numeric"):
+        return False
+    if kind == "categorical":
+        return distinct > ID_SHARE * len(present)
+    if distinct < len(present):
+        return False
+    numbers = parse(present, "numeric")[0].drop_null().to_numpy()
+    return bool(len(numbers) and (numbers == np.trunc(numbers)).all())

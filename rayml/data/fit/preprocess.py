@@ -1,0 +1,407 @@
+"""The preprocessor: raw columns to features, fitted on statistics and stored as JSON.
+
+What is defined for values that training did not see:
+
+- A missing number gives the output of the training mean (0 when standardised) or median (0 when
+  mapped by quantiles), a missing truth value the share of true ones, a missing time 0 in all its
+  parts. A column that misses values on the training split has a 0/1 output besides that says so.
+- A number out of range is cut: by quantiles at the first and last reference point, standardised
+  at 10,000 standard deviations. A column without variance gives 0 for whatever number.
+- An unknown category has the code 0. A missing one has a code of its own if training misses
+  values in that column, and counts as unknown otherwise. Where no training row has the code 0, no
+  model learns anything of it: the preprocessor of a bundle then gives an unknown category the code
+  of a known one, its stand-in, see `rayml.models.modules.stand_ins`.
+- The source's tokens for a missing value, such as `?`, are missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rayml.data.columns.kinds import ARROW_TYPES
+from rayml.data.columns.natural import natural
+from rayml.data.columns.schema import FeatureSchema
+from rayml.data.fit.column_transforms import (
+    CategoricalColumn,
+    Feature,
+    Mask,
+    NumericColumn,
+    TimestampColumn,
+    numeric_from_json,
+    numeric_to_json,
+)
+from rayml.data.fit.fitting import fit_categorical, fit_numeric, fit_target, fit_timestamp
+from rayml.data.fit.numbers import NumericColumns
+from rayml.data.fit.oddities import Oddities
+from rayml.data.fit.preprocessor_state import require_state
+from rayml.data.statistics.profile import profile_columns
+from rayml.data.statistics.statistics import Statistics
+from rayml.data.statistics.target import encode
+from rayml.errors import DataError, SchemaError
+from rayml.storage.bounded import TooLargeError, read_bounded
+from rayml.types import ClassLabel, Features, FeatureShape, PreprocessSettings, TargetInfo, TaskName
+
+FORMAT = 1
+_STATE = "preprocessor.json"
+_PROFILE = "profile.json"
+_MOST_BYTES = 64 << 20
+
+NO_TIMES = pa.table({})
+"""The times of a schema without a timestamp column."""
+
+
+class Preprocessor:
+    """Transforms tables of raw columns to features.
+
+    Args:
+        schema: columns that it takes.
+        target: what is predicted.
+        numeric: transforms of numeric and boolean columns.
+        timestamps: transforms of times.
+        categorical: transforms of categories.
+        indicators: numeric, boolean and timestamp columns with a 0/1 output for missing values.
+        profile: of the training split, see `profile`.
+        stand_ins: by categorical column the known category that an unknown one is taken as.
+
+    Attributes:
+        oddities: looks for values unlike those of training, see `Features.odd`; None where nobody
+            wants to know.
+    """
+
+    def __init__(
+        self,
+        schema: FeatureSchema,
+        target: TargetInfo,
+        *,
+        numeric: Sequence[NumericColumn],
+        timestamps: Sequence[TimestampColumn],
+        categorical: Sequence[CategoricalColumn],
+        indicators: Sequence[str],
+        profile: Mapping[str, Any],
+        stand_ins: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.oddities: Oddities | None = None
+        self.schema = schema
+        self.target = target
+        self._numeric = tuple(numeric)
+        self._timestamps = tuple(timestamps)
+        self._categorical = tuple(replace(c, tokens=schema.missing) for c in categorical)
+        self.stand_ins = dict(stand_ins)
+        codes = [c.code(stand_ins[c.name]) if c.name in stand_ins else 0 for c in categorical]
+        self._stand_ins = np.array(codes, np.int64) if stand_ins else None
+        self._indicators = tuple(indicators)
+        self._profile = dict(profile)
+        self._numbers = NumericColumns(self._numeric)
+        self._numeric_names = [column.name for column in numeric]
+        self._types = pa.schema([(c.name, ARROW_TYPES[c.kind]) for c in schema.columns])
+        self._number_places = [self._types.get_field_index(column.name) for column in numeric]
+        self.numeric_features = (
+            *(Feature(column.name, column.name) for column in numeric),
+            *(Feature.part_of(t.name, part) for t in timestamps for part in t.PARTS),
+            *(Feature.part_of(name, "missing") for name in indicators),
+        )
+        self.categorical_features = tuple(Feature(c.name, c.name, "code") for c in categorical)
+        self.shape = FeatureShape(
+            len(self.numeric_features), tuple(column.cardinality for column in categorical)
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        schema: FeatureSchema,
+        statistics: Statistics,
+        settings: PreprocessSettings,
+        task: TaskName,
+        positive: ClassLabel | None = None,
+    ) -> Self:
+        """Fit to the statistics of the training split.
+
+        Raises:
+            DataError: the target does not suit the task, or a column cannot be transformed.
+        """
+        kinds = {column.name: column.kind for column in schema.columns}
+        missing = statistics.missing()
+        fitted = cls(
+            schema,
+            fit_target(schema, statistics, task, positive),
+            numeric=[
+                fit_numeric(name, kind, statistics, settings)
+                for name, kind in kinds.items()
+                if kind in ("numeric", "boolean")
+            ],
+            timestamps=[
+                fit_timestamp(name, statistics.numeric[name])
+                for name, kind in kinds.items()
+                if kind == "timestamp"
+            ],
+            categorical=[
+                fit_categorical(name, statistics.categories[name], settings)
+                for name, kind in kinds.items()
+                if kind == "categorical"
+            ],
+            indicators=[
+                name
+                for name, kind in kinds.items()
+                if settings.missing_indicators and kind != "categorical" and missing[name]
+            ],
+            profile=profile_columns(schema, statistics, settings),
+        )
+        fitted._check_names()
+        return fitted
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """All outputs: the numeric ones, then the codes."""
+        return (*self.numeric_features, *self.categorical_features)
+
+    def transform_batch(self, table: pa.Table) -> Features:
+        """Transform rows of the raw table to features.
+
+        The one transform of training and serving: its bits for a row do not depend on the
+        other rows, nor on how the table is chunked.
+
+        Args:
+            table: the schema's feature columns in natural types, in any order among others;
+                nulls are missing values.
+
+        Raises:
+            SchemaError: a column is absent or of another type.
+        """
+        table = natural(table, self._types)
+        odd: list[bool] = []
+        look = None
+        if (oddities := self.oddities) is not None:
+            look = lambda *part: odd.append(oddities.in_numbers(*part))  # noqa: E731
+            odd.append(oddities.in_times(table.select(self.timestamps)))
+        numbers, missing = self._numbers.apply(table.select(self._number_places), look)
+        if self._timestamps or self._indicators:
+            numbers = self._append_parts(table, numbers, missing)
+        codes = np.empty((table.num_rows, len(self._categorical)), dtype=np.int64)
+        for i, column in enumerate(self._categorical):
+            codes[:, i] = column.apply(table.column(column.name))
+        return self._features(numbers, codes, any(odd))
+
+    def transform_rows(self, rows: Sequence[Mapping[str, Any]]) -> Features:
+        """Transform a few rows of Python values, at a third of the cost of their table.
+
+        The features are, to the bit, those of `transform_batch` for the table of the same rows.
+
+        Args:
+            rows: float, bool, str and aware datetime by the kinds of their columns; a column that
+                is absent or None is missing.
+        """
+        values = [tuple(map(row.get, self._numeric_names)) for row in rows]
+        shape = (len(rows), len(self._numeric))
+        numbers = np.array(values, np.float64).reshape(shape)
+        codes = [
+            [column.code(row.get(column.name)) for column in self._categorical] for row in rows
+        ]
+        shape = (len(rows), len(self._categorical))
+        times = self._times(rows) if self._timestamps else NO_TIMES
+        return self.transform_values(numbers, np.array(codes, np.int64).reshape(shape), times)
+
+    def transform_values(
+        self,
+        numbers: npt.NDArray[np.float64],
+        codes: npt.NDArray[np.int64],
+        times: pa.Table = NO_TIMES,
+    ) -> Features:
+        """Transform values that are numbers and codes already.
+
+        The features are, to the bit, those of `transform_batch` for the table of the same rows.
+
+        Args:
+            numbers: of the numeric and boolean columns, [rows, columns] in the schema's order;
+                NaN is missing.
+            codes: of the categorical columns, [rows, columns] in the schema's order.
+            times: the timestamp columns, in natural types.
+        """
+        features, missing = self._numbers.apply_rows(numbers)
+        odd = (oddities := self.oddities) is not None and (
+            oddities.in_numbers(numbers, missing)
+            or (bool(self._timestamps) and oddities.in_times(times))
+        )
+        if self._timestamps or self._indicators:
+            features = self._append_parts(times, features, missing)
+        return self._features(features, codes, odd)
+
+    def known_codes(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Codes, [rows, columns], with those of the stand-ins for unknown categories."""
+        return codes if self._stand_ins is None else np.where(codes == 0, self._stand_ins, codes)
+
+    def _features(
+        self, numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], odd: bool
+    ) -> Features:
+        if np.count_nonzero(codes) == codes.size:
+            return Features(numbers, codes, odd)
+        return Features(numbers, self.known_codes(codes), odd or self.oddities is not None)
+
+    def reading(self, tokens: Sequence[str]) -> Self:
+        """The same, reading these texts as missing values."""
+        return self._changed(schema=replace(self.schema, missing=tuple(tokens)))
+
+    def standing_in(self, stand_ins: Mapping[str, str]) -> Self:
+        """The same, taking unknown categories as known ones.
+
+        Args:
+            stand_ins: by column the known category.
+        """
+        return self._changed(stand_ins=stand_ins)
+
+    def watching(self) -> Self:
+        """The same, saying of features whether a value may be odd."""
+        watching = self._changed()
+        watching.oddities = Oddities(self.schema.columns, self._categorical, self._profile)
+        return watching
+
+    def _changed(self, **changes: Any) -> Self:
+        own: dict[str, Any] = {
+            "schema": self.schema,
+            "target": self.target,
+            "numeric": self._numeric,
+            "timestamps": self._timestamps,
+            "categorical": self._categorical,
+            "indicators": self._indicators,
+            "profile": self._profile,
+            "stand_ins": self.stand_ins,
+        }
+        return type(self)(**(own | changes))
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Names of the numeric and boolean columns, in the schema's order."""
+        return tuple(self._numeric_names)
+
+    @property
+    def timestamps(self) -> tuple[str, ...]:
+        """Names of the timestamp columns, in the schema's order."""
+        return tuple(column.name for column in self._timestamps)
+
+    @property
+    def categorical(self) -> tuple[CategoricalColumn, ...]:
+        """Transforms of the categorical columns, in the schema's order."""
+        return self._categorical
+
+    def _times(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        kind = ARROW_TYPES["timestamp"]
+        names = [column.name for column in self._timestamps]
+        return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name in names})
+
+    def encode_target(self, column: pa.ChunkedArray) -> npt.NDArray[Any]:
+        """Encode target values: int64 class codes, or float32 standardised values.
+
+        Raises:
+            DataError: a value is missing, or no class of the training split.
+        """
+        return encode(self.target, column)
+
+    def profile(self) -> dict[str, Any]:
+        """Profile of the raw columns on the training split, as a value of JSON."""
+        return self._profile
+
+    def save(self, folder: Path) -> None:
+        """Write the state to a folder, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "format": FORMAT,
+            "schema": self.schema.to_json(),
+            "target": asdict(self.target),
+            "numeric": [numeric_to_json(column) for column in self._numeric],
+            "timestamps": [asdict(column) for column in self._timestamps],
+            "categorical": [column.to_json() for column in self._categorical],
+            "indicators": self._indicators,
+            "stand_ins": self.stand_ins,
+        }
+        _write(folder / _STATE, state)
+        _write(folder / _PROFILE, self._profile)
+
+    @classmethod
+    def load(cls, folder: Path, *, read: Callable[[Path, int], bytes] = read_bounded) -> Self:
+        """Restore what `save` wrote; all floats are the same to the bit.
+
+        Args:
+            folder: that it was saved to.
+            read: gives the content of a file of so many bytes at most.
+
+        Raises:
+            DataError: a file is absent or torn, or a newer rayml wrote it.
+            RaymlError: what `read` raises.
+        """
+        state = _read(folder / _STATE, read)
+        if state.get("format") != FORMAT:
+            raise DataError(
+                f"the format of a preprocessor is {FORMAT}",
+                value=state.get("format"),
+                remedy="Install the rayml that wrote it",
+            )
+        require_state(state, folder / _STATE)
+        target = state["target"] | {"classes": tuple(state["target"]["classes"])}
+        return cls(
+            FeatureSchema.from_json(state["schema"]),
+            TargetInfo(**target),
+            numeric=[numeric_from_json(value) for value in state["numeric"]],
+            timestamps=[TimestampColumn.from_json(value) for value in state["timestamps"]],
+            categorical=[CategoricalColumn.from_json(value) for value in state["categorical"]],
+            indicators=state["indicators"],
+            profile=_read(folder / _PROFILE, read),
+            stand_ins=state.get("stand_ins", {}),
+        )
+
+    def _append_parts(
+        self, table: pa.Table, numbers: npt.NDArray[np.float32], missing: Mask
+    ) -> npt.NDArray[np.float32]:
+        """Put the parts of times and the missing indicators behind the numbers."""
+        # Not the table's rows: without a column of times it has none.
+        rows, at = numbers.shape
+        numeric = np.empty((rows, self.shape.numeric), dtype=np.float32)
+        numeric[:, :at] = numbers
+        masks = {column.name: missing[:, i] for i, column in enumerate(self._numeric)}
+        for time in self._timestamps:
+            parts, masks[time.name] = time.apply(table.column(time.name))
+            numeric[:, at : at + len(time.PARTS)] = parts
+            at += len(time.PARTS)
+        for i, name in enumerate(self._indicators, start=at):
+            numeric[:, i] = masks[name]
+        return numeric
+
+    def _check_names(self) -> None:
+        names = [feature.name for feature in self.features] + [self.target.name]
+        clash = sorted({name for name in names if names.count(name) > 1})
+        if clash:
+            raise SchemaError(
+                "no column is named as a part of another", value=clash, remedy="Rename the column"
+            )
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    if len(text) > _MOST_BYTES:  # it is ASCII
+        raise DataError(
+            f"{path.name} of a preprocessor would take {len(text):,} bytes, more than"
+            f" {_MOST_BYTES:,}",
+            remedy="Lower data.preprocess.max_categories or quantiles, or ignore columns",
+        )
+    path.write_text(text, encoding="utf-8")
+
+
+def _read(path: Path, read: Callable[[Path, int], bytes]) -> dict[str, Any]:
+    try:
+        value = json.loads(read(path, _MOST_BYTES))
+        if not isinstance(value, dict):
+            raise ValueError("it is no JSON object")  # noqa: TRY004
+    except (OSError, TooLargeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path.name} of a preprocessor can be read ({error})",
+            value=str(path.parent),
+            remedy="Prepare the data again, or restore the folder from where it was copied",
+        ) from error
+    return value

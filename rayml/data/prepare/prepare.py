@@ -1,0 +1,388 @@
+"""Prepares a dataset: read, infer the schema, split, fit, transform, store.
+
+Rows pass through Ray Data's workers in blocks, and the driver holds only what is bounded: a sample
+for the schema, counts for the thresholds of the split, and the statistics of columns. Each result
+depends on the rows and the settings alone, never on how the rows were divided in blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rayml.data.advice.advice import of_rows, of_schema, of_splits, save_advice
+from rayml.data.advice.repeated import Repeated, compared_below, count_repeated
+from rayml.data.columns.origin import ORDER
+from rayml.data.columns.schema import FeatureSchema
+from rayml.data.fit.preprocess import Preprocessor
+from rayml.data.prepare import prepared as store_format
+from rayml.data.prepare.blocks import (
+    Bad,
+    Count,
+    Hash,
+    Observe,
+    Place,
+    Some,
+    Sort,
+    Tally,
+    Write,
+    split_start,
+)
+from rayml.data.prepare.passes import (
+    HeldRows,
+    Rows,
+    collect,
+    collect_by_number,
+    count_rows,
+    each,
+    each_by_number,
+    own_errors,
+    read_once,
+)
+from rayml.data.prepare.prepared import MAX_TEST_ROWS, QUARANTINE, PreparedDataset, open_prepared
+from rayml.data.prepare.sampling import sample_rows
+from rayml.data.prepare.store import hash_of, writing
+from rayml.data.rows.coerce import BAD_ROWS, Coercer
+from rayml.data.rows.infer_schema import infer_schema
+from rayml.data.rows.quarantine import BadRows
+from rayml.data.sources.sources import CsvSource, Source, missing_tokens
+from rayml.data.split.split import SplitPlan, Splitter, column_of
+from rayml.data.split.split_method import choose_method
+from rayml.data.split.thresholds import SplitCounts
+from rayml.data.statistics.statistics import Statistics, merge_all
+from rayml.data.statistics.target import check_each_split, check_seen, check_task
+from rayml.timing import Stopwatch
+from rayml.types import (
+    SPLITS,
+    ClassLabel,
+    PreprocessSettings,
+    SchemaSettings,
+    SplitName,
+    SplitSettings,
+    TaskName,
+)
+
+__all__ = ["PreparedDataset", "open_prepared", "prepare"]
+
+SAMPLE_ROWS = 10_000
+
+# So many values fit a block of 128 MiB. Up to there the rows are sorted in one task, which costs
+# tenths of a second where a shuffle costs seconds.
+_BLOCK_VALUES = 2**24
+
+# Of choosing features and splits. What was prepared by others has another hash, so that one hash
+# stands for one result; it can be opened still.
+_RULES = 2
+
+_Classes = Mapping[SplitName, Mapping[str, int]]
+Policy = Literal["fail", "quarantine"]
+Progress = Callable[[str], None]
+
+
+def prepare(
+    source: Source,
+    *,
+    store: Path,
+    target: str,
+    task: TaskName,
+    schema: SchemaSettings,
+    split: SplitSettings,
+    preprocess: PreprocessSettings,
+    bad_rows: Policy = "fail",
+    positive: ClassLabel | None = None,
+    on_progress: Progress | None = None,
+) -> PreparedDataset:
+    """Prepare a dataset, or find it in the store if the same was prepared before.
+
+    Args:
+        source: of the rows.
+        store: folder of prepared datasets, which all nodes of the cluster see.
+        target: the column that is predicted.
+        task: what is predicted.
+        schema: what the user says of the columns.
+        split: how rows are given to train, validation and test.
+        preprocess: how features are prepared.
+        bad_rows: `fail` raises an error that names the first bad rows; `quarantine` writes
+            them to a file and goes on without them.
+        positive: label of the positive class of a binary task; None takes the last in order.
+        on_progress: is told what begins.
+
+    Raises:
+        ConfigError: the split's method would mix the splits that the source gives.
+        SourceError: the source cannot be read.
+        SchemaError: the settings name columns that are not there, or kinds that do not fit.
+        BadRowsError: there are bad rows, under the policy `fail`.
+        StorageError: the store's disk is full or read-only.
+        DataError: a split is empty, a class is unknown to training, or the target does not suit
+            the task.
+    """
+    split = choose_method(split, task, source)
+    plan = _Preparation(
+        source, target, task, schema, split, preprocess, bad_rows, positive,
+        on_progress or (lambda _: None),
+    )  # fmt: skip
+    digest = plan.digest()
+    folder = store.resolve() / digest
+    if (folder / store_format.MANIFEST).is_file():
+        return plan.with_tokens(open_prepared(folder))
+    with own_errors(store), writing(folder) as temporary:
+        made = plan.run(temporary, digest)
+    return dataclasses.replace(made, path=folder)
+
+
+@dataclass
+class _Preparation:
+    """One run of the steps of preparing."""
+
+    source: Source
+    target: str
+    task: TaskName
+    schema_settings: SchemaSettings
+    split_settings: SplitSettings
+    preprocess_settings: PreprocessSettings
+    policy: Policy
+    positive: ClassLabel | None
+    tell: Progress
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The source's, asked once: it may read all rows."""
+        return self.source.fingerprint()
+
+    def digest(self) -> str:
+        """Hash of all that the result depends on."""
+        kind = type(self.source)
+        settings: dict[str, Any] = {
+            name: dataclasses.asdict(value)
+            for name, value in (
+                ("schema", self.schema_settings),
+                ("split", self.split_settings),
+                ("preprocess", self.preprocess_settings),
+            )
+        }
+        # What was prepared before there were these settings goes by the same hash.
+        for name, usual in (("missing", ()), ("private", ()), ("max_published", 100)):
+            if settings["schema"][name] == usual:
+                del settings["schema"][name]
+        return hash_of(
+            {
+                "format": store_format.FORMAT,
+                "rules": _RULES,
+                "source": [f"{kind.__module__}.{kind.__qualname__}", self.fingerprint],
+                "target": self.target,
+                "task": self.task,
+                "bad_rows": self.policy,
+                "positive": self.positive,
+                **settings,
+            }
+        )
+
+    def with_tokens(self, found: PreparedDataset) -> PreparedDataset:
+        """What was found, knowing its tokens even if an older rayml prepared it.
+
+        They are part of the source's fingerprint and the settings, so they are what it was
+        prepared with.
+        """
+        if found.schema.missing:
+            return found
+        tokens = (*missing_tokens(self.source), *self.schema_settings.missing)
+        fitted = found.preprocessor.reading(tuple(dict.fromkeys(tokens)))
+        return dataclasses.replace(found, preprocessor=fitted)
+
+    def run(self, folder: Path, digest: str) -> PreparedDataset:
+        """Prepare into an empty folder."""
+        watch = Stopwatch()
+        with watch.stage("read"):
+            self.tell("reading the source")
+            raw = read_once(self.source.read())
+        with watch.stage("schema"):
+            schema = self._schema(raw)
+        with watch.stage("split"):
+            self.tell("splitting")
+            coerce = self._coercer(schema)
+            splitter = Splitter(self.split_settings, schema, self.task)
+            rows, counts, bad = _count(raw, Count(coerce, splitter))
+            self._judge(bad, rows, raw, coerce, folder)
+            plan, placed = _placed(raw, coerce, splitter, counts, self.split_settings.seed)
+            placed = _sorted(placed, plan, schema)
+        with watch.stage("fit"):
+            self.tell("fitting the preprocessor")
+            fitted, classes = self._fit(placed, schema)
+            fitted.save(folder / "preprocessor")
+        with watch.stage("write"):
+            self.tell("writing the prepared splits")
+            written = pa.concat_tables(collect(placed, Write(fitted, folder)))
+            samples = _samples(placed, plan.sizes)
+            _write_test_rows(samples["test"], schema, folder)
+        with watch.stage("advise"):
+            sizes = dict(zip(SPLITS, plan.sizes, strict=True))
+            repeated = _repeated(placed, schema, sum(plan.sizes))
+            save_advice(
+                folder,
+                [
+                    *of_schema(schema),
+                    *of_rows(schema, samples["train"], self.task, sum(plan.sizes)),
+                    *of_splits(repeated, sizes, self.target, classes),
+                ],
+            )
+        made = PreparedDataset(
+            path=folder,
+            hash=digest,
+            source=self.fingerprint,
+            preprocessor=fitted,
+            rows=_rows(written),
+            quarantined=bad.total,
+            reasons=bad.counts,
+            timings=watch.rows(),
+            reused=False,
+            csv=self.source.dialect if isinstance(self.source, CsvSource) else None,
+        )
+        made.save_manifest()
+        return made
+
+    def _schema(self, raw: Rows) -> FeatureSchema:
+        rows = sample_rows(raw, SAMPLE_ROWS)
+        settings = self.split_settings
+        named: tuple[str, ...] = ()
+        if settings.method in ("given", "group", "time"):
+            named = (column_of(settings),)
+        schema = infer_schema(
+            rows,
+            target=self.target,
+            settings=self.schema_settings,
+            reserved=() if settings.method == "time" else named,
+            carry=named if settings.method == "time" else (),
+            missing=missing_tokens(self.source),
+            index=getattr(self.source, "index_columns", ()),
+            rows=count_rows(raw),
+        )
+        check_task(self.target, schema.target_kind, self.task)
+        return schema
+
+    def _coercer(self, schema: FeatureSchema) -> Coercer:
+        settings = self.split_settings
+        if settings.method not in ("given", "group", "time"):
+            return Coercer(schema, required=(self.target,))
+        column = column_of(settings)
+        given = column if settings.method == "given" else None
+        return Coercer(schema, required=(self.target, column), given=given)
+
+    def _judge(self, bad: BadRows, rows: int, raw: Rows, coerce: Coercer, folder: Path) -> None:
+        if not bad.total:
+            return
+        if self.policy == "fail" or bad.total == rows:
+            raise bad.error(rows)
+        self.tell(f"quarantining {bad.total} of {rows} rows")
+        with pq.ParquetWriter(folder / QUARANTINE, BAD_ROWS) as writer:
+            for part in collect(raw, Bad(coerce)):
+                writer.write_table(part.cast(BAD_ROWS))
+
+    def _fit(self, placed: Rows, schema: FeatureSchema) -> tuple[Preprocessor, _Classes]:
+        """The preprocessor, and the rows of each class by split; none of a regression."""
+        parts: dict[tuple[int, int], Statistics] = {}
+        for state in _states(collect(placed, Observe(schema, self.task))):
+            parts.update(state)
+        # Merged in the order of the rows, so that not even the last bit depends on timing.
+        merged = [
+            merge_all(parts[place] for place in sorted(parts) if place[0] == side)
+            for side in range(len(SPLITS))
+        ]
+        settings = self.preprocess_settings
+        fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive)
+        classes: dict[SplitName, Mapping[str, int]] = {}
+        if self.task != "regression":
+            for split, seen in zip(SPLITS[1:], merged[1:], strict=True):
+                check_seen(fitted.target, split, list(seen.categories[self.target].counts))
+            classes = {
+                split: seen.categories[self.target].counts
+                for split, seen in zip(SPLITS, merged, strict=True)
+            }
+            given = self.split_settings.method == "given"
+            check_each_split(fitted.target, classes, given=given)
+        return fitted, classes
+
+
+def _count(raw: Rows, count: Count) -> tuple[int, SplitCounts, BadRows]:
+    rows, counts, bad = 0, SplitCounts(), BadRows()
+    for part in collect(raw, count):
+        for more, keys, wrong in Count.read(part):
+            rows, counts, bad = rows + more, counts.merge(keys), bad.merge(wrong)
+    return rows, counts, bad
+
+
+def _placed(
+    raw: Rows, coerce: Coercer, splitter: Splitter, counts: SplitCounts, seed: int
+) -> tuple[SplitPlan, Rows]:
+    """The plan of the split, and rows with their places by it."""
+    ranges = splitter.ranges(counts)
+    if not ranges:
+        plan = splitter.plan(counts)
+        return plan, each(raw, Place(coerce, plan, seed))
+    tallies = collect_by_number(raw, Tally(coerce, splitter, ranges))
+    plan = splitter.plan(counts, list(tallies.values()))
+    plans = dict(zip(tallies, plan.by_block(list(tallies.values())), strict=True))
+    return plan, each_by_number(raw, lambda at: Place(coerce, plans[at], seed), list(plans))
+
+
+def _sorted(placed: Rows, plan: SplitPlan, schema: FeatureSchema) -> Rows:
+    """Bring rows in their order; blocks hold ranges that depend on the number of rows alone."""
+    if isinstance(placed, HeldRows):
+        return each(HeldRows([pa.concat_tables(placed.tables)]), Sort())
+    values = [rows * len(schema.read()) for rows in plan.sizes]
+    if sum(values) <= _BLOCK_VALUES:
+        return each(placed.repartition(1), Sort()).materialize()
+    boundaries = [
+        split_start(side, part / parts)
+        for side, parts in enumerate(ceil(value / _BLOCK_VALUES) for value in values)
+        for part in range(parts)
+    ]
+    return placed.sort(ORDER, boundaries=boundaries[1:]).materialize()
+
+
+def _samples(placed: Rows, sizes: Sequence[int]) -> dict[SplitName, pa.Table]:
+    """Some raw rows of each split, in their order, but for validation."""
+    train, _, test = (ceil(rows / MAX_TEST_ROWS) for rows in sizes)
+    rows = pa.concat_tables(collect(placed, Some((train, 0, test)))).sort_by(ORDER)
+    order = rows.column(ORDER).to_numpy()
+    ends = np.searchsorted(order, [split_start(side) for side in range(len(SPLITS) + 1)])
+    return {
+        split: rows.slice(start, end - start).drop_columns([ORDER])
+        for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)
+    }
+
+
+def _repeated(placed: Rows, schema: FeatureSchema, rows: int) -> Repeated:
+    """Rows that stand in more than one split; without the column that tells the split."""
+    names = tuple(dict.fromkeys([*(column.name for column in schema.columns), schema.target]))
+    below = compared_below(rows)
+    return count_repeated(collect(placed, Hash(names, below)), below)
+
+
+def _write_test_rows(rows: pa.Table, schema: FeatureSchema, folder: Path) -> None:
+    path = folder / store_format.TEST_ROWS
+    path.parent.mkdir(parents=True)
+    names = dict.fromkeys([*(column.name for column in schema.columns), schema.target])
+    pq.write_table(rows.select(list(names)), path)
+
+
+def _states(tables: Iterator[pa.Table]) -> Iterator[dict[tuple[int, int], Statistics]]:
+    for table in tables:
+        side, first = table.column("side").to_numpy(), table.column("first").to_numpy()
+        for place in set(zip(side.tolist(), first.tolist(), strict=True)):
+            chosen = pa.array((side == place[0]) & (first == place[1]))
+            yield {place: Statistics.from_table(table.filter(chosen))}
+
+
+def _rows(written: pa.Table) -> dict[SplitName, int]:
+    names = np.array(written.column("split").to_pylist())
+    rows = written.column("rows").to_numpy()
+    return {split: int(rows[names == split].sum()) for split in SPLITS}

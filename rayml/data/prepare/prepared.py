@@ -1,0 +1,314 @@
+"""The prepared dataset: a folder that holds the fitted preprocessor and the transformed splits.
+
+manifest.json            what it is, written last: `rows`, `quarantined`, versions, timings
+preprocessor/            state of the fitted preprocessor, schema included
+examples/<split>/        Parquet: a column for each feature, and the encoded target
+groups/<split>/          Parquet: the raw group columns, in the same order of rows
+rows/test.parquet        raw test rows, some of them where they are many
+quarantine.parquet       bad rows, if there are any
+advice.json              what is to be known of the data before training
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from rayml.data.advice.advice import Advice, read_advice
+from rayml.data.columns.schema import FeatureSchema
+from rayml.data.delimited.dialect import CsvSettings
+from rayml.data.fit.preprocess import Preprocessor
+from rayml.errors import DataError
+from rayml.storage.bounded import TooLargeError, read_bounded
+from rayml.types import Examples, Features, Size, SplitName
+
+FORMAT = 1
+_MOST_BYTES = 16 << 20
+MANIFEST = "manifest.json"
+QUARANTINE = "quarantine.parquet"
+TEST_ROWS = "rows/test.parquet"
+MAX_TEST_ROWS = 10_000
+_SAMPLED_FILES = 8
+
+
+class _Manifest(TypedDict, total=False):
+    """What a manifest holds; those of another format are told by that alone."""
+
+    format: int
+    hash: str
+    source: str
+    rows: dict[SplitName, Size]
+    quarantined: Size
+    reasons: dict[str, Size]
+    timings: dict[str, float]
+
+
+_KEYS = {"hash", "source", "rows", "quarantined", "reasons", "timings"}
+_MANIFEST: TypeAdapter[_Manifest] = TypeAdapter(_Manifest)
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """Prepared splits in a folder.
+
+    Attributes:
+        path: of the folder.
+        hash: of the configuration, the source's fingerprint and the format.
+        source: fingerprint of the rows that it was made of.
+        preprocessor: fitted on the training split.
+        rows: number of rows by split.
+        quarantined: number of bad rows that were left out.
+        reasons: their number by what is wrong with them.
+        timings: seconds by stage of preparing.
+        reused: whether it was found rather than made.
+        csv: how the files that it was made of are written; None if they are no CSV, or an older
+            rayml made it.
+    """
+
+    path: Path
+    hash: str
+    source: str
+    preprocessor: Preprocessor
+    rows: Mapping[SplitName, int]
+    quarantined: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    reused: bool = True
+    csv: CsvSettings | None = None
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """Columns of the raw data."""
+        return self.preprocessor.schema
+
+    @property
+    def quarantine(self) -> Path | None:
+        """The file of bad rows, see `rayml.data.rows.coerce.BAD_ROWS`; None if there are none."""
+        return self.path / QUARANTINE if self.quarantined else None
+
+    def files(self, split: SplitName) -> list[Path]:
+        """Parquet files of a split in the order of its rows."""
+        return sorted((self.path / "examples" / split).glob("*.parquet"))
+
+    def nbytes(self, split: SplitName) -> int:
+        """Bytes that `examples` of a split takes in memory."""
+        shape, task = self.preprocessor.shape, self.preprocessor.target.task
+        target = 4 if task == "regression" else 8
+        row = 4 * shape.numeric + 8 * len(shape.cardinalities) + target
+        return self.rows[split] * row
+
+    def examples(self, split: SplitName) -> Examples:
+        """Read a whole split into contiguous arrays.
+
+        Raises:
+            DataError: files do not hold the rows that the manifest says, or more than this
+                machine has memory for.
+        """
+        self._require_room(split)
+        parts = [self.decode(pq.read_table(path)) for path in self.files(split)]
+        return joined(parts)
+
+    def code_counts(self, split: SplitName) -> list[npt.NDArray[np.int64]]:
+        """Number of rows of a split by code, for each categorical column.
+
+        Raises:
+            DataError: files hold other rows or codes than the manifest and the preprocessor say.
+        """
+        self._require_declared(split)
+        names = [feature.name for feature in self.preprocessor.categorical_features]
+        counts = [np.zeros(n, np.int64) for n in self.preprocessor.shape.cardinalities]
+        for path in self.files(split) if names else []:
+            table = pq.read_table(path, columns=names)
+            for place, name in enumerate(names):
+                codes = table.column(name).to_numpy()
+                if len(codes) and not 0 <= codes.min() <= codes.max() < len(counts[place]):
+                    raise DataError(
+                        f"{path.name} of the split {split} has codes of {name!r} that are none",
+                        value=str(self.path),
+                        remedy=f"Remove {self.path} and prepare the data again",
+                    )
+                counts[place] += np.bincount(codes, minlength=len(counts[place]))
+        return counts
+
+    def sample(self, split: SplitName, rows: int) -> Examples:
+        """Read about so many rows from all over a split; a few of its files suffice.
+
+        Raises:
+            DataError: files do not hold the rows that the manifest says.
+        """
+        self._require_declared(split)
+        files = self.files(split)
+        places = np.unique(np.linspace(0, len(files) - 1, _SAMPLED_FILES).astype(int))
+        parts = []
+        for place in places.tolist():
+            table = pq.read_table(files[place])
+            count = min(table.num_rows, -(-rows // len(places)))
+            chosen = np.linspace(0, max(table.num_rows - 1, 0), count).astype(int)
+            parts.append(self.decode(table.take(chosen)))
+        return joined(parts)
+
+    def _require_room(self, split: SplitName) -> None:
+        """Refuse a split that does not fit into the memory of this machine, before it is read."""
+        self._require_declared(split)
+        present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self.nbytes(split) > present:
+            raise DataError(
+                f"the split {split} takes {self.nbytes(split):,} bytes, more than the"
+                f" {present:,} of this machine",
+                value=str(self.path),
+                remedy="Use a machine with more memory, or fewer rows",
+            )
+
+    def _require_declared(self, split: SplitName) -> None:
+        """Refuse files that declare other rows than the manifest, before they are read.
+
+        A column of equal values takes the same few bytes whatever number of rows it declares.
+        """
+        columns = {feature.name for feature in self.preprocessor.features}
+        columns.add(self.preprocessor.target.name)
+        declared = 0
+        for path in self.files(split):
+            found = pq.read_metadata(path)
+            declared += found.num_rows
+            fields = {each.name: each.type for each in found.schema.to_arrow_schema()}
+            if fields.keys() != columns or not all(map(pa.types.is_primitive, fields.values())):
+                raise DataError(
+                    f"{path.name} of the split {split} has other columns than its features",
+                    value=str(self.path),
+                    remedy=f"Remove {self.path} and prepare the data again",
+                )
+        if declared != self.rows[split]:
+            raise DataError(
+                f"the split {split} has {self.rows[split]} rows",
+                value=declared,
+                remedy=f"Remove {self.path} and prepare the data again",
+            )
+
+    def decode(self, rows: pa.Table | pa.RecordBatch) -> Examples:
+        """Turn rows of the Parquet files into arrays."""
+        fitted = self.preprocessor
+        numeric = np.empty((rows.num_rows, fitted.shape.numeric), dtype=np.float32)
+        for i, feature in enumerate(fitted.numeric_features):
+            numeric[:, i] = rows.column(feature.name).to_numpy()
+        codes = np.empty((rows.num_rows, len(fitted.shape.cardinalities)), dtype=np.int64)
+        for i, feature in enumerate(fitted.categorical_features):
+            codes[:, i] = rows.column(feature.name).to_numpy()
+        target = np.array(rows.column(fitted.target.name).to_numpy())
+        return Examples(Features(numeric, fitted.known_codes(codes)), target)
+
+    def groups(self, split: SplitName) -> pa.Table:
+        """Raw group columns of a split, in the order of its rows; no columns if there are none."""
+        paths = sorted((self.path / "groups" / split).glob("*.parquet"))
+        return pa.concat_tables(map(pq.read_table, paths)) if paths else pa.table({})
+
+    def class_shares(self) -> tuple[float, ...]:
+        """Shares of the classes among the training rows, in the order of their codes.
+
+        Raises:
+            DataError: files do not hold the rows that the manifest says.
+        """
+        self._require_declared("train")
+        target = self.preprocessor.target
+        counts = np.zeros(len(target.classes))
+        for path in self.files("train"):
+            codes = pq.read_table(path, columns=[target.name]).column(0).to_numpy()
+            counts += np.bincount(codes, minlength=len(counts))
+        return tuple((counts / counts.sum()).tolist())
+
+    def advice(self) -> tuple[Advice, ...]:
+        """What is to be known before training; nothing of a dataset prepared by older rules."""
+        return read_advice(self.path)
+
+    def test_rows(self) -> pa.Table | None:
+        """Raw rows of the test split, at most `MAX_TEST_ROWS` and some; every n-th of more.
+
+        Returns:
+            None of a dataset that was prepared before they were kept.
+        """
+        path = self.path / TEST_ROWS
+        return pq.read_table(path) if path.is_file() else None
+
+    def save_manifest(self) -> None:
+        """Write the manifest, which makes the folder a prepared dataset."""
+        manifest = {
+            "format": FORMAT,
+            "hash": self.hash,
+            "source": self.source,
+            "rows": self.rows,
+            "quarantined": self.quarantined,
+            "reasons": self.reasons,
+            "timings": self.timings,
+            "csv": None if self.csv is None else asdict(self.csv),
+            "versions": _versions(),
+        }
+        text = json.dumps(manifest, indent=1) + "\n"
+        (self.path / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Examples one after the other; at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    features = Features(
+        np.concatenate([part.features.numeric for part in parts]),
+        np.concatenate([part.features.categorical for part in parts]),
+    )
+    return Examples(features, np.concatenate([part.target for part in parts]))
+
+
+def open_prepared(path: Path) -> PreparedDataset:
+    """Open a prepared dataset.
+
+    Raises:
+        DataError: there is none in the folder, or a newer rayml wrote it.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(read_bounded(path / MANIFEST, _MOST_BYTES))
+        _MANIFEST.validate_python(manifest, strict=True)
+    except (OSError, TooLargeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"a prepared dataset has a manifest ({error})",
+            value=str(path),
+            remedy=f"Remove {path} and prepare the data again",
+        ) from error
+    if manifest.get("format") != FORMAT:
+        raise DataError(
+            f"the format of a prepared dataset is {FORMAT}",
+            value=manifest.get("format"),
+            remedy=f"Remove {path} and prepare the data again",
+        )
+    absent = sorted(_KEYS - manifest.keys())
+    if absent:
+        raise DataError(
+            f"{MANIFEST} of a prepared dataset lacks {', '.join(absent)}",
+            value=str(path),
+            remedy=f"Remove {path} and prepare the data again",
+        )
+    return PreparedDataset(
+        path=path,
+        hash=manifest["hash"],
+        source=manifest["source"],
+        preprocessor=Preprocessor.load(path / "preprocessor"),
+        rows=manifest["rows"],
+        quarantined=manifest["quarantined"],
+        reasons=manifest["reasons"],
+        timings=manifest["timings"],
+        csv=CsvSettings(**csv) if (csv := manifest.get("csv")) else None,
+    )
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("rayml", "ray", "pyarrow", "numpy")}

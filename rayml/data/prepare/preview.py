@@ -1,0 +1,113 @@
+"""A first look at a dataset: a few rows prepared in this process, to find errors early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from rayml.data.advice.advice import Advice, of_rows, of_schema
+from rayml.data.fit.observe import observe
+from rayml.data.fit.preprocess import Preprocessor
+from rayml.data.prepare.passes import own_errors
+from rayml.data.prepare.sampling import sample_rows
+from rayml.data.rows.coerce import Coercer
+from rayml.data.rows.infer_schema import check_settings, infer_schema
+from rayml.data.sources.sources import missing_tokens
+from rayml.data.split.split import column_of
+from rayml.data.split.split_method import choose_method
+from rayml.data.statistics.target import check_task
+from rayml.errors import DataError
+from rayml.types import (
+    ClassLabel,
+    Examples,
+    PreprocessSettings,
+    SchemaSettings,
+    SplitSettings,
+    TaskName,
+)
+
+if TYPE_CHECKING:
+    from rayml.data.sources.sources import Source
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Some rows of a dataset, prepared as far as they tell.
+
+    Attributes:
+        preprocessor: fitted on these rows alone.
+        examples: these rows.
+        advice: what they tell that is to be known before training.
+    """
+
+    preprocessor: Preprocessor
+    examples: Examples
+    advice: tuple[Advice, ...] = ()
+
+
+def glance(
+    source: Source,
+    *,
+    target: str,
+    task: TaskName,
+    schema: SchemaSettings,
+    split: SplitSettings,
+    preprocess: PreprocessSettings,
+    positive: ClassLabel | None = None,
+    rows: int = 1000,
+) -> Glance:
+    """Prepare the first rows of a source; bad ones among them are left to `prepare`.
+
+    Where these cannot be prepared, rows from all over the source are tried before the error is
+    told: the first rows of sorted data may be of one class.
+
+    Args:
+        source: of the rows.
+        target: the column that is predicted.
+        task: what is predicted.
+        schema: what the user says of the columns.
+        split: names a column where its method reads one.
+        preprocess: how features are prepared.
+        positive: label of the positive class of a binary task.
+        rows: number of rows at most.
+
+    Raises:
+        ConfigError: the split's method would mix the splits that the source gives.
+        SourceError: the source cannot be read.
+        SchemaError: the settings name columns that are not there, or kinds that do not fit.
+        DataError: there are no rows, or the target does not suit the task.
+    """
+    split = choose_method(split, task, source)
+    named = (column_of(split),) if split.method in ("given", "group", "time") else ()
+    reserved = () if split.method == "time" else named
+    carry = named if split.method == "time" else ()
+
+    def look(raw: pa.Table) -> Glance:
+        found = infer_schema(
+            raw,
+            target=target,
+            settings=schema,
+            reserved=reserved,
+            carry=carry,
+            missing=missing_tokens(source),
+            index=getattr(source, "index_columns", ()),
+        )
+        check_task(target, found.target_kind, task)
+        typed, _ = Coercer(found, required=(target,))(raw)
+        fitted = Preprocessor.fit(found, observe(typed, found, task), preprocess, task, positive)
+        features = fitted.transform_batch(typed)
+        examples = Examples(features, fitted.encode_target(typed.column(target)))
+        advice = (*of_schema(found), *of_rows(found, typed, task))
+        return Glance(fitted, examples, advice)
+
+    with own_errors():
+        dataset = source.read()
+        head = sample_rows(dataset.limit(rows), rows)
+        check_settings(head.column_names, target, schema, reserved, carry)
+        try:
+            return look(head)
+        except DataError:
+            # The first rows of sorted data are unlike the others: let these tell too.
+            return look(sample_rows(dataset, rows))

@@ -1,0 +1,123 @@
+"""The model card of a bundle: what a person should know before using it (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rayml.registry.bundle.bundle import BundleInfo
+    from rayml.registry.bundle.provenance import Lineage
+    from rayml.registry.bundle.signature import InputColumn, Signature
+
+
+def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
+    """Render a bundle's model card as Markdown."""
+    target = signature.target
+    classes = ", ".join(f"`{label}`" for label in target.classes)
+    lines = [
+        f"# {info.name}",
+        "",
+        f"Predicts `{target.name}` ({target.task}{': ' + classes if classes else ''}) with "
+        f"{_models(info)}. Made {info.created} by rayml {info.rayml}.",
+        "",
+        "## Metrics",
+        "",
+        *_metrics(info.metrics),
+        "",
+        f"Chosen by `{info.metric}` ({info.direction}) on validation; the test split was "
+        "read once.",
+        *_confirmed(info),
+        *_decision(info),
+        "",
+        "## Inputs",
+        "",
+        "Every column may be missing. An unknown category is predicted as a known one, whose "
+        "predictions are near the average of all.",
+        "",
+        "| column | kind | seen in training |",
+        "|---|---|---|",
+        *(f"| {_cell(c.name)} | {c.kind} | {_cell(_seen(c))} |" for c in signature.inputs),
+        "",
+        "## Lineage",
+        "",
+        f"- prepared dataset `{lineage.data_hash}`, source `{lineage.source_fingerprint}`",
+        f"- sweep `{lineage.sweep}`, trial {lineage.trial}, {_seeds(lineage)}",
+        *(f"- `{key}` = {value!r}" for key, value in lineage.params.items()),
+        *(
+            f"- epochs {each['first']} to {each['last']} as trial {each['trial']} with "
+            + ", ".join(f"`{key}` = {value!r}" for key, value in each["params"].items())
+            for each in lineage.schedule
+        ),
+        "- " + ", ".join(f"{name} {version}" for name, version in lineage.packages.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _models(info: BundleInfo) -> str:
+    model = f"`{info.model.target}`"
+    if info.ensemble is None:
+        return model
+    return (
+        f"an ensemble of {info.ensemble} models {model}: the mean of their predictions, and as "
+        "`spread` its standard deviation over them"
+    )
+
+
+def _confirmed(info: BundleInfo) -> list[str]:
+    found = info.confirmed
+    if found is None:
+        return ["Its configuration was trained with one seed."]
+    return [
+        f"Trained again over {found.seeds} seeds its configuration has a mean `{info.metric}` of "
+        f"{found.mean:.5g} on validation (95 % bootstrap interval {found.low:.5g} to "
+        f"{found.high:.5g})."
+    ]
+
+
+def _decision(info: BundleInfo) -> list[str]:
+    if info.decision is None:
+        return []
+    made = "Made champion" if info.decision.promote else "Not made champion"
+    return ["", f"{made}: {info.decision.reason}."]
+
+
+def _seeds(lineage: Lineage) -> str:
+    if not lineage.members:
+        return f"seed {lineage.seed}"
+    return f"seeds {', '.join(map(str, lineage.members))}"
+
+
+def _metrics(
+    metrics: Mapping[Literal["validation", "test"], Mapping[str, float | None]],
+) -> list[str]:
+    splits = list(metrics)
+    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
+    rows = [f"| metric | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
+    for name in names:
+        values = (metrics[split].get(name) for split in splits)
+        shown = " | ".join("" if value is None else f"{value:.5g}" for value in values)
+        rows.append(f"| {name} | {shown} |")
+    return rows
+
+
+_WITHHELD = {
+    "private": "not shown: private",
+    "identifier": "not shown: it looks like an identifier",
+    "many": "not shown: many different values",
+}
+
+
+def _seen(column: InputColumn, limit: int = 12) -> str:
+    categories, minimum, maximum = column.categories, column.minimum, column.maximum
+    if minimum is not None and maximum is not None:
+        return f"{minimum:.6g} to {maximum:.6g}"
+    if column.withheld is not None and column.kind != "timestamp":
+        return _WITHHELD[column.withheld]
+    more = f" and {len(categories) - limit} more" if len(categories) > limit else ""
+    return ", ".join(categories[:limit]) + more
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,255 @@
+"""The manifest of a bundle: size and SHA-256 of every file, and nothing besides them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from rayml.errors import BundleError
+from rayml.registry.bundle.signing import SIGNATURE, require_signature
+from rayml.storage.bounded import TooLargeError, read_bounded
+from rayml.types import Size, settings
+
+MANIFEST = "manifest.json"
+# 1: one model. 2: `bundle.json` knows ensembles and confirmations, the rest is the same.
+FORMAT = 2
+_READABLE = (1, 2)
+
+# A bundle has about ten files, two folders deep.
+_MOST_BYTES = 1 << 20
+_MOST_FILES = 1000
+_MOST_LEVELS = 8
+
+_UNLISTED = (MANIFEST, SIGNATURE)
+
+_REMEDY = "Copy the bundle again from where it was written"
+
+
+@settings
+class FileRecord:
+    """What one file of a bundle must be: its size in bytes and its SHA-256 in hex."""
+
+    size: Size
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@settings
+class Manifest:
+    """All files of a bundle by relative POSIX path, but the manifest and its signature."""
+
+    format: int
+    files: dict[str, FileRecord]
+
+
+_MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+
+
+def write_manifest(folder: Path) -> None:
+    """Record every file below a folder in its manifest, and flush them all to the disk."""
+    files = {path: _record(folder / path) for path in sorted(_listed(folder))}
+    manifest = Manifest(format=FORMAT, files=files)
+    text = json.dumps(_MANIFEST.dump_python(manifest), indent=1, sort_keys=True)
+    with (folder / MANIFEST).open("w", encoding="utf-8") as out:
+        out.write(text + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def verify(folder: Path, signers: Sequence[bytes] = ()) -> str:
+    """Check that a folder holds exactly the files of its manifest, unaltered.
+
+    Args:
+        folder: of the bundle.
+        signers: public keys of which one must have signed the manifest; none asks for nothing.
+
+    Returns:
+        The SHA-256 of the manifest, which stands for the content of the whole bundle.
+
+    Raises:
+        BundleError: as `verified`.
+    """
+    return verified(folder, signers)[1]
+
+
+def verified(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str]:
+    """As `verify`, but gives the manifest as well, by which files that are read later are checked.
+
+    Whoever may write the folder can change a file right after it was looked at.
+
+    Raises:
+        BundleError: the signature is absent or another's; a file is missing, extra, altered or no
+            regular file; the manifest is absent, torn, too large or written by a newer rayml. The
+            message names the file.
+    """
+    manifest, digest = read_manifest(folder, signers)
+    present = set(_listed(folder))
+    for path in sorted(manifest.files.keys() - present):
+        raise BundleError("a bundle holds every file of its manifest", value=path, remedy=_REMEDY)
+    for path in sorted(present - manifest.files.keys()):
+        raise BundleError(
+            "a bundle holds no file that its manifest lacks", value=path, remedy="Remove the file"
+        )
+    for path, expected in manifest.files.items():
+        _compare(folder / path, path, expected)
+    return manifest, digest
+
+
+def read_manifest(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str]:
+    """Read a manifest once its signature is verified, and nothing else of the bundle.
+
+    Returns:
+        The manifest and its SHA-256.
+
+    Raises:
+        BundleError: as `verify`, but for the other files.
+    """
+    path = folder / MANIFEST
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(
+            f"a bundle is a folder with a {MANIFEST}", value=str(folder), remedy=_REMEDY
+        )
+    try:
+        content = read_bounded(path, _MOST_BYTES)
+    except (OSError, TooLargeError) as error:
+        raise BundleError(
+            f"{MANIFEST} of the bundle cannot be read: {error}", value=str(path), remedy=_REMEDY
+        ) from error
+    require_signature(content, folder, signers)
+    _refuse_newer(content, path)
+    try:
+        manifest = _MANIFEST.validate_json(content)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise BundleError(
+            f"a manifest must be readable ({problem})", value=str(path), remedy=_REMEDY
+        ) from error
+    if len(manifest.files) > _MOST_FILES:
+        raise BundleError(
+            f"{MANIFEST} names {len(manifest.files):,} files; a bundle has at most {_MOST_FILES:,}",
+            value=str(path),
+            remedy="Do not load it",
+        )
+    for name in manifest.files:
+        _refuse_escape(name)
+    return manifest, hashlib.sha256(content).hexdigest()
+
+
+def _refuse_newer(content: bytes, path: Path) -> None:
+    # Read before all else: a newer format may differ in any other key.
+    try:
+        version = json.loads(content)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(
+            "a manifest must be JSON with a format version", value=str(path), remedy=_REMEDY
+        ) from error
+    if version not in _READABLE:
+        raise BundleError(
+            f"{path}: this rayml reads bundles of format {' and '.join(map(str, _READABLE))}",
+            value=version,
+            remedy="Upgrade rayml",
+        )
+
+
+def _refuse_escape(name: str) -> None:
+    path = PurePosixPath(name)
+    plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
+    if not plain or "\\" in name or "\0" in name or name in {".", *_UNLISTED}:
+        raise BundleError(
+            "a manifest names files inside its folder", value=name, remedy="Do not load it"
+        )
+
+
+def read_verified(folder: Path, name: str, manifest: Manifest, most: int) -> bytes:
+    """Read a file of a bundle, if it is what the manifest says.
+
+    Args:
+        folder: of the bundle.
+        name: of the file.
+        manifest: of the bundle.
+        most: bytes that such a file has at most.
+
+    Raises:
+        BundleError: it is absent, too large, or another one.
+    """
+    record, path = manifest.files.get(name), folder / name
+    try:
+        if record is None:
+            raise FileNotFoundError("the manifest does not name it")
+        content = read_bounded(path, most)
+    except (OSError, TooLargeError) as error:
+        raise BundleError(
+            f"{name} of the bundle cannot be read: {error}", value=str(path), remedy=_REMEDY
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != record.sha256:
+        raise _altered(name, record, digest)
+    return content
+
+
+def _listed(folder: Path) -> list[str]:
+    """The files that a manifest lists; too many of them are refused before all are looked at."""
+    found = []
+    for path in _files(folder, 0):
+        if path not in _UNLISTED:
+            found.append(path)
+        if len(found) > _MOST_FILES:
+            raise BundleError(
+                f"a bundle has at most {_MOST_FILES:,} files", value=path, remedy="Do not load it"
+            )
+    return found
+
+
+def _files(folder: Path, level: int) -> Iterator[str]:
+    """Relative POSIX paths of all files, whose folders are followed but links are not."""
+    if level > _MOST_LEVELS:
+        raise BundleError(
+            f"a bundle has folders of at most {_MOST_LEVELS} levels",
+            value=str(folder),
+            remedy="Do not load it",
+        )
+    for entry in folder.iterdir():
+        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            raise BundleError(
+                "a bundle holds regular files only, no links",
+                value=str(entry),
+                remedy="Replace it by the file itself",
+            )
+        if entry.is_dir():
+            yield from (f"{entry.name}/{path}" for path in _files(entry, level + 1))
+        else:
+            yield entry.name
+
+
+def _record(path: Path) -> FileRecord:
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        os.fsync(content.fileno())
+    return FileRecord(size=path.stat().st_size, sha256=digest)
+
+
+def _compare(path: Path, name: str, expected: FileRecord) -> None:
+    size = path.stat().st_size
+    if size != expected.size:
+        raise BundleError(
+            f"{name}: a file of a bundle has the size of its manifest, {expected.size} bytes",
+            value=size,
+            remedy=_REMEDY,
+        )
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != expected.sha256:
+        raise _altered(name, expected, digest)
+
+
+def _altered(name: str, expected: FileRecord, digest: str) -> BundleError:
+    return BundleError(
+        f"{name}: a file of a bundle has the SHA-256 of its manifest, {expected.sha256}",
+        value=digest,
+        remedy=_REMEDY,
+    )

@@ -1,0 +1,109 @@
+"""The population that a cohort's lanes are: keeps their lineage, and finds who copies whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from rayml.errors import CheckpointError
+from rayml.search.cohort.plan import CohortPlan
+from rayml.search.cohort.population import Copy, drawn, exploit, explore, generator
+from rayml.search.journal.ancestry import Ancestry, Descent, read_descents
+from rayml.search.problem.parameter import Parameter, Params
+from rayml.search.problem.trials import AskedTrial
+from rayml.train.loop.checkpoint import load_checkpoint
+
+
+class Evolution:
+    """Selects among a cohort's trials after some epochs, and gives the losers new values.
+
+    Args:
+        cohort: its number.
+        plan: of the sweep, which has settings of populations.
+        study: handle of the study's actor, which records the lineage.
+    """
+
+    def __init__(self, cohort: int, plan: CohortPlan, study: Any) -> None:
+        self._cohort = cohort
+        self._plan = plan
+        assert plan.population is not None
+        self._settings = plan.population
+        self._study = study
+        self._family: dict[int, Ancestry] = {}
+        self._live: tuple[Parameter, ...] = ()
+
+    def recall(self, asked: Sequence[AskedTrial], last: Path) -> list[AskedTrial]:
+        """The trials of a cohort with the values that they had in its last checkpoint.
+
+        What the study recorded after that is forgotten here; it comes about once more.
+
+        Args:
+            asked: the trials, with the values that they began with.
+            last: folder of the checkpoint, which may be absent.
+        """
+        recorded = ray.get(self._study.lineages.remote(self._cohort))
+        epochs = _saved_epochs(last)
+        found = []
+        for each in asked:
+            epoch = epochs.get(each.number, 0)
+            descents = read_descents(recorded.get(each.number, ()))
+            ancestry = Ancestry(each.params, descents).then(epoch + 1, None)
+            self._family[each.number] = ancestry
+            found.append(AskedTrial(each.number, ancestry.params_after(epoch)))
+        return found
+
+    def join(self, asked: Sequence[AskedTrial]) -> None:
+        """Take in trials that begin."""
+        for each in asked:
+            self._family.setdefault(each.number, Ancestry(each.params))
+
+    def explores(self, keys: set[str]) -> None:
+        """Tell which searched values a trial may change while it trains."""
+        self._live = tuple(each for each in self._plan.space.parameters if each.key in keys)
+
+    def select(self, epoch: int, values: Mapping[int, float]) -> dict[int, Descent]:
+        """Who goes on as a copy of whom after an epoch, and with which values; recorded.
+
+        Args:
+            epoch: that all have finished.
+            values: of the objective then, by number of the trial.
+        """
+        if epoch % self._settings.interval:
+            return {}
+        sign = 1.0 if self._plan.objective.direction == "minimize" else -1.0
+        rng = generator(self._plan.seed, self._cohort, epoch)
+        signed = {number: sign * value for number, value in values.items()}
+        present = {number: self._family[number].params_after(epoch - 1) for number in values}
+        descents = {}
+        for copy in exploit(signed, self._settings, rng):
+            params = self._explored(copy, present, rng)
+            descents[copy.loser] = Descent(epoch, copy.winner, params)
+        for number in values:
+            self._family[number] = self._family[number].then(epoch, descents.get(number))
+        told = {number: each.to_json() for number, each in descents.items()}
+        ray.get(self._study.inherit.remote(self._cohort, epoch, told))
+        return descents
+
+    def _explored(self, copy: Copy, present: Mapping[int, Params], rng: Any) -> Params:
+        live = {each.key for each in self._live}
+        kept = {key: value for key, value in present[copy.loser].items() if key not in live}
+        taken = {key: value for key, value in present[copy.winner].items() if key in live}
+        found = explore({**kept, **taken}, self._live, self._settings, rng)
+        # Whether a value is searched may hang on another one that has changed.
+        adopted = self._plan.space.adopt(
+            found, self._plan.trial, lambda parameter: drawn(parameter, rng)
+        )
+        # None, if the space was edited since these trials were asked.
+        return {**kept, **taken} if adopted is None else adopted
+
+
+def _saved_epochs(last: Path) -> dict[int, int]:
+    """Finished epochs of the trials in a checkpoint; none if it cannot be read."""
+    try:
+        state = load_checkpoint(last).state
+    except CheckpointError:
+        return {}
+    return {each["number"]: each["epoch"] for each in state["lanes"]}

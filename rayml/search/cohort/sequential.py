@@ -1,0 +1,116 @@
+"""Trains the trials of a cohort one after another, where they cannot be lanes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayError
+
+from rayml.errors import CheckpointError, StorageError
+from rayml.models.tasks.objectives import PARAMETERS
+from rayml.search.cohort.plan import CohortPlan, SweepData
+from rayml.search.cohort.turn_client import ANY_TIME, Turn
+from rayml.search.cohort.worker import (
+    forget,
+    require_objective,
+    trial_of,
+    write_weights,
+)
+from rayml.search.problem.trials import AskedTrial
+from rayml.train.blame import explain
+from rayml.train.speed.process import reset_process
+from rayml.train.trial import build_loop, train_settings
+
+if TYPE_CHECKING:
+    from rayml.train.loop.loop import TrainingLoop
+
+LAST = "last"
+
+
+def train_trial(
+    asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any, turn: Turn = ANY_TIME
+) -> None:
+    """Train one trial until it is finished or pruned; whatever goes wrong in it makes it FAIL.
+
+    Args:
+        asked: the trial.
+        plan: of the sweep.
+        data: of the sweep.
+        study: handle of the study's actor.
+        turn: when it may be spoken with.
+
+    Raises:
+        RayError: the study does not answer, which no trial can mend.
+        StorageError: the disk takes no more, likewise.
+    """
+    folder = plan.trials / str(asked.number)
+    try:
+        loop = _start(asked, plan, data, folder)
+        # If not, an earlier worker finished it and died before Tune knew: its weights stay.
+        if ray.get(study.begin.remote(asked.number, loop.epoch)):
+            reason = _epochs(asked.number, loop, plan.objective.metric, folder, study, turn)
+            write_weights(loop.best_weights(), folder)
+            state = "PRUNED" if reason else "COMPLETE"
+            with turn.taken():
+                ray.get(study.tell.remote(asked.number, state, reason=reason))
+    except (RayError, StorageError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        with turn.taken():
+            ray.get(study.tell.remote(asked.number, "FAIL", reason=explain(error)))
+    forget(folder / LAST)
+
+
+def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -> TrainingLoop:
+    """A fresh training loop, or one that goes on where a dead worker left it."""
+    config = trial_of(asked.params, plan)
+    reset_process(train_settings(config["train"]), deterministic=plan.deterministic)
+    loop = build_loop(
+        config,
+        train=data.train,
+        validation=data.validation,
+        shape=data.shape,
+        target=data.target,
+    )
+    require_objective(loop.task, plan)
+    if (folder / LAST).is_dir():
+        try:
+            loop.restore(folder / LAST)
+        except CheckpointError:
+            # The machine may have died while it was written; from the start costs time only.
+            shutil.rmtree(folder / LAST)
+    return loop
+
+
+def _epochs(
+    number: int, loop: TrainingLoop, metric: str, folder: Path, study: Any, turn: Turn
+) -> str:
+    """Train and report until the trial is finished.
+
+    Returns:
+        Why it was stopped before; empty if it was not.
+    """
+    while not loop.finished:
+        result = loop.run_epoch()
+        with turn.taken():
+            decision = ray.get(
+                study.report.remote(
+                    number,
+                    result.epoch,
+                    result.metrics[metric],
+                    {"train_loss": result.loss, PARAMETERS: loop.parameters, **result.metrics},
+                    train_seconds=result.train_seconds,
+                    eval_seconds=result.eval_seconds,
+                    steps=result.steps,
+                )
+            )
+        if decision.action == "prune" and not loop.finished:
+            return str(decision.reason)
+        # After the report: an epoch that a dead worker had not saved is redone and reported
+        # again, which the study expects; one that it had not reported would be missing.
+        if not loop.finished:
+            loop.save(folder / LAST)
+    return ""

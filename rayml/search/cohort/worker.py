@@ -1,0 +1,102 @@
+"""What a cohort's worker does for single trials: builds them, starts them, keeps their weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ray.exceptions import RayError
+
+from rayml.config.build import named_targets, names_target
+from rayml.errors import SearchError, StorageError
+from rayml.search.cohort.plan import CohortPlan
+from rayml.search.problem.parameter import Params
+from rayml.storage.disk import make_folder, write
+from rayml.train.blame import explain
+from rayml.train.trial import apply
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rayml.models.tasks.tasks import Task
+
+WEIGHTS = "best.safetensors"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why trials that were to train together cannot, on one line."""
+
+    reason: str
+
+
+def attempt(work: Callable[[], T]) -> T | Refusal:
+    """Run the user's modules as lanes; an error of theirs is a reason to train alone.
+
+    Alone each trial then tells its own error, if it has one. Raised, it would be met once more by
+    each new worker.
+
+    Raises:
+        RayError: the study does not answer, which no trial can mend.
+        StorageError: the disk takes no more, likewise.
+    """
+    try:
+        return work()
+    except (RayError, StorageError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        return Refusal(explain(error))
+
+
+def trial_of(params: Params, plan: CohortPlan) -> dict[str, Any]:
+    """The config of a trial.
+
+    Raises:
+        SearchError: its values, which a file may hold, name a component that the space does not.
+    """
+    ranges = {parameter.key: parameter for parameter in plan.space.parameters}
+    for key, value in params.items():
+        named = names_target(key) or any(True for _ in named_targets(value))
+        if named and (key not in ranges or not ranges[key].contains(value)):
+            raise SearchError(
+                f"a stored trial names a component that the space does not, in {key}",
+                value=value,
+                remedy="Extend the sweep with that choice in its space, or start another one",
+            )
+    return apply(plan.trial, params)
+
+
+def require_objective(task: Task, plan: CohortPlan) -> None:
+    """Refuse a trial that optimises something else than the sweep.
+
+    Raises:
+        SearchError: it does.
+    """
+    if (task.metric, task.direction) != (plan.objective.metric, plan.objective.direction):
+        raise SearchError(
+            f"every trial optimises the sweep's {plan.objective.metric}",
+            value=task.metric,
+            remedy="Do not search keys of `task` that change the metric",
+        )
+
+
+def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write the weights of a trial's best epoch into its folder; they appear when complete.
+
+    Raises:
+        StorageError: the disk does not take them.
+    """
+    from safetensors.torch import save
+
+    make_folder(folder)
+    write(folder / WEIGHTS, save({k: each.cpu().contiguous() for k, each in weights.items()}))
+
+
+def forget(folder: Path) -> None:
+    """Remove a checkpoint that nothing will read."""
+    shutil.rmtree(folder, ignore_errors=True)

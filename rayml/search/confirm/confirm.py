@@ -1,0 +1,133 @@
+"""Confirms the winner of a sweep: its best trials are trained again over several seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rayml.errors import SearchError
+from rayml.search.cohort.plan import SweepData
+from rayml.search.confirm.seed_training import ConfirmPlan, Score, retrain
+from rayml.search.results.candidates import Candidate, candidates, new_seeds
+from rayml.search.results.choice import Measured, choose, interval, middle_seeds
+from rayml.search.results.confirmation import (
+    Confirmation,
+    ConfirmedTrial,
+    FailedTrial,
+    read_confirmation,
+    write_confirmation,
+)
+from rayml.search.results.leaderboard import Leaderboard
+
+
+def confirm(
+    plan: ConfirmPlan,
+    board: Leaderboard,
+    data: SweepData,
+    *,
+    on_progress: Callable[[str], None] | None = None,
+) -> Confirmation | None:
+    """Train the best trials again and choose the winner, by the first objective.
+
+    Results of seeds that an earlier, interrupted confirmation finished are used again.
+
+    Args:
+        plan: of the confirmation.
+        board: the sweep's trials, best first.
+        data: that they trained on.
+        on_progress: told of each trial that is done, in a line.
+
+    Returns:
+        The record, which also lies in the sweep's folder; None if no trial of the sweep trained
+        to its end and keeps the constraints.
+
+    Raises:
+        ConfigError: the cluster cannot hold a training.
+        SearchError: no candidate trained to its end with every seed.
+    """
+    found = candidates(board, plan.trial, plan.settings.top)
+    if not found:
+        return None
+    seeds = new_seeds(plan.trial, found, plan.settings.seeds)
+    outcomes = {}
+    for candidate, scores in retrain(plan, found, seeds, data):
+        outcome = _outcome(candidate, scores)
+        outcomes[candidate.number] = outcome
+        if on_progress:
+            on_progress(_line(outcome, board.metric))
+    confirmation = _conclude(plan, board, seeds, [outcomes[each.number] for each in found])
+    confirmation = dataclasses.replace(confirmation, test=_known_test(plan.sweep, confirmation))
+    write_confirmation(plan.sweep, confirmation)
+    return confirmation
+
+
+def _outcome(candidate: Candidate, scores: list[Score] | str) -> ConfirmedTrial | FailedTrial:
+    number, params = candidate.number, candidate.params
+    if isinstance(scores, str):
+        return FailedTrial(number=number, params=params, reason=scores)
+    values = tuple(score.value for score in scores)
+    low, high = interval(values)
+    return ConfirmedTrial(
+        number=number,
+        params=params,
+        parameters=scores[0].parameters,
+        steps=sum(score.steps for score in scores),
+        seconds=sum(score.seconds for score in scores),
+        values=values,
+        mean=math.fsum(values) / len(values),
+        low=low,
+        high=high,
+    )
+
+
+def _conclude(
+    plan: ConfirmPlan,
+    board: Leaderboard,
+    seeds: tuple[int, ...],
+    outcomes: Sequence[ConfirmedTrial | FailedTrial],
+) -> Confirmation:
+    trained = [each for each in outcomes if isinstance(each, ConfirmedTrial)]
+    failed = [each for each in outcomes if isinstance(each, FailedTrial)]
+    if not trained:
+        raise SearchError(
+            f"at least one of the best {len(failed)} trials trains to its end with every seed;"
+            f" trial {failed[0].number}: {failed[0].reason}",
+            remedy="`confirm=none` takes the best trial as the sweep left it",
+        )
+    measured = [Measured(each.number, each.values, each.parameters, each.steps) for each in trained]
+    choice = choose(measured, board.direction)
+    winner = next(each for each in trained if each.number == choice.winner)
+    (seed,) = middle_seeds(seeds, winner.values, board.direction)
+    members = plan.settings.ensemble
+    return Confirmation(
+        metric=board.metric,
+        direction=board.direction,
+        winner=choice.winner,
+        reason=choice.reason,
+        seeds=seeds,
+        candidates=tuple(trained),
+        failed=tuple(failed),
+        seed=seed,
+        ensemble=middle_seeds(seeds, winner.values, board.direction, members) if members else None,
+    )
+
+
+def _known_test(sweep: Path, new: Confirmation) -> Mapping[str, float | None] | None:
+    """What the test split told of the same models: it is not read again for them."""
+    try:
+        old = read_confirmation(sweep)
+    except SearchError:
+        return None  # it is being replaced
+    same = old is not None and dataclasses.replace(old, test=None) == new
+    return old.test if old is not None and same else None
+
+
+def _line(outcome: ConfirmedTrial | FailedTrial, metric: str) -> str:
+    if isinstance(outcome, FailedTrial):
+        return f"trial {outcome.number} is not confirmed: {' '.join(outcome.reason.split())}"
+    return (
+        f"trial {outcome.number} over {len(outcome.values)} seeds: {metric} {outcome.mean:.5g}"
+        f" ({outcome.low:.5g} to {outcome.high:.5g})"
+    )

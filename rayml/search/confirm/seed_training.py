@@ -1,0 +1,166 @@
+"""Trains candidates over several seeds, side by side on the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from rayml.errors import ConfigError, StorageError
+from rayml.search.cohort.plan import SweepData
+from rayml.search.confirm.seed_files import SeedFiles
+from rayml.search.results.candidates import Candidate
+from rayml.train.blame import explain
+from rayml.train.seeds import FailedSeed, train_seeds
+from rayml.types import ConfirmSettings, Examples, ResourceSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmPlan:
+    """One confirmation.
+
+    Attributes:
+        sweep: folder of the sweep.
+        trial: plain config that its trials started from.
+        settings: how many trials, seeds and members.
+        resources: of one training.
+        max_failures: restarts of a training whose worker died.
+    """
+
+    sweep: Path
+    trial: Mapping[str, Any]
+    settings: ConfirmSettings = field(default_factory=ConfirmSettings)
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
+    max_failures: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the driver needs to know of a seed's result, whose weights stay on the disk."""
+
+    seed: int
+    value: float
+    parameters: int
+    steps: int
+    seconds: float
+
+
+def retrain(
+    plan: ConfirmPlan, found: Sequence[Candidate], seeds: Sequence[int], data: SweepData
+) -> Iterator[tuple[Candidate, list[Score] | str]]:
+    """Train all candidates with all seeds, as many side by side as the cluster holds.
+
+    Yields:
+        Each candidate when its last seed is done: the scores in the order of the seeds; or why
+        one of them did not train to its end.
+
+    Raises:
+        ConfigError: the cluster cannot hold a training.
+        StorageError: the disk takes no more results; those that are there stay.
+    """
+    _require_room(plan.resources)
+    running = _start(plan, found, seeds, data)
+    outcomes: dict[int, list[list[Score] | str]] = {each.number: [] for each in found}
+    units = len(running) // len(found)
+    pending = list(running)
+    try:
+        while pending:
+            (done,), pending = ray.wait(pending)
+            candidate = running[done]
+            outcomes[candidate.number].append(_outcome(done))
+            if len(outcomes[candidate.number]) == units:
+                yield candidate, _joined(outcomes[candidate.number])
+    finally:
+        for each in pending:
+            ray.cancel(each, force=True)
+
+
+def _start(
+    plan: ConfirmPlan, found: Sequence[Candidate], seeds: Sequence[int], data: SweepData
+) -> dict[Any, Candidate]:
+    task = ray.remote(
+        num_cpus=plan.resources.cpu,
+        num_gpus=plan.resources.gpu,
+        # Of a worker that died; what a training raises, the task tells.
+        max_retries=plan.max_failures,
+    )(_train_unit)
+    sweep, shared = plan.sweep.resolve(), ray.put(data)
+    # As lanes all seeds of a candidate take about the time of one; a streamed split has no lanes.
+    together = len(seeds) if isinstance(data.train, Examples) else 1
+    units = [seeds[start : start + together] for start in range(0, len(seeds), together)]
+    return {task.remote(sweep, each, unit, shared): each for each in found for unit in units}
+
+
+def _joined(outcomes: Sequence[list[Score] | str]) -> list[Score] | str:
+    reasons = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    scores = [score for outcome in outcomes if not isinstance(outcome, str) for score in outcome]
+    return reasons[0] if reasons else sorted(scores, key=lambda score: score.seed)
+
+
+def _train_unit(
+    sweep: Path, candidate: Candidate, seeds: Sequence[int], data: SweepData
+) -> list[Score] | str:
+    """Train some seeds of a candidate, in a worker; those whose files are whole are done.
+
+    Returns:
+        Their scores; or why one could not train to its end, where the others are kept for a
+        confirmation that needs them.
+    """
+    files = SeedFiles(sweep, candidate.number, candidate.config)
+    try:
+        results = {seed: files.find(seed) for seed in seeds}
+        missing = [seed for seed, result in results.items() if result is None]
+        failed: list[FailedSeed] = []
+        for result in train_seeds(
+            candidate.config,
+            missing,
+            train=data.train,
+            validation=data.validation,
+            shape=data.shape,
+            target=data.target,
+        ):
+            if isinstance(result, FailedSeed):
+                failed.append(result)
+            else:
+                files.save(result)
+                results[result.seed] = result
+    except StorageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        return explain(error)
+    for each in failed:
+        return f"{type(each.error).__name__}: {each.error}; its seed was {each.seed}"
+    return [
+        Score(each.seed, each.best.value, each.parameters, each.steps, each.seconds)
+        for each in results.values()
+        if each is not None
+    ]
+
+
+def _outcome(done: Any) -> list[Score] | str:
+    try:
+        outcome: list[Score] | str = ray.get(done)
+    except RayTaskError as error:
+        if isinstance(error.cause, StorageError):
+            raise error.cause from None
+        raise
+    except RayError as error:  # its restarts are spent
+        text = " ".join(str(error).split())
+        return f"its worker died: {text}"
+    return outcome
+
+
+def _require_room(resources: ResourceSettings) -> None:
+    """Ray would wait forever for what the cluster lacks."""
+    cluster = ray.cluster_resources()
+    for name, wanted in (("CPU", resources.cpu), ("GPU", resources.gpu)):
+        if wanted > cluster.get(name, 0):
+            raise ConfigError(
+                f"a training's search.resources must fit in the cluster, which has"
+                f" {cluster.get(name, 0):g} {name}s",
+                value=wanted,
+            )

@@ -1,0 +1,133 @@
+"""The record of a confirmation: `<sweep>/confirm.json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rayml.errors import SearchError
+from rayml.storage.bounded import TooLargeError, read_bounded
+from rayml.storage.disk import write
+from rayml.types import Direction, settings
+
+FILE = "confirm.json"
+_MOST_BYTES = 64 << 20
+
+
+@settings
+class ConfirmedTrial:
+    """A trial that was trained again.
+
+    Attributes:
+        number: in the study.
+        params: its searched values.
+        parameters: number of the model's weights.
+        steps: optimizer steps over all seeds.
+        seconds: of training and evaluation, over all seeds.
+        values: of the metric at each seed's best epoch, in the order of the seeds.
+        mean: of the values.
+        low: lower end of the mean's 95 % bootstrap interval.
+        high: upper end.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    parameters: int
+    steps: int
+    seconds: float
+    values: tuple[float, ...]
+    mean: float
+    low: float
+    high: float
+
+
+@settings
+class FailedTrial:
+    """A trial that did not train to its end with every seed, and why."""
+
+    number: int
+    params: Mapping[str, Any]
+    reason: str
+
+
+@settings
+class Confirmation:
+    """What a confirmation found.
+
+    Attributes:
+        metric: name of what is optimised, measured on validation.
+        direction: of the metric.
+        winner: number of the chosen trial.
+        reason: why it was chosen, in one sentence.
+        seeds: that every candidate was trained with.
+        candidates: that trained to their end, in the sweep's order.
+        failed: the other ones.
+        seed: of the winner's model that is served where it is served alone.
+        ensemble: seeds of the models that are served together; None where one is.
+        test: metrics of what is served on the test split, read once; None before.
+    """
+
+    metric: str
+    direction: Direction
+    winner: int
+    reason: str
+    seeds: tuple[int, ...]
+    candidates: tuple[ConfirmedTrial, ...]
+    failed: tuple[FailedTrial, ...]
+    seed: int
+    ensemble: tuple[int, ...] | None = None
+    test: Mapping[str, float | None] | None = None
+
+    @property
+    def chosen(self) -> ConfirmedTrial:
+        """The winner."""
+        return next(each for each in self.candidates if each.number == self.winner)
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Seeds of the models that are served."""
+        return self.ensemble or (self.seed,)
+
+
+_ADAPTER: TypeAdapter[Confirmation] = TypeAdapter(Confirmation)
+
+
+def write_confirmation(sweep: Path, confirmation: Confirmation) -> None:
+    """Write the record into a sweep's folder; it appears complete or not at all."""
+    write(sweep / FILE, _ADAPTER.dump_json(confirmation, indent=1) + b"\n")
+
+
+def record_test(sweep: Path, confirmation: Confirmation, metrics: Mapping[str, float]) -> None:
+    """Add what the test split told of the models that are served."""
+    # Undefined metrics are no JSON.
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    write_confirmation(sweep, replace(confirmation, test=finite))
+
+
+def forget_confirmation(sweep: Path) -> None:
+    """Remove the record, if there is one."""
+    (sweep / FILE).unlink(missing_ok=True)
+
+
+def read_confirmation(sweep: Path) -> Confirmation | None:
+    """Read the record of a sweep; None where nothing was confirmed.
+
+    Raises:
+        SearchError: it cannot be read.
+    """
+    try:
+        return _ADAPTER.validate_json(read_bounded(sweep / FILE, _MOST_BYTES))
+    except FileNotFoundError:
+        return None
+    except (TooLargeError, ValidationError) as error:
+        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise SearchError(
+            f"{FILE} must be readable ({told})",
+            value=str(sweep / FILE),
+            remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
+        ) from error

@@ -1,0 +1,267 @@
+"""The live view of a sweep: a panel on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayError
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from rayml.search.problem.parameter import Params
+from rayml.search.problem.trials import FinishedTrial, Progress
+
+_INTERVAL = 0.25
+_HEARTBEAT = 10.0
+
+
+class View(Protocol):
+    """Shows where a sweep stands."""
+
+    def update(self, progress: Progress) -> None:
+        """Take in the latest state; its `finished` trials are new ones."""
+
+    def close(self) -> None:
+        """The sweep is over."""
+
+
+def choose_view(metric: str, console: Console | None = None, done: int = 0) -> View:
+    """A live panel on a terminal, plain lines where the output goes to a file or a pipe.
+
+    Args:
+        metric: name of what is optimised.
+        console: where it is shown; None is standard output.
+        done: trials that had finished when the sweep was resumed.
+    """
+    console = console or Console()
+    if console.is_terminal:
+        return LiveView(metric, console)
+    return PlainView(metric, console, done)
+
+
+class LiveView:
+    """A panel that changes in place, with one line above it for each note and each failure."""
+
+    def __init__(self, metric: str, console: Console) -> None:
+        self._metric = metric
+        self._console = console
+        self._noted: set[str] = set()
+        self._failed: dict[str, int] = {}
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def update(self, progress: Progress) -> None:
+        """Redraw."""
+        # Not before: a sweep that is refused would leave a terminal without its cursor.
+        self._live.start()
+        for note in new_notes(progress, self._noted):
+            self._console.print(Text(note, style="yellow"))
+        for trial in progress.finished:
+            if trial.state == "FAIL":
+                self._console.print(Text(failure_line(trial, self._failed), style="red"))
+        self._live.update(self._panel(progress), refresh=True)
+
+    def close(self) -> None:
+        """Remove the panel."""
+        self._live.stop()
+
+    def _panel(self, progress: Progress) -> RenderableType:
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(total=progress.trials, completed=progress.done, width=40),
+            f"{progress.done}/{progress.trials} trials",
+            left(progress),
+            f"{clock(progress.elapsed)} gone",
+        )
+        best = Text(best_line(progress, self._metric), style="bold" if progress.best else "dim")
+        return Group(bar, _colored(counts(progress)), best)
+
+
+class PlainView:
+    """A line for each note and each finished trial, and one now and then when there is none."""
+
+    def __init__(self, metric: str, console: Console, done: int = 0) -> None:
+        self._metric = metric
+        self._console = console
+        self._spoke = time.monotonic()
+        self._done = done
+        self._noted: set[str] = set()
+        self._failed: dict[str, int] = {}
+
+    def update(self, progress: Progress) -> None:
+        """Write what is new."""
+        for note in new_notes(progress, self._noted):
+            self._say(note)
+        for trial in progress.finished:
+            self._done += 1
+            self._say(
+                f"[{self._done}/{progress.trials}] {trial_line(trial, self._metric, self._failed)}"
+            )
+        if time.monotonic() - self._spoke >= _HEARTBEAT:
+            self._say(f"{counts(progress)}, {left(progress)}")
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+    def _say(self, line: str) -> None:
+        self._spoke = time.monotonic()
+        self._console.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def watching(study: Any, view: View | None, seen: int = 0) -> Iterator[None]:
+    """Keep a view up to date from the study's actor, from a thread of its own.
+
+    Args:
+        study: handle of the study's actor.
+        view: what shows it; None shows nothing.
+        seen: trials that had finished before, which are not told again.
+    """
+    if view is None:
+        yield
+        return
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(study, view, over, seen), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        view.close()
+
+
+def _watch(study: Any, view: View, over: threading.Event, seen: int) -> None:
+    while True:
+        last = over.wait(_INTERVAL)
+        try:
+            progress: Progress = ray.get(study.snapshot.remote(seen))
+        except RayError:
+            return  # the sweep itself tells that its study is lost
+        seen += len(progress.finished)
+        view.update(progress)
+        if last:
+            return
+
+
+def new_notes(progress: Progress, shown: set[str]) -> list[str]:
+    """The notes that were not shown yet, which count as shown from now on."""
+    # By their text: a study whose process died and came back has forgotten the earlier ones.
+    new = [note for note in progress.notes if note not in shown]
+    shown.update(new)
+    return new
+
+
+def counts(progress: Progress) -> str:
+    """Lanes that train, trials by state, and the pace."""
+    since = progress.elapsed - (progress.first_epoch or progress.elapsed)
+    pace = f", {progress.epochs / since:.1f} epochs/s" if since > 0 else ""
+    if since > 0 and progress.steps:
+        pace += f", {progress.steps / since:,.0f} steps/s"
+    restarts = f", {progress.restarts} restarted" if progress.restarts else ""
+    budgets = ""
+    if progress.epochs_budget is not None:
+        budgets += f", {progress.epochs}/{progress.epochs_budget} epochs"
+    if progress.cost_budget is not None:
+        budgets += f", cost {progress.cost:.3g}/{progress.cost_budget:g}"
+    lanes = "1 lane" if progress.running == 1 else f"{progress.running} lanes"
+    return (
+        f"{lanes} alive, {progress.complete} finished, {progress.pruned} pruned,"
+        f" {progress.failed} failed{restarts}{pace}{budgets}"
+    )
+
+
+def _colored(line: str) -> Text:
+    """The counts, those that are not zero in the colour of their state."""
+    text = Text(line)
+    for state, style in (("finished", "green"), ("pruned", "yellow"), ("failed", "red")):
+        text.highlight_regex(rf"\b[1-9]\d* {state}", style)
+    return text
+
+
+def left(progress: Progress) -> str:
+    """Time left, in words."""
+    seconds = progress.seconds_left
+    if seconds is None:
+        return "starting" if progress.first_epoch is None else "time left unknown"
+    return f"{clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def best_line(progress: Progress, metric: str) -> str:
+    """The best value so far and the parameters that gave it."""
+    best = progress.best
+    if best is None:
+        return f"no {metric} yet"
+    further = "".join(f", {each}" for each in _further(best, metric))
+    of = f"trial {best.number}{further}"
+    return f"best {metric} {best.value:.5g} ({of}): {params_text(best.params)}"
+
+
+def trial_line(trial: FinishedTrial, metric: str, told: dict[str, int] | None = None) -> str:
+    """One finished trial; `told` as in `failure_line`."""
+    if trial.state == "FAIL":
+        return failure_line(trial, told)
+    word = "finished" if trial.state == "COMPLETE" else "pruned"
+    value = "" if trial.value is None else f", {metric} {trial.value:.5g}"
+    value += "".join(f", {each}" for each in _further(trial, metric))
+    epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
+    return f"trial {trial.number} {word} after {epochs}{value}: {params_text(trial.params)}"
+
+
+def value_text(value: float | None) -> str:
+    """A value of an objective, short; a count keeps all its digits."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() and value else f"{value:.5g}"
+
+
+def _further(trial: FinishedTrial, metric: str) -> list[str]:
+    """What there is to say of a trial besides its first objective."""
+    if trial.epoch is None:
+        return []
+    told = [f"{k} {value_text(v) or 'undefined'}" for k, v in trial.values.items() if k != metric]
+    return told if trial.violation <= 0 else [*told, f"violation {value_text(trial.violation)}"]
+
+
+def failure_line(trial: FinishedTrial, told: dict[str, int] | None = None) -> str:
+    """One failed trial, on one line.
+
+    Args:
+        trial: the failed one.
+        told: by reason the trial that it was told of; this one is added. A long reason is not
+            worth reading again.
+    """
+    reason = " ".join(trial.reason.split())
+    first = trial.number if told is None else told.setdefault(reason, trial.number)
+    if first != trial.number:
+        return f"trial {trial.number} failed as trial {first} did"
+    return f"trial {trial.number} failed: {reason}"
+
+
+def params_text(params: Params) -> str:
+    """Parameters by the shortest part of their keys that tells them apart."""
+    names = {key: _short(key, params) for key in params}
+    return ", ".join(
+        f"{names[key]}={value:.4g}" if isinstance(value, float) else f"{names[key]}={value}"
+        for key, value in params.items()
+    )
+
+
+def _short(key: str, params: Params) -> str:
+    leaf = key.rpartition(".")[2]
+    alone = sum(other.rpartition(".")[2] == leaf for other in params) == 1
+    return leaf if alone else key

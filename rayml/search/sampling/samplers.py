@@ -1,0 +1,202 @@
+"""Samplers by name: Optuna's, seeded, with what each needs checked beforehand."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import itertools
+import random
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial
+
+from rayml.errors import ConfigError, SpaceError
+from rayml.search.journal.replay import Record
+from rayml.search.problem.parameter import Params, Scalar
+from rayml.search.problem.prior_trials import History
+from rayml.search.problem.space import Space
+from rayml.search.sampling.cmaes_sampler import PlainCmaEsSampler
+from rayml.search.sampling.delegating import DelegatingSampler
+from rayml.search.sampling.history_sampler import Informed
+from rayml.search.sampling.tpe import BoundedTPESampler
+from rayml.types import SamplerSettings
+
+_CLASSES: dict[str, type[BaseSampler]] = {
+    "tpe": BoundedTPESampler,
+    "optuna_tpe": optuna.samplers.TPESampler,
+    "random": RandomSampler,
+    # The grid itself is enumerated by `grid_points`; no value is left to a sampler.
+    "grid": RandomSampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "cmaes": PlainCmaEsSampler,
+    "gp": optuna.samplers.GPSampler,
+    "nsga2": optuna.samplers.NSGAIISampler,
+}
+_PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
+_OWN = {"seed", "startup_trials"}
+_GRID_LIMIT = 100_000
+
+
+def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, Any]) -> None:
+    """Check that a sampler can be built and can search the space.
+
+    Raises:
+        ConfigError: an option that its class does not have or take, or a package that is not
+            installed.
+        SpaceError: a grid over a range without steps, or of too many points.
+    """
+    for package in _PACKAGES.get(settings.name, ()):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f"the sampler {settings.name} needs the package {package}",
+                remedy=f"Run `pip install {package}`, or choose another search.sampler.name",
+            )
+    known = inspect.signature(_CLASSES[settings.name]).parameters
+    free = [option for option in known if option not in _OWN]
+    for option in settings.options:
+        if option not in free:
+            raise ConfigError(
+                f"search.sampler.options of {settings.name} are {', '.join(free)}"
+                " (the seed is the config's own)",
+                value=option,
+                remedy="Remove it, or check its spelling",
+            )
+    try:
+        build_sampler(settings, seed=0)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"search.sampler.options are values that {settings.name} takes ({error})",
+            value=dict(settings.options),
+            remedy="See the class of that sampler in Optuna's documentation",
+        ) from error
+    if settings.name == "grid":
+        _check_grid(space, config)
+
+
+def build_sampler(
+    settings: SamplerSettings, seed: int, *, history: History | None = None
+) -> BaseSampler:
+    """Build a sampler, seeded.
+
+    `startup_trials` random trials come first, where a sampler has a model to learn: exactly so
+    many for both TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does.
+    The trials of a history stand in for them. Our own TPE knows its study alone, so where there
+    is a history Optuna's takes its place.
+
+    Args:
+        settings: its name and numbers.
+        seed: of its draws.
+        history: what it knows besides the trials of its study.
+
+    Raises:
+        ConfigError: there is a history, and options of the TPE that cannot take it.
+    """
+    history = history or History()
+    settings = _for_history(settings) if history.matters else settings
+    settings = replace(
+        settings, startup_trials=max(settings.startup_trials - len(history.trials), 0)
+    )
+    given: dict[str, Any] = {"seed": seed}
+    if settings.name == "tpe":
+        given["startup_trials"] = settings.startup_trials
+    elif settings.name == "optuna_tpe":
+        given["n_startup_trials"] = 0
+    elif settings.name in {"gp", "cmaes"}:
+        given["n_startup_trials"] = max(settings.startup_trials, 1)
+        given["warn_independent_sampling"] = False
+    elif settings.name == "qmc":
+        # Unscrambled sequences ignore the seed.
+        given |= {"scramble": True, "warn_independent_sampling": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = _CLASSES[settings.name](**(given | dict(settings.options)))
+    if settings.name == "optuna_tpe":
+        sampler = RandomFirst(settings.startup_trials, RandomSampler(seed=seed), sampler)
+    return Informed(sampler, history) if history.matters else sampler
+
+
+def _for_history(settings: SamplerSettings) -> SamplerSettings:
+    if settings.name != "tpe":
+        return settings
+    if settings.options:
+        raise ConfigError(
+            "a warm start, or a changed space, takes search.sampler.name=optuna_tpe, whose options"
+            " are others than those of tpe",
+            value=dict(settings.options),
+            remedy="Name optuna_tpe with its own options, or empty search.sampler.options",
+        )
+    return replace(settings, name="optuna_tpe")
+
+
+def seed_after(settings: SamplerSettings, seed: int, asked: int, *, history: History) -> int:
+    """The seed of a sampler that goes on after some trials, which it shall not propose again."""
+    # A sequence is one by its seed, and Optuna keeps the place in it with the study; our own TPE
+    # draws by the trials' numbers.
+    by_number = settings.name == "tpe" and not history.matters
+    if asked == 0 or by_number or settings.name == "qmc":
+        return seed
+    return int(np.random.SeedSequence([seed % 2**32, asked]).generate_state(1)[0])
+
+
+def grid_points(space: Space, config: Mapping[str, Any], seed: int) -> list[dict[str, Scalar]]:
+    """Every point of the grid in a random order, so that a budget may end anywhere in it."""
+    points = list(space.grid(config))
+    random.Random(seed).shuffle(points)  # noqa: S311 - an order, not a secret
+    return points
+
+
+def points_left(
+    points: Sequence[dict[str, Scalar]], records: Iterable[Record]
+) -> list[dict[str, Scalar]]:
+    """The points of a grid that no trial has taken."""
+    taken = {_identity(record.params) for record in records}
+    return [point for point in points if _identity(point) not in taken]
+
+
+def _identity(params: Params) -> tuple[tuple[str, str, Scalar], ...]:
+    # True is not 1, though it equals it.
+    return tuple((key, type(value).__name__, value) for key, value in sorted(params.items()))
+
+
+class RandomFirst(DelegatingSampler):
+    """Draws the first trials at random and leaves the others to a model.
+
+    Optuna's TPE counts finished trials instead, so the more trials run at once, the more are
+    random, and failed ones prolong it.
+
+    Args:
+        count: trials numbered below are random.
+        first: their sampler.
+        model: the sampler of all others.
+    """
+
+    def __init__(self, count: int, first: BaseSampler, model: BaseSampler) -> None:
+        self._count = count
+        self._first = first
+        self._model = model
+
+    def delegate(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, optuna.Study]:
+        """See `DelegatingSampler`."""
+        return self._first if trial.number < self._count else self._model, study
+
+
+def _check_grid(space: Space, config: Mapping[str, Any]) -> None:
+    for parameter in space.parameters:
+        if parameter.values() is None:
+            raise SpaceError(
+                f"space.{parameter.key}: a grid needs finitely many values",
+                value=dict(parameter.leaf),
+                remedy="Give it choices or a step, or choose another search.sampler.name",
+            )
+    if sum(1 for _ in itertools.islice(space.grid(config), _GRID_LIMIT + 1)) > _GRID_LIMIT:
+        raise SpaceError(
+            f"a grid has at most {_GRID_LIMIT} points",
+            value=list(space.keys),
+            remedy="Give its keys fewer values, or choose another search.sampler.name",
+        )

@@ -1,0 +1,162 @@
+"""The model of a TPE sampler: what is known of trials, and what it would try next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+
+from rayml.search.sampling.axis import axis_of
+from rayml.search.sampling.observations import Observations, Rank
+from rayml.search.sampling.parzen import Mixture
+
+
+class TreeParzenModel:
+    """Two densities, of good trials and of the others with those that run; see the sampler.
+
+    The densities of finished trials are kept until one more finishes, since trials are often
+    asked many at a time.
+
+    Args:
+        candidates: points drawn for a proposal.
+        share: of the trials that are good.
+        good: trials in the first density at most.
+        others: finished trials in the second density at most.
+        width: of a kernel at least, as a share of the range, were there but one trial.
+        trust: how much known values weigh, from 0 to 1.
+    """
+
+    def __init__(
+        self, *, candidates: int, share: float, good: int, others: int, width: float, trust: float
+    ) -> None:
+        self._candidates = candidates
+        self._share = share
+        self._good = good
+        self._width = width
+        self._trust = trust
+        self._seen = Observations(good, others)
+        self._running: dict[int, dict[str, float]] = {}
+        self._densities: dict[tuple[str, ...], tuple[Mixture, Mixture]] = {}
+
+    @property
+    def finished(self) -> int:
+        """Trials learned from."""
+        return len(self._seen)
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the trials that run."""
+        return tuple(self._running)
+
+    def knows(self, name: str) -> bool:
+        """Whether any finished trial had a parameter."""
+        return self._seen.knows(name)
+
+    def everywhere(self) -> dict[str, BaseDistribution]:
+        """Ranges of the parameters that all trials have."""
+        return self._seen.everywhere()
+
+    def ranges(self, names: Iterable[str]) -> dict[str, BaseDistribution]:
+        """Ranges of those of the parameters that are known."""
+        return {
+            name: self._seen.axis(name).distribution for name in names if self._seen.knows(name)
+        }
+
+    def runs(
+        self, number: int, params: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]
+    ) -> None:
+        """Take note of a running trial, and of values that it has by now."""
+        units = {
+            name: axis_of(ranges[name]).encode(value)
+            for name, value in params.items()
+            if name in ranges
+        }
+        self._running.setdefault(number, {}).update(units)
+
+    def stops(self, number: int) -> None:
+        """Forget a running trial."""
+        self._running.pop(number, None)
+
+    def learn(
+        self, rank: Rank, params: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]
+    ) -> None:
+        """Take in a finished trial."""
+        self._seen.add(rank, params, ranges)
+        self._densities.clear()
+
+    def propose_one(
+        self, number: int, name: str, known: Mapping[str, Any], rng: np.random.Generator
+    ) -> Any:
+        """Choose a parameter that only some trials have, by those that had it.
+
+        Args:
+            number: of the trial that asks.
+            name: of the parameter.
+            known: values that the trial has.
+            rng: drawn from.
+        """
+        others = {
+            key: value for key, value in known.items() if key != name and self._seen.knows(key)
+        }
+        return self.propose(number, [name], others, rng, branch=name)[name]
+
+    def propose(
+        self,
+        number: int,
+        free: Sequence[str],
+        known: Mapping[str, Any],
+        rng: np.random.Generator,
+        *,
+        branch: str | None = None,
+    ) -> dict[str, Any]:
+        """Choose parameters together, given the values of others.
+
+        Args:
+            number: of the trial that asks.
+            free: names of the parameters.
+            known: values of others, which finished trials had too.
+            rng: drawn from.
+            branch: only trials that had this parameter teach; None takes all.
+        """
+        names = (*free, *sorted(known))
+        axes = [self._seen.axis(name) for name in names]
+        units = {i: axes[i].encode(known[names[i]]) for i in range(len(free), len(names))}
+        units = {i: unit for i, unit in units.items() if not math.isnan(unit)}
+        good, others = self._finished_densities(names, branch)
+        others = others.joined(self._running_points(number, names, branch))
+        good, others = (each.given(units, self._trust) for each in (good, others))
+        which = range(len(free))
+        drawn = good.sample(rng, self._candidates, which)
+        gain = good.log_density(drawn, which) - others.log_density(drawn, which)
+        best = drawn[int(np.argmax(gain))]
+        return {name: axes[i].decode(float(best[i])) for i, name in enumerate(free)}
+
+    def _finished_densities(
+        self, names: tuple[str, ...], branch: str | None
+    ) -> tuple[Mixture, Mixture]:
+        key = (branch or "", *names)
+        if key not in self._densities:
+            axes = [self._seen.axis(name) for name in names]
+            ranking = self._seen.ranking(branch)
+            count = min(math.ceil(self._share * ranking.count), self._good)
+            # The rate of Scott's rule.
+            least = self._width * max(ranking.count, 1) ** (-1 / (len(names) + 4))
+            good, others = (
+                Mixture.around(axes, self._seen.points(names, rows), least)
+                for rows in ranking.split(count)
+            )
+            self._densities[key] = good, others
+        return self._densities[key]
+
+    def _running_points(
+        self, number: int, names: Sequence[str], branch: str | None
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+        rows = [
+            [units.get(name, math.nan) for name in names]
+            for other, units in self._running.items()
+            if other != number and units and (branch is None or branch in units)
+        ]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))

@@ -1,0 +1,153 @@
+"""The services that clients of gRPC expect of any server: its health, and reflection.
+
+`grpc.health.v1.Health` says whether a replica predicts; like `/readyz` it asks for no key.
+`grpc.reflection.v1alpha.ServerReflection` describes the services and their messages, and Ray
+Serve's own `RayServeAPIService` lists applications; both ask for the key that the description of
+the server asks for. The server itself answers them, so each first asks the service, as any client
+would, what it says.
+
+https://grpc.io/docs/guides/health-checking and https://grpc.io/docs/guides/reflection describe
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
+
+from rayml.serve.grpc.handlers import SERVICE
+from rayml.serve.grpc.open_inference_pb2 import DESCRIPTOR, ServerReadyResponse
+
+Factory = Callable[..., Any]
+Call = Callable[[bytes, Any], Awaitable[bytes | None]]
+_LIST: Final = "/ray.serve.RayServeAPIService/ListApplications"
+_LOOK_S = 1.0
+# What stands between takes a connection for dead on which nothing comes for longer.
+_REPEAT_S = 5.0
+_Status = health_pb2.HealthCheckResponse.ServingStatus
+
+
+def add_standard_services(server: Any, factory: Factory) -> None:
+    """Let a server answer them.
+
+    Args:
+        server: of Ray Serve, without handlers yet.
+        factory: of its handlers of calls, which are passed on to the service.
+    """
+    names = (SERVICE, HEALTH, REFLECTION)
+    for name in (HEALTH, REFLECTION):
+        server.add_passthrough_service(name)
+    health_pb2_grpc.add_HealthServicer_to_server(Health(_call(factory, "ServerReady")), server)
+    reflection = Reflection(names, pool=_pool())
+    reflection.check = _call(factory, "ServerMetadata")
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)
+
+
+def guarding_the_list(factory: Factory) -> Factory:
+    """Make a factory whose handler of Serve's list of applications asks for the key first.
+
+    Args:
+        factory: of Serve's handlers.
+    """
+
+    def make(*, service_method: str, streaming_type: Any) -> Any:
+        handler = factory(service_method=service_method, streaming_type=streaming_type)
+        if service_method != _LIST or streaming_type.name != "UNARY_UNARY":
+            return handler
+        check = _call(factory, "ServerMetadata")
+
+        async def answer(request: Any, context: Any) -> Any:
+            refused = await check(b"", context)
+            return refused if _failed(context) else await handler(request, context)
+
+        return answer
+
+    return make
+
+
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """Says whether the service predicts.
+
+    Args:
+        ready: the service's own call.
+    """
+
+    def __init__(self, ready: Call) -> None:
+        self._ready = ready
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Say it once."""
+        if request.service not in {"", SERVICE}:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r}")
+        status = await self._status(context)
+        context.set_code(grpc.StatusCode.OK)
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        """Say it at once, whenever it changes, and every few seconds."""
+        said, age_s = None, 0.0
+        while True:
+            known = request.service in {"", SERVICE}
+            now = await self._status(context) if known else _Status.SERVICE_UNKNOWN
+            if now != said or age_s >= _REPEAT_S:
+                said, age_s = now, 0.0
+                yield health_pb2.HealthCheckResponse(status=now)
+            await asyncio.sleep(_LOOK_S)
+            age_s += _LOOK_S
+
+    async def _status(self, context: Any) -> Any:
+        # Serve leaves the code of an earlier failure as it is.
+        context.set_code(grpc.StatusCode.OK)
+        message = await self._ready(b"", context)
+        if _failed(context) or message is None:
+            return _Status.NOT_SERVING
+        ready = ServerReadyResponse.FromString(message).ready
+        return _Status.SERVING if ready else _Status.NOT_SERVING
+
+
+class Reflection(ReflectionServicer):  # type: ignore[misc]
+    """Describes the services to those who have a key, where keys are asked for."""
+
+    check: Call
+
+    async def ServerReflectionInfo(  # noqa: N802
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[Any]:
+        """Answer each question."""
+        await self.check(b"", context)
+        if _failed(context):
+            await context.abort(context.code(), context.details(), context.trailing_metadata())
+        async for answer in super().ServerReflectionInfo(request_iterator, context):
+            yield answer
+
+
+def _call(factory: Factory, method: str) -> Call:
+    from ray.serve._private.proxy_request_response import gRPCStreamingType
+
+    kind = gRPCStreamingType.UNARY_UNARY
+    call: Call = factory(service_method=f"/{SERVICE}/{method}", streaming_type=kind)
+    return call
+
+
+def _failed(context: Any) -> bool:
+    return bool(context.code()) and context.code() is not grpc.StatusCode.OK
+
+
+def _pool() -> DescriptorPool:
+    """The descriptors of all services, those of messages that are in no default pool included."""
+    pool = DescriptorPool()
+    for descriptor in (DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
+        file = FileDescriptorProto()
+        descriptor.CopyToProto(file)
+        pool.Add(file)
+    return pool

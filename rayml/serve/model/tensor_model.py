@@ -1,0 +1,186 @@
+"""A model that takes and gives whole columns, whichever transport they come by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from rayml.data.fit.oddities import Odd
+from rayml.serve.model.batching import BATCH_SIZES, MicroBatcher, loop_rows
+from rayml.serve.model.histogram import Histogram
+from rayml.serve.predict.answer import Estimate
+from rayml.serve.predict.odd_values import OddValues
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.tensors.arrow import ArrowParser
+from rayml.serve.tensors.tensor_features import TensorFeatures
+from rayml.serve.tensors.tensor_rows import InputTensors, OutputTensors
+from rayml.serve.tensors.tensors import Tensor
+from rayml.settings.serve import ServeSettings
+from rayml.types import Features
+
+if TYPE_CHECKING:
+    from rayml.serve.predict.row_parser import Row
+    from rayml.serve.release.shadow import Mirror
+
+LOOP_BYTES = 16 * 2**10
+"""Requests of more bytes are read, predicted and answered in a thread; such as have many rows."""
+
+LOOP_BINARY_BYTES = 256 * 2**10
+"""The same of requests with binary tensors, which cost many times less to read."""
+
+_MANY_ROWS = 1024
+
+Result = TypeVar("Result")
+
+
+class TensorModel:
+    """Predicts from input tensors.
+
+    Small requests share a forward pass on the event loop, as rows do. A large one is a batch by
+    itself: all of its work is done in a thread, by way of `off_loop` and `infer_now`.
+
+    Attributes:
+        mirror: is offered what was answered; None without a shadow.
+
+    Args:
+        predictor: of the bundle.
+        settings: limits and batching.
+        example: a row of typical values.
+        odd_values: takes note of the odd values of requests.
+        sizes: counts the forward passes by their rows.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        settings: ServeSettings,
+        example: Row,
+        odd_values: OddValues,
+        sizes: Histogram | None = None,
+    ) -> None:
+        info, signature = predictor.bundle.info, predictor.signature
+        self.inputs = InputTensors(signature, max_rows=settings.max_rows)
+        self.arrow = ArrowParser(
+            signature, max_rows=settings.max_rows, max_bytes=settings.max_body_bytes
+        )
+        self.outputs = OutputTensors(
+            signature.target,
+            ensemble=info.ensemble is not None,
+            warnings=settings.unknown != "ignore",
+        )
+        self._odd_values = odd_values
+        self.mirror: Mirror | None = None
+        self._predictor = predictor
+        self._sizes = sizes or Histogram(BATCH_SIZES)
+        self._off_loop = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tensors")
+        self._features = TensorFeatures(self.inputs, signature, predictor.preprocessor)
+        self._batcher: MicroBatcher[Features, Estimate] = MicroBatcher(
+            self._run,
+            max_requests=settings.max_batch_size,
+            wait_s=settings.batch_wait_s,
+            max_loop_items=self._loop_rows(predictor.table([example])),
+            size=len,
+            sizes=self._sizes,
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a forward pass or are in one."""
+        return self._batcher.waiting + self._off_loop
+
+    async def infer(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
+        """Predict, in one forward pass with other requests.
+
+        Args:
+            tensors: the inputs.
+            outputs: names of those that are asked for; none asks for all.
+
+        Raises:
+            RequestError: see `InputTensors.table` and `OutputTensors.requested`; 422 for odd values
+                where they are refused.
+        """
+        names = self.outputs.requested(outputs)
+        features = self._features(tensors)
+        odd = self._odd(features, lambda: self.inputs.table(tensors))
+        (estimate,) = await self._batcher.submit([features])
+        if self.mirror is not None:
+            self.mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
+        return self.outputs.tensors(estimate.with_odd(odd), names)
+
+    def infer_now(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
+        """Predict in this thread; else as `infer`."""
+        names = self.outputs.requested(outputs)
+        features = self._features(tensors)
+        odd = self._odd(features, lambda: self.inputs.table(tensors))
+        estimate = self._estimate(features)
+        if (mirror := self.mirror) is not None:
+            mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
+        return self.outputs.tensors(estimate.with_odd(odd), names)
+
+    def estimate_now(self, table: pa.Table) -> Estimate:
+        """Predict from a raw table in this thread.
+
+        Raises:
+            RequestError: 422 for odd values where they are refused.
+        """
+        features = self._predictor.features(table)
+        odd = self._odd(features, lambda: table)
+        estimate = self._estimate(features)
+        if (mirror := self.mirror) is not None:
+            mirror.offer_table(lambda: table, estimate)
+        return estimate.with_odd(odd)
+
+    async def off_loop(self, work: Callable[[], Result]) -> Result:
+        """Do the whole work of a large request in a thread."""
+        self._off_loop += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._off_loop -= 1
+
+    def close(self) -> None:
+        """End the threads once they have done what they were given."""
+        self._batcher.close()
+        self._thread.shutdown(wait=True)
+
+    def _odd(self, features: Features, table: Callable[[], pa.Table]) -> dict[int, Odd] | None:
+        """The odd values of a request by row, having taken note of them."""
+        odd = self._predictor.odd_of_table(table()) if features.odd else None
+        self._odd_values.note(odd or {})
+        return odd
+
+    def _estimate(self, features: Features) -> Estimate:
+        self._sizes.observe(len(features))
+        return self._predictor.estimate(features)
+
+    def _loop_rows(self, row: pa.Table) -> int:
+        """How many rows may run on the event loop: measured on many together if those may.
+
+        Their table is prepared each time, which takes longer than to prepare tensors.
+        """
+        many = row.take([0] * _MANY_ROWS)
+        fits = _MANY_ROWS * loop_rows(self._run_tables, many, rows=1)
+        return fits or loop_rows(self._run_tables, row)
+
+    def _run_tables(self, tables: Sequence[pa.Table]) -> object:
+        return self._run([self._predictor.features(pa.concat_tables(tables))])
+
+    def _run(self, requests: Sequence[Features]) -> list[Estimate]:
+        """One estimate a request."""
+        if len(requests) == 1:
+            return [self._predictor.estimate(requests[0])]
+        numeric = np.concatenate([each.numeric for each in requests])
+        categorical = np.concatenate([each.categorical for each in requests])
+        together = self._predictor.estimate(Features(numeric, categorical))
+        ends = accumulate(map(len, requests))
+        return [
+            together.rows(end - len(each), end) for each, end in zip(requests, ends, strict=True)
+        ]

@@ -1,0 +1,125 @@
+"""The access log: a line of JSON for each answer."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic_core import to_json
+
+from rayml.serve.http.request_record import Answered
+from rayml.serve.observe.line_file import LineFile, Lost
+from rayml.settings.serve import ServeSettings
+
+_log = logging.getLogger(__name__)
+STDOUT = "stdout"
+_LONGEST_PATH = 500
+
+
+class AccessLog:
+    """Writes what was answered, a line each.
+
+    An answer is only put aside; `flush`, called from one thread, makes the lines and appends them.
+    Query strings, headers and bodies are not written, since they may hold secrets and personal
+    data.
+
+    Args:
+        file: that the replicas of a machine may share; None writes to standard output.
+        replica: its id, which each line names.
+
+    Attributes:
+        lost: lines that could not be written so far.
+    """
+
+    def __init__(self, file: LineFile | None, *, replica: str) -> None:
+        self._file = file
+        self._replica = replica
+        self._pending: list[Answered] = []
+        self.observe = self._pending.append
+        self.lost = 0
+        self._fails = False
+        # Turns the clock of the answers into the time of day.
+        self._epoch = time.time() - time.perf_counter()
+
+    def flush(self) -> None:
+        """Write what was answered since the last time.
+
+        What cannot be written is lost and counted, with a line in the replica's log when that
+        begins and when it ends: a full disk must not cost memory without end.
+        """
+        count = len(self._pending)
+        if not count:
+            return
+        lines = b"".join(self._line(answered) for answered in self._pending[:count])
+        del self._pending[:count]
+        lost = self._write(lines)
+        if lost is not None:
+            self.lost += lost.lines
+        if (lost is not None) != self._fails:
+            self._fails = lost is not None
+            self._tell(lost)
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+
+    def _tell(self, lost: Lost | None) -> None:
+        if lost is None:
+            _log.warning("the access log is written again; %d lines of it are lost", self.lost)
+        else:
+            reason = lost.reason.strerror
+            _log.error("%d lines of the access log are lost: %s", lost.lines, reason)
+
+    def _write(self, lines: bytes) -> Lost | None:
+        if self._file is not None:
+            return self._file.append(lines)
+        sys.stdout.write(lines.decode())
+        sys.stdout.flush()
+        return None
+
+    def _line(self, answered: Answered) -> bytes:
+        started = datetime.fromtimestamp(self._epoch + answered.started, UTC)
+        line = {
+            "time": started.isoformat(timespec="milliseconds"),
+            "id": answered.id,
+            "replica": self._replica,
+            "client": answered.client,
+            "key": answered.holder,
+            "method": answered.method,
+            "path": answered.path[:_LONGEST_PATH],
+            "route": answered.route,
+            "status": answered.status,
+            "seconds": round(answered.seconds, 6),
+            "model": answered.model,
+            "version": answered.version,
+            "rows": answered.rows,
+            "bytes_in": answered.bytes_in,
+            "bytes_out": answered.bytes_out,
+        }
+        return to_json(line) + b"\n"
+
+
+def make_access_log(settings: ServeSettings, replica: str) -> AccessLog | None:
+    """The access log of a replica; None where none is asked for.
+
+    One to `stdout` goes by a file beside the log of the replicas, which whoever runs the terminal
+    follows.
+    """
+    if settings.access_log is None:
+        return None
+    if settings.access_log != STDOUT:
+        return AccessLog(LineFile(Path(settings.access_log)), replica=replica)
+    if settings.log.file is None:
+        return AccessLog(None, replica=replica)
+    passed_on = LineFile(on_its_way(Path(settings.log.file)), max_bytes=settings.log.max_bytes)
+    return AccessLog(passed_on, replica=replica)
+
+
+def on_its_way(log: Path) -> Path:
+    """The file that lines for standard output go by, beside a log of replicas."""
+    return log.with_name(f"{log.stem}-access.jsonl")

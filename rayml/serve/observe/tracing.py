@@ -1,0 +1,162 @@
+"""OpenTelemetry spans of requests, made from their times once they are answered.
+
+Nothing of OpenTelemetry is touched while a request is on its way, nor at all where tracing is off.
+Names and attributes follow its semantic conventions for HTTP servers,
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from rayml.errors import ServeError
+from rayml.serve.http.request_id import trace_parts
+from rayml.serve.http.request_record import Answered
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+
+CONSOLE = "console"
+
+
+class Tracing:
+    """Makes a span for each request that is sampled, with one for each part of it.
+
+    The parts are `receive` (the body), `parse`, and `predict`: waiting for the forward pass, the
+    pass, and writing the answer. A trace that a client has begun goes on, sampled as the
+    client says.
+
+    Args:
+        provider: of spans; it is shut down with this.
+    """
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("rayml.serve")
+        self._epoch_ns = time.time_ns() - time.perf_counter_ns()
+
+    def observe(self, answered: Answered) -> None:
+        """Make the spans of an answer."""
+        from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+
+        span = self._tracer.start_span(
+            f"{answered.method} {answered.route}".rstrip(),
+            context=_remote(answered.trace),
+            kind=SpanKind.SERVER,
+            start_time=self._ns(answered.started),
+            attributes=_attributes(answered),
+        )
+        if span.is_recording():
+            context = set_span_in_context(span)
+            for name, begin, end in _parts(answered):
+                part = self._tracer.start_span(name, context, start_time=self._ns(begin))
+                part.end(self._ns(end))
+            if answered.status >= 500:
+                span.set_status(Status(StatusCode.ERROR))
+        span.end(self._ns(answered.ended))
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()
+
+    def _ns(self, seconds: float) -> int:
+        return self._epoch_ns + int(seconds * 1e9)
+
+
+def tracer_provider(endpoint: str, sample_ratio: float, replica: str) -> TracerProvider:
+    """Make a provider that sends spans in batches.
+
+    Args:
+        endpoint: URL of an OTLP collector over HTTP, as http://127.0.0.1:4318/v1/traces, or
+            `console`.
+        sample_ratio: share of the requests whose spans are made, where the client does not say.
+        replica: id that the spans name.
+
+    Raises:
+        ServeError: the exporter is not installed.
+    """
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    exporter = ConsoleSpanExporter(out=sys.stdout) if endpoint == CONSOLE else _otlp(endpoint)
+    provider = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
+        resource=Resource.create({"service.name": "rayml", "service.instance.id": replica}),
+        # Replicas close it when they end.
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def require_exporter(endpoint: str | None) -> None:
+    """Refuse a collector that nothing could send to.
+
+    Raises:
+        ServeError: the exporter is not installed.
+    """
+    if endpoint not in {None, CONSOLE}:
+        _otlp_exporter()
+
+
+def _otlp(endpoint: str) -> Any:
+    return _otlp_exporter()(endpoint=endpoint)
+
+
+def _otlp_exporter() -> Any:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    except ImportError as error:
+        raise ServeError(
+            f"traces are sent by an exporter that is not installed ({error})",
+            remedy="Install rayml[tracing], or use serve.tracing.endpoint=console",
+        ) from error
+    return OTLPSpanExporter
+
+
+def _remote(parent: bytes | None) -> Context | None:
+    from opentelemetry.trace import (
+        NonRecordingSpan,
+        SpanContext,
+        TraceFlags,
+        set_span_in_context,
+    )
+
+    parts = trace_parts(parent) if parent is not None else None
+    if parts is None:
+        return None
+    trace, span, sampled = parts
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+    context = SpanContext(int(trace, 16), int(span, 16), is_remote=True, trace_flags=flags)
+    return set_span_in_context(NonRecordingSpan(context))
+
+
+def _attributes(answered: Answered) -> dict[str, str | int]:
+    return {
+        "http.request.method": answered.method,
+        "http.route": answered.route,
+        "http.response.status_code": answered.status,
+        "http.request.body.size": answered.bytes_in,
+        "http.response.body.size": answered.bytes_out,
+        "url.path": answered.path,
+        "client.address": answered.client,
+        "rayml.request_id": answered.id,
+        "rayml.model": answered.model,
+        "rayml.version": answered.version,
+        "rayml.rows": answered.rows,
+    }
+
+
+def _parts(answered: Answered) -> list[tuple[str, float, float]]:
+    parts = []
+    if answered.received:
+        parts.append(("receive", answered.started, answered.received))
+    if answered.parsed:
+        parts.append(("parse", answered.received, answered.parsed))
+        parts.append(("predict", answered.parsed, answered.ended))
+    return parts

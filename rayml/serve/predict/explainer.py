@@ -1,0 +1,234 @@
+"""Explanations of a bundle's predictions, column by column."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import torch
+from pydantic_core import to_json
+from torch import Tensor
+
+from rayml.errors import RequestError, ServeError
+from rayml.models.explain.attribution import Attribution, Score, attribute, require_captum
+from rayml.models.explain.entrances import Entrances, Vectors
+from rayml.models.tasks.tasks import Task
+from rayml.registry.bundle.published import published
+from rayml.serve.predict.answer import class_key
+from rayml.serve.predict.odd_values import WARNINGS
+from rayml.serve.predict.predictor import Predictor
+from rayml.serve.predict.row_parser import RequestParser
+from rayml.types import ClassLabel, Features
+
+if TYPE_CHECKING:
+    from rayml.serve.predict.row_parser import Row
+
+Explanation = dict[str, Any]
+
+
+class Explainer:
+    """Says how much each column moves a prediction away from that of a baseline row.
+
+    What is explained is the probability of a class, the predicted one unless another is asked for;
+    of a regression the value, in the target's units; of an ensemble the mean over its members. The
+    attributions of a row add up to the difference between its prediction and the baseline's. Those
+    of a column are the sum over all that the preprocessor makes of it: the value, the indicator of
+    a missing one, the parts of a time, the dimensions of a category's vector.
+
+    The baseline is the published example: the median of numbers and times, the most frequent
+    category and truth value of the training split; a missing value where that is withheld.
+
+    It works on models of its own, which are made when it is first used, so that the predictor may
+    predict in other threads meanwhile; safe to use from several threads, which take turns.
+
+    Args:
+        predictor: of the bundle.
+        tolerance: of the sum, as a probability or a share of the target's standard deviation; where
+            a value differs from the baseline's by more, of that difference.
+        max_steps: gradients of each model for a row at most, even if the tolerance is not met.
+    """
+
+    def __init__(self, predictor: Predictor, *, tolerance: float, max_steps: int) -> None:
+        self._predictor = predictor
+        self._max_steps = max_steps
+        target = predictor.signature.target
+        self._tolerance = tolerance
+        self._unit = target.scale if target.task == "regression" else 1.0
+        self._names = [column.name for column in predictor.signature.inputs]
+        place = {name: index for index, name in enumerate(self._names)}
+        self._places = torch.tensor([place[name] for name in predictor.columns])
+        self._score = _score(predictor.task)
+        self._turn = threading.Lock()
+        self._entrances: list[Entrances] = []
+        parser = RequestParser(predictor.signature, max_rows=1)
+        # Answers tell the baseline, so it is made of what may be told.
+        typical = published(predictor.signature).example()
+        self._typical: Row = parser.parse(to_json(typical))[0]
+
+    def explain(
+        self,
+        table: pa.Table,
+        *,
+        label: ClassLabel | None = None,
+        baseline: Row | None = None,
+        proceed: Callable[[], None] = lambda: None,
+    ) -> list[Explanation]:
+        """Explain the predictions for the rows of a raw table, one explanation a row.
+
+        Args:
+            table: as `Predictor.predict` takes it.
+            label: the class whose probability is explained; None takes the predicted one.
+            baseline: values that take the place of the typical ones; None is a missing value.
+            proceed: is called now and then; it may raise to end the work.
+
+        Raises:
+            ExplainError: the model cannot be explained, or Captum is not installed.
+            RequestError: 422, there is no such class.
+            ServeError: a prediction is not finite.
+        """
+        asked = None if label is None else self._code(label)
+        features = self._predictor.features(table)
+        odd = self._predictor.odd_of_table(table) if features.odd else None
+        rows = self._tensors(features)
+        start = self._tensors(
+            self._predictor.features(self._predictor.table([self.baseline(baseline)]))
+        )
+        with self._turn:
+            models = self._ready()
+            codes = self._predicted(models, rows)
+            if asked is not None:
+                codes = torch.full_like(codes, asked)
+            parts = [
+                attribute(
+                    model,
+                    self._score,
+                    rows,
+                    start,
+                    codes,
+                    tolerance=self._tolerance,
+                    unit=self._unit,
+                    max_steps=self._max_steps,
+                    proceed=proceed,
+                )
+                for model in models
+            ]
+        explanations = self._explanations(_mean(parts), codes)
+        for row, of_row in (odd or {}).items():
+            explanations[row][WARNINGS] = of_row
+        return explanations
+
+    def warm_up(self) -> None:
+        """Load what the first explanation would wait for, some seconds; raises as `explain`."""
+        self.explain(self._predictor.table([self._typical]))
+
+    def baseline(self, changes: Row | None = None) -> Row:
+        """The baseline row, with some values changed."""
+        return self._typical | (changes or {})
+
+    def _ready(self) -> Sequence[Entrances]:
+        if not self._entrances:
+            require_captum()
+            predictor = self._predictor
+            self._entrances = [
+                Entrances(module, predictor.shape, predictor.device)
+                for module in predictor.modules()
+            ]
+        return self._entrances
+
+    def _code(self, label: ClassLabel) -> int:
+        names = [class_key(each) for each in self._predictor.signature.target.classes]
+        if class_key(label) not in names:
+            raise RequestError(
+                "`label` is a class of the target" if names else "a regression has no classes",
+                status=422,
+                value=label,
+                remedy=f"There are: {', '.join(names)}" if names else "Leave out `label`",
+            )
+        return names.index(class_key(label))
+
+    def _predicted(self, models: Sequence[Entrances], rows: Vectors) -> Tensor:
+        """The class that is predicted for each row; 0 in a regression.
+
+        Asked of its own models, since the predictor's are watched for what clients are answered.
+        """
+        task = self._predictor.task
+        with torch.no_grad():
+            each = [task.predict(model(*model.vectors(*rows))) for model in models]
+        mean = torch.stack(each).mean(0)
+        match task.info.task:
+            case "regression":
+                return torch.zeros_like(mean, dtype=torch.int64)
+            case "binary":
+                return (mean >= 0.5).long()
+            case "multiclass":
+                return mean.argmax(1)
+
+    def _tensors(self, features: Features) -> Vectors:
+        device = self._predictor.device
+        return (
+            torch.from_numpy(features.numeric).to(device),
+            torch.from_numpy(features.categorical).to(device),
+        )
+
+    def _explanations(self, found: Attribution, codes: Tensor) -> list[Explanation]:
+        codes = codes.cpu()
+        for number in (found.score, found.baseline, found.features):
+            if not number.isfinite().all():
+                raise ServeError(
+                    "a model predicts finite numbers, with finite gradients",
+                    remedy="Mend the model, whose values overflow on this row or on the baseline",
+                )
+        columns = torch.zeros(len(codes), len(self._names), dtype=torch.float64)
+        columns.index_add_(1, self._places, found.features)
+        classes = self._predictor.signature.target.classes
+        return [
+            {
+                **({"label": classes[code]} if classes else {}),
+                "prediction": score,
+                "baseline": baseline,
+                "attributions": dict(zip(self._names, shares, strict=True)),
+                "delta": delta,
+                "tolerance": tolerance,
+                "converged": abs(delta) <= tolerance,
+                "steps": steps,
+            }
+            for code, score, baseline, shares, delta, tolerance, steps in zip(
+                codes.tolist(),
+                found.score.tolist(),
+                found.baseline.tolist(),
+                columns.tolist(),
+                found.delta.tolist(),
+                found.tolerance.tolist(),
+                found.steps.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def _mean(parts: Sequence[Attribution]) -> Attribution:
+    """The explanation of the members' mean is the mean of their explanations, as both are sums."""
+    return Attribution(
+        torch.stack([each.score for each in parts]).mean(0),
+        torch.stack([each.baseline for each in parts]).mean(0),
+        torch.stack([each.features for each in parts]).mean(0),
+        torch.stack([each.tolerance for each in parts]).mean(0),
+        torch.stack([each.steps for each in parts]).sum(0),
+    )
+
+
+def _score(task: Task) -> Score:
+    """What is explained of a model's outputs."""
+
+    def score(outputs: Tensor, codes: Tensor) -> Tensor:
+        predictions = task.predict(outputs)
+        match task.info.task:
+            case "regression":
+                return predictions
+            case "binary":
+                return torch.where(codes == 1, predictions, 1 - predictions)
+            case "multiclass":
+                return predictions.gather(1, codes.unsqueeze(1)).squeeze(1)
+
+    return score

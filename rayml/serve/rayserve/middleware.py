@@ -1,0 +1,35 @@
+"""What stands around Serve's HTTP servers: request ids that are well-formed, and given once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayml.serve.http.body import Receive
+from rayml.serve.http.messages import Scope, Send
+from rayml.serve.http.request_id import HEADER, request_id
+
+
+class RequestIds:
+    """Names each request by its header, before Serve reads it, and takes off Serve's own naming.
+
+    Serve would answer with an id of any length, fail on one that is not UTF-8, and put a second
+    one beside the app's own, at the cost of two parsed sets of headers.
+
+    Args:
+        app: of ASGI, with Serve's middleware around it, which comes in front of all others.
+    """
+
+    def __init__(self, app: Any) -> None:
+        from ray.serve._private.http_util import RequestIdMiddleware
+
+        self.app = app._app if isinstance(app, RequestIdMiddleware) else app  # noqa: SLF001
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a connection on."""
+        if scope["type"] == "http":
+            headers: dict[bytes, bytes] = dict(scope["headers"])
+            name = request_id(headers).encode()
+            if headers.get(HEADER) != name:
+                others = [each for each in scope["headers"] if each[0] != HEADER]
+                scope["headers"] = [*others, (HEADER, name)]
+        await self.app(scope, receive, send)

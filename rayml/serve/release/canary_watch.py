@@ -1,0 +1,79 @@
+"""Watches the canary of a model and does what its guards decide."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rayml.errors import BundleError, RegistryError
+from rayml.registry import release as releases
+from rayml.registry.release import Release
+from rayml.registry.store import Registry
+from rayml.serve.release.canary_policy import Verdict, judge
+from rayml.serve.release.counters import Counts, total
+from rayml.serve.release.status import ReplicaStatus, read_statuses
+
+if TYPE_CHECKING:
+    from rayml.registry.release import Canary
+
+
+class Watch:
+    """Looks at the replicas' counters, and changes the release when the guards say so.
+
+    All that it must know stands in the release, so it may end and be started again; what it keeps
+    is only the last word of replicas that have ended since.
+
+    Args:
+        registry: of the model.
+        name: of the model.
+    """
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        self._registry = registry
+        self._name = name
+        self._heard: dict[str, ReplicaStatus] = {}
+        self._since: str | None = None
+
+    def look(self) -> Verdict | None:
+        """Judge the canary once, and act; None where none is guarded."""
+        release = self._registry.release(self._name)
+        canary = release.canary
+        if canary is None or canary.guards is None or release.champion is None:
+            return None
+        if canary.since != self._since:
+            self._heard, self._since = {}, canary.since
+        for status in read_statuses(self._registry.folder(self._name)):
+            self._heard[status.replica] = status
+        started = datetime.fromisoformat(canary.since)
+        verdict = judge(
+            self._counts(canary, canary.version),
+            self._counts(canary, release.champion),
+            elapsed_s=(datetime.now(UTC) - started).total_seconds(),
+            guards=canary.guards,
+            refusal=self._refusal(release, canary),
+        )
+        return self._act(release, canary, verdict)
+
+    def _counts(self, canary: Canary, version: int) -> Counts:
+        heard = [each for each in self._heard.values() if each.canary_since == canary.since]
+        trials = (each.versions[version].trial for each in heard if version in each.versions)
+        return total(trial for trial in trials if trial is not None)
+
+    def _refusal(self, release: Release, canary: Canary) -> str:
+        found = (each for each in self._heard.values() if each.revision == release.revision)
+        return next(filter(None, (each.refusal(canary.version) for each in found)), "")
+
+    def _act(self, release: Release, canary: Canary, verdict: Verdict) -> Verdict | None:
+        if verdict.outcome == "go on":
+            return verdict
+
+        def follow(seen: Release) -> Release:
+            if verdict.outcome == "promote":
+                return releases.promote(seen, canary.version, verdict.reason, verdict.figures)
+            return releases.end_canary(seen, verdict.reason, verdict.figures)
+
+        try:
+            self._registry.change_release(self._name, follow, expected=release.revision)
+        except (RegistryError, BundleError):
+            return None  # someone else was first; the next look sees what they did
+        return verdict

@@ -1,0 +1,122 @@
+"""Shadows: a version that predicts what the champion was asked, and whose answers nobody gets."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import torch
+
+from rayml.serve.release.counters import Counter
+
+if TYPE_CHECKING:
+    from rayml.serve.predict.answer import Answer, Estimate
+    from rayml.serve.predict.predictor import Predictor
+    from rayml.serve.predict.row_parser import Row
+
+_log = logging.getLogger(__name__)
+_REST_S = 0.02
+
+
+class Mirror:
+    """Predicts again with a shadow, in a thread, and counts how its predictions differ.
+
+    What it is offered waits in a queue of bounded length; what does not fit is dropped and
+    counted, so that a shadow can be slow, fail or hang without touching an answer.
+
+    Args:
+        shadow: the version that is tried.
+        counter: of the shadow.
+        room: rows that wait at most.
+    """
+
+    def __init__(self, shadow: Predictor, counter: Counter, *, room: int = 10_000) -> None:
+        self.shadow = shadow
+        self._counter = counter
+        self._room = room
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[int, Callable[[], tuple[int, float]]]] = deque()
+        self._closed = threading.Event()
+        threading.Thread(target=self._work, name="shadow", daemon=True).start()
+
+    def offer(self, rows: list[Row], answers: Sequence[Answer]) -> None:
+        """Mirror rows that were answered; returns at once."""
+        self._put(len(rows), lambda: _of_answers(answers, self.shadow.predict_rows(rows)))
+
+    def offer_table(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
+        """Mirror a raw table that was answered, which is made later; returns at once."""
+
+        def compare() -> tuple[int, float]:
+            own = self.shadow.estimate(self.shadow.features(table())).prediction
+            binary = self.shadow.signature.target.task == "binary"
+            return _of_predictions(estimate.prediction, own, binary=binary)
+
+        self._put(len(estimate.prediction), compare)
+
+    def close(self) -> None:
+        """End the thread after what it is at."""
+        self._closed.set()
+
+    def _put(self, rows: int, compare: Callable[[], tuple[int, float]]) -> None:
+        with self._lock:
+            fits = self._room >= rows
+            if fits:
+                self._room -= rows
+                self._waiting.append((rows, compare))
+        if not fits:
+            self._counter.add(dropped=rows)
+
+    def _work(self) -> None:
+        while not self._closed.is_set():
+            # A rest leaves the core to requests that have a client.
+            self._closed.wait(_REST_S)
+            for rows, compare in self._taken():
+                self._compare(rows, compare)
+
+    def _taken(self, limit: int = 64) -> list[tuple[int, Callable[[], tuple[int, float]]]]:
+        with self._lock:
+            found = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+            self._room += sum(rows for rows, _ in found)
+        return found
+
+    def _compare(self, rows: int, compare: Callable[[], tuple[int, float]]) -> None:
+        try:
+            changed, difference = compare()
+        except Exception:  # noqa: BLE001 (a shadow touches nobody)
+            _log.exception("a shadow failed on %d rows", rows)
+            self._counter.add(mirror_failed=rows)
+            return
+        self._counter.add(mirrored=rows, changed=changed, difference=difference)
+
+
+def _of_answers(answers: Sequence[Answer], own: Sequence[Answer]) -> tuple[int, float]:
+    """How many labels differ, and by how much the probabilities or values do in sum."""
+    pairs = list(zip(answers, own, strict=True))
+    changed = sum(a.get("label") != b.get("label") for a, b in pairs)
+    return changed, sum(_difference(a, b) for a, b in pairs)
+
+
+def _difference(answer: Answer, other: Answer) -> float:
+    """Of the values, or the largest one of the probabilities."""
+    if "value" in answer:
+        return float(abs(answer["value"] - other["value"]))
+    theirs = other["probabilities"]
+    return float(
+        max(abs(p - theirs.get(label, 0.0)) for label, p in answer["probabilities"].items())
+    )
+
+
+def _of_predictions(
+    prediction: torch.Tensor, own: torch.Tensor, *, binary: bool
+) -> tuple[int, float]:
+    """As `_of_answers`, of predictions as `Predictor.outputs` gives them."""
+    apart = (prediction - own).abs()
+    if prediction.dim() == 2:
+        changed = (prediction.argmax(1) != own.argmax(1)).sum()
+        return int(changed), float(apart.amax(1).sum())
+    changed = ((prediction >= 0.5) != (own >= 0.5)).sum()
+    return int(changed) if binary else 0, float(apart.sum())

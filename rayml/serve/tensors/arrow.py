@@ -1,0 +1,232 @@
+"""Rows as Arrow IPC, for bulk: a stream or a file in, and a stream out where it is asked for.
+
+Columns are those of the signature, in any order; one that is left out is missing, as a null is.
+Which types and values a column takes is said in `rayml.data.rows.strictness`; the texts that were
+missing values in the source of the training rows are so here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rayml.data.columns.nearest import did_you_mean, listed
+from rayml.data.rows.strictness import TYPES, VALUES, admits, read
+from rayml.errors import RequestError
+from rayml.registry.bundle.signature import Signature
+from rayml.serve.predict.answer import Estimate, class_key
+from rayml.serve.predict.odd_values import WARNINGS, as_maps
+from rayml.serve.tensors.arrow_messages import check_messages
+from rayml.serve.tensors.tensor_rows import OutputTensors
+
+STREAM = b"application/vnd.apache.arrow.stream"
+FILE = b"application/vnd.apache.arrow.file"
+
+_MAGIC = b"ARROW1\0\0"
+
+
+class ArrowParser:
+    """Parses Arrow bodies for one signature.
+
+    Args:
+        signature: of the bundle.
+        max_rows: rows of a request at most.
+        max_bytes: of the values of a column at most, once they are no dictionary any more.
+    """
+
+    def __init__(self, signature: Signature, *, max_rows: int, max_bytes: int) -> None:
+        self._columns = {column.name: column for column in signature.inputs}
+        self._schema = pa.schema(list(signature.struct()))
+        self._missing = signature.missing
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+
+    def parse(self, body: bytes) -> pa.Table:
+        """Parse one body to a raw table of natural types, of at least one row.
+
+        Raises:
+            RequestError: 400 if it is no Arrow IPC, 413 if it is too much, 415 if it is
+                compressed, 422 if a column or a value does not fit the signature.
+        """
+        table = self._read(body)
+        arrays = [
+            self._values(field.name, table.column(field.name))
+            if field.name in table.column_names
+            else pa.nulls(table.num_rows, field.type)
+            for field in self._schema
+        ]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def _read(self, body: bytes) -> pa.Table:
+        try:
+            reader = _open(body)
+            self._check_schema(reader.schema)
+            return self._batches(reader)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise RequestError(
+                f"a body is a sound Arrow IPC stream or file ({error})"[:500], status=400
+            ) from None
+
+    def _batches(self, reader: pa.RecordBatchReader) -> pa.Table:
+        batches, rows = [], 0
+        for batch in reader:
+            rows += batch.num_rows
+            if rows > self._max_rows:
+                raise RequestError(
+                    f"a request has at most {self._max_rows} rows",
+                    status=413,
+                    remedy="Send them in several requests",
+                )
+            # Arrow trusts offsets, indices and text; those that lie would read other memory.
+            batch.validate(full=True)
+            batches.append(batch)
+        if not rows:
+            raise RequestError("a request has at least one row", status=422, value=rows)
+        return pa.Table.from_batches(batches)
+
+    def _check_schema(self, schema: pa.Schema) -> None:
+        names = schema.names
+        unknown = next((name for name in names if name not in self._columns), None)
+        if unknown is not None:
+            near = did_you_mean(unknown, list(self._columns))
+            raise RequestError(
+                "an Arrow column is one of the signature",
+                status=422,
+                value=unknown,
+                remedy=f"{near}They are: {listed(list(self._columns))}",
+                column=unknown,
+            )
+        if not names or len(set(names)) != len(names):
+            raise RequestError(
+                "a request has at least one column, and names each once",
+                status=422,
+                value=names[:20],
+            )
+        for field in schema:
+            kind = self._columns[field.name].kind
+            if not _is_plain(field.type) or not admits(field.type, kind):
+                raise RequestError(
+                    f"column {field.name!r} is of type {field.type}; the {kind} column takes"
+                    f" {TYPES[kind]}",
+                    status=422,
+                    column=field.name,
+                )
+
+    def _values(self, name: str, column: pa.ChunkedArray) -> pa.Array:
+        if sum(map(_decoded_bytes, column.chunks)) > self._max_bytes:
+            raise RequestError(
+                f"the values of column {name!r} have at most {self._max_bytes} bytes",
+                status=413,
+                remedy="Send the rows in several requests",
+                column=name,
+            )
+        kind = self._columns[name].kind
+        # Categories are looked up as they are, with their own tokens.
+        parsed, misfit = read(column, kind, () if kind == "categorical" else self._missing)
+        if misfit.any():
+            row = int(np.argmax(misfit))
+            raise RequestError(
+                f"row {row}, column {name!r}: the value is {VALUES[kind]}",
+                status=422,
+                value=_value(column[row]),
+                row=row,
+                column=name,
+            )
+        return parsed
+
+
+def first_row(body: bytes, name: str) -> pa.Array | None:
+    """The first value of a column, as an array of one; None where there is none.
+
+    Raises:
+        RequestError, ArrowException, OSError: the body is not sound up to there.
+    """
+    for batch in _open(body):
+        if batch.num_rows and name in batch.schema.names:
+            row = batch.slice(0, 1)
+            row.validate(full=True)
+            return row.column(name)
+    return None
+
+
+def _open(body: bytes) -> pa.RecordBatchReader:
+    # A file is a stream between a magic number and a footer, which only tells places in it.
+    start = len(_MAGIC) if body.startswith(_MAGIC) else 0
+    stream = pa.py_buffer(body).slice(start)
+    check_messages(stream)
+    return pa.ipc.open_stream(stream)
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):  # a time that Python has no date for
+        return scalar.cast(pa.int64()).as_py()
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a type is neither nested nor of an extension; dictionaries are of texts alone."""
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    plain = (
+        *(_is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean),
+        *(pa.types.is_decimal, pa.types.is_timestamp, pa.types.is_date, pa.types.is_null),
+    )
+    return any(is_one(kind) for is_one in plain)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_text(kind) for is_text in texts)
+
+
+def _decoded_bytes(values: pa.Array) -> int:
+    """Bytes of texts that many rows may share; those of others are bounded by the body."""
+    if pa.types.is_dictionary(values.type):
+        lengths = _lengths(values.dictionary)
+        places = values.indices.drop_null().cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return int(lengths[places].sum())
+    return int(_lengths(values).sum()) if pa.types.is_string_view(values.type) else 0
+
+
+def _lengths(texts: pa.Array) -> Any:
+    """Length of each text in bytes."""
+    if pa.types.is_string_view(texts.type):
+        views = texts.buffers()[1]
+        lengths = np.frombuffer(views, dtype="<i4")[::4] if views else np.zeros(0, np.int32)
+        return lengths[texts.offset : texts.offset + len(texts)].astype(np.int64)
+    return pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
+    """Write the answers of `/predict` as an Arrow IPC stream, a column for each of their keys.
+
+    `label` has the type of the classes, and `probabilities` is a struct with a field a class.
+    `warnings` is a map from column to what is odd, null where nothing is; it is there in any case,
+    so that all answers have one schema.
+
+    Raises:
+        ServeError: a prediction is not finite.
+    """
+    columns: dict[str, pa.Array] = {}
+    for tensor in outputs.tensors(estimate, outputs.names):
+        if tensor.name == "label":
+            codes = pa.array(outputs.codes(estimate.prediction))
+            columns["label"] = pa.array(list(outputs.classes)).take(codes)
+        elif tensor.name == "probabilities":
+            shares = np.ascontiguousarray(tensor.numbers.reshape(tensor.shape).T)
+            keys = [class_key(label) for label in outputs.classes]
+            columns["probabilities"] = pa.StructArray.from_arrays(list(map(pa.array, shares)), keys)
+        else:
+            columns[tensor.name] = pa.array(tensor.numbers)
+    if outputs.warns:
+        columns[WARNINGS] = as_maps(estimate.odd, len(estimate.prediction))
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    body: bytes = sink.getvalue().to_pybytes()
+    return body

@@ -1,0 +1,254 @@
+"""Settings of how bundles are served, checked when they are made."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+from rayml.types import Count, NonNegative, Positive, Size, settings
+
+Unknown = Literal["warn", "refuse", "ignore"]
+_HOST = r"^(\*|(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?)$"
+_ORIGIN = r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$"
+
+
+@settings
+class ReplicaSettings:
+    """How many replicas answer.
+
+    Attributes:
+        min: replicas at least; 0 lets an idle endpoint give back its resources.
+        max: replicas at most.
+        target_ongoing_requests: requests in progress per replica that scaling aims at.
+        upscale_delay_s: seconds of higher load before replicas are added.
+        downscale_delay_s: seconds of lower load before replicas are removed.
+        cpu: CPU cores of a replica.
+        gpu: GPUs of a replica, or a share of one.
+    """
+
+    min: Size = 1
+    max: Count = 2
+    target_ongoing_requests: Positive = 16
+    upscale_delay_s: NonNegative = 1
+    downscale_delay_s: NonNegative = 120
+    cpu: NonNegative = 1.0
+    gpu: NonNegative = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> ReplicaSettings:
+        if self.min > self.max:
+            raise ValueError(f"min is at most max, got {self.min} and {self.max}")
+        return self
+
+
+@settings
+class KeySettings:
+    """Where the API keys come from; without either none is asked for.
+
+    Attributes:
+        file: path of a file of keys, as `rayml key` writes it; on every node the same. It is
+            read again when it changes.
+        variable: name of an environment variable that holds the same lines, or keys themselves
+            in the place of their hashes. It is read once, where the endpoint is started.
+    """
+
+    file: str | None = None
+    variable: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether keys are asked for."""
+        return self.file is not None or self.variable is not None
+
+
+@settings
+class RateSettings:
+    """How much one client may ask of one replica.
+
+    Attributes:
+        requests_per_second: in the long run.
+        burst: requests at once.
+    """
+
+    requests_per_second: Positive
+    burst: Count = 20
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's alone; false for what is no address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@settings
+class GrpcSettings:
+    """Where the Open Inference Protocol is answered over gRPC.
+
+    Attributes:
+        port: on the address of HTTP; 0 takes a free one, None answers none.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+
+
+@settings
+class HaproxySettings:
+    """What HAProxy spends beside answering.
+
+    Attributes:
+        threads: of HAProxy; None takes one for every four cores of the machine. More of them than
+            there are cores to spare slow an endpoint down.
+        metrics: whether Ray's metrics count its requests as well, for which it writes a line for
+            each to a process of Serve's. `/metrics` does without.
+        log: where it sends a line for each request, as `127.0.0.1:514`, a syslog server's port of
+            UDP, or `/dev/log`; None sends none. `access_log` does without.
+    """
+
+    threads: Count | None = None
+    metrics: bool = False
+    log: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./:@\[\]-]+$")] | None = None
+
+
+@settings
+class LogSettings:
+    """Where the replicas' log goes: what fails, with the ids of requests, and what a model prints.
+
+    It is shown where the endpoint was started, and stands in Ray's folder of logs as well.
+
+    Attributes:
+        level: of rayml's own lines; of other libraries warnings and errors are shown.
+        format: `text`, or `json` for a line of JSON each.
+        file: path of a file that all replicas append to; on a cluster of several machines one
+            that they share. None takes one below `paths.endpoints`.
+        max_bytes: a larger file is renamed to `FILE.1`, over the one before.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    file: str | None = None
+    max_bytes: Count = 16 * 2**20
+
+
+@settings
+class TracingSettings:
+    """Where the traces of requests go.
+
+    Attributes:
+        endpoint: URL of an OpenTelemetry collector that takes OTLP over HTTP, as
+            http://127.0.0.1:4318/v1/traces; `console` prints spans; None makes none.
+        sample_ratio: share of the requests that are traced, where the client does not say.
+    """
+
+    endpoint: Annotated[str, Field(pattern="^(console|https?://.+)$")] | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+@settings
+class ServeSettings:
+    """How a bundle is served.
+
+    Attributes:
+        host: address that the HTTP port binds to; keys are required unless it is a loopback one.
+        port: HTTP port; 0 takes a free one.
+        hosts: names that the endpoint answers to, as `shop.example` or, at one port alone,
+            `shop.example:8443`; a request with any other `Host` gets 421. It always answers to
+            localhost and to its addresses, off a loopback one to this machine's name too; `*` is
+            any name.
+        origins: other sites whose pages may ask the endpoint from a browser, as
+            `https://shop.example`. What a page of any other site sends by POST gets 403, and what
+            it reads the browser keeps from it.
+        ingress: how requests reach a replica: through Ray Serve's `proxy`, or through
+            `haproxy`, which is many times faster; `auto` takes `haproxy` on Linux.
+        haproxy: see `HaproxySettings`.
+        ray_metrics: whether Ray Serve counts, times and names each request by itself as well, for
+            Ray's metrics and its dashboard, which takes longer than a small prediction. `/metrics`,
+            `access_log` and `tracing` do without.
+        max_batch_size: requests that are answered by one forward pass at most.
+        batch_invariant: answer a row with the same bits whatever rows are computed with it, which
+            the rounding of sums otherwise depends on; see `rayml.models.modules.invariant` and, for
+            what it costs, the README. Replicas then differ only where their processors do.
+        batch_wait_s: seconds that a request waits for others to join its batch.
+        max_ongoing_requests: requests in progress in one replica at most.
+        max_queued_requests: further requests that a replica holds; those beyond get 503.
+        max_body_bytes: a request whose body is larger, as sent or decompressed, gets 413.
+        max_held_bytes: bodies that one replica holds until they are answered, those of up to
+            64 KiB not counted; a request that finds no room gets 503.
+        max_rows: a request of more rows gets 413.
+        unknown: what becomes of rows with values that are unlike those of training: a category
+            that the model does not know, no value in a column that training never misses, or a
+            number or time that lies farther outside of the training range than that is wide.
+            `warn` answers them and says so in the answer, `refuse` gives 422, `ignore` does not
+            look.
+        max_explain_rows: a request of more rows to explain gets 413.
+        explain_tolerance: by how much the attributions of a row may miss the difference from the
+            baseline, as a probability or a share of the target's standard deviation; of a value
+            that differs by more, as a share of the difference.
+        max_explain_steps: gradients of a model for a row at most, even if that is not met.
+        request_timeout_s: seconds after which a request gets 408.
+        keys: see `KeySettings`.
+        rate: see `RateSettings`; a client that exceeds it gets 429. None limits nobody.
+        grpc: see `GrpcSettings`.
+        metrics_folder: that the replicas write their counts to, which /metrics reads; on a
+            cluster of several machines one that they share. None makes a temporary one.
+        state_folder: that replicas tell of themselves in where the registry's folder is gone; None
+            takes one below `paths.endpoints`.
+        log: see `LogSettings`.
+        access_log: path of a file that each answer becomes a line of JSON of, or `stdout`, which
+            is that of who started the endpoint.
+        tracing: see `TracingSettings`.
+        replicas: see `ReplicaSettings`.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = ()
+    origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
+    ingress: Literal["auto", "haproxy", "proxy"] = "auto"
+    haproxy: HaproxySettings = Field(default_factory=HaproxySettings)
+    ray_metrics: bool = False
+    max_batch_size: Count = 64
+    batch_invariant: bool = False
+    batch_wait_s: NonNegative = 0.0
+    max_ongoing_requests: Count = 64
+    max_queued_requests: Count = 256
+    max_body_bytes: Count = 8 * 2**20
+    max_held_bytes: Count = 128 * 2**20
+    max_rows: Count = 10_000
+    unknown: Unknown = "warn"
+    max_explain_rows: Count = 100
+    explain_tolerance: Positive = 1e-3
+    max_explain_steps: Annotated[int, Field(ge=32)] = 4096
+    request_timeout_s: Positive = 30.0
+    keys: KeySettings = Field(default_factory=KeySettings)
+    rate: RateSettings | None = None
+    grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    metrics_folder: str | None = None
+    state_folder: str | None = None
+    log: LogSettings = Field(default_factory=LogSettings)
+    access_log: str | None = None
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
+    replicas: ReplicaSettings = Field(default_factory=ReplicaSettings)
+
+    @pydantic.model_validator(mode="after")
+    def _holds_a_body(self) -> ServeSettings:
+        if self.max_held_bytes < self.max_body_bytes:
+            raise ValueError(
+                "max_held_bytes is at least max_body_bytes, "
+                f"got {self.max_held_bytes} and {self.max_body_bytes}"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _keeps_strangers_out(self) -> ServeSettings:
+        if not is_loopback(self.host) and not self.keys.given:
+            raise ValueError(
+                f"others can reach {self.host}, so the endpoint asks for a key: make one with "
+                "`rayml key NAME serve.keys.file=PATH` and serve with serve.keys.file=PATH, or "
+                "name an environment variable that holds keys with serve.keys.variable"
+            )
+        return self

@@ -1,0 +1,186 @@
+"""What every stage of the pipeline is given: the config, Ray, and a watch."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rayml.config.build import locate, named_targets
+from rayml.config.compose import Composed
+from rayml.config.schema import Config
+from rayml.config.trust import Trust
+from rayml.errors import BuildError, InvalidConfigError
+from rayml.serve.supervise.supervised import connected
+from rayml.so_far import SoFar, command
+from rayml.stages.commands import show
+from rayml.stages.commands.trusting import trust_of
+from rayml.stages.preflight import component_problems, config_problems, names_users_code
+from rayml.stages.sweeps.new_sweep import new_sweep_problems
+from rayml.timing import Stopwatch
+
+# Tune imports them when it is given a callback, and with them each tracker that is installed.
+_TRACKERS = tuple(f"ray.air.integrations.{each}" for each in ("comet", "mlflow", "wandb"))
+
+
+class Checking:
+    """The check of a config's components.
+
+    Importing a user's code may take seconds of PyTorch, so that goes on in a worker while the
+    driver prepares.
+
+    Args:
+        plain: the config in plain containers.
+    """
+
+    def __init__(self, plain: Mapping[str, Any]) -> None:
+        import ray
+
+        self._found: list[str] = []
+        self._pending: Any = None
+        if names_users_code(plain):
+            self._pending = ray.remote(num_cpus=0)(component_problems).remote(plain)
+        else:
+            self._found = component_problems(plain)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the components; waits for the answer."""
+        import ray
+
+        if self._pending is not None:
+            self._found, self._pending = ray.get(self._pending), None
+        return self._found
+
+    def require(self) -> None:
+        """Go on only if nothing is wrong.
+
+        Raises:
+            InvalidConfigError: all that is wrong.
+        """
+        problems = self.problems()
+        if problems:
+            raise InvalidConfigError(problems)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage is given.
+
+    Attributes:
+        composed: the config.
+        import_paths: folders of the user's code.
+        watch: counts where the seconds go.
+        resumed: folder of the sweep that goes on; None if a new one is meant.
+        extended: whether its config is a new one.
+        so_far: what is finished, for a user whose command does not end well.
+        words: of the command line, that a command which goes on from this one may share.
+        project_folders: beside the user's config folders; those of the code that is trusted.
+    """
+
+    composed: Composed
+    import_paths: list[str] = field(default_factory=list)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    resumed: Path | None = None
+    extended: bool = False
+    so_far: SoFar = field(default_factory=SoFar)
+    words: tuple[str, ...] = ()
+    project_folders: list[str] = field(default_factory=list)
+
+    def command(self, verb: str, *first: str, about: Sequence[str] = ()) -> str:
+        """A command that goes on from this one; see `rayml.so_far.command`."""
+        return command(verb, *first, words=self.words, about=("paths", *about))
+
+    @cached_property
+    def config(self) -> Config:
+        """The typed config.
+
+        Raises:
+            InvalidConfigError: all that is wrong with it.
+        """
+        return self.composed.typed()
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Whose code stored files may name, and whose signatures bundles need.
+
+        Raises:
+            ConfigError: the config has problems, or a key cannot be read.
+        """
+        # The config of a sweep that goes on is what a file said.
+        written = () if self.resumed else named_targets(self.composed.plain)
+        return trust_of(
+            self.config.trust,
+            self.config.registry.signing,
+            folders=self.project_folders,
+            stores=asdict(self.config.paths).values(),
+            written=written,
+        )
+
+    def require_signing(self) -> None:
+        """Go on only if the keys that sign and verify can be read, before anything is spent.
+
+        Raises:
+            ConfigError: one cannot.
+        """
+        if self.composed.problems:
+            return  # told with the others
+        signing = self.config.registry.signing
+        if signing.private_key is not None or signing.public_keys:
+            from rayml.registry.bundle.signing import signing_key
+
+            signing_key(signing)
+            assert self.trust is not None
+
+    @contextmanager
+    def cluster(self) -> Iterator[None]:
+        """Ray, for as long as the context lasts."""
+        cluster = self.config.cluster
+        connection = connected(
+            cluster.address,
+            cpus=cluster.cpus,
+            gpus=cluster.gpus,
+            import_paths=self.import_paths,
+            tell=show.line,
+        )
+        with self.watch.stage("start Ray"):
+            connection.__enter__()
+        try:
+            yield
+        finally:
+            with self.watch.stage("stop Ray"):
+                connection.__exit__(None, None, None)
+
+    @contextmanager
+    def checked_cluster(self) -> Iterator[Checking]:
+        """Ray for a search, and the check of the code that the config names.
+
+        Raises:
+            InvalidConfigError: what can be told of the config without its code.
+        """
+        source = self.config.data.source["_target_"]
+        problems = config_problems(self.composed, again=self.resumed is not None)
+        if not problems and self.resumed is None:
+            problems = new_sweep_problems(self.config)
+        if problems:
+            raise InvalidConfigError(problems)
+        # Ray's start waits for its processes most of the time.
+        threading.Thread(target=_preload, args=(source,)).start()
+        with self.cluster():
+            yield Checking(self.composed.plain)
+
+
+def _preload(source: str) -> None:
+    """Import what preparing needs, then what a sweep does."""
+    import ray.data  # noqa: F401 - for its effect on the module cache
+
+    try:
+        locate(source)
+    except BuildError:
+        return  # `component_problems` tells
+    for module in ("rayml.search.sweep", *_TRACKERS):
+        importlib.import_module(module)

@@ -1,0 +1,236 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rayml.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from rayml.data.advice.advice import Advice
+    from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.registry.bundle.bundle import BundleInfo
+    from rayml.registry.promotion import Decision
+    from rayml.registry.release import Release
+    from rayml.search.results.confirmation import Confirmation
+    from rayml.search.results.leaderboard import Leaderboard
+    from rayml.serve.release.counters import Counts
+    from rayml.serve.release.status import ReplicaStatus
+
+_WALL_CLOCK = ("first_epoch", "total")
+_ADVICE = 12  # lines at most
+_PIPE_WIDTH = 160  # a file or a pipe has no width of its own
+
+
+class _Patient(Console):
+    """A console whose command goes on when nobody reads it any more, as with `| head`."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console() -> Console:
+    """The console of standard output."""
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return _Patient(width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def line(text: str) -> None:
+    """Print a line at once, markup taken literally."""
+    console().print(Text(text), soft_wrap=True)
+    sys.stdout.flush()
+
+
+def aside(text: str) -> None:
+    """Print a line that is no part of the output."""
+    print(f"rayml: {text}", file=sys.stderr, flush=True)
+
+
+def prepared(data: PreparedDataset) -> None:
+    """Print the schema and the sizes of a prepared dataset."""
+    head, *rows = (data.schema.head, *data.schema.rows())
+    table = Table(title=f"{data.schema.sampled} rows looked at", title_justify="left")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)
+    sizes = ", ".join(f"{rows} {split}" for split, rows in data.rows.items())
+    origin = "reused" if data.reused else "prepared"
+    line(f"{origin} {data.path}: {sizes} rows")
+    if data.quarantine is not None:
+        line(f"{data.quarantined} bad rows are in {data.quarantine}")
+    advise(data.advice())
+
+
+def advise(advice: Sequence[Advice]) -> None:
+    """Print what is to be known of the data before training."""
+    for each in advice[:_ADVICE]:
+        line(f"note: {each.text}")
+    if len(advice) > _ADVICE:
+        line(f"note: {len(advice) - _ADVICE} more notes are in the sweep's report")
+
+
+def leaderboard(board: Leaderboard, limit: int = 10) -> None:
+    """Print the best trials."""
+    from rayml.search.results.leaderboard import leaderboard_table
+
+    console().print(leaderboard_table(board, limit))
+
+
+def confirmed(found: Confirmation) -> None:
+    """Print what the trials that were trained again are worth, and which of them wins."""
+    table = Table(title=f"{len(found.seeds)} seeds each", title_justify="left")
+    for name in ("trial", f"mean {found.metric}", "95 % interval", "weights", "steps"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for each in found.candidates:
+        table.add_row(
+            str(each.number),
+            f"{each.mean:.5g}",
+            f"{each.low:.5g} to {each.high:.5g}",
+            f"{each.parameters:,}",
+            f"{each.steps:,}",
+            "winner" if each.number == found.winner else "",
+        )
+    console().print(table)
+    line(found.reason)
+    if found.ensemble:
+        line(f"an ensemble of its seeds {', '.join(map(str, found.ensemble))} is served")
+    else:
+        line(f"its seed {found.seed} is served")
+
+
+def registered(info: BundleInfo, version: int) -> None:
+    """Print what a new version measures, and whether it became champion."""
+    for split, metrics in info.metrics.items():
+        shown = ", ".join(
+            f"{name} {value:.4f}" for name, value in metrics.items() if value is not None
+        )
+        line(f"{info.name} version {version} on {split}: {shown}")
+    if info.decision is not None:
+        line(f"version {version} was {decided(info.decision)}")
+        if info.decision.verdict == "not comparable" and not info.decision.promote:
+            line(f"`rayml promote {version}` makes it champion all the same")
+
+
+def decided(decision: Decision) -> str:
+    """What was decided of a version."""
+    reason = decision.reason
+    if decision.verdict == "not compared" and decision.promote:
+        return f"promoted to champion {reason}"
+    if decision.promote:
+        return f"promoted to champion: {reason}"
+    if decision.against is None:
+        return f"not made champion: {reason}"
+    return f"not made champion, version {decision.against} stays it: {reason}"
+
+
+def request(url: str, body: Mapping[str, Any], status: int, answer: bytes) -> None:
+    """Print a request as the command that repeats it, and its answer."""
+    data = shlex.quote(json.dumps(body))
+    line(f"$ curl -s {url} -H 'content-type: application/json' -d {data}")
+    line(f"HTTP {status}: {answer.decode().strip()}")
+
+
+def release(
+    name: str,
+    served: Release,
+    replicas: Sequence[ReplicaStatus],
+    history: Sequence[Mapping[str, Any]],
+    limit: int = 8,
+) -> None:
+    """Print what a model's endpoints serve, how each version fares, and the latest changes."""
+    from rayml.serve.release.counters import total
+
+    line(f"{name}: revision {served.revision}, {len(replicas)} replicas")
+    heads = ("version", "role", "replicas", "requests", "failed", "p50 ms", "p99 ms", "loss", "")
+    table = Table()
+    for head in heads:
+        table.add_column(head, justify="left" if head in {"role", ""} else "right")
+    held = {number for each in replicas for number in each.versions}
+    for version in sorted({*served.versions(), *held}, reverse=True):
+        found = [each.versions[version] for each in replicas if version in each.versions]
+        counts = total(each.counts for each in found)
+        ready = sum(each.state == "ready" for each in found)
+        loss = f"{counts.loss / counts.labels:.4f}" if counts.labels else ""
+        told = [each.reason for each in found if each.reason][:1]
+        if counts.mirrored + counts.dropped + counts.mirror_failed:
+            told.append(_mirrored(counts))
+        cells = (
+            str(version),
+            _role(served, version),
+            f"{ready} of {len(replicas)}",
+            str(counts.requests),
+            str(counts.failed),
+            *(_milliseconds(counts.quantile(share)) for share in (0.5, 0.99)),
+            loss,
+            "; ".join(told),
+        )
+        table.add_row(*map(Text, cells))
+    console().print(table)
+    for each in replicas:
+        if each.problem:
+            line(f"{each.replica}: {each.problem}")
+    for entry in history[-limit:]:
+        subject = "" if entry["version"] is None else f" version {entry['version']}"
+        line(f"{entry['time']}  {entry['action']}{subject}: {entry['reason']}")
+
+
+def left_alone(name: str, replicas: Sequence[ReplicaStatus]) -> None:
+    """Print what replicas serve whose registry is gone."""
+    serving = ", ".join(sorted({str(each.champion) for each in replicas}))
+    line(f"{name}: not in the registry; {len(replicas)} replicas go on with version {serving}")
+    for each in replicas:
+        line(f"{each.replica}: {each.problem}")
+
+
+def _role(served: Release, version: int) -> str:
+    roles = []
+    if version == served.champion:
+        roles.append("champion")
+    if served.canary and version == served.canary.version:
+        key = f" by {served.canary.key}" if served.canary.key else ""
+        roles.append(f"canary {served.canary.weight:g}{key}")
+    if version == served.previous:
+        roles.append("previous")
+    if version == served.shadow:
+        roles.append("shadow")
+    return ", ".join(roles)
+
+
+def _mirrored(counts: Counts) -> str:
+    rows = max(counts.mirrored, 1)
+    return (
+        f"mirrored {counts.mirrored} rows, {100 * counts.changed / rows:.2f} % other labels, "
+        f"mean difference {counts.difference / rows:.4g}, dropped {counts.dropped}, "
+        f"failed {counts.mirror_failed}"
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1e3 * seconds:.1f}"
+
+
+def timings(watch: Stopwatch, sweep: Mapping[str, float]) -> None:
+    """Print where the seconds went.
+
+    Args:
+        watch: of the command.
+        sweep: seconds of its sweep; `first_epoch` counts from the command.
+    """
+    parts = {name: seconds for name, seconds in sweep.items() if name not in _WALL_CLOCK}
+    line("where the seconds went:")
+    for name, seconds in watch.rows().items():
+        shown = ", ".join(f"{part} {spent:.1f}" for part, spent in parts.items())
+        line(f"  {name:<16}{seconds:7.1f}{f'  (workers: {shown})' if name == 'sweep' else ''}")
+    line(f"the first epoch was trained {sweep['first_epoch']:.1f} s after the command")

@@ -1,0 +1,85 @@
+"""Which columns of a file of rows a model takes, which it leaves aside, and which it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rayml.data.columns.nearest import did_you_mean, listed
+from rayml.data.columns.schema import FeatureSchema
+from rayml.errors import DataError
+from rayml.registry.bundle.signature import Signature
+
+_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)?")
+
+
+@dataclass(frozen=True)
+class RowColumns:
+    """The columns that a file of rows may have, as a request may have those of the signature.
+
+    People predict the rows that they train on, so a file may also have the columns of the training
+    data that are no features; each of them is named once. Any other is refused.
+
+    Attributes:
+        taken: names of the columns that a prediction is made from.
+        aside: those of the training data that are none, each with what it is there.
+    """
+
+    taken: tuple[str, ...]
+    aside: dict[str, str]
+
+    @classmethod
+    def of(cls, signature: Signature, schema: FeatureSchema) -> RowColumns:
+        """Those of a bundle."""
+        taken = tuple(column.name for column in signature.inputs)
+        aside = {
+            **dict.fromkeys(schema.ignored, "ignored in training"),
+            **{column.name: "no feature" for column in schema.carried},
+            schema.target: "the target",
+        }
+        return cls(taken, {name: why for name, why in aside.items() if name not in taken})
+
+    def sort(self, names: Sequence[str], file: str) -> tuple[list[str], str]:
+        """Tell the columns of a file apart.
+
+        Args:
+            names: of the file's columns.
+            file: its name, for errors.
+
+        Returns:
+            Those that are taken; and what is left aside, for people, empty if nothing is.
+
+        Raises:
+            DataError: a name stands twice or is unknown, or none is taken.
+        """
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"{file} has several columns {twice!r}", remedy="Rename or remove all but one"
+            )
+        unknown = next((n for n in names if n not in self.taken and not self._why(n)), None)
+        known = any(name in self.taken for name in names)
+        if unknown is not None and known:
+            raise DataError(
+                f"{file} has a column {unknown!r}, which the model does not know",
+                remedy=f"{did_you_mean(unknown, self.taken)}"
+                f"Rename or remove it; the model's columns are: {listed(self.taken)}",
+            )
+        if not known:
+            near = next(filter(None, (did_you_mean(name, self.taken) for name in names)), "")
+            raise DataError(
+                f"{file} has no column that the model knows",
+                value=listed(names, 200),
+                remedy=f"{near}The model's columns are: {listed(self.taken)}",
+            )
+        return [name for name in names if name in self.taken], self.told(names)
+
+    def told(self, names: Sequence[str]) -> str:
+        """What of a file is left aside, for people; empty if nothing is."""
+        whys = {name: self._why(name) for name in names if name not in self.taken}
+        return ", ".join(f"{name!r} ({why})" for name, why in whys.items() if why)
+
+    def _why(self, name: str) -> str:
+        """Why a column that is not taken is left aside; empty if it is refused."""
+        return self.aside.get(name) or ("an index of pandas" if _INDEX.fullmatch(name) else "")

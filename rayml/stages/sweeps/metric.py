@@ -1,0 +1,39 @@
+"""Chooses what a search optimises where the config leaves it open."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rayml.models.tasks.objectives import DEFAULTS, metric_for
+from rayml.stages.commands import show
+from rayml.stages.commands.context import Context
+
+if TYPE_CHECKING:
+    from rayml.data.prepare.prepare import PreparedDataset
+
+
+def with_metric(context: Context, data: PreparedDataset) -> Context:
+    """The context with a metric that suits the classes of the data; a line says which.
+
+    The metric of a sweep that goes on stays, as does one that the config names.
+    """
+    config, target = context.config, data.preprocessor.target
+    if context.resumed is not None or config.task.metric is not None or not target.classes:
+        return context
+    shares = data.class_shares()
+    metric = metric_for(target.task, shares)
+    if metric == DEFAULTS[target.task]:
+        return context
+    if any(metric == each.metric for each in config.search.objectives):
+        return context
+    rarest = min(range(len(shares)), key=shares.__getitem__)
+    show.line(
+        f"the search optimises {metric}: only {100 * shares[rarest]:.2g} % of the training rows are"
+        f" {target.classes[rarest]!r}, and accuracy would hardly see them (task.metric=accuracy"
+        " takes it all the same)"
+    )
+    plain = deepcopy(context.composed.plain)
+    plain["task"]["metric"] = metric
+    return replace(context, composed=replace(context.composed, plain=plain))

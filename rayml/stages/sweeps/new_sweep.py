@@ -1,0 +1,31 @@
+"""What can be told of a sweep that begins before anything is spent: its name, and its history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rayml.config.schema import Config
+from rayml.errors import RaymlError
+from rayml.models.tasks.objectives import DEFAULTS, DIRECTIONS
+from rayml.search.sampling.warm_start import require_comparable
+from rayml.search.study.claim import require_free
+from rayml.stages.sweeps.sweep_folder import find_sweep
+
+
+def new_sweep_problems(config: Config) -> list[str]:
+    """That the name of a sweep is taken, or that one it starts from optimised something else."""
+    problems, sweeps = [], Path(config.paths.sweeps)
+    if config.search.name is not None:
+        try:
+            require_free(sweeps / config.search.name, resume=False)
+        except RaymlError as error:
+            problems.append(f"search.name: {error}")
+    metric = config.task.metric or DEFAULTS[config.data.task]
+    # Of a metric of the user's own the direction is known to its code alone.
+    direction = DIRECTIONS[config.data.task].get(metric)
+    for name in config.search.warm_start:
+        try:
+            require_comparable(find_sweep(sweeps, name), metric, direction)
+        except RaymlError as error:
+            problems.append(f"search.warm_start: {error}")
+    return problems

@@ -1,0 +1,247 @@
+"""Measures a sweep's winner beside a constant answer and the champion, on the same test rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rayml.config.trust import ONLY_OWN, Trust
+from rayml.errors import RaymlError
+from rayml.models.tasks.objectives import DIRECTIONS, LOSS
+from rayml.registry.promotion import Champion, Constant, Decision, Difference, decide
+from rayml.stages.winners.winner import Winner, models_of
+from rayml.train.trial import build_trial_task
+from rayml.types import Direction
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
+    from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.models.tasks.metrics import Measure
+    from rayml.models.tasks.tasks import Task
+    from rayml.registry.bundle.bundle import Bundle
+    from rayml.types import Examples
+
+# A score that is best for the true probabilities, or the true mean.
+_PROPER = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
+# What a constant answer is best at says nothing of a model.
+_BLIND = {"calibration_error"}
+
+
+@dataclass(frozen=True)
+class _Score:
+    """A metric with all that its use takes."""
+
+    name: str
+    measure: Measure
+    direction: Direction
+    stacked: bool
+
+
+@dataclass(frozen=True)
+class _TestRows:
+    """The rows that all are measured on.
+
+    Attributes:
+        raw: before any preprocessing; None of data prepared before they were kept.
+        examples: prepared for the candidate.
+        truth: as the metrics take it.
+    """
+
+    raw: pa.Table | None
+    examples: Examples
+    truth: Tensor
+
+
+def judge(
+    winner: Winner,
+    data: PreparedDataset,
+    champion: tuple[int, Path] | None,
+    *,
+    force: bool = False,
+    trust: Trust = ONLY_OWN,
+) -> Decision:
+    """Decide whether a sweep's winner becomes champion.
+
+    Args:
+        winner: of the sweep.
+        data: that it was trained on.
+        champion: its version and the folder of its bundle; None where there is none.
+        force: whether the winner is promoted in any case.
+        trust: whose code the champion may name, and whose signature it needs.
+    """
+    task = build_trial_task(winner.config["task"], data.preprocessor.target)
+    rows = _test_rows(data, task)
+    candidate = _predictions(winner, data, rows, task)
+    score = _score(task, task.metric)
+    constant = _beside_constants(candidate, rows, data, task, score)
+    beside = None
+    if champion is not None:
+        beside = _beside(candidate, rows, data, task, score, *champion, trust)
+    return decide(constant, beside, force=force)
+
+
+def _test_rows(data: PreparedDataset, task: Task) -> _TestRows:
+    import torch
+
+    from rayml.types import Examples
+
+    raw, fitted = data.test_rows(), data.preprocessor
+    examples = (
+        data.examples("test")
+        if raw is None
+        else Examples(fitted.transform_batch(raw), fitted.encode_target(raw[fitted.target.name]))
+    )
+    return _TestRows(raw, examples, task.truth(torch.from_numpy(examples.target)))
+
+
+def _predictions(winner: Winner, data: PreparedDataset, rows: _TestRows, task: Task) -> Tensor:
+    import torch
+
+    from rayml.train.loop.batches import ArrayBatches
+    from rayml.train.loop.evaluate import predict_outputs
+
+    batches = ArrayBatches(rows.examples, winner.config["train"]["eval_batch_size"])
+    outputs = [predict_outputs(model, task, batches)[0] for model in models_of(winner, data)]
+    return task.predict(task.pool(torch.stack(outputs)) if len(outputs) > 1 else outputs[0])
+
+
+def _score(task: Task, name: str) -> _Score:
+    """A metric of the task; `loss` is measured by the score that it estimates."""
+    from rayml.models.tasks.metrics import METRICS
+
+    own = DIRECTIONS[task.info.task]
+    chosen = _PROPER[task.info.task] if name == LOSS else name
+    direction = own.get(chosen, task.direction)
+    stacked = chosen in METRICS[task.info.task]
+    measure = task.metrics[chosen]
+    return _Score(chosen, measure if stacked else _where_defined(measure), direction, stacked)
+
+
+def _where_defined(measure: Measure) -> Measure:
+    """A user's metric, undefined on rows that it refuses: a resample may lack a class."""
+
+    def measured(prediction: Tensor, truth: Tensor) -> float:
+        try:
+            return float(measure(prediction, truth))
+        except Exception:  # noqa: BLE001 - the user's code may raise anything
+            return math.nan
+
+    return measured
+
+
+def _beside_constants(
+    candidate: Tensor, rows: _TestRows, data: PreparedDataset, task: Task, score: _Score
+) -> Constant:
+    from rayml.models.tasks.constant import constant_predictions
+
+    target = data.preprocessor.target
+    shares = () if target.task == "regression" else data.class_shares()
+    profile = data.preprocessor.profile()[target.name]
+    constants = constant_predictions(target, shares, profile, len(rows.truth))
+    proper = _score(task, _PROPER[target.task])
+    scores = [proper] if score.name in _BLIND else [score, proper]
+    found = [_beside_best(candidate, constants, rows.truth, each) for each in scores]
+    if found[0] is None:
+        return Constant(_untold(scores[0], rows.truth, candidate))
+    differences = [each for each in found if each is not None]
+    return Constant(differences, ahead=_ahead(found[0], scores[0].direction, strictly=True))
+
+
+def _untold(score: _Score, truth: Tensor, *predictions: Tensor) -> str:
+    """Why models cannot be compared by a metric."""
+    rows = f"the {len(truth)} test rows"
+    if all(math.isfinite(float(score.measure(each, truth))) for each in predictions):
+        return f"{rows} are too few: {score.name} is not defined on many draws from them"
+    return f"{score.name} is not defined on {rows}"
+
+
+def _beside_best(
+    candidate: Tensor, constants: Sequence[Tensor], truth: Tensor, score: _Score
+) -> Difference | None:
+    """The candidate beside the constant answer that is best by a score."""
+    values = [float(score.measure(each, truth)) for each in constants]
+    sign = 1.0 if score.direction == "maximize" else -1.0
+    defined = [at for at, value in enumerate(values) if value == value]  # noqa: PLR0124 - not NaN
+    if not defined:
+        return None
+    best = max(defined, key=lambda at: sign * values[at])
+    return _difference(candidate, constants[best], truth, score)
+
+
+def _difference(one: Tensor, other: Tensor, truth: Tensor, score: _Score) -> Difference | None:
+    from rayml.models.tasks.paired import compare
+
+    found = compare(
+        score.measure, score.direction, one.double(), other.double(), truth, stacked=score.stacked
+    )
+    if found is None:
+        return None
+    return Difference(score.name, found.one, found.other, found.low, found.high, len(truth))
+
+
+def _beside(
+    candidate: Tensor,
+    rows: _TestRows,
+    data: PreparedDataset,
+    task: Task,
+    score: _Score,
+    version: int,
+    folder: Path,
+    trust: Trust,
+) -> Champion:
+    from rayml.registry.bundle.bundle import load_bundle
+
+    try:
+        bundle = load_bundle(folder, trust)
+        if reason := _unlike(bundle, data, rows):
+            return Champion(version, reason)
+        predictions = _predictions_of(bundle, rows, task)
+    except RaymlError as error:
+        return Champion(version, str(error))
+    except Exception as error:  # noqa: BLE001 - the module may be a user's, and raise anything
+        return Champion(version, f"{type(error).__name__}: {error}")
+    found = _difference(candidate, predictions, rows.truth, score)
+    if found is None:
+        return Champion(version, _untold(score, rows.truth, candidate, predictions))
+    note = "" if bundle.lineage.data_hash == data.hash else "it was trained on other data"
+    return Champion(version, found, _ahead(found, score.direction, strictly=False), note)
+
+
+def _unlike(bundle: Bundle, data: PreparedDataset, rows: _TestRows) -> str:
+    """Why a champion cannot predict the same rows; empty if it can."""
+    theirs, ours = bundle.signature.target, data.preprocessor.target
+    if (theirs.task, theirs.name) != (ours.task, ours.name):
+        return f"it predicts {theirs.name!r} ({theirs.task}), not {ours.name!r} ({ours.task})"
+    if set(theirs.classes) != set(ours.classes):
+        both = [sorted(map(str, each.classes))[:10] for each in (theirs, ours)]
+        return f"its classes are {both[0]}, not {both[1]}"
+    if rows.raw is None:
+        same = bundle.lineage.data_hash == data.hash
+        return "" if same else "these data were prepared before their test rows were kept"
+    inputs = [column.name for column in bundle.signature.inputs]
+    lacking = [name for name in inputs if name not in rows.raw.column_names]
+    return f"it reads columns that these data have not: {', '.join(lacking)}" if lacking else ""
+
+
+def _predictions_of(bundle: Bundle, rows: _TestRows, task: Task) -> Tensor:
+    """A champion's predictions of the rows, by its own preprocessing, of the same classes."""
+    from rayml.serve.predict.predictor import Predictor
+
+    predictor = Predictor(bundle)
+    features = rows.examples.features if rows.raw is None else predictor.features(rows.raw)
+    found = predictor.outputs(features)
+    theirs, ours = bundle.signature.target.classes, task.info.classes
+    if task.info.task == "multiclass":
+        return found[:, [theirs.index(label) for label in ours]]
+    return 1 - found if theirs != ours else found
+
+
+def _ahead(difference: Difference, direction: Direction, *, strictly: bool) -> bool:
+    better = difference.candidate - difference.other
+    better = better if direction == "maximize" else -better
+    return better > 0 or (better == 0 and not strictly)

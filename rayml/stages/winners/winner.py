@@ -1,0 +1,168 @@
+"""The winner of a sweep: the configuration and the weights that are served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rayml.errors import CheckpointError, SearchError
+from rayml.models.tasks.objectives import MEASURED
+from rayml.search.cohort.worker import WEIGHTS
+from rayml.search.confirm.seed_files import SeedFiles
+from rayml.search.problem.parameter import Params
+from rayml.search.results.confirmation import Confirmation, read_confirmation
+from rayml.search.results.leaderboard import (
+    Leaderboard,
+    TrialRow,
+    read_leaderboard,
+    schedule_of,
+)
+from rayml.search.sweep import TRIALS
+from rayml.train.trial import apply, build_model
+from rayml.types import Direction
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from rayml.data.prepare.prepare import PreparedDataset
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What a sweep ended with.
+
+    Attributes:
+        number: of the trial.
+        params: its searched values.
+        config: of the trial.
+        metric: name of what was optimised.
+        direction: of the metric.
+        seeds: of the models.
+        members: `state_dict` of each model at its best epoch; several are an ensemble.
+        validation: metrics of the model; None of an ensemble, whose mean is not measured yet.
+        confirmation: over several seeds; None where there was none.
+        schedule: where values changed while it trained, see `Lineage`.
+    """
+
+    number: int
+    params: Params
+    config: Mapping[str, Any]
+    metric: str
+    direction: Direction
+    seeds: tuple[int, ...]
+    members: Sequence[Mapping[str, Tensor]]
+    validation: Mapping[str, float | None] | None
+    confirmation: Confirmation | None
+    schedule: tuple[Mapping[str, Any], ...] = ()
+
+
+def find_winner(sweep: Path, trial: Mapping[str, Any]) -> Winner:
+    """The confirmed winner of a sweep; the best trial where none was confirmed.
+
+    Args:
+        sweep: folder of the sweep.
+        trial: plain config that its trials started from.
+
+    Raises:
+        SearchError: no trial of the sweep came to a value, or the weights are gone.
+    """
+    confirmation = read_confirmation(sweep)
+    if confirmation is None:
+        return _best_trial(read_leaderboard(sweep), sweep, trial)
+    return _confirmed(confirmation, sweep, trial)
+
+
+def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]) -> Winner:
+    chosen = confirmation.chosen
+    config = apply(trial, chosen.params)
+    files = SeedFiles(sweep, chosen.number, config)
+    try:
+        results = [files.load(seed) for seed in confirmation.members]
+    except CheckpointError as error:
+        raise SearchError(
+            f"the winner's weights can be read ({error})",
+            value=str(sweep),
+            remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
+        ) from error
+    return Winner(
+        number=chosen.number,
+        params=chosen.params,
+        config=config,
+        metric=confirmation.metric,
+        direction=confirmation.direction,
+        seeds=confirmation.members,
+        members=[result.weights for result in results],
+        validation=None if confirmation.ensemble else results[0].best.metrics,
+        confirmation=confirmation,
+    )
+
+
+def _best_trial(board: Leaderboard, sweep: Path, trial: Mapping[str, Any]) -> Winner:
+    best = _best(board, sweep)
+    assert best.epoch is not None
+    params = best.ancestry.params_in(best.epoch)
+    config = apply(trial, params)
+    stretches = schedule_of(board, best)
+    return Winner(
+        number=best.number,
+        params=params,
+        config=config,
+        metric=board.metric,
+        direction=board.direction,
+        seeds=(config["train"]["seed"],),
+        members=[_weights(sweep / TRIALS / str(best.number) / WEIGHTS)],
+        validation=_validation(best, best.epoch),
+        confirmation=None,
+        schedule=tuple(map(asdict, stretches)) if len(stretches) > 1 else (),
+    )
+
+
+def _best(board: Leaderboard, sweep: Path) -> TrialRow:
+    rows = [row for row in board.rows if row.value is not None and row.state != "RUNNING"]
+    if rows and not rows[0].feasible:
+        raise SearchError(
+            "a version keeps the search's constraints, and no trial does",
+            value={"trial": rows[0].number, "violation": rows[0].violation},
+            remedy=f"Loosen search.constraints or search longer; `rayml report {sweep.name}` shows"
+            " how far each trial is from them",
+        )
+    if not rows:
+        raise SearchError(
+            "a sweep needs a trial that came to a value",
+            value=str(sweep),
+            remedy=f"`rayml report {sweep.name}` tells why its trials failed",
+        )
+    return rows[0]
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise SearchError(
+            f"the best trial's weights can be read ({error})",
+            value=str(path),
+            remedy="Restore the sweep's folder, or run the sweep again",
+        ) from error
+
+
+def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
+    _, metrics = best.curve[epoch]
+    others = ("train_loss", *MEASURED)
+    return {name: value for name, value in metrics.items() if name not in others}
+
+
+def models_of(winner: Winner, data: PreparedDataset) -> list[nn.Module]:
+    """The models of a winner, with their weights."""
+    shape, target = data.preprocessor.shape, data.preprocessor.target
+    models = []
+    for weights in winner.members:
+        model = build_model(winner.config["model"], shape=shape, outputs=target.outputs)
+        model.load_state_dict(dict(weights))
+        models.append(model)
+    return models

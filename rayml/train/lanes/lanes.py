@@ -1,0 +1,399 @@
+"""The training loop of many models at once: trials of one structure as lanes of stacked tensors."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rayml.errors import CheckpointError, DivergedError, TrainError
+from rayml.models.layers.dropout import dropout_keys
+from rayml.models.tasks.tasks import Task
+from rayml.train.lanes.gradients import LaneGradients
+from rayml.train.lanes.stack import StackedModel
+from rayml.train.loop.batches import ArrayBatches, Batch, epoch_generator
+from rayml.train.loop.checkpoint import Checkpoint, save_checkpoint, under
+from rayml.train.loop.optim import LaneOptimizer, Rates
+from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
+from rayml.train.loop.schedule import rate
+from rayml.types import TrainSettings
+
+_VALUES, _BEST = "values", "best"
+_BUFFERS, _BEST_BUFFERS, _OPTIMIZER = "buffers.", "best_buffers.", "optimizer."
+_MIN_EVAL_ROWS = 64
+
+
+@dataclass
+class Lane:
+    """A trial's slot.
+
+    Attributes:
+        number: of the trial.
+        settings: how it is trained.
+        epoch: number of its finished epochs.
+        best: its best epoch so far.
+    """
+
+    number: int
+    settings: TrainSettings
+    epoch: int = 0
+    best: BestEpoch | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its epochs are done, or too many passed without a better one."""
+        return is_finished(self.settings, self.epoch, self.best)
+
+
+@dataclass(frozen=True)
+class NewLane:
+    """A trial to be trained: its number, its model on the batches' device, and its settings."""
+
+    number: int
+    model: nn.Module
+    settings: TrainSettings
+
+
+class LaneLoop:
+    """Trains models of one structure together, epoch by epoch; each as it would train alone.
+
+    Rates, schedules, clipping, label smoothing, dropout, the order of batches and the number of
+    epochs are a lane's own and follow from its settings alone; the batch size and the optimizer
+    are the same in all. Lanes may be dropped and added between epochs. Those of the same seed at
+    the same epoch read the same batches, which are gathered once.
+
+    Args:
+        lanes: the first ones.
+        task: gives loss and metrics.
+        train: the training split.
+        validation: the split that chooses each lane's best epoch.
+
+    Attributes:
+        lanes: the present ones, in the order of their rows.
+        gradients: computes those of a step.
+        device: of the lanes.
+
+    Raises:
+        ConfigError: a model has no trainable parameter, or one that is not float32.
+        TrainError: models that cannot be stacked.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[NewLane],
+        task: Task,
+        train: ArrayBatches,
+        validation: ArrayBatches,
+    ) -> None:
+        first = lanes[0].settings
+        self.lanes = [Lane(each.number, each.settings) for each in lanes]
+        self.task = task
+        self._train_split = train
+        self._validation = validation
+        self._eval_rows = first.eval_batch_size
+        self._stack = StackedModel([each.model for each in lanes])
+        bfloat16 = first.precision == "bfloat16"
+        self.gradients = LaneGradients(self._stack, task, bfloat16=bfloat16)
+        values = self._stack.values
+        self.device = values.device
+        self._optimizer_name = first.optimizer.name
+        width = values.shape[1]
+        self._optimizer = LaneOptimizer(self._optimizer_name, len(lanes), width, values.device)
+        self._gradient = torch.zeros_like(values)
+        self._best = values.clone()
+        self._best_buffers = {k: v.clone() for k, v in self._stack.buffers.items()}
+        self._require_alike(lanes)
+
+    def __len__(self) -> int:
+        return len(self.lanes)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable weights of a lane."""
+        return self._stack.values.shape[1]
+
+    def add(self, lanes: Sequence[NewLane]) -> None:
+        """Append lanes, which begin with their first epoch.
+
+        Raises:
+            TrainError: one has another structure or optimizer than the others.
+        """
+        if not lanes:
+            return
+        self._require_alike(lanes)
+        self._stack.add([each.model for each in lanes])
+        self._optimizer.add(len(lanes))
+        self.lanes += [Lane(each.number, each.settings) for each in lanes]
+        values, new = self._stack.values, slice(-len(lanes), None)
+        self._gradient = torch.zeros_like(values)
+        self._best = torch.cat([self._best, values[new]])
+        self._best_buffers = {
+            name: torch.cat([kept, self._stack.buffers[name][new]])
+            for name, kept in self._best_buffers.items()
+        }
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Drop the lanes of some trials; at least one must stay."""
+        gone = set(numbers)
+        stay = [row for row, lane in enumerate(self.lanes) if lane.number not in gone]
+        if len(stay) == len(self.lanes):
+            return
+        index = torch.tensor(stay, dtype=torch.int64, device=self.device)
+        self._stack.keep(stay)
+        self._optimizer.keep(stay)
+        self.lanes = [self.lanes[row] for row in stay]
+        self._gradient = torch.zeros_like(self._stack.values)
+        self._best = self._best.index_select(0, index)
+        self._best_buffers = {k: v.index_select(0, index) for k, v in self._best_buffers.items()}
+
+    def copy(self, winner: int, lane: NewLane) -> None:
+        """Let a lane go on from the present weights and optimizer state of another one.
+
+        Its best epoch, with the weights of it, stays its own until a later one is better.
+
+        Args:
+            winner: number of the trial that is copied.
+            lane: how the lane goes on; its model gives what is no state, see `StackedModel.copy`.
+
+        Raises:
+            TrainError: they have finished different numbers of epochs, or optimizers differ.
+        """
+        source, target = self._row(winner), self._row(lane.number)
+        self._require_alike([lane])
+        if self.lanes[source].epoch != self.lanes[target].epoch:
+            raise TrainError("a lane copies one that has finished as many epochs", value=winner)
+        self._stack.copy(source, target, lane.model)
+        self._optimizer.copy(source, target)
+        self.lanes[target].settings = lane.settings
+
+    def run_epoch(self) -> dict[int, EpochResult | DivergedError]:
+        """Train every lane for one epoch and evaluate it.
+
+        Returns:
+            By number of the trial its result, or why it cannot go on. Seconds are a lane's share.
+
+        Raises:
+            TrainError: a lane is finished.
+            ConfigError: the model's outputs have a wrong shape.
+        """
+        for lane in self.lanes:
+            if lane.finished:
+                raise TrainError("a finished trial has no further epoch", value=lane.number)
+        start = time.perf_counter()
+        losses = (self._train(self._train_split.steps) / self._train_split.rows).tolist()
+        trained = time.perf_counter()
+        measured = self._evaluate()
+        share = 1 / len(self.lanes)
+        train_seconds = (trained - start) * share
+        eval_seconds = (time.perf_counter() - trained) * share
+        results: dict[int, EpochResult | DivergedError] = {}
+        better: list[int] = []
+        for row, (lane, loss, metrics) in enumerate(zip(self.lanes, losses, measured, strict=True)):
+            lane.epoch += 1
+            try:
+                require_finite(self.task.metric, loss, metrics)
+            except DivergedError as error:
+                results[lane.number] = error
+                continue
+            if self._is_best(lane, metrics):
+                better.append(row)
+            results[lane.number] = EpochResult(
+                lane.epoch, loss, metrics, train_seconds, eval_seconds, self._train_split.steps
+            )
+        self._keep_best(better)
+        return results
+
+    def best_weights(self, number: int) -> dict[str, Tensor]:
+        """State of a trial's model after its best epoch, by parameter and buffer.
+
+        Raises:
+            TrainError: it has finished no epoch.
+        """
+        row = self._row(number)
+        if self.lanes[row].best is None:
+            raise TrainError("best weights exist after the first epoch", remedy="Train longer")
+        return self._stack.state(row, self._best, self._best_buffers)
+
+    def save(self, folder: Path) -> None:
+        """Write everything that the rest of the trials depends on; call it between epochs."""
+        tensors = {_VALUES: self._stack.values, _BEST: self._best}
+        tensors |= under(_BUFFERS, self._stack.buffers)
+        tensors |= under(_BEST_BUFFERS, self._best_buffers)
+        tensors |= under(_OPTIMIZER, self._optimizer.state)
+        state = {
+            "lanes": [
+                {
+                    "number": lane.number,
+                    "epoch": lane.epoch,
+                    "best": lane.best and lane.best.to_json(),
+                    "settings": fixed(lane.settings),
+                }
+                for lane in self.lanes
+            ]
+        }
+        save_checkpoint(folder, Checkpoint(tensors, state))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint as if there had been no interruption.
+
+        Lanes that it does not hold begin with their first epoch; those of it that are not among
+        the present lanes are left aside.
+
+        Raises:
+            CheckpointError: it is of other models or settings.
+        """
+        saved = {each["number"]: row for row, each in enumerate(checkpoint.state["lanes"])}
+        rows = [saved.get(lane.number) for lane in self.lanes]
+        self._require_own(checkpoint, rows)
+        own = torch.tensor([row for row, other in enumerate(rows) if other is not None])
+        theirs = torch.tensor([other for other in rows if other is not None])
+        if not len(own):
+            return
+        tensors = checkpoint.tensors
+
+        def put(target: Tensor, name: str) -> None:
+            target[own.to(target.device)] = tensors[name][theirs].to(target.device)
+
+        put(self._stack.values, _VALUES)
+        put(self._best, _BEST)
+        for name, each in self._stack.buffers.items():
+            put(each, _BUFFERS + name)
+            put(self._best_buffers[name], _BEST_BUFFERS + name)
+        state = dict(self._optimizer.state)
+        for name, each in state.items():
+            put(each, _OPTIMIZER + name)
+        self._optimizer.load(state)
+        for lane, row in zip(self.lanes, rows, strict=True):
+            if row is not None:
+                each = checkpoint.state["lanes"][row]
+                lane.epoch = each["epoch"]
+                lane.best = each["best"] and BestEpoch.from_json(each["best"])
+
+    def try_steps(self, steps: int) -> None:
+        """Train some steps of an epoch, to see what they cost; the loop is of no use afterwards."""
+        self._train(min(steps, self._train_split.steps))
+
+    def try_gradients(self) -> Callable[[], object]:
+        """What computes the gradients of an epoch's first step and trains nothing, to time it."""
+        self._stack.train()
+        if (keys := self._dropout_keys(1)) is not None:
+            self._stack.set_dropout_keys(keys[0])
+        smoothing = self._column([lane.settings.label_smoothing for lane in self.lanes])
+        batch = next(self._batches())
+        return lambda: self.gradients(batch, smoothing, self._gradient)
+
+    def _train(self, steps: int) -> Tensor:
+        """Train the first steps of an epoch; training losses summed over rows, [lanes]."""
+        self._stack.train()
+        settings = [lane.settings for lane in self.lanes]
+        keys = self._dropout_keys(steps)
+        factors = self._rate_factors(steps)
+        smoothing = self._column([each.label_smoothing for each in settings])
+        norms = self._norms(settings)
+        total = torch.zeros(len(self.lanes), device=self.device)
+        for step, batch in enumerate(itertools.islice(self._batches(), steps)):
+            if keys is not None:
+                self._stack.set_dropout_keys(keys[step])
+            loss = self.gradients(batch, smoothing, self._gradient)
+            if norms is not None:
+                own = self._gradient.norm(dim=1, keepdim=True)
+                self._gradient.mul_((norms / (own + 1e-12)).clamp(max=1.0))
+            rates = [
+                Rates(each.optimizer.lr * factor[step], each.optimizer)
+                for each, factor in zip(settings, factors, strict=True)
+            ]
+            self._optimizer.step(self._stack.values, self._gradient, rates)
+            total.add_(loss, alpha=batch.target.shape[-1])
+        return total
+
+    def _batches(self) -> Iterator[Batch]:
+        """The training batches of an epoch: shared, or [lanes, rows, ...] where orders differ."""
+        places = [(lane.settings.seed, lane.epoch) for lane in self.lanes]
+        if len(set(places)) == 1:
+            yield from self._train_split.epoch(epoch_generator(*places[0]))
+            return
+        orders = {each: self._train_split.order(epoch_generator(*each)) for each in set(places)}
+        yield from self._train_split.lanes(torch.stack([orders[each] for each in places]))
+
+    @torch.inference_mode()
+    def _evaluate(self) -> list[dict[str, float]]:
+        self._stack.train(False)
+        rows = max(_MIN_EVAL_ROWS, self._eval_rows // len(self.lanes))
+        outputs, targets = [], []
+        for batch in self._validation.in_order(rows):
+            outputs.append(self._stack(batch.numeric, batch.categorical))
+            targets.append(batch.target)
+        return self.task.evaluate_lanes(torch.cat(outputs, dim=1), torch.cat(targets))
+
+    def _row(self, number: int) -> int:
+        return next(row for row, lane in enumerate(self.lanes) if lane.number == number)
+
+    def _dropout_keys(self, steps: int) -> Tensor | None:
+        if not self._stack.dropouts:
+            return None
+        keys = dropout_keys(
+            [lane.settings.seed for lane in self.lanes],
+            [lane.epoch * self._train_split.steps for lane in self.lanes],
+            steps,
+            self._stack.dropouts,
+        )
+        return torch.from_numpy(keys).to(self.device)
+
+    def _rate_factors(self, steps: int) -> list[list[float]]:
+        """By lane and step of the epoch the factor of its peak learning rate."""
+        epoch = self._train_split.steps
+        return [
+            [
+                rate(lane.settings.schedule, lane.epoch * epoch + i, lane.settings.epochs * epoch)
+                for i in range(steps)
+            ]
+            for lane in self.lanes
+        ]
+
+    def _norms(self, settings: Sequence[TrainSettings]) -> Tensor | None:
+        if all(each.clip_norm is None for each in settings):
+            return None
+        return self._column(
+            [float("inf") if each.clip_norm is None else each.clip_norm for each in settings]
+        )
+
+    def _column(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, device=self.device).unsqueeze(1)
+
+    def _is_best(self, lane: Lane, metrics: Mapping[str, float]) -> bool:
+        value = metrics[self.task.metric]
+        if lane.best is not None and not lane.best.beaten_by(value, self.task.direction):
+            return False
+        lane.best = BestEpoch(lane.epoch, value, metrics)
+        return True
+
+    def _keep_best(self, rows: Sequence[int]) -> None:
+        index = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        self._best[index] = self._stack.values[index]
+        for name, each in self._stack.buffers.items():
+            self._best_buffers[name][index] = each[index]
+
+    def _require_own(self, checkpoint: Checkpoint, rows: Sequence[int | None]) -> None:
+        width = checkpoint.tensors[_VALUES].shape[1]
+        for lane, row in zip(self.lanes, rows, strict=True):
+            if row is None:
+                continue
+            settings = checkpoint.state["lanes"][row]["settings"]
+            if width != self._stack.values.shape[1] or settings != fixed(lane.settings):
+                raise CheckpointError(
+                    "a checkpoint belongs to lanes of the same models and settings",
+                    value=settings,
+                    remedy="Restore it with the config that they were trained with",
+                )
+
+    def _require_alike(self, lanes: Sequence[NewLane]) -> None:
+        for each in lanes:
+            if each.settings.optimizer.name != self._optimizer_name:
+                raise TrainError(
+                    "lanes of a cohort have one optimizer", value=each.settings.optimizer.name
+                )

@@ -1,0 +1,112 @@
+"""Batches of a split that does not fit in memory, streamed from its Parquet files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from rayml.errors import DataError
+from rayml.train.loop.batches import CPU, Batch, to_batch
+from rayml.types import Examples
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetSplit:
+    """A prepared split on disk.
+
+    Attributes:
+        files: its Parquet files, in order.
+        decode: from rows of such a file to examples.
+    """
+
+    files: tuple[Path, ...]
+    decode: Callable[[pa.Table], Examples]
+
+
+class ParquetBatches:
+    """Batches that are read row group by row group and mixed in a buffer.
+
+    An epoch takes the row groups in a random order and draws its batches from a buffer of
+    rows that is half refilled each time, so that neighbours on disk are spread over many
+    batches without a second copy of the data.
+
+    Args:
+        split: where the rows are.
+        batch_size: rows of a batch; the last one of an epoch holds what is left.
+        buffer_rows: rows in the buffer; a row group more may be in memory.
+        device: to which each batch is copied.
+
+    Raises:
+        DataError: the split is empty.
+    """
+
+    def __init__(
+        self,
+        split: ParquetSplit,
+        batch_size: int,
+        *,
+        buffer_rows: int = 262_144,
+        device: torch.device = CPU,
+    ) -> None:
+        self._split = split
+        self._batch_size = batch_size
+        self._buffer_rows = max(buffer_rows, 2 * batch_size)
+        self._device = device
+        self._groups, self.rows = _row_groups(split.files)
+        if not self.rows:
+            raise DataError("a split must have rows", remedy="Check data.split and the source")
+        self.steps = math.ceil(self.rows / batch_size)
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every row once, in a random order."""
+        order = torch.randperm(len(self._groups), generator=generator).tolist()
+        waiting: list[Batch] = []
+        for index in order:
+            waiting.append(self._read(index))
+            held = sum(len(part.target) for part in waiting)
+            if held >= self._buffer_rows:
+                mixed = _mixed(waiting, generator)
+                full = (held - self._buffer_rows // 2) // self._batch_size * self._batch_size
+                yield from self._cut(mixed.rows(0, full))
+                waiting = [mixed.rows(full, held)]
+        yield from self._cut(_mixed(waiting, generator))
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every row once, as stored; a batch does not cross row groups."""
+        for index in range(len(self._groups)):
+            yield from self._cut(self._read(index))
+
+    def _read(self, index: int) -> Batch:
+        file, group = self._groups[index]
+        with pq.ParquetFile(file) as opened:
+            return to_batch(self._split.decode(opened.read_row_group(group)))
+
+    def _cut(self, rows: Batch) -> Iterator[Batch]:
+        for start in range(0, len(rows.target), self._batch_size):
+            batch = rows.rows(start, start + self._batch_size)
+            yield Batch(*(part.to(self._device) for part in batch))
+
+
+def _row_groups(files: Sequence[Path]) -> tuple[list[tuple[Path, int]], int]:
+    groups: list[tuple[Path, int]] = []
+    rows = 0
+    for file in files:
+        metadata = pq.read_metadata(file)
+        rows += metadata.num_rows
+        groups += [
+            (file, index)
+            for index in range(metadata.num_row_groups)
+            if metadata.row_group(index).num_rows
+        ]
+    return groups, rows
+
+
+def _mixed(parts: list[Batch], generator: torch.Generator) -> Batch:
+    joined = Batch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    return joined.take(torch.randperm(len(joined.target), generator=generator))

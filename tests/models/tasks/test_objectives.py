@@ -1,0 +1,86 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from rayml.errors import ConfigError
+from rayml.models.tasks.metrics import METRICS
+from rayml.models.tasks.objectives import (
+    DIRECTIONS,
+    Objective,
+    choose_objective,
+    metric_directions,
+    metric_for,
+)
+
+
+def test_every_metric_has_a_direction_and_every_direction_a_metric():
+    assert {task: set(names) for task, names in METRICS.items()} == {
+        task: set(names) for task, names in DIRECTIONS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "expected"),
+    [
+        ("binary", None, Objective("accuracy", "maximize")),
+        ("multiclass", None, Objective("accuracy", "maximize")),
+        ("regression", None, Objective("rmse", "minimize")),
+        ("regression", "r2", Objective("r2", "maximize")),
+        ("binary", "loss", Objective("loss", "minimize")),
+    ],
+)
+def test_metric_and_direction_are_chosen(task, metric, expected):
+    assert choose_objective(task, metric, {}) == expected
+
+
+def test_a_users_metric_can_be_optimised():
+    profit = SimpleNamespace(direction="maximize")
+    assert choose_objective("binary", "profit", {"profit": profit}).direction == "maximize"
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"got 'acuracy'.*accuracy, auroc.*profit"):
+        choose_objective("binary", "acuracy", {"profit": SimpleNamespace(direction="minimize")})
+
+
+@pytest.mark.parametrize(("metric", "direction"), [("profit", None), (None, "up")])
+def test_a_users_metric_that_is_optimised_needs_a_direction(metric, direction):
+    with pytest.raises(ConfigError, match=r"task\.metrics\.profit has a `direction`"):
+        choose_objective("binary", metric, {"profit": SimpleNamespace(direction=direction)})
+
+
+def test_a_users_metric_that_is_only_measured_needs_none():
+    users = {"profit": SimpleNamespace(direction=None), "share": object()}
+    assert choose_objective("binary", None, users).metric == "accuracy"
+    known = metric_directions("binary", users)
+    assert (known["profit"], known["share"], known["auroc"]) == (None, None, "maximize")
+
+
+@pytest.mark.parametrize("name", ["accuracy", "loss", "parameters", "train_seconds"])
+def test_a_users_metric_needs_a_new_name(name):
+    with pytest.raises(ConfigError, match="new names"):
+        choose_objective("binary", None, {name: SimpleNamespace(direction="maximize")})
+
+
+def test_the_planning_process_needs_no_pytorch():
+    code = "import sys, rayml.train.trial; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "shares", "metric"),
+    [
+        ("binary", [0.62, 0.38], "accuracy"),
+        ("binary", [0.85, 0.15], "accuracy"),
+        ("binary", [0.97, 0.03], "average_precision"),
+        ("binary", [0.03, 0.97], "auroc"),
+        ("multiclass", [0.1] * 10, "accuracy"),
+        ("multiclass", [0.4, 0.33, 0.27], "accuracy"),
+        ("multiclass", [0.6, 0.39, 0.01], "average_precision"),
+        ("regression", [], "rmse"),
+    ],
+)
+def test_a_rare_class_asks_for_a_metric_that_sees_it(task, shares, metric):
+    assert metric_for(task, shares) == metric

@@ -1,0 +1,40 @@
+"""A deterministic search decides by nothing that is a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rayml.errors import ConfigError
+from rayml.search.problem.determinism import check_deterministic
+from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
+
+SOUND: dict[str, Any] = {
+    "seconds": None, "cost": None, "objectives": ["parameters"], "constraints": ["loss"],
+}  # fmt: skip
+
+
+def test_what_is_no_time_may_decide() -> None:
+    check_deterministic(**SOUND)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seconds": 3.0}, r"search\.seconds"),
+        ({"cost": 3.0}, r"search\.cost"),
+        ({"objectives": ["train_seconds"]}, r"search\.objectives: train_seconds"),
+        ({"constraints": ["train_seconds"]}, r"search\.constraints\.train_seconds"),
+        ({"seconds": 3.0, "cost": 3.0}, r"search\.seconds, search\.cost"),
+    ],
+)
+def test_what_is_a_time_may_not(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_deterministic(**(SOUND | changes))
+
+
+def test_a_cohort_that_is_not_measured_is_not_too_large() -> None:
+    assert quota_of(10_000, 2, None, 1, most=UNMEASURED_LANES).lanes == UNMEASURED_LANES
+    assert quota_of(40, 2, None, 1, most=UNMEASURED_LANES).lanes == 10
+    assert quota_of(10_000, 2, 64, 1, most=UNMEASURED_LANES).lanes == 64
