@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rayml.config.moved import current_name
 from rayml.config.signature import is_own, read_signature
 from rayml.errors import BuildError, RaymlError
 
@@ -129,7 +130,7 @@ def _path(node: Node) -> str:
     path = node.get(TARGET)
     if not isinstance(path, str) or not path:
         raise BuildError("a component node has a _target_", value=dict(node))
-    return path
+    return current_name(path)
 
 
 def _signature(path: str) -> inspect.Signature | None:

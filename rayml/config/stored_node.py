@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer
 
 from rayml.config.build import TARGET
+from rayml.config.moved import current_name
 from rayml.errors import BuildError
 
 # A component of rayml has six arguments, of which the longest is a query or a list of files.
@@ -52,7 +53,7 @@ class StoredNode:
         problem = next(problems(arguments), None)
         if problem is not None:
             raise BuildError(f"{problem} of {_shortened(node[TARGET])}")
-        return cls(node[TARGET], arguments)
+        return cls(current_name(node[TARGET]), arguments)
 
     def plain(self) -> dict[str, Any]:
         """The node as a config writes it."""

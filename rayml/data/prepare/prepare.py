@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rayml.config.moved import stored_name
 from rayml.data.advice.advice import of_rows, of_schema, of_splits, save_advice
 from rayml.data.advice.repeated import Repeated, compared_below, count_repeated
 from rayml.data.columns.origin import ORDER
@@ -177,7 +178,7 @@ class _Preparation:
             {
                 "format": store_format.FORMAT,
                 "rules": _RULES,
-                "source": [f"{kind.__module__}.{kind.__qualname__}", self.fingerprint],
+                "source": [stored_name(f"{kind.__module__}.{kind.__qualname__}"), self.fingerprint],
                 "target": self.target,
                 "task": self.task,
                 "bad_rows": self.policy,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rayml.serve.http import deadline
 from rayml.serve.http.body import ClientGoneError, Message
 from rayml.serve.http.deadline import Patience
 
