@@ -172,12 +172,12 @@ def parse(argv: Sequence[str]) -> Invocation:
     if len(names) > (1 if expected else 0):
         raise ConfigError(
             f"`rayml {name}` takes {expected or 'no argument'} and key=value pairs",
-            value=" ".join(names),
+            found=" ".join(names),
         )
     overrides = [word for word in arguments.words if _is_override(word)]
     resume, extend = (_take(name, overrides, each) for each in ("resume", "extend"))
     if resume and extend:
-        raise ConfigError("a sweep is resumed or extended", value=f"{resume} and {extend}")
+        raise ConfigError("a sweep is resumed or extended", found=f"{resume} and {extend}")
     return Invocation(
         verb=name,
         argument=names[0] if names else None,
@@ -200,7 +200,7 @@ def _take(verb: str, overrides: list[str], key: str) -> str | None:
         overrides.remove(word)
     names = [word.partition("=")[2] for word in found]
     if len(names) > 1 or "" in names:
-        raise ConfigError(f"`rayml sweep {key}=NAME` names one sweep", value=" ".join(found))
+        raise ConfigError(f"`rayml sweep {key}=NAME` names one sweep", found=" ".join(found))
     return names[0] if names else None
 
 

@@ -1,4 +1,4 @@
-"""One exception tree: each error says which rule broke, on what value, and what to do.
+"""One exception tree: each error says what is wrong, what was found, and what to do.
 
 RaymlError
 ├── ConfigError          bad usage or configuration, exit code 2
@@ -32,22 +32,28 @@ _ABSENT = object()
 class RaymlError(Exception):
     """Base of every error that rayml raises on purpose.
 
-    The message is built from the rule that was broken, the offending value and the
-    remedy, so that a reader can mend the cause without reading code.
+    Its message reads `problem: found. Remedy`, so that a reader can mend the cause without
+    reading code.
+
+    Args:
+        problem: what is wrong, as a fact: "port 8000 is already in use", never the rule that
+            should hold.
+        found: the offending value, where the problem does not name it.
+        remedy: what to do, as a sentence without its full stop.
     """
 
     exit_code = 1
 
-    def __init__(self, rule: str, *, value: object = _ABSENT, remedy: str = "") -> None:
-        self.rule = rule
-        self.value = None if value is _ABSENT else value
+    def __init__(self, problem: str, *, found: object = _ABSENT, remedy: str = "") -> None:
+        self.problem = problem
+        self.found = None if found is _ABSENT else found
         self.remedy = remedy
-        got = "" if value is _ABSENT else f", got {_shown(value)}"
+        value = "" if found is _ABSENT else f": {_shown(found)}"
         then = f". {remedy}" if remedy else ""
-        super().__init__(f"{rule}{got}{then}")
+        super().__init__(f"{problem}{value}{then}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The default would call __init__ with the formatted message as the rule.
+        # The default would call __init__ with the formatted message as the problem.
         return (_restore, (type(self), self.args, self.__dict__.copy()))
 
 
@@ -160,16 +166,16 @@ class RequestError(ServeError):
 
     def __init__(
         self,
-        rule: str,
+        problem: str,
         *,
         status: int,
-        value: object = _ABSENT,
+        found: object = _ABSENT,
         remedy: str = "",
         row: int | None = None,
         column: str | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
-        super().__init__(rule, value=value, remedy=remedy)
+        super().__init__(problem, found=found, remedy=remedy)
         self.status = status
         self.headers = headers
         self.row = row

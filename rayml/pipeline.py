@@ -186,7 +186,7 @@ def release(context: Context, action: str | None) -> None:
     elif action in {"canary", "shadow"}:
         change_beside(context, action)
     else:
-        raise ConfigError("`rayml release` takes status, canary or shadow", value=action)
+        raise ConfigError("`rayml release` takes status, canary or shadow", found=action)
 
 
 def serve(context: Context, version: str | None) -> None:

@@ -387,5 +387,5 @@ class ConfirmSettings:
         if self.ensemble is not None and not self.top:
             raise ValueError("an ensemble is made of confirmed seeds, so top is at least 1")
         if self.ensemble is not None and self.ensemble > self.seeds:
-            raise ValueError(f"ensemble is at most seeds, got {self.ensemble} and {self.seeds}")
+            raise ValueError(f"ensemble is at most seeds: {self.ensemble} and {self.seeds}")
         return self

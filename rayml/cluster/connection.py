@@ -165,7 +165,7 @@ def _require_reachable(address: str) -> None:
     if not host:
         return  # a word such as `auto`, which Ray looks up
     if not port.isdigit():
-        raise ConfigError("cluster.address is `auto` or host:port", value=address)
+        raise ConfigError("cluster.address is `auto` or host:port", found=address)
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
@@ -186,7 +186,7 @@ def _not_joined(address: str, error: Exception) -> RaymlError:
 def _no_cluster(address: str | None, error: Exception) -> ConfigError:
     return ConfigError(
         f"cluster.address must be that of a running Ray cluster ({error})",
-        value=address,
+        found=address,
         remedy="Start one with `ray start --head`, or set cluster.address=null",
     )
 

@@ -35,18 +35,18 @@ def locate(path: str) -> Callable[..., Any]:
     module, _, name = path.rpartition(".")
     if not module:
         raise BuildError(
-            "a _target_ is a dotted path module.name", value=path, remedy="Name its module too"
+            "a _target_ is a dotted path module.name", found=path, remedy="Name its module too"
         )
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # a user's module may raise anything when it is imported
         raise BuildError(
             f"a _target_ must import ({type(error).__name__}: {error})",
-            value=path,
+            found=path,
             remedy="Check the spelling, and that its package is on PYTHONPATH or in this folder",
         ) from error
     if not callable(found):
-        raise BuildError("a _target_ must be a class or function", value=path)
+        raise BuildError("a _target_ must be a class or function", found=path)
     return found  # type: ignore[no-any-return]
 
 
@@ -117,7 +117,7 @@ def build(node: Node, /, **extra: Any) -> Any:
     except Exception as error:
         raise BuildError(
             f"{node[TARGET]} must take its arguments ({type(error).__name__}: {error})",
-            value=sorted(arguments),  # names alone, since a value may be a secret
+            found=sorted(arguments),  # names alone, since a value may be a secret
             remedy="Mend the node's values",
         ) from error
 
@@ -129,7 +129,7 @@ def _value(value: Any) -> Any:
 def _path(node: Node) -> str:
     path = node.get(TARGET)
     if not isinstance(path, str) or not path:
-        raise BuildError("a component node has a _target_", value=dict(node))
+        raise BuildError("a component node has a _target_", found=dict(node))
     return current_name(path)
 
 
@@ -153,6 +153,6 @@ def _bind(signature: inspect.Signature | None, node: Node, arguments: Mapping[st
     except TypeError as error:
         raise BuildError(
             f"the arguments of {node[TARGET]} must bind to {signature} ({error})",
-            value=sorted(arguments),
+            found=sorted(arguments),
             remedy="Mend the node's keys",
         ) from error

@@ -77,7 +77,7 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> 
     """
     for folder in config_dirs:
         if not folder.is_dir():
-            raise ConfigError("--config-dir must be a folder", value=str(folder))
+            raise ConfigError("--config-dir must be a folder", found=str(folder))
     search = ",".join(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     base = [f"hydra.searchpath=[{search}]"] if search else []
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -130,7 +130,7 @@ def _apply(base: list[str], overrides: list[str]) -> tuple[DictConfig, list[str]
     except _COMPOSITION_ERRORS as error:
         raise ConfigError(
             f"the config composes without overrides ({_first_line(error)})",
-            value=base,
+            found=base,
             remedy="Mend the files in your --config-dir",
         ) from error
 

@@ -28,15 +28,15 @@ def problems_of(error: pydantic.ValidationError, prefix: str = "") -> Iterator[s
         elif found["type"] == "value_error":  # ours: it says what is wrong by itself
             yield f"{key.rstrip('.')}: {found['ctx']['error']}"
         else:
-            yield f"{key}: {_lowered(found['msg'])}{_got(found['input'])}"
+            yield f"{key}: {_lowered(found['msg'])}{_shown(found['input'])}"
 
 
 def _lowered(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _got(value: object) -> str:
+def _shown(value: object) -> str:
     shown = repr(masked(value) if isinstance(value, str) else value)
     if isinstance(value, Mapping) or len(shown) > _LONGEST:
         return ""
-    return f", got {shown}"
+    return f": {shown}"

@@ -76,16 +76,16 @@ def read_stored(path: Path) -> StoredConfig:
         line = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
             f"the config of a sweep cannot be read ({line})",
-            value=str(path),
+            found=str(path),
             remedy="Check the sweep's name",
         ) from error
     if not isinstance(plain, dict):
-        raise ConfigError("a config is a YAML mapping", value=str(path))
+        raise ConfigError("a config is a YAML mapping", found=str(path))
     # In the values, not the text: an escaped dollar is none there, and is resolved later.
     if any(isinstance(each, str) and "${" in each for each in _leaves(plain)):
         raise ConfigError(
             "the config of a sweep has interpolations, which are not written there",
-            value=str(path),
+            found=str(path),
             remedy="Copy the file again from where it was written",
         )
     return StoredConfig(path, plain)  # type: ignore[arg-type]

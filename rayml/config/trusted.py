@@ -181,14 +181,14 @@ def _require_arguments(
     except TypeError as error:
         raise BuildError(
             f"{node.target} does not take the arguments of the file ({error})",
-            value=sorted(node.arguments),
+            found=sorted(node.arguments),
         ) from error
     for name, value in _each(bound, signature):
         declared = signature.parameters[name].annotation
         if name not in given and not fits(value, declared):
             shown = declared if isinstance(declared, str) else inspect.formatannotation(declared)
             raise BuildError(
-                f"{node.target} takes {name} as {shown}", value=value, remedy="Mend the file"
+                f"{node.target} takes {name} as {shown}", found=value, remedy="Mend the file"
             )
 
 

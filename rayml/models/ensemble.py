@@ -143,7 +143,7 @@ def stack_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def _count(weights: Mapping[str, Tensor]) -> int:
     counts = {len(each) if each.dim() else 0 for each in weights.values()}
     if len(counts) != 1 or counts == {0}:
-        raise RuntimeError(f"stacked weights have one number of members, got {sorted(counts)}")
+        raise RuntimeError(f"stacked weights have one number of members: {sorted(counts)}")
     return counts.pop()
 
 

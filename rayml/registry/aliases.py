@@ -62,7 +62,7 @@ class Aliases:
             raise RegistryError(
                 "an alias is a lower-case name of at most 64 letters, digits, - and _, "
                 f"other than {RESERVED}",
-                value=alias,
+                found=alias,
             )
         with locked(self._lock):
             aliases = self.read()
@@ -76,7 +76,7 @@ class Aliases:
     def _torn(self) -> RegistryError:
         return RegistryError(
             "aliases are a JSON object of version numbers",
-            value=str(self._file),
+            found=str(self._file),
             remedy="Mend the file, or remove it and set the aliases again",
         )
 
@@ -90,7 +90,7 @@ def require_still(alias: str, current: int | None, version: int, *, expected: in
     if current != expected:
         raise RegistryError(
             f"{alias} must still point at {_shown(expected)} to be moved to {version}",
-            value=current,
+            found=current,
             remedy="Someone else moved it first: look at it again, then decide",
         )
 

@@ -117,7 +117,7 @@ def roll_back(release: Release, reason: str, figures: Mapping[str, Any] | None =
     if release.previous is None:
         raise RegistryError(
             "a release is rolled back to the one before it",
-            value=f"version {release.champion}, which is the first",
+            found=f"version {release.champion}, which is the first",
             remedy="Promote another version instead",
         )
     back = promote(release, release.previous, reason)
@@ -143,15 +143,15 @@ def start_canary(release: Release, canary: Canary, reason: str) -> Release:
     if release.champion is None:
         raise RegistryError(
             "a canary runs beside a champion",
-            value=canary.version,
+            found=canary.version,
             remedy="Promote a version first",
         )
     if canary.version == release.champion:
-        raise RegistryError("a canary is another version than the champion", value=canary.version)
+        raise RegistryError("a canary is another version than the champion", found=canary.version)
     if running and running.version != canary.version:
         raise RegistryError(
             f"one canary runs at a time, and version {running.version} does",
-            value=canary.version,
+            found=canary.version,
             remedy="End it first: rayml release canary",
         )
     if running and replace(canary, since=running.since) == running:
@@ -184,7 +184,7 @@ def set_shadow(release: Release, version: int | None, reason: str) -> Release:
     if version is not None and release.champion in {None, version}:
         raise RegistryError(
             "a shadow is another version than the champion, beside which it runs",
-            value=version,
+            found=version,
             remedy="Promote another version first",
         )
     return _next(

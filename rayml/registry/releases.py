@@ -50,7 +50,7 @@ class Releases:
         except TooLargeError as error:
             raise RegistryError(
                 f"the release cannot be read: {error}",
-                value=str(self.file),
+                found=str(self.file),
                 remedy=f"Copy the file again; {self.journal.name} tells what it was",
             ) from error
         try:
@@ -60,12 +60,12 @@ class Releases:
         except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
             raise RegistryError(
                 "a release is a JSON object as `rayml promote` writes it",
-                value=str(self.file),
+                found=str(self.file),
                 remedy=f"Copy the file again; {self.journal.name} tells what it was",
             ) from error
         raise RegistryError(
             f"{self.file}: this rayml reads releases of format {FORMAT}",
-            value=written,
+            found=written,
             remedy="Upgrade rayml",
         )
 
@@ -86,7 +86,7 @@ class Releases:
             if expected is not None and release.revision != expected:
                 raise RegistryError(
                     f"a release is changed as it was seen, at revision {expected}",
-                    value=f"revision {release.revision}: {release.change.action} of version "
+                    found=f"revision {release.revision}: {release.change.action} of version "
                     f"{release.change.version} ({release.change.reason})",
                     remedy="Someone else changed it first: look at it again, then decide",
                 )

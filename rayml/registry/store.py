@@ -68,7 +68,7 @@ class Registry:
             shutil.copytree(bundle, copy, symlinks=True)
             if verify(copy, self.trust.signers) != digest:
                 raise RegistryError(
-                    "a bundle must not change while it is registered", value=str(bundle)
+                    "a bundle must not change while it is registered", found=str(bundle)
                 )
             with locked(model / ".lock"):
                 number = max(_numbers(versions), default=0) + 1
@@ -181,7 +181,7 @@ class Registry:
         if not versions:
             raise RegistryError(
                 "a model is registered before it is used",
-                value=name,
+                found=name,
                 remedy=f"The registry {self.root} holds {self.names() or 'no model'}",
             )
         text = str(reference)
@@ -193,7 +193,7 @@ class Registry:
         if text not in aliases:
             raise RegistryError(
                 f"{name} is resolved by a version, an alias or {RESERVED}",
-                value=text,
+                found=text,
                 remedy=f"Its versions are {versions}, its aliases {aliases}",
             )
         return self._folder(name, aliases[text])
@@ -211,14 +211,14 @@ class Registry:
             raise RegistryError(
                 "a model's name has letters, digits, '.', '_' and '-', begins with a letter or "
                 "digit, and is at most 100 long",
-                value=name,
+                found=name,
             )
         return self.root / name
 
     def _folder(self, name: str, version: int) -> Path:
         folder = self._model(name) / "versions" / str(version)
         if not folder.is_dir():
-            raise RegistryError(f"{name} has the versions {self.versions(name)}", value=version)
+            raise RegistryError(f"{name} has the versions {self.versions(name)}", found=version)
         return folder
 
 

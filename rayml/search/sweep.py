@@ -92,7 +92,7 @@ def check_sweep(plan: SweepPlan, task: TaskName) -> Objective:
     if plan.warm_start and plan.sampler.name == "grid":
         raise ConfigError(
             "a grid tries every point, which no history changes",
-            value=[each.name for each in plan.warm_start],
+            found=[each.name for each in plan.warm_start],
             remedy="Leave search.warm_start out, or choose another search.sampler.name",
         )
     require_free(plan.folder, resume=plan.resume)
@@ -238,7 +238,7 @@ def _hosted(plan: StudyPlan, *, resume: bool) -> Iterator[Any]:
             raise
         raise SearchError(
             f"a sweep goes on while its study lives, and its process died ({_cause(error)})",
-            value=plan.name,
+            found=plan.name,
             remedy=f"What finished is in {plan.journal}; go on with"
             f" `rayml sweep resume={plan.name}`",
         ) from error
@@ -276,7 +276,7 @@ def _best(progress: Progress) -> FinishedTrial:
     reasons = Counter(trial.reason for trial in progress.finished)
     if not reasons:
         raise SearchError(
-            "a sweep needs time for a trial", value=progress.seconds, remedy="Raise search.seconds"
+            "a sweep needs time for a trial", found=progress.seconds, remedy="Raise search.seconds"
         )
     reason, times = reasons.most_common(1)[0]
     raise SearchError(

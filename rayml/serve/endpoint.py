@@ -154,7 +154,7 @@ def start(
     if serve.status().proxies:
         raise ServeError(
             "a Ray cluster serves one endpoint at a time",
-            value=list(serve.status().applications),
+            found=list(serve.status().applications),
             remedy="Stop the running one first",
         )
 

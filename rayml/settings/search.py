@@ -43,7 +43,7 @@ class BoundSettings:
         if self.min is None and self.max is None:
             raise ValueError("a constraint has a min, a max, or both")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min is at most max, got {self.min} and {self.max}")
+            raise ValueError(f"min is at most max: {self.min} and {self.max}")
         return self
 
 

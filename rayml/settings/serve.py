@@ -40,7 +40,7 @@ class ReplicaSettings:
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> ReplicaSettings:
         if self.min > self.max:
-            raise ValueError(f"min is at most max, got {self.min} and {self.max}")
+            raise ValueError(f"min is at most max: {self.min} and {self.max}")
         return self
 
 

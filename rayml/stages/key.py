@@ -26,7 +26,7 @@ def make_key(context: Context, holder: str | None) -> None:
     if holder is None or file is None:
         raise ConfigError(
             "a key has a holder and is stored in a file",
-            value=" ".join(filter(None, [holder, file])) or "neither",
+            found=" ".join(filter(None, [holder, file])) or "neither",
             remedy="Use `rayml key NAME serve.keys.file=PATH`",
         )
     name, _, scopes = holder.partition(":")

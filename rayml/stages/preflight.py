@@ -158,7 +158,7 @@ def _train_once(plain: Mapping[str, Any], glanced: Glance) -> None:
     except Exception as error:  # the user's code may raise anything
         raise TrainError(
             f"a model and its metrics take a batch ({type(error).__name__}: {error})",
-            value=plain["model"].get("_target_"),
+            found=plain["model"].get("_target_"),
             remedy="Mend its forward(numeric, categorical), or the metric",
         ) from error
 
@@ -207,7 +207,7 @@ def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _component(key: str, node: object, *extra: str) -> Iterator[str]:
     if not is_node(node):
-        yield f"{key}: a component has a _target_, got {node!r}"
+        yield f"{key}: a component has a _target_: {node!r}"
         return
     yield from _told_by(key, lambda: check(node, *extra))  # type: ignore[arg-type]
 

@@ -145,7 +145,7 @@ def _require_column(registry: Registry, name: str, wanted: CanarySettings) -> No
     if column not in known:
         raise ConfigError(
             "serve.canary.key=column:NAME names an input of the model",
-            value=column,
+            found=column,
             remedy=f"Its inputs are {', '.join(known)}",
         )
 
@@ -171,7 +171,7 @@ def _followed(
             _withdraw(registry, name, after, before, refused)
             raise ServeError(
                 f"every replica loads version {version} ({refused})",
-                value=version,
+                found=version,
                 remedy="It was withdrawn, and what was served before still is",
             )
         if not behind:
@@ -179,7 +179,7 @@ def _followed(
         if time.monotonic() - start > seconds:
             raise ServeError(
                 f"every replica follows a release within {seconds:g} s",
-                value=behind,
+                found=behind,
                 remedy="See `rayml release status`, or raise serve.follow_timeout_s",
             )
         time.sleep(_POLL_S)

@@ -111,7 +111,7 @@ def require_more(folder: Path, composed: Composed) -> Standing:
     if standing.is_over(budget, cost_per_second(search.resources, search.prices)):
         raise SearchError(
             "an extended sweep has trials left to do",
-            value=f"{standing.finished} of {search.trials} done",
+            found=f"{standing.finished} of {search.trials} done",
             remedy="Add some by search.trials=+N, or seconds by search.seconds=+N",
         )
     return standing
@@ -135,7 +135,7 @@ def _changed(
     if refused:
         raise ConfigError(
             f"a sweep that is {verb} may change {', '.join(allowed)} alone",
-            value=", ".join(refused),
+            found=", ".join(refused),
             remedy="Start another sweep with search.warm_start=[" + folder.name + "]"
             if verb == "extended"
             else f"`rayml sweep extend={folder.name}` takes search and space",
@@ -165,12 +165,12 @@ def _require_password(stored: str | None, search: dict[str, Any]) -> None:
     if given is not None and MASK in given:
         raise ConfigError(
             "a password is not stored, so a database that needs one is named again",
-            value=given,
+            found=given,
             remedy="Give search.storage=… with its password",
         )
     if given is not None and stored is not None and masked(given) != stored:
         raise ConfigError(
-            "a sweep goes on with its own database", value=masked(given), remedy=f"It is {stored}"
+            "a sweep goes on with its own database", found=masked(given), remedy=f"It is {stored}"
         )
 
 

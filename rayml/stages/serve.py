@@ -192,7 +192,7 @@ def show_prediction(context: Context, endpoint: Endpoint, version: str | int) ->
         answer = ask(url, body, key=endpoint.key)
     show.request(url, body, answer.status, answer.body)
     if answer.status != 200:
-        raise ServeError("an endpoint answers its own example", value=answer.status)
+        raise ServeError("an endpoint answers its own example", found=answer.status)
 
 
 def serve_until_signal(

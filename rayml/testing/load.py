@@ -224,7 +224,7 @@ class Load:
 
         with self._changed:
             if not self._changed.wait_for(reached, seconds):
-                raise ServeError(f"a load has {outcomes} in {seconds:g} s", value=self.counts)
+                raise ServeError(f"a load has {outcomes} in {seconds:g} s", found=self.counts)
 
     def finish(self) -> Report:
         """Wait until the plan is at its end and each request has its outcome."""
@@ -232,7 +232,7 @@ class Load:
         assert self._process.stdin is not None
         self._process.stdin.close()
         if self._process.wait():
-            raise ServeError("a load runs to its end", value=self._process.returncode)
+            raise ServeError("a load runs to its end", found=self._process.returncode)
         return self.report
 
     @property

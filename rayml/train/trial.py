@@ -63,7 +63,7 @@ def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
             known = ", ".join(node) if isinstance(node, Mapping) else ", ".join(SECTIONS)
             raise SpaceError(
                 "a searched key is a key of the trial's config",
-                value=key,
+                found=key,
                 remedy=f"Take one of {known}",
             )
         node[leaf] = read_scalar(value, node[leaf])  # type: ignore[index]
@@ -135,7 +135,7 @@ def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
     if name != target.task:
         raise ConfigError(
             f"task.name is {target.task}, as the data were prepared",
-            value=name,
+            found=name,
             remedy="Set data.task and leave task=auto",
         )
     return build_task(target, metric=section["metric"], metrics=_users_metrics(section))
@@ -154,7 +154,7 @@ def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:
 
     model = build(node, shape=shape, outputs=outputs)
     if not isinstance(model, nn.Module):
-        raise ConfigError("the model is a torch.nn.Module", value=type(model).__name__)
+        raise ConfigError("the model is a torch.nn.Module", found=type(model).__name__)
     _require_call(model)
     materialise(model, shape)
     return model

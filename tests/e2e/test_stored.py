@@ -36,9 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_stored_bundle_predicts_what_it_predicted(
-    home: Path, rayml: Rayml, version: int
-) -> None:
+def test_a_stored_bundle_predicts_what_it_predicted(home: Path, rayml: Rayml, version: int) -> None:
     assert read_bundle(Registry(home / "runs" / "registry").resolve(MODEL, str(version)))
     done = rayml(home, "predict", str(STORED / "rows.csv"), f"serve.version={version}")
     told = [json.loads(line) for line in done.stdout.splitlines()]

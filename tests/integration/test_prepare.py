@@ -293,21 +293,21 @@ def test_features_of_prepared_rows_are_those_of_serving(run: Run) -> None:
 
 
 def test_what_cannot_be_prepared_is_refused(run: Run) -> None:
-    with pytest.raises(SchemaError, match="target names columns of the data, got 'nope'"):
+    with pytest.raises(SchemaError, match="target names columns of the data: 'nope'"):
         run(Tables([raw()]), target="nope")
     with pytest.raises(DataError, match="regression task is numeric"):
         run(Tables([raw()]), task="regression")
     with pytest.raises(DataError, match="has rows that can be read"):
         run(Tables([raw().slice(0, 0)]))
     torn = {"__malformed__": dict.fromkeys(range(200), "1 fields, expected 6")}
-    with pytest.raises(DataError, match=r"got 'f\.csv line 2: 1 fields, expected 6'"):
+    with pytest.raises(DataError, match=r"'f\.csv line 2: 1 fields, expected 6'"):
         run(Tables([spoilt(raw(), torn)]))
-    with pytest.raises(SourceError, match=r"must not be reserved, got \['__order__'\]"):
+    with pytest.raises(SourceError, match=r"must not be reserved: \['__order__'\]"):
         run(Tables([raw().append_column("__order__", pa.array(range(200)))]))
     rare = spoilt(raw(), {"y": {0: "maybe"}})
     part = pa.array(["test", *["train"] * 199])
     split = SplitSettings(method="given", column="part")
-    with pytest.raises(DataError, match=r"only the split test has, got \['maybe'\]"):
+    with pytest.raises(DataError, match=r"only the split test has: \['maybe'\]"):
         run(Tables([rare.append_column("part", part)]), split=split)
 
 
@@ -315,11 +315,11 @@ def test_errors_of_workers_come_as_they_were_raised(run: Run) -> None:
     class Failing(Tables):
         def read(self) -> Any:
             def fail(_: pa.Table) -> pa.Table:
-                raise SourceError("a file can be read", value="f.csv", remedy="Mend it")
+                raise SourceError("a file can be read", found="f.csv", remedy="Mend it")
 
             return super().read().map_batches(fail, batch_format="pyarrow")
 
-    with pytest.raises(SourceError, match=r"a file can be read, got 'f.csv'\. Mend it") as caught:
+    with pytest.raises(SourceError, match=r"a file can be read: 'f.csv'\. Mend it") as caught:
         run(Failing([raw()]))
     assert caught.value.remedy == "Mend it"
 

@@ -36,7 +36,7 @@ def test_bounds(bounds: dict[str, float]) -> None:
     ("bounds", "words"),
     [
         ({}, "a min, a max, or both"),
-        ({"min": 2.0, "max": 1.0}, "at most max, got 2.0 and 1.0"),
+        ({"min": 2.0, "max": 1.0}, "at most max: 2.0 and 1.0"),
         ({"max": float("nan")}, "finite"),
     ],
 )

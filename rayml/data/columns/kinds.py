@@ -99,7 +99,7 @@ def parse(
     if not readable(values.type, kind):
         raise SchemaError(
             f"a column of type {values.type} can be {kind}",
-            value=str(values.type),
+            found=str(values.type),
             remedy="Choose another kind for it, or list it in schema.ignore",
         )
     if missing and pa.types.is_string(values.type):

@@ -21,7 +21,7 @@ def natural(table: pa.Table, types: pa.Schema) -> pa.Table:
         if values is None:
             raise SchemaError(
                 "a table to transform has all columns of the schema",
-                value=table.column_names,
+                found=table.column_names,
                 remedy=f"Add {field.name!r}; nulls are missing values",
             )
         if values.type != field.type:
@@ -35,6 +35,6 @@ def _cast(name: str, values: pa.ChunkedArray, expected: pa.DataType) -> pa.Chunk
         return values.cast(expected, safe=False)
     raise SchemaError(
         f"column {name!r} of a table to transform has the type {expected}",
-        value=str(values.type),
+        found=str(values.type),
         remedy="Cast it",
     )

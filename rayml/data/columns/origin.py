@@ -31,10 +31,10 @@ def check_names(names: Sequence[str]) -> None:
     """
     remedy = "Rename the column in the data or in the query"
     if not all(names):
-        raise SourceError("every column must have a name", value=list(names), remedy=remedy)
+        raise SourceError("every column must have a name", found=list(names), remedy=remedy)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SourceError("a name must be of one column only", value=twice, remedy=remedy)
+        raise SourceError("a name must be of one column only", found=twice, remedy=remedy)
     taken = sorted(set(names) & {*RESERVED, *WORKING})
     if taken:
-        raise SourceError("a column's name must not be reserved", value=taken, remedy=remedy)
+        raise SourceError("a column's name must not be reserved", found=taken, remedy=remedy)

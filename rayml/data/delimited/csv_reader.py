@@ -73,7 +73,7 @@ def _check_same(names: Sequence[str], columns: Sequence[str], file: str) -> None
         missing, more = sorted(set(columns) - set(names)), sorted(set(names) - set(columns))
         raise SourceError(
             "all files of a source must have the same columns",
-            value={"file": file, "missing": missing, "unknown": more},
+            found={"file": file, "missing": missing, "unknown": more},
             remedy="Mend the file or leave it out",
         )
 
@@ -90,7 +90,7 @@ def _table(records: Records, dialect: CsvSettings, names: Sequence[str], file: s
         # Would say that Arrow reads another grammar than ours; no row may change its line.
         raise SourceError(
             "a piece of CSV must give one row a record",
-            value={"file": file, "records": len(lines), "rows": len(parsed)},
+            found={"file": file, "records": len(lines), "rows": len(parsed)},
         )
     columns = [_cleaned(column, dialect) for column in parsed.columns]
     good = _with_origin(columns, names, file, lines, pa.nulls(len(lines), pa.string()))

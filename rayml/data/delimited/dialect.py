@@ -54,7 +54,7 @@ class CsvSettings:
         try:
             return codecs.lookup(name).name
         except LookupError as error:
-            raise ValueError(f"an encoding must be known to Python, got {name!r}") from error
+            raise ValueError(f"an encoding must be known to Python: {name!r}") from error
 
     @pydantic.model_validator(mode="after")
     def _distinct(self) -> CsvSettings:

@@ -75,7 +75,7 @@ class RecordReader:
             if self._final or len(self._data) >= MAX_RECORD_BYTES:
                 raise SourceError(
                     f"line {self._line} must be a header",
-                    value=shown(self._data),
+                    found=shown(self._data),
                     remedy="Mend its quotes, or skip it and name the columns",
                 )
             self._more()
@@ -154,7 +154,7 @@ class RecordReader:
         except UnicodeDecodeError as error:
             raise SourceError(
                 f"a header must be text in {dialect.encoding}",
-                value=shown(record),
+                found=shown(record),
                 remedy="Set csv.encoding",
             ) from error
         if self._grammar.padded:

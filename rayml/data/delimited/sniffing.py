@@ -190,6 +190,6 @@ def _foreign(head: bytes, base: CsvSettings, columns: Columns, file: str) -> Sou
     near = next(filter(None, (did_you_mean(name, columns.taken) for name in names)), "")
     return SourceError(
         f"{file} has no column that the model knows",
-        value=listed(names, 200),
+        found=listed(names, 200),
         remedy=f"{near}The model's columns are: {listed(columns.taken)}",
     )

@@ -81,7 +81,7 @@ def _standard(name: str, column: NumericStatistics) -> AffineColumn:
     if not (math.isfinite(scale) and math.isfinite(column.mean)):
         raise DataError(
             f"the squares of column {name!r} fit a float",
-            value=f"numbers from {column.minimum:g} to {column.maximum:g}",
+            found=f"numbers from {column.minimum:g} to {column.maximum:g}",
             remedy="Set preprocess.numeric=quantile, or list the column in schema.ignore",
         )
     return AffineColumn(name, column.mean, scale, fill=0.0, limit=STANDARD_LIMIT)

@@ -340,7 +340,7 @@ class Preprocessor:
         if state.get("format") != FORMAT:
             raise DataError(
                 f"the format of a preprocessor is {FORMAT}",
-                value=state.get("format"),
+                found=state.get("format"),
                 remedy="Install the rayml that wrote it",
             )
         require_state(state, folder / _STATE)
@@ -378,7 +378,7 @@ class Preprocessor:
         clash = sorted({name for name in names if names.count(name) > 1})
         if clash:
             raise SchemaError(
-                "no column is named as a part of another", value=clash, remedy="Rename the column"
+                "no column is named as a part of another", found=clash, remedy="Rename the column"
             )
 
 
@@ -401,7 +401,7 @@ def _read(path: Path, read: Callable[[Path, int], bytes]) -> dict[str, Any]:
     except (OSError, TooLargeError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path.name} of a preprocessor can be read ({error})",
-            value=str(path.parent),
+            found=str(path.parent),
             remedy="Prepare the data again, or restore the folder from where it was copied",
         ) from error
     return value

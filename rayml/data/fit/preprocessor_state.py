@@ -121,6 +121,6 @@ def require_state(state: Mapping[str, Any], path: Path) -> None:
 def _refused(path: Path, why: str) -> DataError:
     return DataError(
         f"{path.name} of a preprocessor cannot be used ({why})",
-        value=str(path.parent),
+        found=str(path.parent),
         remedy="Prepare the data again, or restore the folder from where it was copied",
     )

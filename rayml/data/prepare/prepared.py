@@ -135,7 +135,7 @@ class PreparedDataset:
                 if len(codes) and not 0 <= codes.min() <= codes.max() < len(counts[place]):
                     raise DataError(
                         f"{path.name} of the split {split} has codes of {name!r} that are none",
-                        value=str(self.path),
+                        found=str(self.path),
                         remedy=f"Remove {self.path} and prepare the data again",
                     )
                 counts[place] += np.bincount(codes, minlength=len(counts[place]))
@@ -166,7 +166,7 @@ class PreparedDataset:
             raise DataError(
                 f"the split {split} takes {self.nbytes(split):,} bytes, more than the"
                 f" {present:,} of this machine",
-                value=str(self.path),
+                found=str(self.path),
                 remedy="Use a machine with more memory, or fewer rows",
             )
 
@@ -185,13 +185,13 @@ class PreparedDataset:
             if fields.keys() != columns or not all(map(pa.types.is_primitive, fields.values())):
                 raise DataError(
                     f"{path.name} of the split {split} has other columns than its features",
-                    value=str(self.path),
+                    found=str(self.path),
                     remedy=f"Remove {self.path} and prepare the data again",
                 )
         if declared != self.rows[split]:
             raise DataError(
                 f"the split {split} has {self.rows[split]} rows",
-                value=declared,
+                found=declared,
                 remedy=f"Remove {self.path} and prepare the data again",
             )
 
@@ -279,20 +279,20 @@ def open_prepared(path: Path) -> PreparedDataset:
     except (OSError, TooLargeError, ValueError, RecursionError) as error:
         raise DataError(
             f"a prepared dataset has a manifest ({error})",
-            value=str(path),
+            found=str(path),
             remedy=f"Remove {path} and prepare the data again",
         ) from error
     if manifest.get("format") != FORMAT:
         raise DataError(
             f"the format of a prepared dataset is {FORMAT}",
-            value=manifest.get("format"),
+            found=manifest.get("format"),
             remedy=f"Remove {path} and prepare the data again",
         )
     absent = sorted(_KEYS - manifest.keys())
     if absent:
         raise DataError(
             f"{MANIFEST} of a prepared dataset lacks {', '.join(absent)}",
-            value=str(path),
+            found=str(path),
             remedy=f"Remove {path} and prepare the data again",
         )
     return PreparedDataset(

@@ -43,7 +43,7 @@ def _no_rows(dataset: Rows) -> DataError:
     rule, remedy = "a source has rows that can be read", "Check its path, query and format"
     for row in _first(dataset):  # it is malformed, as are all others
         where = f"{row[FILE]} line {row[LINE]}: " if row.get(FILE) else ""
-        return DataError(rule, value=f"{where}{row[MALFORMED]}", remedy=remedy)
+        return DataError(rule, found=f"{where}{row[MALFORMED]}", remedy=remedy)
     return DataError(rule, remedy=remedy)
 
 

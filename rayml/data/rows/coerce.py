@@ -70,7 +70,7 @@ class Coercer:
             if column.name not in raw.column_names:
                 raise SchemaError(
                     "each part of a source has the same columns",
-                    value=raw.column_names,
+                    found=raw.column_names,
                     remedy=f"Add {column.name!r}, or list it in schema.ignore",
                 )
             typed[column.name], misfit = parse(raw.column(column.name), column.kind, self._missing)

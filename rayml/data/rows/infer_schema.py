@@ -85,7 +85,7 @@ def infer_schema(
     if not features:
         raise SchemaError(
             "a dataset has at least one feature",
-            value=sample.column_names,
+            found=sample.column_names,
             remedy="Name the kinds of columns to use in schema.kinds",
         )
     used = {column.name for column in features}
@@ -139,7 +139,7 @@ def check_settings(
     """
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:
-        raise SchemaError("column names do not repeat", value=repeated, remedy="Rename the columns")
+        raise SchemaError("column names do not repeat", found=repeated, remedy="Rename the columns")
     places: dict[str, Iterable[str]] = {
         "target": (target,),
         "schema.kinds": settings.kinds,
@@ -153,14 +153,14 @@ def check_settings(
         if unknown:
             raise SchemaError(
                 f"{place} names columns of the data",
-                value=unknown[0] if len(unknown) == 1 else unknown,
+                found=unknown[0] if len(unknown) == 1 else unknown,
                 remedy=_other_delimiter(columns) or f"There are: {', '.join(columns)}",
             )
     for name in reserved:
         if settings.kinds.get(name, "categorical") != "categorical":
             raise SchemaError(
                 "the column of a given or group split is categorical",
-                value=f"{name}: {settings.kinds[name]}",
+                found=f"{name}: {settings.kinds[name]}",
                 remedy="Take it out of schema.kinds",
             )
     if target in settings.private:
@@ -169,7 +169,7 @@ def check_settings(
             remedy="Take it out of data.schema.private",
         )
     if target in settings.ignore:
-        raise SchemaError("the target is not ignored", value=target, remedy="Mend schema.ignore")
+        raise SchemaError("the target is not ignored", found=target, remedy="Mend schema.ignore")
 
 
 def _other_delimiter(columns: Sequence[str]) -> str:
@@ -192,13 +192,13 @@ def _kind(name: str, values: pa.Array, given: Kind | None, *, label: bool) -> Ki
     if kind is None:
         raise SchemaError(
             f"column {name!r} holds numbers, text, truth values or times",
-            value=str(values.type),
+            found=str(values.type),
             remedy=f"List it: schema.ignore=[{name}]",
         )
     if not readable(values.type, kind):
         raise SchemaError(
             f"column {name!r} of type {values.type} can be read as {kind}",
-            value=str(values.type),
+            found=str(values.type),
             remedy="Mend schema.kinds",
         )
     return kind

@@ -53,13 +53,13 @@ class Archive:
         except OSError as error:
             raise SourceError(
                 f"a file must be readable ({error.strerror})",
-                value=str(path),
+                found=str(path),
                 remedy="Check its permissions",
             ) from error
         if digest not in {self.members[path.name], self.other.get(path.name)}:
             raise SourceError(
                 "a file must be as published",
-                value={"file": str(path), "sha256": digest},
+                found={"file": str(path), "sha256": digest},
                 remedy=f"Delete it, then it is downloaded from {self.url}",
             )
         return path, digest
@@ -85,7 +85,7 @@ class Archive:
     def _absent(self, folder: Path, names: list[str], reason: str) -> SourceError:
         return SourceError(
             f"a published data set must be in its folder or be downloaded ({reason})",
-            value={"folder": str(folder.absolute()), "absent": names},
+            found={"folder": str(folder.absolute()), "absent": names},
             remedy=f"Download {self.url} and unpack these files into that folder",
         )
 
@@ -95,7 +95,7 @@ def _write(path: Path, content: bytes, expected: str) -> None:
     if digest != expected:
         raise SourceError(
             "a downloaded file must be as published",
-            value={"file": path.name, "sha256": digest},
+            found={"file": path.name, "sha256": digest},
             remedy=f"Expected {expected}: try again, or put the file at {path.absolute()}",
         )
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

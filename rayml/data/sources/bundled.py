@@ -32,7 +32,7 @@ class SklearnSource:
 
     def __init__(self, name: str) -> None:
         if name not in BUNDLED:
-            raise InvalidConfigError([f"source.name must be one of {BUNDLED}, got {name!r}"])
+            raise InvalidConfigError([f"source.name must be one of {BUNDLED}: {name!r}"])
         self._name = name
 
     def fingerprint(self) -> str:

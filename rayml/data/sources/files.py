@@ -60,7 +60,7 @@ class FileSource:
         csv: CsvSettings | Mapping[str, Any] | None = None,
     ) -> None:
         if format not in {"csv", "parquet"}:
-            raise InvalidConfigError([f"source.format must be csv or parquet, got {format!r}"])
+            raise InvalidConfigError([f"source.format must be csv or parquet: {format!r}"])
         self._paths = paths
         self._format = format
         self._csv = csv if isinstance(csv, CsvSettings) else _csv_settings(csv or {})
@@ -134,7 +134,7 @@ def _given_files(paths: Mapping[str, str | Sequence[str]], kind: str) -> tuple[D
         for file in find_files(those, kind):
             if file.name in found:
                 raise SourceError(
-                    "a file belongs to one split", value=file.name, remedy="Name it once"
+                    "a file belongs to one split", found=file.name, remedy="Name it once"
                 )
             partitions = ((SPLIT, split), *file.partitions)
             found[file.name] = dataclasses.replace(file, partitions=partitions)
@@ -166,7 +166,7 @@ def _identity(file: DataFile) -> list[int | str]:
 def _unreadable(file: DataFile, error: Exception) -> SourceError:
     return SourceError(
         f"a file must be readable to its end ({error})",
-        value=file.name,
+        found=file.name,
         remedy="Check its permissions and that it is complete",
     )
 
@@ -182,7 +182,7 @@ def _header(files: Sequence[DataFile], dialect: CsvSettings) -> tuple[str, ...]:
             return names
     raise SourceError(
         "a CSV source must have a header or named columns",
-        value=[file.name for file in files][:3],
+        found=[file.name for file in files][:3],
         remedy="The files are empty: check what wrote them",
     )
 

@@ -68,7 +68,7 @@ def find_files(paths: str | Sequence[str], kind: str) -> tuple[DataFile, ...]:
             found.setdefault(file.name, file)
     files = tuple(found.values())
     if not files:
-        raise SourceError("a source of files must name one", value=paths)
+        raise SourceError("a source of files must name one", found=paths)
     check_partitions(files)
     return files
 
@@ -81,13 +81,13 @@ def _find(url: str, kind: str) -> Iterable[DataFile]:
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
         raise SourceError(
             f"a path must lead to files ({type(error).__name__}: {safe(str(error))})",
-            value=shown,
+            found=shown,
             remedy="Check the path and the credentials; some URLs need a package for fsspec",
         ) from None  # the cause's own text may hold what `safe` took out
     if not infos:
         raise SourceError(
             f"a path must lead to {kind} files",
-            value=shown,
+            found=shown,
             remedy=f"Of a folder, only files that end in {SUFFIXES[kind].pattern} are read",
         )
     scheme = "" if isinstance(filesystem, fs.LocalFileSystem) else urlsplit(url).scheme
@@ -165,7 +165,7 @@ def check_partitions(files: Sequence[DataFile]) -> None:
         if keys != first or len(set(keys)) < len(keys):
             raise SourceError(
                 "all files must lie in the same levels of key=value folders",
-                value={files[0].name: first, file.name: keys},
+                found={files[0].name: first, file.name: keys},
                 remedy="Name a folder of one layout",
             )
 

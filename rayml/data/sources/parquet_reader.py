@@ -55,7 +55,7 @@ def plan(files: Sequence[DataFile]) -> tuple[pa.Schema, list[ParquetPiece]]:
         if set(other.names) != set(schema.names):
             raise SourceError(
                 "all files of a source must have the same columns",
-                value={"file": file.name, "differ": sorted(set(other.names) ^ set(schema.names))},
+                found={"file": file.name, "differ": sorted(set(other.names) ^ set(schema.names))},
                 remedy="Mend the file or leave it out",
             )
         try:
@@ -63,7 +63,7 @@ def plan(files: Sequence[DataFile]) -> tuple[pa.Schema, list[ParquetPiece]]:
         except pa.ArrowException as error:
             raise SourceError(
                 f"a column must have the same type in all files ({error})",
-                value=file.name,
+                found=file.name,
                 remedy="Write the files with one schema",
             ) from error
     pieces = [p for f, footer in zip(files, footers, strict=True) for p in _pieces(f, footer)]
@@ -105,7 +105,7 @@ def _footer(file: DataFile) -> pq.FileMetaData:
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             f"a Parquet file must be readable ({error})",
-            value=file.name,
+            found=file.name,
             remedy="Write it again, or set format to csv if it is text",
         ) from error
 

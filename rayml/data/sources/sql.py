@@ -87,7 +87,7 @@ class SqlSource:
                 types = [a | b for a, b in zip(types, found, strict=True)] if types else found
         if not types:
             raise SourceError(
-                "a query must give rows", value=self._query, remedy="Check its conditions"
+                "a query must give rows", found=self._query, remedy="Check its conditions"
             )
         columns = zip(names, types, strict=True)
         schema = pa.schema([(name, _arrow_type(name, seen)) for name, seen in columns])
@@ -127,7 +127,7 @@ def _check_same(same: bool, query: str) -> None:
     if not same:
         raise SourceError(
             "a query must give the same rows each time",
-            value=query,
+            found=query,
             remedy="Order what LIMIT cuts, leave out random and current values, and run again",
         )
 
@@ -147,21 +147,21 @@ def _rows(
             options = connection.execution_options(yield_per=CHUNK_ROWS, no_parameters=True)
             result = options.exec_driver_sql(query)
             if not result.returns_rows:
-                raise SourceError("a query must give rows", value=query, remedy="Write a SELECT")
+                raise SourceError("a query must give rows", found=query, remedy="Write a SELECT")
             names = list(result.keys())
             check_names(names)
             yield names, result.partitions(CHUNK_ROWS)
     except ModuleNotFoundError as error:
         raise SourceError(
             "the driver of a database must be installed",
-            value=error.name,
+            found=error.name,
             remedy="Install it; for PostgreSQL: pip install 'rayml[postgres]'",
         ) from None
     except SQLAlchemyError as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         raise SourceError(
             f"a query must run ({_without_secrets(reason, url)})",
-            value={"database": _place(url), "query": query},
+            found={"database": _place(url), "query": query},
             remedy="Check the database's URL and the query",
         ) from None  # drivers may put the whole URL into the cause
 
@@ -181,11 +181,11 @@ def _parse(text: str) -> sqlalchemy.URL:
         return url
     if url.database in {None, "", ":memory:"}:
         raise SourceError(
-            "workers must be able to open the database", value=_place(url), remedy=remedy
+            "workers must be able to open the database", found=_place(url), remedy=remedy
         )
     path = Path(str(url.database)).expanduser().absolute()  # workers have other folders
     if not path.is_file():  # SQLite would make an empty one
-        raise SourceError("a SQLite database must exist", value=str(path), remedy=remedy)
+        raise SourceError("a SQLite database must exist", found=str(path), remedy=remedy)
     return url.set(database=str(path))
 
 
@@ -208,7 +208,7 @@ def _arrow_type(name: str, types: set[type]) -> pa.DataType:
     if not seen <= _NUMBERS | _TIMES | _TEXTS:
         raise SourceError(
             "a column of a query must hold numbers, text, times or booleans",
-            value={name: sorted(kind.__name__ for kind in seen)},
+            found={name: sorted(kind.__name__ for kind in seen)},
             remedy="CAST it in the query, or leave it out",
         )
     if not seen:
@@ -228,7 +228,7 @@ def _table(rows: Sequence[Sequence[Any]], schema: pa.Schema, query: str) -> pa.T
     except OverflowError as error:
         raise SourceError(
             f"a whole number must fit in 64 bits ({error})",
-            value=query,
+            found=query,
             remedy="CAST the column to a floating-point type",
         ) from error
     except (pa.ArrowException, ValueError, TypeError):

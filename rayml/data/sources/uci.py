@@ -120,14 +120,14 @@ class AdultSource:
         except (OSError, ValueError) as error:
             raise SourceError(
                 f"the index of validation rows must be a .npy file ({error})",
-                value=str(path),
+                found=str(path),
                 remedy="Put it there, or set source.validation_index to null",
             ) from error
         rows = np.unique(index) if index.dtype.kind in "iu" else None
         if rows is None or rows.shape != index.shape or not set(rows) <= set(range(ADULT_ROWS)):
             raise SourceError(
                 "the index of validation rows must hold each row of adult.data at most once",
-                value=str(path),
+                found=str(path),
                 remedy=f"Write whole numbers from 0 to {ADULT_ROWS - 1} into it",
             )
         return rows.astype(np.int64)

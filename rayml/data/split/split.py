@@ -59,12 +59,12 @@ class Splitter:
         self._classes = task != "regression"
         if settings.method == "stratified" and not self._classes:
             raise DataError(
-                "a stratified split needs classes", value=task, remedy="Use split.method=random"
+                "a stratified split needs classes", found=task, remedy="Use split.method=random"
             )
         if settings.validation + settings.test >= 1 and settings.method != "given":
             raise DataError(
                 "validation and test leave rows to train on",
-                value=settings.validation + settings.test,
+                found=settings.validation + settings.test,
                 remedy="Lower split.validation or split.test",
             )
         if settings.method == "time":
@@ -232,7 +232,7 @@ def column_of(settings: SplitSettings) -> str:
     if settings.column is None:
         raise SchemaError(
             f"split.method={settings.method} reads a column",
-            value=None,
+            found=None,
             remedy="Name it in split.column",
         )
     return settings.column
@@ -243,7 +243,7 @@ def _check_time(schema: FeatureSchema, name: str) -> None:
     if kind not in ("timestamp", "numeric"):
         raise SchemaError(
             "a split by time reads a timestamp or numeric column",
-            value=f"{kind} column {name!r}",
+            found=f"{kind} column {name!r}",
             remedy="Choose another split.column, or set its kind in schema.kinds",
         )
 
@@ -265,12 +265,12 @@ def _check_sizes(sizes: Sequence[int] | npt.NDArray[np.int64], settings: SplitSe
         else "Give more rows, or larger fractions in split.validation and split.test"
     )
     shown = ", ".join(f"{name} {size}" for name, size in zip(SPLITS, sizes, strict=True))
-    raise DataError(f"each split has rows; {empty[0]} has none", value=shown, remedy=remedy)
+    raise DataError(f"each split has rows; {empty[0]} has none", found=shown, remedy=remedy)
 
 
 def _too_many_classes(target: str) -> DataError:
     return DataError(
         f"a target is split by at most {MAX_CLASSES} classes",
-        value=target,
+        found=target,
         remedy="Set the task to regression, or another split.method",
     )

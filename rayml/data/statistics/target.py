@@ -34,7 +34,7 @@ def check_task(name: str, kind: Kind, task: TaskName) -> None:
         raise DataError(
             f"the target of a {task} task is "
             + ("numeric" if task == "regression" else "categorical, boolean or whole numbers"),
-            value=f"{kind} column {name!r}",
+            found=f"{kind} column {name!r}",
             remedy="Set another task, or the kind of the column in schema.kinds",
         )
 
@@ -49,7 +49,7 @@ def fit_regression(name: str, statistics: NumericStatistics) -> TargetInfo:
     if scale == 0 or not np.isfinite(scale):
         raise DataError(
             f"the target {name!r} of a regression varies on the training split, within floats",
-            value=f"standard deviation {scale}",
+            found=f"standard deviation {scale}",
             remedy="Choose another target, or divide it by a power of ten",
         )
     return TargetInfo(name, "regression", mean=statistics.mean, scale=scale)
@@ -72,7 +72,7 @@ def fit_classes(
         raise DataError(
             f"the training split of a {task} task has "
             + ("2 classes" if task == "binary" else f"2 to {MAX_CLASSES} classes"),
-            value=f"{len(labels)} in column {name!r}: {labels[:10]}",
+            found=f"{len(labels)} in column {name!r}: {labels[:10]}",
             remedy="Set the task to binary, multiclass or regression as fits the target",
         )
     if positive is not None and task == "binary":
@@ -82,7 +82,7 @@ def fit_classes(
         if not chosen:
             raise DataError(
                 f"the positive class is one of column {name!r}",
-                value=positive,
+                found=positive,
                 remedy=f"There are: {labels}",
             )
         labels.sort(key=lambda label: label == chosen[0])
@@ -104,7 +104,7 @@ def sorted_labels(name: str, kind: Kind, texts: Sequence[str]) -> list[ClassLabe
     except ValueError:
         raise DataError(
             f"the classes in column {name!r} are text, truth values or whole numbers",
-            value=list(texts[:5]),
+            found=list(texts[:5]),
             remedy="Set the task to regression, or schema.kinds to categorical for this column",
         ) from None
 
@@ -120,7 +120,7 @@ def check_seen(info: TargetInfo, split: str, labels: Sequence[str]) -> None:
         raise DataError(
             f"each class of column {info.name!r} occurs in the training split; only the split "
             f"{split} has",
-            value=unseen[:10],
+            found=unseen[:10],
             remedy="Use split.method=stratified, or merge rare classes",
         )
 
@@ -179,7 +179,7 @@ def encode(info: TargetInfo, column: pa.ChunkedArray | pa.Array) -> npt.NDArray[
         row = int(np.flatnonzero(wrong)[0])
         raise DataError(
             f"a value of the target {info.name!r} is present and known from training",
-            value=values[row].as_py(),
+            found=values[row].as_py(),
             remedy=f"See row {row}",
         )
     return target

@@ -103,7 +103,7 @@ class Entrances:
         if any(not vector.dim() or len(vector) != rows for vector in vectors):
             raise ExplainError(
                 "a layer that makes vectors of codes gives them rows first",
-                value=[tuple(vector.shape) for vector in vectors],
+                found=[tuple(vector.shape) for vector in vectors],
                 remedy="Let the embedding layers of the model keep the rows as first dimension",
             )
         if not torch.allclose(
@@ -111,7 +111,7 @@ class Entrances:
         ):
             raise ExplainError(
                 "a model that is explained takes its categories through embedding layers",
-                value=type(self._module).__name__,
+                found=type(self._module).__name__,
                 remedy="Put what it makes of codes into a module of its own, as nn.Embedding is",
             )
 
@@ -135,7 +135,7 @@ class Entrances:
                 if (by_zeros & by_ones).any():
                     raise ExplainError(
                         "an element of an embedding layer's output depends on one column",
-                        value=type(self._module).__name__,
+                        found=type(self._module).__name__,
                         remedy="Mix columns after the embedding layers of the model, not in them",
                     )
                 owner.add_(by_ones.long() << digit)
@@ -159,7 +159,7 @@ class Entrances:
             raise ExplainError(
                 "a model that is explained can be differentiated by its inputs"
                 f" ({' '.join(str(error).split())})",
-                value=type(self._module).__name__,
+                found=type(self._module).__name__,
                 remedy="Compute its outputs with differentiable operations of PyTorch only",
             ) from error
 

@@ -92,7 +92,7 @@ def choose_objective(
     if chosen not in directions:
         raise ConfigError(
             f"task.metric is a metric of a {task} task",
-            value=chosen,
+            found=chosen,
             remedy=f"Take one of {', '.join(directions)}, or add yours to task.metrics",
         )
     direction = directions[chosen]
@@ -115,7 +115,7 @@ def metric_directions(task: TaskName, users: Mapping[str, Directed]) -> dict[str
     for name, own in users.items():
         if name in directions or name in MEASURED:
             raise ConfigError(
-                "task.metrics adds metrics under new names", value=name, remedy="Rename yours"
+                "task.metrics adds metrics under new names", found=name, remedy="Rename yours"
             )
         directions[name] = _direction(name, own)
     return directions
@@ -135,6 +135,6 @@ def _direction(name: str, metric: Directed) -> Direction | None:
 def _undirected(name: str, direction: object) -> ConfigError:
     return ConfigError(
         f"task.metrics.{name} has a `direction`, minimize or maximize",
-        value=direction,
+        found=direction,
         remedy="Set that attribute on the metric",
     )

@@ -141,7 +141,7 @@ class Bundle:
         ):
             raise BundleError(
                 "signature.json and preprocessor/preprocessor.json are of different columns",
-                value=str(self.folder),
+                found=str(self.folder),
                 remedy="Copy the bundle again from where it was written",
             )
         return fitted
@@ -163,7 +163,7 @@ class Bundle:
             if not shape or shape[0] != members:
                 raise BundleError(
                     f"the weights of an ensemble have a first dimension of {members} members",
-                    value=f"{name} {shape}",
+                    found=f"{name} {shape}",
                     remedy="Register the model again",
                 )
         return {name: shape[1:] for name, shape in shapes.items()}
@@ -187,7 +187,7 @@ class Bundle:
         except SafetensorError as error:
             raise BundleError(
                 f"{_WEIGHTS} of the bundle cannot be read ({error})",
-                value=str(path),
+                found=str(path),
                 remedy="Copy the bundle again from where it was written",
             ) from error
 
@@ -220,7 +220,7 @@ def write_bundle(
     """
     if folder.exists():
         raise BundleError(
-            "a bundle is written once", value=str(folder), remedy="Choose another folder"
+            "a bundle is written once", found=str(folder), remedy="Choose another folder"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as temporary:
@@ -294,6 +294,6 @@ def _load_json(folder: Path, name: str, manifest: Manifest, kind: type[T]) -> T:
         place = ".".join(map(str, first["loc"]))
         raise BundleError(
             f"{name} of the bundle cannot be read: {place or 'it'}: {first['msg']}",
-            value=str(folder / name),
+            found=str(folder / name),
             remedy="Copy the bundle again from where it was written",
         ) from error

@@ -90,10 +90,10 @@ def verified(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str
     manifest, digest = read_manifest(folder, signers)
     present = set(_listed(folder))
     for path in sorted(manifest.files.keys() - present):
-        raise BundleError("a bundle holds every file of its manifest", value=path, remedy=_REMEDY)
+        raise BundleError("a bundle holds every file of its manifest", found=path, remedy=_REMEDY)
     for path in sorted(present - manifest.files.keys()):
         raise BundleError(
-            "a bundle holds no file that its manifest lacks", value=path, remedy="Remove the file"
+            "a bundle holds no file that its manifest lacks", found=path, remedy="Remove the file"
         )
     for path, expected in manifest.files.items():
         _compare(folder / path, path, expected)
@@ -112,13 +112,13 @@ def read_manifest(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file():
         raise BundleError(
-            f"a bundle is a folder with a {MANIFEST}", value=str(folder), remedy=_REMEDY
+            f"a bundle is a folder with a {MANIFEST}", found=str(folder), remedy=_REMEDY
         )
     try:
         content = read_bounded(path, _MOST_BYTES)
     except (OSError, TooLargeError) as error:
         raise BundleError(
-            f"{MANIFEST} of the bundle cannot be read: {error}", value=str(path), remedy=_REMEDY
+            f"{MANIFEST} of the bundle cannot be read: {error}", found=str(path), remedy=_REMEDY
         ) from error
     require_signature(content, folder, signers)
     _refuse_newer(content, path)
@@ -127,12 +127,12 @@ def read_manifest(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise BundleError(
-            f"a manifest must be readable ({problem})", value=str(path), remedy=_REMEDY
+            f"a manifest must be readable ({problem})", found=str(path), remedy=_REMEDY
         ) from error
     if len(manifest.files) > _MOST_FILES:
         raise BundleError(
             f"{MANIFEST} names {len(manifest.files):,} files; a bundle has at most {_MOST_FILES:,}",
-            value=str(path),
+            found=str(path),
             remedy="Do not load it",
         )
     for name in manifest.files:
@@ -146,12 +146,12 @@ def _refuse_newer(content: bytes, path: Path) -> None:
         version = json.loads(content)["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
-            "a manifest must be JSON with a format version", value=str(path), remedy=_REMEDY
+            "a manifest must be JSON with a format version", found=str(path), remedy=_REMEDY
         ) from error
     if version not in _READABLE:
         raise BundleError(
             f"{path}: this rayml reads bundles of format {' and '.join(map(str, _READABLE))}",
-            value=version,
+            found=version,
             remedy="Upgrade rayml",
         )
 
@@ -161,7 +161,7 @@ def _refuse_escape(name: str) -> None:
     plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
     if not plain or "\\" in name or "\0" in name or name in {".", *_UNLISTED}:
         raise BundleError(
-            "a manifest names files inside its folder", value=name, remedy="Do not load it"
+            "a manifest names files inside its folder", found=name, remedy="Do not load it"
         )
 
 
@@ -184,7 +184,7 @@ def read_verified(folder: Path, name: str, manifest: Manifest, most: int) -> byt
         content = read_bounded(path, most)
     except (OSError, TooLargeError) as error:
         raise BundleError(
-            f"{name} of the bundle cannot be read: {error}", value=str(path), remedy=_REMEDY
+            f"{name} of the bundle cannot be read: {error}", found=str(path), remedy=_REMEDY
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != record.sha256:
@@ -200,7 +200,7 @@ def _listed(folder: Path) -> list[str]:
             found.append(path)
         if len(found) > _MOST_FILES:
             raise BundleError(
-                f"a bundle has at most {_MOST_FILES:,} files", value=path, remedy="Do not load it"
+                f"a bundle has at most {_MOST_FILES:,} files", found=path, remedy="Do not load it"
             )
     return found
 
@@ -210,14 +210,14 @@ def _files(folder: Path, level: int) -> Iterator[str]:
     if level > _MOST_LEVELS:
         raise BundleError(
             f"a bundle has folders of at most {_MOST_LEVELS} levels",
-            value=str(folder),
+            found=str(folder),
             remedy="Do not load it",
         )
     for entry in folder.iterdir():
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             raise BundleError(
                 "a bundle holds regular files only, no links",
-                value=str(entry),
+                found=str(entry),
                 remedy="Replace it by the file itself",
             )
         if entry.is_dir():
@@ -238,7 +238,7 @@ def _compare(path: Path, name: str, expected: FileRecord) -> None:
     if size != expected.size:
         raise BundleError(
             f"{name}: a file of a bundle has the size of its manifest, {expected.size} bytes",
-            value=size,
+            found=size,
             remedy=_REMEDY,
         )
     with path.open("rb") as content:
@@ -250,6 +250,6 @@ def _compare(path: Path, name: str, expected: FileRecord) -> None:
 def _altered(name: str, expected: FileRecord, digest: str) -> BundleError:
     return BundleError(
         f"{name}: a file of a bundle has the SHA-256 of its manifest, {expected.sha256}",
-        value=digest,
+        found=digest,
         remedy=_REMEDY,
     )

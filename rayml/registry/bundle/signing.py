@@ -176,7 +176,7 @@ def require_signature(manifest: bytes, folder: Path, signers: Sequence[bytes]) -
         return
     raise BundleError(
         f"none of the {len(signers)} keys of registry.signing.public_keys has signed this bundle",
-        value=str(folder / SIGNATURE),
+        found=str(folder / SIGNATURE),
         remedy=_REMEDY,
     )
 
@@ -191,13 +191,13 @@ def _read(folder: Path) -> bytes:
     except FileNotFoundError as error:
         raise BundleError(
             f"the bundle has no {SIGNATURE}, and registry.signing.public_keys asks for one",
-            value=str(folder),
+            found=str(folder),
             remedy=_REMEDY,
         ) from error
     except (OSError, TooLargeError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
             f"{SIGNATURE} of the bundle cannot be read ({error})",
-            value=str(path),
+            found=str(path),
             remedy=_REMEDY,
         ) from error
 

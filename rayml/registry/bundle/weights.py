@@ -87,6 +87,6 @@ def _require_apart(path: Path, header: Mapping[str, Any], room: int) -> None:
 def _refused(path: Path, why: str) -> BundleError:
     return BundleError(
         f"{path.name} cannot be read: {why}",
-        value=str(path),
+        found=str(path),
         remedy="Copy the bundle again from where it was written",
     )

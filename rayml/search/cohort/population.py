@@ -58,7 +58,7 @@ def check_population(
         raise ConfigError(
             "search.population changes what a sampler proposed, so one that learns from trials is"
             " of no use",
-            value=f"search.sampler.name={sampler}",
+            found=f"search.sampler.name={sampler}",
             remedy="Set search.sampler.name=random, qmc or grid",
         )
     wrong = {
@@ -70,7 +70,7 @@ def check_population(
     if found := [name for name, given in wrong.items() if given]:
         raise ConfigError(
             "search.population trains all trials of a cohort for the same epochs",
-            value=", ".join(found),
+            found=", ".join(found),
             remedy="Set search.pruner.name=none, train.patience=null and search.cohort.lanes of 2"
             " or more, and search neither train.epochs nor train.patience",
         )

@@ -48,7 +48,7 @@ def concurrency(plan: SweepPlan) -> int:
     if min(room) < 1 or (plan.deterministic and not _places(wanted)):
         raise ConfigError(
             "a trial's search.resources must fit in the cluster",
-            value=wanted,
+            found=wanted,
             remedy=f"The cluster has {cluster.get('CPU', 0):g} CPUs and"
             f" {cluster.get('GPU', 0):g} GPUs",
         )

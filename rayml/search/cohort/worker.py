@@ -65,7 +65,7 @@ def trial_of(params: Params, plan: CohortPlan) -> dict[str, Any]:
         if named and (key not in ranges or not ranges[key].contains(value)):
             raise SearchError(
                 f"a stored trial names a component that the space does not, in {key}",
-                value=value,
+                found=value,
                 remedy="Extend the sweep with that choice in its space, or start another one",
             )
     return apply(plan.trial, params)
@@ -80,7 +80,7 @@ def require_objective(task: Task, plan: CohortPlan) -> None:
     if (task.metric, task.direction) != (plan.objective.metric, plan.objective.direction):
         raise SearchError(
             f"every trial optimises the sweep's {plan.objective.metric}",
-            value=task.metric,
+            found=task.metric,
             remedy="Do not search keys of `task` that change the metric",
         )
 

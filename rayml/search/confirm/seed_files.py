@@ -63,7 +63,7 @@ class SeedFiles:
         if state.get("config") != self._config:
             raise CheckpointError(
                 "a confirmed seed belongs to the config of its trial",
-                value=str(self._folder / str(seed)),
+                found=str(self._folder / str(seed)),
                 remedy="Confirm the sweep again",
             )
         return SeedResult(

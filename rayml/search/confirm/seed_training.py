@@ -162,5 +162,5 @@ def _require_room(resources: ResourceSettings) -> None:
             raise ConfigError(
                 f"a training's search.resources must fit in the cluster, which has"
                 f" {cluster.get(name, 0):g} {name}s",
-                value=wanted,
+                found=wanted,
             )

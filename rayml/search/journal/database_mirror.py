@@ -228,7 +228,7 @@ def open_database(url: str) -> RDBStorage:
     except (*_ERRORS, ImportError, ValueError) as error:
         raise ConfigError(
             f"search.storage is the URL of a database that answers ({_told(error)})",
-            value=masked(url),
+            found=masked(url),
             remedy="Write it as sqlite:///file.db or postgresql://user:password@host/database",
         ) from error
 
@@ -296,7 +296,7 @@ def _finish(mirror: Mirror, journal: Path, url: str) -> None:
     except _ERRORS as error:
         raise SearchError(
             f"the database of search.storage takes the study ({_told(error)})",
-            value=masked(url),
+            found=masked(url),
             remedy=f"{journal} has all of it, and `rayml sweep resume={journal.parent.name}`"
             " writes what is missing",
         ) from error
@@ -307,7 +307,7 @@ def _finish(mirror: Mirror, journal: Path, url: str) -> None:
 def _taken(name: str) -> SearchError:
     return SearchError(
         "a study in the database of search.storage belongs to one sweep",
-        value=name,
+        found=name,
         remedy="Choose another search.name, or delete that study with Optuna",
     )
 

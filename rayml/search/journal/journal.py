@@ -145,11 +145,11 @@ def _open(path: Path, *, existing: bool) -> FileIO:
         return path.open("r+b" if existing else "xb", buffering=0)
     except FileExistsError as error:
         raise SearchError(
-            "a new study needs a new journal", value=str(path), remedy="Choose another name"
+            "a new study needs a new journal", found=str(path), remedy="Choose another name"
         ) from error
     except FileNotFoundError as error:
         raise SearchError(
-            "a sweep that goes on has its journal", value=str(path), remedy="Check its name"
+            "a sweep that goes on has its journal", found=str(path), remedy="Check its name"
         ) from error
     except OSError as error:
         raise refused(error, path) from error
@@ -163,7 +163,7 @@ def read_study(path: Path) -> optuna.Study:
     """
     if not path.is_file():
         raise SearchError(
-            "a sweep's folder holds its journal", value=str(path), remedy="Check the sweep's name"
+            "a sweep's folder holds its journal", found=str(path), remedy="Check the sweep's name"
         )
     try:
         storage = JournalStorage(JournalFileBackend(str(path)))
@@ -173,6 +173,6 @@ def read_study(path: Path) -> optuna.Study:
     studies = storage.get_all_studies()
     if len(studies) != 1:
         raise SearchError(
-            f"a sweep's journal holds one study, this one {len(studies)}", value=str(path)
+            f"a sweep's journal holds one study, this one {len(studies)}", found=str(path)
         )
     return optuna.load_study(study_name=studies[0].study_name, storage=storage)

@@ -95,7 +95,7 @@ def _require_same(found: Goals, wanted: Goals) -> None:
     if found != wanted:
         raise SearchError(
             f"a study goes on with its own objectives and constraints, {found}",
-            value=str(wanted),
+            found=str(wanted),
             remedy="Leave task.metric, search.objectives and search.constraints as they were, or"
             " start a sweep under a new search.name",
         )

@@ -37,7 +37,7 @@ def lock_file(file: FileIO, path: Path) -> None:
         if time.monotonic() >= deadline:
             raise SearchError(
                 "one process at a time writes a study, and another one does",
-                value=str(path),
+                found=str(path),
                 remedy="Wait for the sweep that runs under this name, or end it",
             )
         time.sleep(_POLL)
@@ -150,7 +150,7 @@ def parse(whole: bytes, path: Path) -> tuple[list[dict[str, Any]], bytes]:
         number = logs.index(None)
         raise SearchError(
             f"each line of a journal is an operation of its study, line {number + 1} is none",
-            value=lines[number][:80],
+            found=lines[number][:80],
             remedy=f"`rayml sweep resume={path.parent.name}` mends it as far as that can be done",
         )
     return found, torn

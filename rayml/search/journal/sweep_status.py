@@ -61,7 +61,7 @@ def read_standing(journal: Path) -> Standing:
     """
     if not journal.is_file():
         raise SearchError(
-            "a sweep that goes on has its journal", value=str(journal), remedy="Check its name"
+            "a sweep that goes on has its journal", found=str(journal), remedy="Check its name"
         )
     require_no_writer(journal)
     logs, torn = parse(journal.read_bytes(), journal)

@@ -85,7 +85,7 @@ def check_cost(cost: float | None, resources: ResourceSettings, prices: PriceSet
     if cost is not None and cost_per_second(resources, prices) <= 0:
         raise ConfigError(
             "search.cost needs a price of what a trial takes",
-            value={"cpu_hour": prices.cpu_hour, "gpu_hour": prices.gpu_hour},
+            found={"cpu_hour": prices.cpu_hour, "gpu_hour": prices.gpu_hour},
             remedy="Set search.prices.cpu_hour or search.prices.gpu_hour",
         )
 

@@ -35,6 +35,6 @@ def check_deterministic(
     if found := [name for name, given in times.items() if given]:
         raise ConfigError(
             "search.deterministic gives the same trials however long they take",
-            value=", ".join(found),
+            found=", ".join(found),
             remedy="Leave these out; search.trials and search.epochs are budgets that it keeps",
         )

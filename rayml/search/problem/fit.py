@@ -110,7 +110,7 @@ def _wrong_types(parameter: Parameter, base: Any) -> Iterator[str]:
         if value is not None and _kind(value) not in _accepted(base):
             yield (
                 f"{parameter.key}: the config holds {base!r}, so its values must be"
-                f" {' or '.join(sorted(_accepted(base)))}, got {value!r}{_hint(value, base)}"
+                f" {' or '.join(sorted(_accepted(base)))}: {value!r}{_hint(value, base)}"
             )
 
 

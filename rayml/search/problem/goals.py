@@ -158,13 +158,13 @@ def check_goals_of_sampler(sampler: str, *, objectives: int, constraints: int) -
     if objectives > 1 and sampler in _ONE_OBJECTIVE:
         raise ConfigError(
             f"search.sampler.name={sampler} takes one objective",
-            value=objectives,
+            found=objectives,
             remedy="Choose tpe, nsga2 or gp, or empty search.objectives",
         )
     if constraints and sampler in _NO_CONSTRAINTS:
         raise ConfigError(
             f"search.sampler.name={sampler} cannot learn from constraints",
-            value=constraints,
+            found=constraints,
             remedy="Choose tpe, nsga2 or gp, or empty search.constraints",
         )
 
@@ -182,7 +182,7 @@ def _wrong(
     if name not in known:
         yield _unknown(name, known)
     elif any(name == each.metric for each in chosen):
-        yield f"an objective is named once, got {name!r} again; `task.metric` is the first one"
+        yield f"an objective is named once: {name!r} again; `task.metric` is the first one"
     elif known[name] is None and entry.direction is None:
         yield f"{name} says no direction of its own; give minimize or maximize"
     elif known[name] is not None and entry.direction not in (None, known[name]):
@@ -190,4 +190,4 @@ def _wrong(
 
 
 def _unknown(name: str, known: Mapping[str, Direction | None]) -> str:
-    return f"a metric or a measured quantity, got {name!r}; known are {', '.join(known)}"
+    return f"a metric or a measured quantity: {name!r}; known are {', '.join(known)}"

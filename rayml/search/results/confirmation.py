@@ -128,6 +128,6 @@ def read_confirmation(sweep: Path) -> Confirmation | None:
         told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise SearchError(
             f"{FILE} must be readable ({told})",
-            value=str(sweep / FILE),
+            found=str(sweep / FILE),
             remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
         ) from error

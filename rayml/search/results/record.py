@@ -118,7 +118,7 @@ def _yaml(path: Path) -> Any:
         return load_plain(read_bounded(path, _MOST_BYTES).decode())
     except ValueError as error:
         raise SearchError(
-            f"the config of a sweep cannot be read ({error})", value=str(path), remedy="Remove it"
+            f"the config of a sweep cannot be read ({error})", found=str(path), remedy="Remove it"
         ) from error
 
 
@@ -129,5 +129,5 @@ def _json(path: Path) -> Any:
         return json.loads(read_bounded(path, _MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise SearchError(
-            f"a file of a sweep is JSON ({error})", value=str(path), remedy="Remove it"
+            f"a file of a sweep is JSON ({error})", found=str(path), remedy="Remove it"
         ) from error

@@ -64,7 +64,7 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
             raise ConfigError(
                 f"search.sampler.options of {settings.name} are {', '.join(free)}"
                 " (the seed is the config's own)",
-                value=option,
+                found=option,
                 remedy="Remove it, or check its spelling",
             )
     try:
@@ -72,7 +72,7 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"search.sampler.options are values that {settings.name} takes ({error})",
-            value=dict(settings.options),
+            found=dict(settings.options),
             remedy="See the class of that sampler in Optuna's documentation",
         ) from error
     if settings.name == "grid":
@@ -128,7 +128,7 @@ def _for_history(settings: SamplerSettings) -> SamplerSettings:
         raise ConfigError(
             "a warm start, or a changed space, takes search.sampler.name=optuna_tpe, whose options"
             " are others than those of tpe",
-            value=dict(settings.options),
+            found=dict(settings.options),
             remedy="Name optuna_tpe with its own options, or empty search.sampler.options",
         )
     return replace(settings, name="optuna_tpe")
@@ -191,12 +191,12 @@ def _check_grid(space: Space, config: Mapping[str, Any]) -> None:
         if parameter.values() is None:
             raise SpaceError(
                 f"space.{parameter.key}: a grid needs finitely many values",
-                value=dict(parameter.leaf),
+                found=dict(parameter.leaf),
                 remedy="Give it choices or a step, or choose another search.sampler.name",
             )
     if sum(1 for _ in itertools.islice(space.grid(config), _GRID_LIMIT + 1)) > _GRID_LIMIT:
         raise SpaceError(
             f"a grid has at most {_GRID_LIMIT} points",
-            value=list(space.keys),
+            found=list(space.keys),
             remedy="Give its keys fewer values, or choose another search.sampler.name",
         )

@@ -65,7 +65,7 @@ def read_history(
         if not adopted:
             raise SearchError(
                 "search.warm_start names sweeps with finished trials that fit the space",
-                value=folder.name,
+                found=folder.name,
                 remedy=f"It searches {', '.join(space.keys)}; leave that sweep out",
             )
         trials += _spread(adopted, math.ceil(_INFORMING / len(folders)))

@@ -84,5 +84,5 @@ class Tally:
             SearchError: there is none of that number.
         """
         if number not in self.finished:
-            raise SearchError("a trial is asked before it is told", value=number)
+            raise SearchError("a trial is asked before it is told", found=number)
         return self.finished[number]

@@ -55,7 +55,7 @@ class MLflowTracker:
         except (MlflowException, OSError) as error:
             raise ConfigError(
                 f"search.tracking.mlflow is a tracking store ({masked(_first_line(error))})",
-                value=masked(uri),
+                found=masked(uri),
                 remedy="Name a database such as sqlite:///mlflow.db or a server that answers",
             ) from error
 

@@ -33,7 +33,7 @@ def check_tracking(settings: TrackingSettings) -> None:
     if settings.mlflow is not None and find_spec("mlflow") is None:
         raise ConfigError(
             "search.tracking.mlflow needs MLflow",
-            value=masked(settings.mlflow),
+            found=masked(settings.mlflow),
             remedy="Install it with `pip install 'rayml[mlflow]'`, or set it to null",
         )
 

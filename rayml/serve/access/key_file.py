@@ -82,7 +82,7 @@ def read_keys(path: Path) -> tuple[Keys, _Mark]:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise ServeError(
             f"the file of keys can be read ({reason})",
-            value=str(path),
+            found=str(path),
             remedy="Make it with `rayml key NAME serve.keys.file=PATH`",
         ) from error
     return parse_keys(text, place=str(path)), _mark(status)
@@ -108,7 +108,7 @@ def keys_besides(file: str | None, variable: str | None) -> tuple[Key, ...]:
     if (text := os.environ.get(variable)) is None:
         raise ServeError(
             "the environment variable that holds the keys is set",
-            value=variable,
+            found=variable,
             remedy="Set it to lines of `NAME SCOPES KEY`, or leave out serve.keys.variable",
         )
     # A semicolon separates too, since few tools set variables of several lines.
@@ -154,12 +154,12 @@ def _mark(status: os.stat_result) -> _Mark:
 
 def _require_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise ServeError("the file of keys is a regular file", value=str(path))
+        raise ServeError("the file of keys is a regular file", found=str(path))
     if status.st_uid not in {os.geteuid(), 0}:
-        raise ServeError("the file of keys belongs to who serves", value=str(path))
+        raise ServeError("the file of keys belongs to who serves", found=str(path))
     if status.st_mode & 0o077:
         raise ServeError(
             "the file of keys can be read by its owner alone",
-            value=f"{path} with mode {stat.S_IMODE(status.st_mode):o}",
+            found=f"{path} with mode {stat.S_IMODE(status.st_mode):o}",
             remedy=f"chmod 600 {path}",
         )

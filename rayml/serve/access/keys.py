@@ -142,7 +142,7 @@ def parse_scopes(text: str) -> frozenset[Scope]:
     named = text.split(",")
     scopes = frozenset(scope for scope in SCOPES if scope in named)
     if len(scopes) != len(named):
-        raise ServeError(f"the scopes of a key are {_KNOWN}", value=text)
+        raise ServeError(f"the scopes of a key are {_KNOWN}", found=text)
     return scopes
 
 
@@ -174,7 +174,7 @@ def _parse(line: str, *, place: str, plain: bool) -> Key:
     # No message shows the line, which may hold a key by mistake.
     parts = line.split()
     if len(parts) != 3:
-        raise ServeError(f"{place}: a key is listed as {_FORM}", value=f"{len(parts)} words")
+        raise ServeError(f"{place}: a key is listed as {_FORM}", found=f"{len(parts)} words")
     name, scopes, secret = parts
     if match := _HASH.fullmatch(secret):
         digest = bytes.fromhex(match[1])

@@ -111,7 +111,7 @@ def named_version(request: Request, served: Mapping[str, ServedModel]) -> Served
         return None
     if version not in served:
         raise RequestError(
-            f"the versions that are served are {', '.join(served)}", status=404, value=version
+            f"the versions that are served are {', '.join(served)}", status=404, found=version
         )
     return served[version]
 

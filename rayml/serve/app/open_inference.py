@@ -96,4 +96,4 @@ def _read(body: bytes, request: Request) -> InferRequest:
 def _check_name(request: Request, model: ServedModel) -> None:
     name = request.parameters["name"]
     if name != model.name:
-        raise RequestError(f"the model that is served is {model.name!r}", status=404, value=name)
+        raise RequestError(f"the model that is served is {model.name!r}", status=404, found=name)

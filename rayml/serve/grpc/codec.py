@@ -51,7 +51,7 @@ def input_tensors(request: ModelInferRequest) -> list[Tensor]:
         raise RequestError(
             f"raw_input_contents hold all inputs ({len(request.inputs)}), in their order",
             status=400,
-            value=len(raw),
+            found=len(raw),
         )
     for each in request.inputs:
         if each.HasField("contents"):
@@ -109,7 +109,7 @@ def _typed(given: ModelInferRequest.InferInputTensor) -> Tensor:
         raise RequestError(
             f"input {given.name!r} of {given.datatype} has its contents in {field}",
             status=400,
-            value=filled,
+            found=filled,
         )
     values = list(getattr(given.contents, field)) if field is not None else []
     return tensor_from_values(given.name, given.datatype, tuple(given.shape), values)
@@ -131,5 +131,5 @@ def _refuse_extensions(what: str, parameters: Mapping[str, InferParameter]) -> N
             raise RequestError(
                 f"an {what} has no parameter of an extension that is not served",
                 status=400,
-                value=name,
+                found=name,
             )

@@ -32,7 +32,7 @@ async def grpc_infer(request: Request, model: ServedModel) -> Response:
     call = request.attached if request.attached is not None else read_infer_request(body)
     if call.model_name != model.name:
         raise RequestError(
-            f"the model that is served is {model.name!r}", status=404, value=call.model_name
+            f"the model that is served is {model.name!r}", status=404, found=call.model_name
         )
     if len(body) > LOOP_BYTES:
         return await model.tensors.off_loop(lambda: _infer_now(call, request, model))

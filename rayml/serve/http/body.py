@@ -150,7 +150,7 @@ def _decoder(encoding: bytes, limit: int) -> _Decoder | None:
         raise RequestError(
             "a body has one Content-Encoding: gzip, deflate or identity",
             status=415,
-            value=name,
+            found=name,
             headers=_ACCEPT_ENCODING,
         )
     return _Decoder(name, _WINDOW_BITS[encoding], limit)

@@ -176,7 +176,7 @@ def _require_closed(text: str, known: Collection[str]) -> None:
         if found.group(2) not in known and not _LOOPBACK.fullmatch(found.group(2)):
             raise ServeError(
                 "HAProxy opens nothing to others but the endpoint's own ports",
-                value=found.group().strip(),
+                found=found.group().strip(),
                 remedy="Use the Ray that rayml's lock file names",
             )
 

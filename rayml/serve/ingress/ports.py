@@ -103,7 +103,7 @@ def address(host: str) -> str:
     try:
         return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
     except ValueError as error:
-        raise ServeError("a host is an IP address or localhost", value=host) from error
+        raise ServeError("a host is an IP address or localhost", found=host) from error
 
 
 def require_free(settings: ServeSettings) -> None:

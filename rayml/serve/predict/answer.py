@@ -114,7 +114,7 @@ def require_finite(numbers: torch.Tensor) -> None:
     if not math.isfinite(numbers.sum().item()) and not numbers.isfinite().all():
         raise ServeError(
             "a model predicts finite numbers",
-            value=numbers[~numbers.isfinite()][0].item(),
+            found=numbers[~numbers.isfinite()][0].item(),
             remedy="Mend the model, whose values overflow on this row, and train it again",
         )
 

@@ -97,17 +97,17 @@ class ExplainParser(RequestParser):
                     f"`baseline`, column {column!r}: a value is of a column of the signature, and"
                     " fits it",
                     status=422,
-                    value=problem["input"],
+                    found=problem["input"],
                     column=column,
                 )
             case ("label" | "baseline", *_):
                 return RequestError(
                     "`label` is a class, `baseline` an object of columns",
                     status=422,
-                    value=problem["input"],
+                    found=problem["input"],
                 )
             case (str(name),) if problem["type"] == "extra_forbidden":
                 return RequestError(
-                    "beside `rows` there may be `label` and `baseline`", status=422, value=name
+                    "beside `rows` there may be `label` and `baseline`", status=422, found=name
                 )
         return None

@@ -143,7 +143,7 @@ class Explainer:
             raise RequestError(
                 "`label` is a class of the target" if names else "a regression has no classes",
                 status=422,
-                value=label,
+                found=label,
                 remedy=f"There are: {', '.join(names)}" if names else "Leave out `label`",
             )
         return names.index(class_key(label))

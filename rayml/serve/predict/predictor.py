@@ -286,7 +286,7 @@ def _require_shapes(bundle: Bundle, preprocessor: Preprocessor) -> Room:
 def _misfit(bundle: Bundle, why: str) -> BundleError:
     return BundleError(
         f"weights.safetensors does not fit the model of bundle.json ({why})",
-        value=str(bundle.folder),
+        found=str(bundle.folder),
         remedy="Install the rayml, and the package of the model, that its lineage names",
     )
 

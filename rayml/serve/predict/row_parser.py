@@ -105,7 +105,7 @@ class RequestParser:
             return RequestError(
                 "names and values of rows fit the signature",
                 status=422,
-                value=f"{error.error_count()} that do not",
+                found=f"{error.error_count()} that do not",
                 remedy=f"Columns are: {self._known()}",
             )
         problem = error.errors(include_url=False)[0]
@@ -121,9 +121,9 @@ class RequestParser:
                     remedy="Send them in several requests",
                 )
             case "too_short", _:
-                return RequestError("a request has at least one row", status=422, value=value)
+                return RequestError("a request has at least one row", status=422, found=value)
             case "extra_forbidden", ("rows",):
-                return RequestError("rows are a list", status=422, value=value)
+                return RequestError("rows are a list", status=422, found=value)
             case kind, place:
                 return self._misfit(kind, place, value)
 
@@ -139,19 +139,19 @@ class RequestParser:
             return RequestError(
                 f"row {row}, column {column!r}: the value is {VALUES[self._kinds[column]]}",
                 status=422,
-                value=value,
+                found=value,
                 row=row,
                 column=column,
             )
         return RequestError(
-            f"row {row}: a row is an object of columns", status=422, value=value, row=row
+            f"row {row}: a row is an object of columns", status=422, found=value, row=row
         )
 
     def _unknown(self, column: str, row: int) -> RequestError:
         return RequestError(
             f"row {row}: a row has columns of the signature only",
             status=422,
-            value=column,
+            found=column,
             remedy=f"{did_you_mean(column, list(self._kinds))}They are: {self._known()}",
             row=row,
             column=column[:200],
@@ -258,7 +258,7 @@ def refuse_repeated_keys(body: bytes) -> None:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise RequestError("a JSON object names a key once", status=400, value=key)
+                raise RequestError("a JSON object names a key once", status=400, found=key)
             seen.add(key)
 
     json.loads(body, object_pairs_hook=unique)

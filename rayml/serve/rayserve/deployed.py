@@ -23,7 +23,7 @@ def runs() -> bool:
     if found is not None and found.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
         raise ServeError(
             f"a replica loads its bundle and predicts ({cause()})",
-            value=str(found.status),
+            found=str(found.status),
             remedy="Mend the cause; the replicas' logs below Ray's session folder tell more",
         )
     return found is not None and found.status == "RUNNING"

@@ -126,7 +126,7 @@ def _choose(protocol: type[HttpToolsProtocol]) -> None:
     if "auto" not in protocols:
         raise ServeError(
             "uvicorn's protocol of HTTP can be chosen",
-            value=sorted(protocols),
+            found=sorted(protocols),
             remedy="Use the uvicorn that rayml's lock file names",
         )
     protocols["auto"] = f"{__name__}:{protocol.__name__}"

@@ -98,7 +98,7 @@ def _ids(given: Sequence[object]) -> list[str]:
             raise RequestError(
                 f"row {row}: an id is a whole number or a text of 1 to {_LONGEST_ID} characters",
                 status=422,
-                value=each,
+                found=each,
                 row=row,
             )
     return [f"{each}" for each in given]
@@ -123,7 +123,7 @@ def truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
             raise RequestError(
                 f"row {row}: a label is a number at most {farthest}",
                 status=422,
-                value=label,
+                found=label,
                 row=row,
             )
         return number
@@ -131,7 +131,7 @@ def truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
         if type(known) is type(label) and known == label:
             return known
     raise RequestError(
-        f"row {row}: a label is one of {list(target.classes)}", status=422, value=label, row=row
+        f"row {row}: a label is one of {list(target.classes)}", status=422, found=label, row=row
     )
 
 

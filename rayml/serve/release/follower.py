@@ -103,7 +103,7 @@ class Follower:
         if release.champion is None:
             raise ServeError(
                 "an endpoint that follows a release needs a champion",
-                value=self._name,
+                found=self._name,
                 remedy="Promote a version first, or name one by serve.version",
             )
         champion = self._hold(release.champion)
@@ -112,7 +112,7 @@ class Follower:
         if champion is None:
             raise ServeError(
                 f"the champion of {self._name} loads ({self._refused[release.champion]})",
-                value=release.champion,
+                found=release.champion,
                 remedy="Promote another version",
             )
         return Plan(release, champion, named={champion.version: champion})
@@ -148,7 +148,7 @@ class Follower:
             if release.champion is None:
                 raise RegistryError(
                     "a release that is followed has a champion",
-                    value=str(self._folder / "release.json"),
+                    found=str(self._folder / "release.json"),
                     remedy="Copy the file again, or promote a version",
                 )
             if self._problem:

@@ -84,7 +84,7 @@ class ArrowParser:
             batch.validate(full=True)
             batches.append(batch)
         if not rows:
-            raise RequestError("a request has at least one row", status=422, value=rows)
+            raise RequestError("a request has at least one row", status=422, found=rows)
         return pa.Table.from_batches(batches)
 
     def _check_schema(self, schema: pa.Schema) -> None:
@@ -95,7 +95,7 @@ class ArrowParser:
             raise RequestError(
                 "an Arrow column is one of the signature",
                 status=422,
-                value=unknown,
+                found=unknown,
                 remedy=f"{near}They are: {listed(list(self._columns))}",
                 column=unknown,
             )
@@ -103,7 +103,7 @@ class ArrowParser:
             raise RequestError(
                 "a request has at least one column, and names each once",
                 status=422,
-                value=names[:20],
+                found=names[:20],
             )
         for field in schema:
             kind = self._columns[field.name].kind
@@ -131,7 +131,7 @@ class ArrowParser:
             raise RequestError(
                 f"row {row}, column {name!r}: the value is {VALUES[kind]}",
                 status=422,
-                value=_value(column[row]),
+                found=_value(column[row]),
                 row=row,
                 column=name,
             )

@@ -43,7 +43,7 @@ def split_elements(name: str, raw: bytes | memoryview, count: int) -> pa.BinaryA
         raise RequestError(
             f"tensor {name!r} of BYTES has 4 bytes and the value for each of {count} elements",
             status=400,
-            value=len(data),
+            found=len(data),
         )
     places = _guess(data, count)
     if places is None:
@@ -177,5 +177,5 @@ def _follow(name: str, raw: Any, count: int) -> Places:
     raise RequestError(
         f"the lengths in tensor {name!r} of BYTES add up to its {size} bytes in {count} elements",
         status=400,
-        value=at,
+        found=at,
     )

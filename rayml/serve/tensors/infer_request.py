@@ -108,7 +108,7 @@ class _Binary:
                 f"the binary_data_size of input {name!r} is at most the"
                 f" {len(self._data) - self._at} bytes that are left in the body",
                 status=400,
-                value=size,
+                found=size,
                 remedy="Send Inference-Header-Content-Length, the JSON's length",
             )
         self._at += size
@@ -120,7 +120,7 @@ class _Binary:
                 "the binary_data_size of the inputs add up to the bytes behind the JSON"
                 f" ({len(self._data)})",
                 status=400,
-                value=self._at,
+                found=self._at,
             )
 
 
@@ -144,7 +144,7 @@ def _binary_output(output: dict[str, Any]) -> tuple[str, bool] | None:
             raise RequestError(
                 "an output has no parameter of an extension that is not served",
                 status=400,
-                value=name,
+                found=name,
             )
     if "binary_data" not in parameters:
         return None
@@ -154,7 +154,7 @@ def _binary_output(output: dict[str, Any]) -> tuple[str, bool] | None:
 def _flag(parameters: Mapping[str, Any], name: str) -> bool:
     value = parameters.get(name, False)
     if not isinstance(value, bool):
-        raise RequestError(f"the parameter {name} is true or false", status=400, value=value)
+        raise RequestError(f"the parameter {name} is true or false", status=400, found=value)
     return value
 
 
@@ -166,7 +166,7 @@ def _json_length(headers: Mapping[bytes, bytes], size: int) -> int:
         raise RequestError(
             f"Inference-Header-Content-Length is a number of at most the body's {size} bytes",
             status=400,
-            value=given.decode("latin-1"),
+            found=given.decode("latin-1"),
         )
     return int(given)
 
@@ -181,7 +181,7 @@ def _refusal(error: ValidationError) -> RequestError:
         "an inference request is as the Open Inference Protocol v2 has it"
         f" ({place}: {problem['msg']})",
         status=400,
-        value=problem["input"],
+        found=problem["input"],
     )
 
 

@@ -121,14 +121,14 @@ class InputTensors:
                 "an input is a column of the model"
                 + (f", or {MATRIX!r} alone" if self.has_matrix else ""),
                 status=400,
-                value=unknown[0],
+                found=unknown[0],
                 remedy=f"{did_you_mean(unknown[0], known)}They are: {listed(known)}",
             )
         if not given or len(given) != len(tensors):
             raise RequestError(
                 "a request has at least one input, and names each once",
                 status=400,
-                value=[tensor.name for tensor in tensors[:20]],
+                found=[tensor.name for tensor in tensors[:20]],
             )
         return given
 
@@ -140,7 +140,7 @@ class InputTensors:
                     f"the shape of input {tensor.name!r} is [n] or [n, 1], with the same n"
                     " for all inputs",
                     status=400,
-                    value=list(tensor.shape),
+                    found=list(tensor.shape),
                     column=tensor.name,
                 )
         return self._admitted(rows)
@@ -160,13 +160,13 @@ class InputTensors:
             raise RequestError(
                 f"the datatype of input {MATRIX!r} is FP64 or FP32",
                 status=400,
-                value=tensor.datatype,
+                found=tensor.datatype,
             )
         if len(tensor.shape) != 2 or tensor.shape[1] != count:
             raise RequestError(
                 f"the shape of input {MATRIX!r} is [n, {count}], a column for each of the model",
                 status=400,
-                value=list(tensor.shape),
+                found=list(tensor.shape),
             )
         rows = self._admitted(tensor.shape[0])
         values = tensor.numbers.reshape(rows, count).astype(np.float64, copy=False)
@@ -178,11 +178,11 @@ class InputTensors:
             raise RequestError(
                 f"a request has at most {self._max_rows} rows",
                 status=413,
-                value=rows,
+                found=rows,
                 remedy="Send them in several requests",
             )
         if not rows:
-            raise RequestError("a request has at least one row", status=400, value=rows)
+            raise RequestError("a request has at least one row", status=400, found=rows)
         return rows
 
 
@@ -217,7 +217,7 @@ def column_values(tensor: Tensor, column: InputColumn, missing: Sequence[str] = 
     raise RequestError(
         f"the {column.kind} input {column.name!r} is {_TAKEN[column.kind]}",
         status=400,
-        value=tensor.datatype,
+        found=tensor.datatype,
         column=column.name,
     )
 
@@ -269,7 +269,7 @@ def _misfit(name: str, kind: Kind, row: int, value: object) -> RequestError:
     return RequestError(
         f"row {row}, input {name!r}: the value is {_VALUES[kind]}",
         status=400,
-        value=value,
+        found=value,
         row=row,
         column=name,
     )
@@ -333,7 +333,7 @@ class OutputTensors:
             raise RequestError(
                 "a request asks for outputs of the model, each once",
                 status=400,
-                value=unknown[0] if unknown else list(names[:20]),
+                found=unknown[0] if unknown else list(names[:20]),
                 remedy=f"They are: {', '.join(self.offered)}",
             )
         return tuple(names) or self.names

@@ -158,14 +158,14 @@ def tensor_from_bytes(
             f"tensor {name!r} of {datatype} and shape {_shown(sizes)} has"
             f" {count * kind.itemsize} bytes",
             status=400,
-            value=len(raw),
+            found=len(raw),
         )
     data = np.frombuffer(raw, dtype=kind)
     if datatype == "BOOL" and count and data.view(np.uint8).max() > 1:
         raise RequestError(
             f"tensor {name!r}: an element of BOOL is a byte 0 or 1",
             status=400,
-            value=int(data.view(np.uint8).max()),
+            found=int(data.view(np.uint8).max()),
         )
     return Tensor(name, datatype, sizes, data)
 
@@ -187,14 +187,14 @@ def tensor_from_values(
         raise RequestError(
             f"tensor {name!r} of shape {_shown(sizes)} has {count} elements",
             status=400,
-            value=len(flat),
+            found=len(flat),
         )
     allowed, expected = _VALUES[datatype]
     wrong = set(map(type, flat)) - allowed
     if wrong:
         value = next(value for value in flat if type(value) in wrong)
         raise RequestError(
-            f"elements of tensor {name!r} of {datatype} are {expected}", status=400, value=value
+            f"elements of tensor {name!r} of {datatype} are {expected}", status=400, found=value
         )
     try:
         if datatype == "BYTES":
@@ -234,7 +234,7 @@ def _checked(name: str, datatype: str, shape: Sequence[object]) -> tuple[tuple[i
         raise RequestError(
             f"the datatype of tensor {name!r} is one of {', '.join(DATATYPES)}",
             status=400,
-            value=datatype,
+            found=datatype,
         )
     if len(shape) == 1 and type(size := shape[0]) is int and 0 <= size < 2**63:
         return (size,), size  # as most are
@@ -243,7 +243,7 @@ def _checked(name: str, datatype: str, shape: Sequence[object]) -> tuple[tuple[i
         raise RequestError(
             f"the shape of tensor {name!r} is 1 to {_MAX_DIMENSIONS} whole numbers from 0 on",
             status=400,
-            value=list(shape[: _MAX_DIMENSIONS + 1]),
+            found=list(shape[: _MAX_DIMENSIONS + 1]),
         )
     return sizes, math.prod(sizes)
 

@@ -70,7 +70,7 @@ class RowColumns:
             near = next(filter(None, (did_you_mean(name, self.taken) for name in names)), "")
             raise DataError(
                 f"{file} has no column that the model knows",
-                value=listed(names, 200),
+                found=listed(names, 200),
                 remedy=f"{near}The model's columns are: {listed(self.taken)}",
             )
         return [name for name in names if name in self.taken], self.told(names)

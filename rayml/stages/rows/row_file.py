@@ -187,7 +187,7 @@ class RowFile:
                 raise DataError(
                     f"{self._path.name}, {place(row)}, column {column.name!r}:"
                     f" the value {expected[column.kind]}",
-                    value=_value(raw[row]),
+                    found=_value(raw[row]),
                     remedy="Mend the value, or leave it empty if it is unknown",
                 )
         return pa.table(columns)

@@ -83,7 +83,7 @@ def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]
     except CheckpointError as error:
         raise SearchError(
             f"the winner's weights can be read ({error})",
-            value=str(sweep),
+            found=str(sweep),
             remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
         ) from error
     return Winner(
@@ -124,14 +124,14 @@ def _best(board: Leaderboard, sweep: Path) -> TrialRow:
     if rows and not rows[0].feasible:
         raise SearchError(
             "a version keeps the search's constraints, and no trial does",
-            value={"trial": rows[0].number, "violation": rows[0].violation},
+            found={"trial": rows[0].number, "violation": rows[0].violation},
             remedy=f"Loosen search.constraints or search longer; `rayml report {sweep.name}` shows"
             " how far each trial is from them",
         )
     if not rows:
         raise SearchError(
             "a sweep needs a trial that came to a value",
-            value=str(sweep),
+            found=str(sweep),
             remedy=f"`rayml report {sweep.name}` tells why its trials failed",
         )
     return rows[0]
@@ -146,7 +146,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise SearchError(
             f"the best trial's weights can be read ({error})",
-            value=str(path),
+            found=str(path),
             remedy="Restore the sweep's folder, or run the sweep again",
         ) from error
 

@@ -166,7 +166,7 @@ class LaneLoop:
         source, target = self._row(winner), self._row(lane.number)
         self._require_alike([lane])
         if self.lanes[source].epoch != self.lanes[target].epoch:
-            raise TrainError("a lane copies one that has finished as many epochs", value=winner)
+            raise TrainError("a lane copies one that has finished as many epochs", found=winner)
         self._stack.copy(source, target, lane.model)
         self._optimizer.copy(source, target)
         self.lanes[target].settings = lane.settings
@@ -183,7 +183,7 @@ class LaneLoop:
         """
         for lane in self.lanes:
             if lane.finished:
-                raise TrainError("a finished trial has no further epoch", value=lane.number)
+                raise TrainError("a finished trial has no further epoch", found=lane.number)
         start = time.perf_counter()
         losses = (self._train(self._train_split.steps) / self._train_split.rows).tolist()
         trained = time.perf_counter()
@@ -387,7 +387,7 @@ class LaneLoop:
             if width != self._stack.values.shape[1] or settings != fixed(lane.settings):
                 raise CheckpointError(
                     "a checkpoint belongs to lanes of the same models and settings",
-                    value=settings,
+                    found=settings,
                     remedy="Restore it with the config that they were trained with",
                 )
 
@@ -395,5 +395,5 @@ class LaneLoop:
         for each in lanes:
             if each.settings.optimizer.name != self._optimizer_name:
                 raise TrainError(
-                    "lanes of a cohort have one optimizer", value=each.settings.optimizer.name
+                    "lanes of a cohort have one optimizer", found=each.settings.optimizer.name
                 )

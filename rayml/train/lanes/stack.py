@@ -54,7 +54,7 @@ class StackedModel:
         self._places = _places(self._template)
         self._dropouts = _dropouts(self._template)
         if not set(self._saved) <= set(self._places):
-            raise TrainError("stacked models have no tied parameters", value=self._saved)
+            raise TrainError("stacked models have no tied parameters", found=self._saved)
         self._leaves: dict[str, Tensor] = {}
         self._activate(models)
         self._take(*_rows(models))
@@ -203,7 +203,7 @@ def _trainable(model: nn.Module) -> dict[str, Tensor]:
     if kinds != {torch.float32}:
         raise ConfigError(
             "a model has trainable parameters, all of them float32",
-            value=sorted(str(kind) for kind in kinds),
+            found=sorted(str(kind) for kind in kinds),
             remedy="Mend the model of the key `model`",
         )
     return found

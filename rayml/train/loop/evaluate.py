@@ -48,7 +48,7 @@ def require_outputs(outputs: object, wanted: tuple[int, ...], lanes: int = 0) ->
     if outputs.shape != wanted:
         raise ConfigError(
             f"a model of this task returns shape {shape}",
-            value=tuple(outputs.shape[lanes:]),
+            found=tuple(outputs.shape[lanes:]),
             remedy=remedy,
         )
     return outputs

@@ -35,7 +35,7 @@ def flatten_parameters(model: nn.Module) -> FlatParameters:
     if kinds != {torch.float32}:
         raise ConfigError(
             "a model has trainable parameters, all of them float32",
-            value=sorted(str(kind) for kind in kinds),
+            found=sorted(str(kind) for kind in kinds),
             remedy="Mend the model of the key `model`",
         )
     flat = torch.cat([each.detach().flatten() for each in parameters])

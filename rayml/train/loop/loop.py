@@ -91,7 +91,7 @@ class TrainingLoop:
             ConfigError: the model's outputs have a wrong shape.
         """
         if self.finished:
-            raise TrainError("a finished trial has no further epoch", value=self.epoch)
+            raise TrainError("a finished trial has no further epoch", found=self.epoch)
         start = time.perf_counter()
         with self._randomness.active():
             loss = self._train_epoch()
@@ -197,6 +197,6 @@ class TrainingLoop:
         if saved != own or checkpoint.state["settings"] != fixed(self.settings):
             raise CheckpointError(
                 "a checkpoint belongs to a trial of the same model and settings",
-                value=checkpoint.state["settings"],
+                found=checkpoint.state["settings"],
                 remedy="Restore it with the config that it was trained with",
             )

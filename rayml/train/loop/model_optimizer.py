@@ -75,7 +75,7 @@ class FlatOptimizer:
     def load(self, tensors: Mapping[str, Tensor], rest: Any) -> None:  # noqa: ARG002 - has none
         """See `ModelOptimizer`."""
         if tensors.keys() != self._optimizer.state.keys():
-            raise CheckpointError("a checkpoint of another optimizer", value=sorted(tensors))
+            raise CheckpointError("a checkpoint of another optimizer", found=sorted(tensors))
         self._optimizer.load({name: each.unsqueeze(0) for name, each in tensors.items()})
 
 

@@ -94,7 +94,7 @@ def require_finite(metric: str, loss: float, metrics: Mapping[str, float]) -> No
         if not math.isfinite(value):
             raise DivergedError(
                 f"the {what} must stay finite",
-                value=value,
+                found=value,
                 remedy="Lower train.optimizer.lr or set train.clip_norm; AUROC needs both classes",
             )
 

@@ -175,6 +175,6 @@ def _keys(lane: NewLane, layers: int) -> Tensor:
 
 def _close(given: Tensor, wanted: Tensor) -> bool:
     if given.shape != wanted.shape:
-        raise TrainError("stacked outputs are [lanes, rows, outputs]", value=tuple(given.shape))
+        raise TrainError("stacked outputs are [lanes, rows, outputs]", found=tuple(given.shape))
     scale = wanted.abs().max().clamp(min=1.0)
     return bool(((given.detach() - wanted).abs() <= _TOLERANCE * scale).all())

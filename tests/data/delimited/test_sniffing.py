@@ -57,7 +57,7 @@ def test_an_empty_file_is_refused(head: bytes) -> None:
 
 
 def test_a_file_without_a_known_column_is_refused_with_the_nearest() -> None:
-    with pytest.raises(SourceError, match=r"got 'foo, prices'.*Did you mean 'price'"):
+    with pytest.raises(SourceError, match=r"'foo, prices'.*Did you mean 'price'"):
         sniff(b"foo,prices\n1,2\n", CsvSettings(), KNOWN, "f.csv")
 
 

@@ -94,7 +94,7 @@ def test_it_tells_how_its_files_are_written(prepared: PreparedDataset) -> None:
 
 def test_missing_rows_are_noticed(prepared: PreparedDataset) -> None:
     prepared.files("train")[0].unlink()
-    with pytest.raises(DataError, match="the split train has 20 rows, got 8"):
+    with pytest.raises(DataError, match="the split train has 20 rows: 8"):
         prepared.examples("train")
 
 
@@ -102,7 +102,7 @@ def test_what_is_no_prepared_dataset_is_refused(prepared: PreparedDataset) -> No
     manifest = prepared.path / MANIFEST
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(DataError, match="format of a prepared dataset is 1, got 99"):
+    with pytest.raises(DataError, match="format of a prepared dataset is 1: 99"):
         open_prepared(prepared.path)
     with pytest.raises(DataError, match=r"has a manifest .* Remove .*nowhere and prepare"):
         open_prepared(prepared.path / "nowhere")

@@ -94,7 +94,7 @@ def test_wrong_settings_are_named_with_their_key(path: Path) -> None:
 
 
 def test_a_file_cannot_be_of_two_splits(path: Path) -> None:
-    with pytest.raises(SourceError, match=r"a file belongs to one split, got '.*a\.csv'"):
+    with pytest.raises(SourceError, match=r"a file belongs to one split: '.*a\.csv'"):
         FileSource({"train": str(path), "test": [str(path.parent / "*.csv")]}).fingerprint()
 
 

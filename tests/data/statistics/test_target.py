@@ -60,7 +60,7 @@ def test_many_classes_sort_in_their_own_order() -> None:
 @pytest.mark.parametrize(
     ("values", "task", "message"),
     [
-        (["a", "b", "c"], "binary", "binary task has 2 classes, got .*3 in column 'y'"),
+        (["a", "b", "c"], "binary", "binary task has 2 classes: .*3 in column 'y'"),
         (["a"], "multiclass", "2 to 1000 classes"),
         ([f"c{i}" for i in range(1001)], "multiclass", "2 to 1000 classes"),
         ([1.5, 2.5], "binary", "whole numbers"),
@@ -74,7 +74,7 @@ def test_targets_that_do_not_suit_are_refused(
 
 
 def test_an_unknown_positive_is_refused() -> None:
-    with pytest.raises(DataError, match="positive class is one of column 'y', got 'maybe'"):
+    with pytest.raises(DataError, match="positive class is one of column 'y': 'maybe'"):
         classes(["yes", "no"], positive="maybe")
 
 
@@ -93,14 +93,14 @@ def test_a_regression_needs_a_target_that_varies() -> None:
 
 def test_values_that_training_lacks_are_refused() -> None:
     info = classes(["yes", "no"])
-    with pytest.raises(DataError, match="known from training, got 'maybe'"):
+    with pytest.raises(DataError, match="known from training: 'maybe'"):
         encode(info, pa.array(["yes", "maybe"]))
     with pytest.raises(DataError, match="is present"):
         encode(
             fit_regression("y", NumericStatistics.of(np.array([1.0, 2.0]))), pa.array([None, 1.0])
         )
     check_seen(info, "test", ["yes"])
-    with pytest.raises(DataError, match=r"only the split test has, got \['maybe'\]"):
+    with pytest.raises(DataError, match=r"only the split test has: \['maybe'\]"):
         check_seen(info, "test", ["yes", "maybe"])
 
 

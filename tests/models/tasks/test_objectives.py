@@ -41,7 +41,7 @@ def test_a_users_metric_can_be_optimised():
 
 
 def test_an_unknown_metric_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"got 'acuracy'.*accuracy, auroc.*profit"):
+    with pytest.raises(ConfigError, match=r"'acuracy'.*accuracy, auroc.*profit"):
         choose_objective("binary", "acuracy", {"profit": SimpleNamespace(direction="minimize")})
 
 

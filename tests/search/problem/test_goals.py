@@ -38,9 +38,9 @@ def test_directions_are_the_metrics_own_or_given() -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("beauty", r"search\.objectives\.1: .*got 'beauty'; known are loss, .*train_seconds"),
-        ("accuracy", r"search\.objectives\.1: an objective is named once, got 'accuracy'"),
-        ("parameters", r"search\.objectives\.1: an objective is named once, got 'parameters'"),
+        ("beauty", r"search\.objectives\.1: .*'beauty'; known are loss, .*train_seconds"),
+        ("accuracy", r"search\.objectives\.1: an objective is named once: 'accuracy'"),
+        ("parameters", r"search\.objectives\.1: an objective is named once: 'parameters'"),
         ("profit", r"search\.objectives\.1: profit says no direction"),
         (
             {"metric": "auroc", "direction": "minimize"},

@@ -141,12 +141,12 @@ def test_a_model_that_cannot_be_explained_gets_422(
     boxes: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ExplainError("no", value="Model")
+        raise ExplainError("no", found="Model")
 
     monkeypatch.setattr(Explainer, "explain", refuse)
     app = make_app(boxes)
     response = post(app, ROW)
-    assert (response.status_code, response.json()) == (422, {"error": "no, got 'Model'"})
+    assert (response.status_code, response.json()) == (422, {"error": "no: 'Model'"})
     assert post(app, ROW, "/predict").status_code == 200
 
 

@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_a_boolean_is_a_byte_of_0_or_1() -> None:
-    with pytest.raises(RequestError, match="0 or 1, got 2"):
+    with pytest.raises(RequestError, match="0 or 1: 2"):
         tensor_from_bytes("new", "BOOL", [2], b"\0\2")
 
 

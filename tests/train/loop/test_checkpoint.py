@@ -74,7 +74,7 @@ def test_altered_values_are_refused(saved, old):
 def test_another_format_version_is_refused(saved):
     whole = (saved / FILE).read_bytes()
     (saved / FILE).write_bytes(whole.replace(b'"version":"1"', b'"version":"9"'))
-    with pytest.raises(CheckpointError, match="format version 1, got '9'"):
+    with pytest.raises(CheckpointError, match="format version 1: '9'"):
         load_checkpoint(saved)
 
 

@@ -28,7 +28,7 @@ class Squeezed(nn.Module):
 
 
 def test_outputs_of_a_wrong_shape_are_refused(target, validation):
-    with pytest.raises(ConfigError, match=r"shape \(200, 1\), got \(200,\)"):
+    with pytest.raises(ConfigError, match=r"shape \(200, 1\): \(200,\)"):
         evaluate(Squeezed(), build_task(target), ArrayBatches(validation, 200))
 
 
