@@ -57,7 +57,7 @@ def test_a_reader_that_has_left_is_no_error(words: list[str]) -> None:
 
 def test_what_is_shown_to_nobody_does_not_stop_the_work() -> None:
     code = (
-        "import os, sys; from rayml.stages import show;"
+        "import os, sys; from rayml.stages.commands import show;"
         "reading, writing = os.pipe(); os.dup2(writing, 1); os.close(reading);"
         "[show.line('x' * 100) for _ in range(1000)]; sys.stderr.write('done')"
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rayml.search.charts.importance import importance, importance_figure
-
-from .simulated import many, two_objectives
+from tests.search.simulated_sweeps import many, two_objectives
 
 
 def test_shares_add_up_and_the_greatest_comes_first() -> None:

@@ -16,8 +16,14 @@ from rayml.search.report.page import render, write_page
 from rayml.search.study.study import Study
 from tests.browser import Opened
 from tests.browser import opened as open_page
-
-from .simulated import CONFIRMED, HOSTILE, hostile_tree, many, record_of, run_hostile
+from tests.search.simulated_sweeps import (
+    CONFIRMED,
+    HOSTILE,
+    hostile_tree,
+    many,
+    record_of,
+    run_hostile,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -21,8 +21,7 @@ from rayml.search.report.page import render, write_page
 from rayml.search.results.record import read_record
 from rayml.search.study.study import Study
 from rayml.web.style import base_style
-
-from .simulated import (
+from tests.search.simulated_sweeps import (
     CONFIRMED,
     TREE,
     hostile_tree,

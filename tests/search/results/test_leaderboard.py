@@ -12,8 +12,7 @@ from rich.console import Console
 
 from rayml.errors import SearchError
 from rayml.search.results.leaderboard import leaderboard_table, rank_trials, read_leaderboard
-
-from .simulated import add_trial, study_of
+from tests.search.simulated_sweeps import add_trial, study_of
 
 
 @pytest.mark.usefixtures("study")

@@ -112,7 +112,7 @@ def test_an_option_that_the_class_lacks(option: str, config: dict[str, Any]) -> 
     settings = SamplerSettings(name="tpe", options={option: 3})
     with pytest.raises(ConfigError, match="are candidates, share, good, others") as caught:
         check_sampler(settings, Space.parse(FLOATS), config)
-    assert caught.value.value == option
+    assert caught.value.found == option
 
 
 def test_an_option_of_a_wrong_value(config: dict[str, Any]) -> None:

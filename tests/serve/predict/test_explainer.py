@@ -21,8 +21,7 @@ from rayml.serve.predict.explainer import Explainer, Explanation
 from rayml.serve.predict.predictor import Predictor
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import FeatureShape
-
-from .conftest import TIMES
+from tests.serve.conftest import TIMES
 
 ROWS = st.lists(
     st.fixed_dictionaries(

@@ -38,7 +38,7 @@ ROWS = 300
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"_target_": "rayml.models.nets.mlp.MLP", "width": 32, "depth": 2},
     "resnet": {"_target_": "rayml.models.nets.resnet.TabularResNet", "width": 16, "depth": 1},
-    "own": {"_target_": "tests.stages.test_stand_ins.OwnModel"},
+    "own": {"_target_": "tests.stages.winners.test_stand_ins.OwnModel"},
 }
 
 
