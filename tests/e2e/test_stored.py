@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rayml.registry.bundle.bundle import read_bundle
+from rayml.registry.bundle.bundle import load_bundle
 from rayml.registry.store import Registry
 from rayml.search.journal.journal import read_study
 from tests.e2e.command import Rayml
@@ -37,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_stored_bundle_predicts_what_it_predicted(home: Path, rayml: Rayml, version: int) -> None:
-    assert read_bundle(Registry(home / "runs" / "registry").resolve(MODEL, str(version)))
+    assert load_bundle(Registry(home / "runs" / "registry").resolve(MODEL, str(version)))
     done = rayml(home, "predict", str(STORED / "rows.csv"), f"serve.version={version}")
     told = [json.loads(line) for line in done.stdout.splitlines()]
     before = (STORED / f"predictions-{version}.jsonl").read_text().splitlines()

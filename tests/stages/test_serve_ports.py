@@ -10,11 +10,11 @@ import pytest
 from rayml import pipeline
 from rayml.config.compose import compose
 from rayml.errors import ServeError
-from rayml.serve.messages import pair
-from rayml.serve.ports import Ports
-from rayml.serve.supervised import Supervision
+from rayml.serve.ingress.ports import Ports
+from rayml.serve.supervise.messages import pair
+from rayml.serve.supervise.supervised import Supervision
 from rayml.stages import serve
-from rayml.stages.context import Context
+from rayml.stages.commands.context import Context
 
 
 class RayStartsError(Exception):

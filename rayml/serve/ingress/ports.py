@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rayml.errors import ServeError
-from rayml.serve_settings import ServeSettings
+from rayml.settings.serve import ServeSettings
 
 _LOOPBACK = "127.0.0.1"
 # Above those of Ray's workers, below those of Serve's replicas.
