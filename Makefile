@@ -42,12 +42,12 @@ test-all: $(READY) $(CLIENTS)  ## Run the tests, the slow ones too
 	$(PYTEST) $(TWO) -m "not alone" $(ARGS) || [ $$? = 5 ]
 	$(PYTEST) -m alone $(ARGS) || [ $$? = 5 ]
 
-check: $(READY)  ## Lint, types, import contract and every shipped config
+check: $(READY)  ## Lint, types, import contract, every shipped config and every message
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/test_configs.py
+	$(BIN)/python -m pytest tests/test_configs.py tests/test_messages.py
 
 format: $(READY)  ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
