@@ -106,7 +106,7 @@ class TaskConfig:
         name: the task.
         metric: name of the metric that the search optimises; None takes RMSE or accuracy, and
             where a class is rare `average_precision` or `auroc`, see
-            `rayml.models.tasks.objectives.metric_for`.
+            `rayml.tasks.objectives.metric_for`.
         metrics: further metrics by name, as component nodes.
     """
 

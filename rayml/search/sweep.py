@@ -17,7 +17,6 @@ from ray.exceptions import RayActorError, RayError
 from ray.tune import TuneError
 
 from rayml.errors import ConfigError, SearchError, StorageError
-from rayml.models.tasks.objectives import Objective
 from rayml.search.cohort.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.cohort.population import check_population
 from rayml.search.cohort.tuning import concurrency, run_cohorts
@@ -40,6 +39,7 @@ from rayml.search.study.study_actor import start_study
 from rayml.search.tracking.recording import recording
 from rayml.search.tracking.tracker import check_tracking, start_trackers
 from rayml.storage.disk import make_folder, write
+from rayml.tasks.objectives import Objective
 from rayml.train.trial import known_metrics, objective
 from rayml.types import TaskName
 

@@ -14,7 +14,6 @@ from rayml.config.stored_node import StoredNode
 from rayml.config.trust import Trust
 from rayml.config.trusted import require_trusted
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
-from rayml.models.tasks.objectives import DEFAULTS
 from rayml.search.cohort.population import check_population
 from rayml.search.problem.budget import check_cost
 from rayml.search.problem.determinism import check_deterministic
@@ -26,6 +25,7 @@ from rayml.search.sampling.samplers import check_sampler
 from rayml.search.tracking.tracker import check_tracking
 from rayml.settings.search import BoundSettings, ObjectiveEntry
 from rayml.stages.commands import show
+from rayml.tasks.objectives import DEFAULTS
 from rayml.train.blame import users_line
 from rayml.train.trial import SECTIONS, build_loop, known_metrics, objective
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayml.errors import DivergedError
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.train.lanes.lanes import Lane, LaneLoop, NewLane
 from rayml.train.lanes.structure import same_structure
 from rayml.train.loop.batches import ArrayBatches

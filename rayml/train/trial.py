@@ -17,7 +17,7 @@ import pydantic
 from rayml.config.build import Node, build
 from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
-from rayml.models.tasks.objectives import Objective, choose_objective, metric_directions
+from rayml.tasks.objectives import Objective, choose_objective, metric_directions
 from rayml.types import (
     Direction,
     Examples,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from rayml.models.tasks.tasks import Task
+    from rayml.tasks.task import Task
     from rayml.train.lanes.lanes import NewLane
     from rayml.train.loop.batches import Batches
     from rayml.train.loop.loop import TrainingLoop
@@ -129,7 +129,7 @@ def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
     Raises:
         ConfigError: the section names another task than the target's, or a metric is wrong.
     """
-    from rayml.models.tasks.tasks import build_task
+    from rayml.tasks.task import build_task
 
     name = section.get("name", target.task)
     if name != target.task:

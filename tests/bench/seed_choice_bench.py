@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import datasets
 
-from rayml.models.tasks.tasks import Task
 from rayml.search.results.choice import middle_seeds
+from rayml.tasks.task import Task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate, evaluate_ensemble
 from rayml.train.seeds import SeedResult, train_seeds

@@ -20,7 +20,6 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.errors import ConfigError, SearchError
 from rayml.models.nets.mlp import MLP
-from rayml.models.tasks.objectives import Objective
 from rayml.registry.bundle.bundle import load_bundle
 from rayml.search.cohort.plan import SweepData
 from rayml.search.confirm.confirm import confirm
@@ -33,6 +32,7 @@ from rayml.serve.endpoint import start
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ReplicaSettings, ServeSettings
 from rayml.stages.register import write_winner
+from rayml.tasks.objectives import Objective
 from rayml.train.seeds import train_seeds
 from rayml.train.trial import apply
 from rayml.types import (

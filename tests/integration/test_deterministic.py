@@ -12,10 +12,10 @@ import pytest
 from optuna.trial import FrozenTrial
 from safetensors.numpy import load_file
 
-from rayml.models.tasks.objectives import TRAIN_SECONDS
 from rayml.search.cohort.plan import SweepPlan
 from rayml.search.journal.journal import read_study
 from rayml.search.sweep import run_sweep
+from rayml.tasks.objectives import TRAIN_SECONDS
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.integration.test_sweep import (
     DATA,

@@ -20,7 +20,6 @@ from optuna.trial import TrialState
 from safetensors.numpy import load_file
 
 from rayml.errors import ConfigError, SearchError
-from rayml.models.tasks.objectives import Objective
 from rayml.search.cohort.plan import CohortPlan, SweepData, SweepPlan
 from rayml.search.cohort.sequential import train_trial
 from rayml.search.journal.journal import read_study
@@ -31,6 +30,7 @@ from rayml.search.pruning.quota import Quota
 from rayml.search.report.tables import write_tables
 from rayml.search.study.study_actor import start_study
 from rayml.search.sweep import SweepResult, run_sweep
+from rayml.tasks.objectives import Objective
 from rayml.types import (
     Examples,
     Features,

@@ -8,7 +8,7 @@ from torch.func import functional_call, grad, stack_module_state
 from rayml.models.layers.dropout import Dropout, set_dropout_keys
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.types import FeatureShape, TargetInfo
 
 SHAPE = FeatureShape(numeric=3, cardinalities=(4, 6))

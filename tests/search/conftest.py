@@ -11,11 +11,11 @@ from typing import Any
 import optuna
 import pytest
 
-from rayml.models.tasks.objectives import Objective
 from rayml.search.problem.space import Space
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.study.study import Study
 from rayml.settings.search import BoundSettings
+from rayml.tasks.objectives import Objective
 from rayml.types import PrunerSettings, SamplerSettings, TrainSettings
 from tests.search import simulated_sweeps as simulated
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from rayml.errors import ConfigError, InvalidConfigError, SearchError, SpaceError
-from rayml.models.tasks.objectives import Objective
 from rayml.search.cohort.plan import SweepPlan
 from rayml.search.problem.space import Space
 from rayml.search.sweep import check_sweep, goals_of, max_epochs
 from rayml.settings.search import BoundSettings, ObjectiveSettings, PopulationSettings
+from rayml.tasks.objectives import Objective
 from rayml.types import PrunerSettings, SamplerSettings
 
 WIDTH = {"model": {"width": {"type": "int", "low": 16, "high": 64}}}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rayml.config.build import check
 from rayml.config.compose import config_folder
 from rayml.errors import BuildError, ConfigError, InvalidConfigError, SpaceError
-from rayml.models.tasks.objectives import Objective
+from rayml.tasks.objectives import Objective
 from rayml.train.loop.streaming import ParquetSplit
 from rayml.train.trial import apply, build_loop, build_model, objective, train_settings
 from rayml.types import Examples, Features, TargetInfo

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.train.blame import explain
 from rayml.train.loop.batches import ArrayBatches, epoch_generator
 from rayml.train.loop.evaluate import evaluate

@@ -16,7 +16,6 @@ from torch import nn
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.modules.lending import keeps_inputs
-from rayml.models.tasks.objectives import PARAMETERS
 from rayml.search.cohort.evolution import Evolution
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.sequential import LAST, train_trial
@@ -35,6 +34,7 @@ from rayml.search.problem.trials import AskedTrial, Ended, Report
 from rayml.search.pruning.forecast import steps_together
 from rayml.search.pruning.pruning import Decision
 from rayml.search.pruning.quota import left, refill
+from rayml.tasks.objectives import PARAMETERS
 from rayml.train.blame import explain
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.lanes.structure import live_keys, same_structure, structural_values

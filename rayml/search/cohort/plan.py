@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rayml.models.tasks.objectives import Objective
 from rayml.search.problem.space import Space
 from rayml.search.pruning.quota import Quota
 from rayml.settings.search import (
@@ -16,6 +15,7 @@ from rayml.settings.search import (
     PopulationSettings,
     PriceSettings,
 )
+from rayml.tasks.objectives import Objective
 from rayml.types import (
     Compile,
     Examples,

@@ -10,7 +10,6 @@ import ray
 from ray.exceptions import RayError
 
 from rayml.errors import CheckpointError, StorageError
-from rayml.models.tasks.objectives import PARAMETERS
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.turn_client import ANY_TIME, Turn
 from rayml.search.cohort.worker import (
@@ -20,6 +19,7 @@ from rayml.search.cohort.worker import (
     write_weights,
 )
 from rayml.search.problem.trials import AskedTrial
+from rayml.tasks.objectives import PARAMETERS
 from rayml.train.blame import explain
 from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_loop, train_settings

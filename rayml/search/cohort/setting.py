@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rayml.models.tasks.tasks import Task
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.worker import require_objective
+from rayml.tasks.task import Task
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.speed.process import reset_process

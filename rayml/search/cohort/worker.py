@@ -21,7 +21,7 @@ from rayml.train.trial import apply
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rayml.models.tasks.tasks import Task
+    from rayml.tasks.task import Task
 
 WEIGHTS = "best.safetensors"
 

@@ -14,11 +14,11 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from rayml.errors import SearchError
-from rayml.models.tasks.objectives import Objective
 from rayml.search.journal.replay import IDENTITY, METRIC, SUGGESTIONS
 from rayml.search.problem.goals import Goals
 from rayml.search.problem.parameter import Params
 from rayml.settings.search import BoundSettings
+from rayml.tasks.objectives import Objective
 from rayml.types import Direction
 
 # Optuna's samplers and dashboards read a trial's excesses under this name, as a list. Of the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rayml.errors import ConfigError
-from rayml.models.tasks.objectives import TRAIN_SECONDS
+from rayml.tasks.objectives import TRAIN_SECONDS
 
 
 def check_deterministic(

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rayml.errors import ConfigError, InvalidConfigError
-from rayml.models.tasks.objectives import MEASURED, Objective
 from rayml.search.problem.feasibility import Quantities, excesses
 from rayml.settings.search import BoundSettings, ObjectiveSettings
+from rayml.tasks.objectives import MEASURED, Objective
 from rayml.types import Direction
 
 # Samplers that make nothing of what they would be told.

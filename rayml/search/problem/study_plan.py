@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rayml.models.tasks.objectives import Objective
 from rayml.search.problem.goals import Goals
 from rayml.search.problem.prior_trials import History
 from rayml.search.problem.space import Space
 from rayml.settings.search import BoundSettings
+from rayml.tasks.objectives import Objective
 from rayml.types import Direction, PrunerSettings, SamplerSettings
 
 

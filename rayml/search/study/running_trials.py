@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rayml.models.tasks.objectives import TRAIN_SECONDS
 from rayml.search.journal.replay import Cohort, Record, Spent, by_cohort
 from rayml.search.problem.feasibility import Quantities
 from rayml.search.problem.parameter import Params
 from rayml.search.problem.trials import AskedTrial
+from rayml.tasks.objectives import TRAIN_SECONDS
 
 
 @dataclass(slots=True)

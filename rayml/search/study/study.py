@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rayml.models.tasks.objectives import TRAIN_SECONDS
 from rayml.search.journal.ledger import Ledger
 from rayml.search.journal.replay import (
     FIRST_EPOCH,
@@ -43,6 +42,7 @@ from rayml.search.study.running_trials import (
 )
 from rayml.search.study.suggestions import Agenda
 from rayml.search.study.totals import Tally
+from rayml.tasks.objectives import TRAIN_SECONDS
 
 
 class Study:

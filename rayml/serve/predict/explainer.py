@@ -14,12 +14,12 @@ from torch import Tensor
 from rayml.errors import RequestError, ServeError
 from rayml.models.explain.attribution import Attribution, Score, attribute, require_captum
 from rayml.models.explain.entrances import Entrances, Vectors
-from rayml.models.tasks.tasks import Task
 from rayml.registry.bundle.published import published
 from rayml.serve.predict.answer import class_key
 from rayml.serve.predict.odd_values import WARNINGS
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
+from rayml.tasks.task import Task
 from rayml.types import ClassLabel, Features
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from rayml.models.modules.invariant import InvariantForward, blocks
 from rayml.models.modules.lazy import materialise
 from rayml.models.modules.lending import lend
 from rayml.models.modules.outline import Room, TooManyError, bounded, outline
-from rayml.models.tasks.tasks import Task, build_task
 from rayml.registry.bundle.bundle import Bundle, load_bundle
 from rayml.serve.predict.answer import Answer, Answers, Estimate, of_members
+from rayml.tasks.task import Task, build_task
 from rayml.types import Features, FeatureShape
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rayml.models.tasks.objectives import DEFAULTS, metric_for
 from rayml.stages.commands import show
 from rayml.stages.commands.context import Context
+from rayml.tasks.objectives import DEFAULTS, metric_for
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rayml.config.schema import Config
 from rayml.errors import RaymlError
-from rayml.models.tasks.objectives import DEFAULTS, DIRECTIONS
 from rayml.search.sampling.warm_start import require_comparable
 from rayml.search.study.claim import require_free
 from rayml.stages.sweeps.sweep_folder import find_sweep
+from rayml.tasks.objectives import DEFAULTS, DIRECTIONS
 
 
 def new_sweep_problems(config: Config) -> list[str]:

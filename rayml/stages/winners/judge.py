@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from rayml.config.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
-from rayml.models.tasks.objectives import DIRECTIONS, LOSS
 from rayml.registry.promotion import Champion, Constant, Decision, Difference, decide
 from rayml.stages.winners.winner import Winner, models_of
+from rayml.tasks.objectives import DIRECTIONS, LOSS
 from rayml.train.trial import build_trial_task
 from rayml.types import Direction
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rayml.data.prepare.prepare import PreparedDataset
-    from rayml.models.tasks.metrics import Measure
-    from rayml.models.tasks.tasks import Task
     from rayml.registry.bundle.bundle import Bundle
+    from rayml.tasks.metrics import Measure
+    from rayml.tasks.task import Task
     from rayml.types import Examples
 
 # A score that is best for the true probabilities, or the true mean.
@@ -112,7 +112,7 @@ def _predictions(winner: Winner, data: PreparedDataset, rows: _TestRows, task: T
 
 def _score(task: Task, name: str) -> _Score:
     """A metric of the task; `loss` is measured by the score that it estimates."""
-    from rayml.models.tasks.metrics import METRICS
+    from rayml.tasks.metrics import METRICS
 
     own = DIRECTIONS[task.info.task]
     chosen = _PROPER[task.info.task] if name == LOSS else name
@@ -137,7 +137,7 @@ def _where_defined(measure: Measure) -> Measure:
 def _beside_constants(
     candidate: Tensor, rows: _TestRows, data: PreparedDataset, task: Task, score: _Score
 ) -> Constant:
-    from rayml.models.tasks.constant import constant_predictions
+    from rayml.tasks.constant import constant_predictions
 
     target = data.preprocessor.target
     shares = () if target.task == "regression" else data.class_shares()
@@ -174,7 +174,7 @@ def _beside_best(
 
 
 def _difference(one: Tensor, other: Tensor, truth: Tensor, score: _Score) -> Difference | None:
-    from rayml.models.tasks.paired import compare
+    from rayml.tasks.paired import compare
 
     found = compare(
         score.measure, score.direction, one.double(), other.double(), truth, stacked=score.stacked

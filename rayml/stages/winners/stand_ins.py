@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from rayml.models.modules.stand_ins import choose_stand_in
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import nn

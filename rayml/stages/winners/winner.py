@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import CheckpointError, SearchError
-from rayml.models.tasks.objectives import MEASURED
 from rayml.search.cohort.worker import WEIGHTS
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.problem.parameter import Params
@@ -20,6 +19,7 @@ from rayml.search.results.leaderboard import (
     schedule_of,
 )
 from rayml.search.sweep import TRIALS
+from rayml.tasks.objectives import MEASURED
 from rayml.train.trial import apply, build_model
 from rayml.types import Direction
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import Batch
 from rayml.train.loop.evaluate import require_outputs

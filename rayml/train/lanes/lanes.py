@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.layers.dropout import dropout_keys
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.train.lanes.gradients import LaneGradients
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import ArrayBatches, Batch, epoch_generator

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rayml.errors import ConfigError
 from rayml.models.modules.lending import lend
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.train.loop.batches import Batch, Batches
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rayml.errors import CheckpointError, TrainError
 from rayml.models.layers.dropout import Dropout, set_dropout_keys
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.train.loop.batches import Batch, Batches, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.loop.evaluate import evaluate, forward

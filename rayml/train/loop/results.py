@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayml.errors import DivergedError
-from rayml.models.tasks.objectives import LOSS
+from rayml.tasks.objectives import LOSS
 from rayml.types import Direction, TrainSettings
 
 # What may differ between the runs of one trial: how it is computed, not what.

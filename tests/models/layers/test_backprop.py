@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.train.lanes.gradients import LaneGradients
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import Batch

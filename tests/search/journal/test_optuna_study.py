@@ -14,12 +14,12 @@ import pytest
 from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.models.tasks.objectives import Objective
 from rayml.search.journal.journal import read_study
 from rayml.search.journal.optuna_study import create_study, read_goals
 from rayml.search.problem.goals import Goals
 from rayml.search.study.study import Study
 from rayml.settings.search import BoundSettings
+from rayml.tasks.objectives import Objective
 from rayml.types import PrunerSettings, SamplerSettings
 
 MakeStudy = Callable[..., Study]

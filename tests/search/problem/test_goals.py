@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from rayml.errors import ConfigError, InvalidConfigError
-from rayml.models.tasks.objectives import Objective, metric_directions
 from rayml.search.problem.goals import Goals, check_goals_of_sampler, choose_goals, outcome
 from rayml.settings.search import BoundSettings, ObjectiveSettings
+from rayml.tasks.objectives import Objective, metric_directions
 
 ACCURACY = Objective("accuracy", "maximize")
 KNOWN = {**metric_directions("binary", {}), "profit": None}

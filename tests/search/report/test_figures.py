@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from rayml.models.tasks.objectives import Objective
 from rayml.search.charts.curves import curves_figure
 from rayml.search.charts.history import history_figures, improvements
 from rayml.search.charts.parallel import parallel_figure
@@ -21,6 +20,7 @@ from rayml.search.problem.goals import Goals
 from rayml.search.problem.ranking import TrialState
 from rayml.search.results.leaderboard import Leaderboard, TrialRow
 from rayml.search.results.record import Searched
+from rayml.tasks.objectives import Objective
 from rayml.types import Direction
 
 START = datetime(2026, 1, 1)

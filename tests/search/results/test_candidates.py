@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from rayml.models.tasks.objectives import Objective
 from rayml.search.problem.goals import Goals
 from rayml.search.results.candidates import candidates, new_seeds
 from rayml.search.results.leaderboard import Leaderboard, TrialRow
+from rayml.tasks.objectives import Objective
 
 LR, SEED = "train.optimizer.lr", "train.seed"
 

@@ -19,12 +19,12 @@ from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.models.ensemble import stack_weights
-from rayml.models.tasks.tasks import Task, build_task
 from rayml.registry.bundle.bundle import BundleInfo, write_bundle
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.predict.predictor import Predictor
 from rayml.stages.winners.stand_ins import TRAINED_ROWS, find_stand_ins
+from rayml.tasks.task import Task, build_task
 from rayml.types import (
     Examples,
     FeatureShape,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rayml.errors import CheckpointError, ConfigError, DivergedError, TrainError
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.loop import TrainingLoop
 from rayml.train.trial import apply, build_loop

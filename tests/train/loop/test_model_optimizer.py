@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rayml.errors import CheckpointError, ConfigError, RaymlError
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.train.loop.batches import ArrayBatches, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rayml.train.loop.loop import TrainingLoop

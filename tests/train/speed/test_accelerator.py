@@ -13,7 +13,7 @@ from torch import nn
 from rayml.errors import TrainError
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.loop.batches import CPU, ArrayBatches
 from rayml.train.loop.results import EpochResult

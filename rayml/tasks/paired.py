@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rayml.models.tasks.metrics import Measure
+from rayml.tasks.metrics import Measure
 from rayml.types import Direction
 
 RESAMPLES = 500

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rayml.models.tasks.metrics import METRICS, binary_accuracy, binary_auroc, rmse
-from rayml.models.tasks.paired import RESAMPLES, compare
+from rayml.tasks.metrics import METRICS, binary_accuracy, binary_auroc, rmse
+from rayml.tasks.paired import RESAMPLES, compare
 
 GENERATOR = torch.Generator().manual_seed(1)
 TRUTH = torch.randint(0, 2, (400,), generator=GENERATOR)
@@ -64,7 +64,7 @@ def test_a_metric_of_one_model_at_a_time_gives_the_same() -> None:
 
 
 def test_many_rows_are_resampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rayml.models.tasks.paired._VALUES_AT_ONCE", 4000)
+    monkeypatch.setattr("rayml.tasks.paired._VALUES_AT_ONCE", 4000)
     classes = torch.randint(0, 3, (400,), generator=GENERATOR)
     one = torch.rand(400, 3, generator=GENERATOR, dtype=torch.float64).softmax(-1)
     found = compare(

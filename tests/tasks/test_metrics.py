@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
-from rayml.models.tasks.metrics import METRICS
+from rayml.tasks.metrics import METRICS
 
 FEW = st.integers(0, 20).map(lambda x: x / 20)  # a coarse grid, so that ties are common
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from rayml.models.tasks.tasks import build_task
+from rayml.tasks.task import build_task
 from rayml.types import TargetInfo
 
 BINARY = TargetInfo("y", "binary", ("no", "yes"))

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rayml.models.tasks.constant import constant_predictions
-from rayml.models.tasks.metrics import METRICS
+from rayml.tasks.constant import constant_predictions
+from rayml.tasks.metrics import METRICS
 from rayml.types import TargetInfo
 
 BINARY = TargetInfo("y", "binary", classes=("no", "yes"))

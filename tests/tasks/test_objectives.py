@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from rayml.errors import ConfigError
-from rayml.models.tasks.metrics import METRICS
-from rayml.models.tasks.objectives import (
+from rayml.tasks.metrics import METRICS
+from rayml.tasks.objectives import (
     DIRECTIONS,
     Objective,
     choose_objective,

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from rayml.models.tasks.objectives import Directed
+from rayml.tasks.objectives import Directed
 from rayml.types import TaskName
 
 CALIBRATION_BINS = 15

@@ -10,8 +10,8 @@ from types import MappingProxyType
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's documentation uses
 from torch import Tensor
 
-from rayml.models.tasks.metrics import METRICS, Measure, Metric
-from rayml.models.tasks.objectives import LOSS, choose_objective
+from rayml.tasks.metrics import METRICS, Measure, Metric
+from rayml.tasks.objectives import LOSS, choose_objective
 from rayml.types import Direction, TargetInfo
 
 
