@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from rayml.config.build import check
+from rayml.config.components.build import check
 from rayml.config.compose import compose, groups
 from rayml.search.problem.fit import check_fit
 from rayml.search.problem.space import Space

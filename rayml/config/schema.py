@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rayml.config.build import TARGET
-from rayml.config.trust import SigningSettings, TrustSettings
+from rayml.config.components.build import TARGET
+from rayml.config.components.trust import SigningSettings, TrustSettings
 from rayml.settings.release import CanarySettings
 from rayml.settings.search import (
     BoundSettings,

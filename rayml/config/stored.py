@@ -18,13 +18,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rayml.config.build import TARGET, names_target
-from rayml.config.components import Role
+from rayml.config.components.build import TARGET, names_target
+from rayml.config.components.registered import Role
+from rayml.config.components.stored_node import StoredNode
+from rayml.config.components.trust import Trust
+from rayml.config.components.trusted import locate_trusted, require_target, require_trusted
 from rayml.config.compose import Composed, checked, compose, groups
 from rayml.config.plain_yaml import load_plain
-from rayml.config.stored_node import StoredNode
-from rayml.config.trust import Trust
-from rayml.config.trusted import locate_trusted, require_target, require_trusted
 from rayml.errors import BuildError, ConfigError, InvalidConfigError
 from rayml.storage.bounded import TooLargeError, read_bounded
 

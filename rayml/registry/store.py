@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RegistryError
 from rayml.registry.aliases import RESERVED, Aliases, require_still
 from rayml.registry.bundle.bundle import BundleInfo, read_info

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rayml.cluster.slowness import slowness
-from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
 from rayml.registry.bundle.bundle import load_bundle
 from rayml.serve.access.key_file import keys_besides

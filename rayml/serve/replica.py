@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.registry.store import Registry
 from rayml.serve.access.guard import make_guard
 from rayml.serve.access.hosts import Hosts

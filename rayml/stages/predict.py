@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import DataError
 from rayml.registry.store import Registry
 from rayml.serve.predict.odd_values import described

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from rayml.config.build import TARGET, build, check, imports_users_code, is_node
+from rayml.config.components.build import TARGET, build, check, imports_users_code, is_node
+from rayml.config.components.stored_node import StoredNode
+from rayml.config.components.trust import Trust
+from rayml.config.components.trusted import require_trusted
 from rayml.config.compose import Composed
-from rayml.config.stored_node import StoredNode
-from rayml.config.trust import Trust
-from rayml.config.trusted import require_trusted
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.search.cohort.population import check_population
 from rayml.search.problem.budget import check_cost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rayml.config.build import build
+from rayml.config.components.build import build
 from rayml.config.schema import DataConfig
 from rayml.data.prepare.prepare import PreparedDataset, prepare
 from rayml.stages.commands import show

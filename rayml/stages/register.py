@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rayml.config.components.stored_node import StoredNode
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.config.stored import require_trusted_params
-from rayml.config.stored_node import StoredNode
-from rayml.config.trust import ONLY_OWN, Trust
 from rayml.registry.bundle.bundle import BundleInfo, ConfirmedMetric, write_bundle
 from rayml.registry.bundle.manifest import MANIFEST
 from rayml.registry.bundle.provenance import Lineage

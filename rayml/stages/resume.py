@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rayml.config.components.trust import Trust
 from rayml.config.compose import Composed
 from rayml.config.secrets import MASK, masked
 from rayml.config.stored import changed_keys, recompose
-from rayml.config.trust import Trust
 from rayml.errors import ConfigError, InvalidConfigError, SearchError
 from rayml.search.journal.repair import mend
 from rayml.search.journal.sweep_status import Standing, read_standing

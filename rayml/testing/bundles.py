@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from rayml.config.build import build
-from rayml.config.stored_node import StoredNode
+from rayml.config.components.build import build
+from rayml.config.components.stored_node import StoredNode
 from rayml.data.delimited.dialect import CsvSettings
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor

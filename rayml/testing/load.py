@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
 
 if TYPE_CHECKING:

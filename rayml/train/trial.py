@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from rayml.config.build import Node, build
+from rayml.config.components.build import Node, build
 from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
 from rayml.tasks.objectives import Objective, choose_objective, metric_directions

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rayml.config.components.trust import ONLY_OWN
 from rayml.config.compose import Composed, compose
 from rayml.config.stored import changed_keys, read_stored, recompose
-from rayml.config.trust import ONLY_OWN
 from rayml.errors import ConfigError, InvalidConfigError
 
 

@@ -13,7 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from rayml.config.trust import Trust
+from rayml.config.components.trust import Trust
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest
 from rayml.serve.predict.predictor import Predictor

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from rayml.cli import main
-from rayml.config.trust import Trust
+from rayml.config.components.trust import Trust
 from rayml.registry.bundle.manifest import write_manifest
 from rayml.registry.store import Registry
 from rayml.serve.endpoint import Endpoint, start

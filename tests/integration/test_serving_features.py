@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from rayml.config.build import build
+from rayml.config.components.build import build
 from rayml.data.prepare.prepare import PreparedDataset, prepare
 from rayml.data.sources.files import FileSource
 from rayml.registry.bundle.bundle import BundleInfo, write_bundle

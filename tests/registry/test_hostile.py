@@ -18,7 +18,7 @@ from rayml.errors import BundleError
 from rayml.registry.bundle.manifest import MANIFEST, write_manifest
 from rayml.registry.store import Registry
 from rayml.serve.predict.predictor import Predictor
-from tests.config.targets import TRICKS, standard_library
+from tests.config.components.targets import TRICKS, standard_library
 
 MLP = "rayml.models.nets.mlp.MLP"
 
@@ -267,8 +267,8 @@ def test_whatever_can_be_imported_is_not_called_in_place_of_a_model_or_inside_it
     def refuse(*values: object, **more: object) -> None:
         pytest.fail(f"it ran: {values}")
 
-    monkeypatch.setattr("rayml.config.trusted.import_module", refuse)
-    monkeypatch.setattr("rayml.config.trusted.build", refuse)
+    monkeypatch.setattr("rayml.config.components.trusted.import_module", refuse)
+    monkeypatch.setattr("rayml.config.components.trusted.build", refuse)
     targets = [*standard_library()[::400], *TRICKS, "os.system", "builtins.exec", "subprocess.run"]
     for target in targets:
         node = {"_target_": target, "command": "id"}

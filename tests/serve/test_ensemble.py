@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from rayml.config.trust import Trust
+from rayml.config.components.trust import Trust
 from rayml.errors import BundleError
 from rayml.registry.bundle.bundle import load_bundle, write_bundle
 from rayml.serve.predict.answer import Answers, of_members

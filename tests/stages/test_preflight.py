@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rayml.config.build import build
+from rayml.config.components.build import build
 from rayml.config.compose import compose
 from rayml.errors import BuildError, InvalidConfigError
 from rayml.search.tracking import tracker

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rayml.config.build import build
+from rayml.config.components.build import build
 from rayml.errors import BuildError, DivergedError
 from rayml.train.blame import explain, users_line
 from rayml.types import FeatureShape

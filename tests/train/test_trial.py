@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayml.config.build import check
+from rayml.config.components.build import check
 from rayml.config.compose import config_folder
 from rayml.errors import BuildError, ConfigError, InvalidConfigError, SpaceError
 from rayml.tasks.objectives import Objective

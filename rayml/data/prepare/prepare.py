@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rayml.config.moved import stored_name
+from rayml.config.components.moved import stored_name
 from rayml.data.advice.advice import of_rows, of_schema, of_splits, save_advice
 from rayml.data.advice.repeated import Repeated, compared_below, count_repeated
 from rayml.data.columns.origin import ORDER

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from rayml import __version__
-from rayml.config.stored_node import NodeField
-from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.components.stored_node import NodeField
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import BundleError, DataError
 from rayml.registry.bundle.card import model_card

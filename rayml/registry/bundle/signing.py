@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rayml.config.trust import SigningSettings
+from rayml.config.components.trust import SigningSettings
 from rayml.errors import BundleError, ConfigError
 from rayml.storage.bounded import TooLargeError, read_bounded
 

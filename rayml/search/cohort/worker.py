@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray.exceptions import RayError
 
-from rayml.config.build import named_targets, names_target
+from rayml.config.components.build import named_targets, names_target
 from rayml.errors import SearchError, StorageError
 from rayml.search.cohort.plan import CohortPlan
 from rayml.search.problem.parameter import Params

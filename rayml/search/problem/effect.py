@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from optuna.distributions import CategoricalDistribution
 
-from rayml.config.build import is_node
+from rayml.config.components.build import is_node
 from rayml.errors import InvalidConfigError
 from rayml.search.problem.parameter import Parameter, Scalar, same
 from rayml.search.problem.space import Space, lookup

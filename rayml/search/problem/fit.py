@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rayml.config.build import is_node
+from rayml.config.components.build import is_node
 from rayml.errors import InvalidConfigError
 from rayml.search.problem.parameter import Parameter, is_quoted_number
 from rayml.search.problem.space import Space, lookup

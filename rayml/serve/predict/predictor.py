@@ -10,8 +10,8 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from rayml.config.trust import ONLY_OWN, Trust
-from rayml.config.trusted import build_trusted
+from rayml.config.components.trust import ONLY_OWN, Trust
+from rayml.config.components.trusted import build_trusted
 from rayml.data.fit.oddities import Odd
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import BuildError, BundleError

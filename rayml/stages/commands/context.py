@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rayml.config.build import locate, named_targets
+from rayml.config.components.build import locate, named_targets
+from rayml.config.components.trust import Trust
 from rayml.config.compose import Composed
 from rayml.config.schema import Config
-from rayml.config.trust import Trust
 from rayml.errors import BuildError, InvalidConfigError
 from rayml.serve.supervise.supervised import connected
 from rayml.so_far import SoFar, command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rayml.config.trust import SigningSettings, Trust, TrustSettings
+from rayml.config.components.trust import SigningSettings, Trust, TrustSettings
 
 
 def trust_of(

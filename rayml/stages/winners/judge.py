@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rayml.config.trust import ONLY_OWN, Trust
+from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
 from rayml.registry.promotion import Champion, Constant, Decision, Difference, decide
 from rayml.stages.winners.winner import Winner, models_of

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from rayml.config.build import TARGET, build, is_node, locate
+from rayml.config.components.build import TARGET, build, is_node, locate
 from rayml.errors import CheckpointError, ConfigError
 from rayml.train.loop.optim import LaneOptimizer, Rates
 from rayml.train.loop.plain_state import pack, unpack

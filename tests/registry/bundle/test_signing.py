@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rayml.config.trust import SigningSettings, Trust
+from rayml.config.components.trust import SigningSettings, Trust
 from rayml.errors import BundleError, ConfigError, RegistryError
 from rayml.registry import release as releases
 from rayml.registry.bundle.bundle import load_bundle, read_info

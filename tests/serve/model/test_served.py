@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from rayml.config.trust import Trust
+from rayml.config.components.trust import Trust
 from rayml.serve.model.served import ServedModel
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rayml.config.trust import Trust
+from rayml.config.components.trust import Trust
 from rayml.errors import ExplainError, RequestError
 from rayml.serve.predict.explainer import Explainer, Explanation
 from rayml.serve.predict.predictor import Predictor

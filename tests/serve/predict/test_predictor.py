@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from rayml.config.build import build
+from rayml.config.components.build import build
 from rayml.errors import BundleError
 from rayml.registry.bundle.bundle import BundleInfo, load_bundle, write_bundle
 from rayml.serve.predict.predictor import Predictor

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from rayml.cli import main
-from rayml.config.build import named_targets
+from rayml.config.components.build import named_targets
+from rayml.config.components.trust import SigningSettings, TrustSettings
 from rayml.config.compose import compose
-from rayml.config.trust import SigningSettings, TrustSettings
 from rayml.errors import ConfigError
 from rayml.registry.bundle.manifest import MANIFEST
 from rayml.registry.bundle.signing import read_private_key, sign

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rayml.config.build import build
-from rayml.config.trust import Trust
+from rayml.config.components.build import build
+from rayml.config.components.trust import Trust
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Optional
 
 import pytest
 
-from rayml.config.annotations import fits
+from rayml.config.components.annotations import fits
 
 FITS = [
     (3, int),

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from rayml.config.components import OWN
+from rayml.config.components.registered import OWN
+from rayml.config.components.stored_node import StoredNode
+from rayml.config.components.trust import ONLY_OWN, Trust
+from rayml.config.components.trusted import build_trusted, locate_trusted, require_trusted
 from rayml.config.compose import compose
 from rayml.config.stored import StoredConfig, require_trusted_params
-from rayml.config.stored_node import StoredNode
-from rayml.config.trust import ONLY_OWN, Trust
-from rayml.config.trusted import build_trusted, locate_trusted, require_trusted
 from rayml.errors import BuildError, ConfigError, InvalidConfigError
 from rayml.types import FeatureShape
-from tests.config.targets import TRICKS, standard_library
+from tests.config.components.targets import TRICKS, standard_library
 
 SHAPE = {"shape": FeatureShape(3), "outputs": 1}
 MLP = "rayml.models.nets.mlp.MLP"
@@ -113,9 +113,9 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*values: object, **more: object) -> None:
         pytest.fail(f"it ran: {values}")
 
-    monkeypatch.setattr("rayml.config.trusted.import_module", refuse)
-    monkeypatch.setattr("rayml.config.trusted.build", refuse)
-    monkeypatch.setattr("rayml.config.build.locate", refuse)
+    monkeypatch.setattr("rayml.config.components.trusted.import_module", refuse)
+    monkeypatch.setattr("rayml.config.components.trusted.build", refuse)
+    monkeypatch.setattr("rayml.config.components.build.locate", refuse)
 
 
 def test_own_components_are_built_by_their_names() -> None:

@@ -6,8 +6,8 @@ import inspect
 
 import pytest
 
-from rayml.config.build import locate
-from rayml.config.signature import is_own, read_signature
+from rayml.config.components.build import locate
+from rayml.config.components.parameters import is_own, read_signature
 
 SHIPPED = [
     "rayml.models.nets.mlp.MLP",

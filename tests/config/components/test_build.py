@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rayml.config.build import build, check, imports_users_code, is_node, locate
+from rayml.config.components.build import build, check, imports_users_code, is_node, locate
 from rayml.errors import BuildError, ConfigError
 from rayml.types import FeatureShape
 
@@ -112,7 +112,7 @@ def test_is_node() -> None:
 
 def test_own_components_are_checked_without_an_import() -> None:
     code = (
-        "import sys; from rayml.config.build import check;"
+        "import sys; from rayml.config.components.build import check;"
         " check({'_target_': 'rayml.models.nets.mlp.MLP', 'width': 3}, 'shape', 'outputs');"
         " sys.exit('torch' in sys.modules)"
     )

@@ -2,8 +2,8 @@
 
 A node is a plain mapping. Building it imports the target and calls it with the node's other
 keys, nested nodes first, whatever the path names: what a file says is built by
-`rayml.config.trusted` instead. Nothing here knows Hydra, so workers and replicas build components
-without importing it.
+`rayml.config.components.trusted` instead. Nothing here knows Hydra, so workers and replicas build
+components without importing it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rayml.config.moved import current_name
-from rayml.config.signature import is_own, read_signature
+from rayml.config.components.moved import current_name
+from rayml.config.components.parameters import is_own, read_signature
 from rayml.errors import BuildError, RaymlError
 
 TARGET = "_target_"

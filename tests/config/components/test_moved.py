@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rayml.config.build import check, locate
-from rayml.config.components import OWN
-from rayml.config.moved import MOVED, current_name, stored_name
-from rayml.config.stored_node import StoredNode
-from rayml.config.trust import ONLY_OWN
-from rayml.config.trusted import require_target
+from rayml.config.components.build import check, locate
+from rayml.config.components.moved import MOVED, current_name, stored_name
+from rayml.config.components.registered import OWN
+from rayml.config.components.stored_node import StoredNode
+from rayml.config.components.trust import ONLY_OWN
+from rayml.config.components.trusted import require_target
 
 
 @pytest.mark.parametrize("old", MOVED)

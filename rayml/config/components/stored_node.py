@@ -1,8 +1,9 @@
 """A component node that a file holds, which is read before anything says that it may be built.
 
-`rayml.config.build.build` takes what the user wrote on the command line or in a config folder, and
-imports whatever that names. A stored node is no mapping, so that nobody can give it to `build` by
-mistake: `rayml.config.trusted.build_trusted` alone builds it, of components that are trusted.
+`rayml.config.components.build.build` takes what the user wrote on the command line or in a config
+folder, and imports whatever that names. A stored node is no mapping, so that nobody can give it to
+`build` by mistake: `rayml.config.components.trusted.build_trusted` alone builds it, of components
+that are trusted.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from rayml.config.build import TARGET
-from rayml.config.moved import current_name
+from rayml.config.components.build import TARGET
+from rayml.config.components.moved import current_name
 from rayml.errors import BuildError
 
 # A component of rayml has six arguments, of which the longest is a query or a list of files.

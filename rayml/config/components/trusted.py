@@ -16,12 +16,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rayml.config.annotations import fits
-from rayml.config.build import build
-from rayml.config.components import EXPECTED, GIVEN, OWN, Role, is_component
-from rayml.config.signature import read_signature
-from rayml.config.stored_node import StoredNode
-from rayml.config.trust import Trust
+from rayml.config.components.annotations import fits
+from rayml.config.components.build import build
+from rayml.config.components.parameters import read_signature
+from rayml.config.components.registered import EXPECTED, GIVEN, OWN, Role, is_component
+from rayml.config.components.stored_node import StoredNode
+from rayml.config.components.trust import Trust
 from rayml.errors import BuildError
 
 _MOST_CHARACTERS = 500

@@ -14,10 +14,10 @@ _ACT = {"antigravity", "idlelib", "this", "tkinter", "turtle", "turtledemo", "li
 _ACT |= {"__main__", "_pyrepl", "pdb", "cProfile", "ensurepip", "venv", "msilib", "nturl2path"}
 
 TRICKS = [
-    "rayml.config.build.importlib.import_module",
-    "rayml.config.build.locate",
-    "rayml.config.build.build",
-    "rayml.config.trusted.build_trusted",
+    "rayml.config.components.build.importlib.import_module",
+    "rayml.config.components.build.locate",
+    "rayml.config.components.build.build",
+    "rayml.config.components.trusted.build_trusted",
     "rayml.cluster.connection.connect",
     "rayml.cli.main",
     "rayml.models.nets.mlp.MLP.forward",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from rayml.config.build import build
-from rayml.config.stored_node import MOST_CHARACTERS, MOST_VALUES, NodeField, StoredNode
+from rayml.config.components.build import build
+from rayml.config.components.stored_node import MOST_CHARACTERS, MOST_VALUES, NodeField, StoredNode
 from rayml.errors import BuildError
 
 NODE = {"_target_": "rayml.models.nets.mlp.MLP", "width": 8, "sizes": [1, {"a": None, "b": "x"}]}
