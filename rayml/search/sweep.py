@@ -31,13 +31,14 @@ from rayml.search.problem.space import Space, lookup
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.problem.trials import FinishedTrial, Progress
 from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
-from rayml.search.results.progress import View, watching
+from rayml.search.results.progress import View
 from rayml.search.sampling.samplers import check_sampler
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.study.claim import require_free
 from rayml.search.study.study_actor import start_study
 from rayml.search.tracking.recording import recording
 from rayml.search.tracking.tracker import check_tracking, start_trackers
+from rayml.search.tracking.watching import watching
 from rayml.storage.disk import make_folder, write
 from rayml.tasks.objectives import Objective
 from rayml.train.trial import known_metrics, objective

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
 
+from rayml.config.secrets import without_secrets
 from rayml.search.charts.curves import curves_figure
 from rayml.search.charts.history import history_figures, improvements
 from rayml.search.charts.importance import Importance, importance, importance_figure
@@ -17,7 +18,6 @@ from rayml.search.charts.slices import MOST as MOST_SLICES
 from rayml.search.charts.slices import slice_figures
 from rayml.search.charts.style import Figure, number
 from rayml.search.charts.timeline import progress_figure, timing_rows, timings_figure
-from rayml.search.masking import masked
 from rayml.search.report.confirmation import confirmation_figure, confirmation_rows
 from rayml.search.report.failures import failures_section
 from rayml.search.report.headline import best_section, best_trial, space_section
@@ -175,7 +175,7 @@ def _timings(record: SweepRecord) -> Section:
 
 def _config(record: SweepRecord) -> Iterator[Section]:
     if record.config is not None:
-        text = yaml.safe_dump(masked(record.config), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(without_secrets(record.config), sort_keys=False, allow_unicode=True)
         yield Section("config", "Config", text=text)
 
 

@@ -18,7 +18,7 @@ from rayml.search.journal.replay import EPOCH, LINEAGE, REASON, TUNE_TRIAL
 from rayml.search.problem.goals import Goals, outcome
 from rayml.search.problem.parameter import Params
 from rayml.search.problem.ranking import Merit, TrialState, front, rank
-from rayml.search.results.progress import params_text, value_text
+from rayml.search.results.wording import params_text, value_text
 from rayml.types import Direction
 
 JOURNAL = "journal.log"

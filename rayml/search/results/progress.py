@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
-import ray
-from ray.exceptions import RayError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.trials import FinishedTrial, Progress
+from rayml.search.results.wording import params_text, value_text
 
-_INTERVAL = 0.25
 _HEARTBEAT = 10.0
 
 
@@ -115,42 +109,6 @@ class PlainView:
         self._console.print(Text(line), soft_wrap=True)
 
 
-@contextmanager
-def watching(study: Any, view: View | None, seen: int = 0) -> Iterator[None]:
-    """Keep a view up to date from the study's actor, from a thread of its own.
-
-    Args:
-        study: handle of the study's actor.
-        view: what shows it; None shows nothing.
-        seen: trials that had finished before, which are not told again.
-    """
-    if view is None:
-        yield
-        return
-    over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(study, view, over, seen), daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        view.close()
-
-
-def _watch(study: Any, view: View, over: threading.Event, seen: int) -> None:
-    while True:
-        last = over.wait(_INTERVAL)
-        try:
-            progress: Progress = ray.get(study.snapshot.remote(seen))
-        except RayError:
-            return  # the sweep itself tells that its study is lost
-        seen += len(progress.finished)
-        view.update(progress)
-        if last:
-            return
-
-
 def new_notes(progress: Progress, shown: set[str]) -> list[str]:
     """The notes that were not shown yet, which count as shown from now on."""
     # By their text: a study whose process died and came back has forgotten the earlier ones.
@@ -222,13 +180,6 @@ def trial_line(trial: FinishedTrial, metric: str, told: dict[str, int] | None = 
     return f"trial {trial.number} {word} after {epochs}{value}: {params_text(trial.params)}"
 
 
-def value_text(value: float | None) -> str:
-    """A value of an objective, short; a count keeps all its digits."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if float(value).is_integer() and value else f"{value:.5g}"
-
-
 def _further(trial: FinishedTrial, metric: str) -> list[str]:
     """What there is to say of a trial besides its first objective."""
     if trial.epoch is None:
@@ -250,18 +201,3 @@ def failure_line(trial: FinishedTrial, told: dict[str, int] | None = None) -> st
     if first != trial.number:
         return f"trial {trial.number} failed as trial {first} did"
     return f"trial {trial.number} failed: {reason}"
-
-
-def params_text(params: Params) -> str:
-    """Parameters by the shortest part of their keys that tells them apart."""
-    names = {key: _short(key, params) for key in params}
-    return ", ".join(
-        f"{names[key]}={value:.4g}" if isinstance(value, float) else f"{names[key]}={value}"
-        for key, value in params.items()
-    )
-
-
-def _short(key: str, params: Params) -> str:
-    leaf = key.rpartition(".")[2]
-    alone = sum(other.rpartition(".")[2] == leaf for other in params) == 1
-    return leaf if alone else key

@@ -15,8 +15,8 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from rayml.config.secrets import masked
 from rayml.errors import ConfigError
-from rayml.search.masking import masked
 from rayml.search.problem.trials import Curve, FinishedTrial
 
 EXPERIMENT = "rayml"

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from rayml.config.secrets import masked
 from rayml.errors import ConfigError
-from rayml.search.masking import masked
 from rayml.search.problem.trials import Curve, FinishedTrial
 from rayml.types import TrackingSettings
 

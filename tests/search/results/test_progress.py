@@ -17,9 +17,9 @@ from rayml.search.results.progress import (
     choose_view,
     counts,
     left,
-    params_text,
     trial_line,
 )
+from rayml.search.results.wording import params_text
 
 GOOD = FinishedTrial(0, {"model.width": 32, "lr": 0.012345}, "COMPLETE", 0.91234, 3, 4, "")
 PRUNED = FinishedTrial(1, {"model.width": 16, "lr": 0.5}, "PRUNED", 0.5, 1, 1, "rank 2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rayml.search.masking import masked
+from rayml.config.secrets import without_secrets
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from rayml.search.masking import masked
     ],
 )
 def test_what_is_hidden(tree: object, shown: object) -> None:
-    assert masked(tree) == shown
+    assert without_secrets(tree) == shown

@@ -1,0 +1,27 @@
+"""Values and parameters of trials, as short as a line or a cell of a table takes them."""
+
+from __future__ import annotations
+
+from rayml.search.problem.parameter import Params
+
+
+def value_text(value: float | None) -> str:
+    """A value of an objective, short; a count keeps all its digits."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() and value else f"{value:.5g}"
+
+
+def params_text(params: Params) -> str:
+    """Parameters by the shortest part of their keys that tells them apart."""
+    names = {key: _short(key, params) for key in params}
+    return ", ".join(
+        f"{names[key]}={value:.4g}" if isinstance(value, float) else f"{names[key]}={value}"
+        for key, value in params.items()
+    )
+
+
+def _short(key: str, params: Params) -> str:
+    leaf = key.rpartition(".")[2]
+    alone = sum(other.rpartition(".")[2] == leaf for other in params) == 1
+    return leaf if alone else key
