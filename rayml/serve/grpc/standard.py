@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import grpc
@@ -31,6 +32,7 @@ from rayml.serve.grpc.open_inference_pb2 import DESCRIPTOR, ServerReadyResponse
 Factory = Callable[..., Any]
 Call = Callable[[bytes, Any], Awaitable[bytes | None]]
 _LIST: Final = "/ray.serve.RayServeAPIService/ListApplications"
+_QUESTION_S = 1.0
 _LOOK_S = 1.0
 # What stands between takes a connection for dead on which nothing comes for longer.
 _REPEAT_S = 5.0
@@ -126,6 +128,9 @@ class Reflection(ReflectionServicer):  # type: ignore[misc]
         """Answer each question."""
         await self.check(b"", context)
         if _failed(context):
+            # A client that still writes its question would see INTERNAL in place of the status.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(anext(aiter(request_iterator), None), _QUESTION_S)
             await context.abort(context.code(), context.details(), context.trailing_metadata())
         async for answer in super().ServerReflectionInfo(request_iterator, context):
             yield answer
