@@ -25,7 +25,7 @@ from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
 from rayml.serve.supervise.front import run_supervised
 from rayml.serve.supervise.supervised import possible
 from rayml.so_far import SoFar
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 from rayml.storage.disk import disk_refusal
 from rayml.storage.temporary import swept
 from rayml.timing import Stopwatch

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 from rayml.errors import ConfigError, InvalidConfigError
-from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
-from rayml.stages.preflight import (
+from rayml.stages.checks.machines import cpu_problems, machine_problems, require_machines
+from rayml.stages.checks.preflight import (
     component_problems,
     config_problems,
     first_rows_problems,
     resource_problems,
 )
-from rayml.stages.sweeps.machines import cpu_problems, machine_problems, require_machines
+from rayml.stages.commands import show
+from rayml.stages.context import Context
 
 
 def run(context: Context) -> None:
@@ -155,7 +155,7 @@ def register(context: Context, name: str | None) -> None:
 
 def _named(context: Context, name: str | None) -> Path:
     """The folder of a sweep; says which one, where the user left that open."""
-    from rayml.stages.sweeps.sweep_folder import find_sweep
+    from rayml.stages.commands.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
     if name is None:

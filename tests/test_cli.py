@@ -9,7 +9,7 @@ import pytest
 from rayml import __version__
 from rayml.cli import VERBS, Verb, main, parse
 from rayml.errors import ConfigError
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 
 
 def test_words_are_told_apart() -> None:

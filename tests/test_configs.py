@@ -11,7 +11,7 @@ from rayml.config.compose import compose, groups
 from rayml.search.problem.fit import check_fit
 from rayml.search.problem.space import Space
 from rayml.search.sampling.samplers import check_sampler
-from rayml.stages.preflight import trial_config
+from rayml.stages.checks.preflight import trial_config
 from rayml.types import SamplerSettings
 
 # What the generic options leave to the user.

@@ -11,11 +11,11 @@ from rayml.search.confirm.seed_training import ConfirmPlan
 from rayml.search.results.candidates import candidates
 from rayml.search.results.confirmation import forget_confirmation
 from rayml.search.results.leaderboard import read_leaderboard
+from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
-from rayml.stages.preflight import trial_config
+from rayml.stages.commands.sweep_folder import config_of_sweep
+from rayml.stages.context import Context
 from rayml.stages.sweep import say_finished, sweep_data
-from rayml.stages.sweeps.sweep_folder import config_of_sweep
 
 
 def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rayml.errors import ConfigError
 from rayml.serve.access.key_file import add_key
 from rayml.serve.access.keys import new_key, parse_scopes
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 
 
 def make_key(context: Context, holder: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rayml.errors import ConfigError
 from rayml.registry.bundle.signing import make_key_pair
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 
 
 def write_key_pair(context: Context) -> None:

@@ -8,7 +8,7 @@ from rayml.config.components.build import build
 from rayml.config.schema import DataConfig
 from rayml.data.prepare.prepare import PreparedDataset, prepare
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 
 
 def prepare_data(context: Context) -> PreparedDataset:

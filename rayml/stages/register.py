@@ -19,10 +19,10 @@ from rayml.registry.champion import act, champion_of
 from rayml.registry.promotion import Decision, without_comparison
 from rayml.registry.store import Registry
 from rayml.search.results.confirmation import Confirmation, record_test
+from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
-from rayml.stages.preflight import trial_config
-from rayml.stages.sweeps.sweep_folder import config_of_sweep
+from rayml.stages.commands.sweep_folder import config_of_sweep
+from rayml.stages.context import Context
 from rayml.stages.winners.judge import judge
 from rayml.stages.winners.stand_ins import find_stand_ins
 from rayml.stages.winners.winner import Winner, find_winner, models_of

@@ -15,8 +15,8 @@ from rayml.registry.store import Registry
 from rayml.serve.release.status import read_statuses
 from rayml.settings.release import CanarySettings
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
 from rayml.stages.commands.places import state_folder
+from rayml.stages.context import Context
 
 _POLL_S = 0.02
 

@@ -19,7 +19,7 @@ from rayml.search.problem.space import lookup
 from rayml.search.sweep import JOURNAL
 from rayml.settings.serve import is_loopback
 from rayml.stages.commands import show
-from rayml.stages.sweeps.sweep_folder import config_of_sweep, find_sweep
+from rayml.stages.commands.sweep_folder import config_of_sweep, find_sweep
 
 _RELATIVE = re.compile(r"(search\.(?:trials|seconds|epochs|cost))=\+([0-9.eE+]+)")
 # What a sweep may go on with in another way than it began: where and how it runs, not what.

@@ -22,8 +22,8 @@ from rayml.serve.release.canary_watch import Watch
 from rayml.serve.supervise.supervised import supervision
 from rayml.stages.commands import show
 from rayml.stages.commands.client import ask
-from rayml.stages.commands.context import Context
 from rayml.stages.commands.places import shown_files, with_places
+from rayml.stages.context import Context
 from rayml.stages.release import start_beside
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

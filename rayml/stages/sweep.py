@@ -22,11 +22,11 @@ from rayml.search.results.confirmation import FILE as CONFIRMATION
 from rayml.search.results.progress import choose_view
 from rayml.search.study.claim import claimed
 from rayml.search.sweep import JOURNAL, TIMINGS, check_sweep, goals_of, run_sweep
+from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
-from rayml.stages.preflight import trial_config
+from rayml.stages.commands.sweep_folder import CONFIG, find_sweep
+from rayml.stages.context import Context
 from rayml.stages.sweeps.sweep_data import write_data
-from rayml.stages.sweeps.sweep_folder import CONFIG, find_sweep
 from rayml.storage.disk import write
 
 # What the page calls the stages before a sweep.

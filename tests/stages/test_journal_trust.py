@@ -15,7 +15,7 @@ from rayml.config.compose import compose
 from rayml.errors import BuildError
 from rayml.search.journal.replay import LINEAGE, SUGGESTIONS
 from rayml.search.sweep import JOURNAL
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 from rayml.stages.sweep import run_search
 
 RUNNING = TrialState.RUNNING

@@ -14,7 +14,7 @@ from rayml.serve.ingress.ports import Ports
 from rayml.serve.supervise.messages import pair
 from rayml.serve.supervise.supervised import Supervision
 from rayml.stages import serve
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 
 
 class RayStartsError(Exception):

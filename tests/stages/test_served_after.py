@@ -7,7 +7,7 @@ import pytest
 
 from rayml.config.compose import compose
 from rayml.stages import serve
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 
 WORDS = (
     "data=csv",

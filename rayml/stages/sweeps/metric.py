@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 from rayml.tasks.objectives import DEFAULTS, metric_for
 
 if TYPE_CHECKING:

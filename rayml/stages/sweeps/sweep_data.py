@@ -15,9 +15,9 @@ from rayml.data.prepare.prepare import PreparedDataset, open_prepared
 from rayml.data.prepare.prepared import MANIFEST
 from rayml.errors import DataError
 from rayml.stages.commands import show
-from rayml.stages.commands.context import Context
+from rayml.stages.commands.sweep_folder import config_of_sweep
+from rayml.stages.context import Context
 from rayml.stages.prepare import prepare_config
-from rayml.stages.sweeps.sweep_folder import config_of_sweep
 from rayml.storage.disk import write
 
 _FILE = "data.json"

@@ -20,8 +20,8 @@ from rayml.errors import ConfigError
 from rayml.registry.bundle.manifest import MANIFEST
 from rayml.registry.bundle.signing import read_private_key, sign
 from rayml.registry.store import Registry
-from rayml.stages.commands.context import Context
 from rayml.stages.commands.trusting import trust_of
+from rayml.stages.context import Context
 from rayml.testing.bundles import untrained_bundle
 
 NETS = """

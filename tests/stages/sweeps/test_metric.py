@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rayml.config.compose import compose
-from rayml.stages.commands.context import Context
+from rayml.stages.context import Context
 from rayml.stages.sweeps.metric import with_metric
 from rayml.types import TargetInfo
 

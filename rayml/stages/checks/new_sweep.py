@@ -8,7 +8,7 @@ from rayml.config.schema import Config
 from rayml.errors import RaymlError
 from rayml.search.sampling.warm_start import require_comparable
 from rayml.search.study.claim import require_free
-from rayml.stages.sweeps.sweep_folder import find_sweep
+from rayml.stages.commands.sweep_folder import find_sweep
 from rayml.tasks.objectives import DEFAULTS, DIRECTIONS
 
 

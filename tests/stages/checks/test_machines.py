@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rayml.stages.sweeps.machines import _local_files, _look
+from rayml.stages.checks.machines import _local_files, _look
 
 
 @pytest.mark.parametrize(

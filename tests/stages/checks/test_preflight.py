@@ -11,7 +11,7 @@ from rayml.config.components.build import build
 from rayml.config.compose import compose
 from rayml.errors import BuildError, InvalidConfigError
 from rayml.search.tracking import tracker
-from rayml.stages.preflight import (
+from rayml.stages.checks.preflight import (
     _check_optimizer,
     _told_by,
     component_problems,

@@ -18,10 +18,10 @@ from rayml.config.schema import Config
 from rayml.errors import BuildError, InvalidConfigError
 from rayml.serve.supervise.supervised import connected
 from rayml.so_far import SoFar, command
+from rayml.stages.checks.new_sweep import new_sweep_problems
+from rayml.stages.checks.preflight import component_problems, config_problems, names_users_code
 from rayml.stages.commands import show
 from rayml.stages.commands.trusting import trust_of
-from rayml.stages.preflight import component_problems, config_problems, names_users_code
-from rayml.stages.sweeps.new_sweep import new_sweep_problems
 from rayml.timing import Stopwatch
 
 # Tune imports them when it is given a callback, and with them each tracker that is installed.
