@@ -21,7 +21,12 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def server(*command: str, python: str = sys.executable, body: str | None = None) -> Iterator[int]:
+def server(
+    *command: str,
+    python: str = sys.executable,
+    body: str | None = None,
+    source: Path = HERE.parents[1],
+) -> Iterator[int]:
     """Run a server that takes a port as its last argument, until the block ends.
 
     Args:
@@ -29,13 +34,13 @@ def server(*command: str, python: str = sys.executable, body: str | None = None)
         python: interpreter.
         body: what `/predict` answers with 200 once the server is ready; None asks for nothing,
             which is refused with 422 then.
+        source: checkout whose rayml it imports; peers import a model of ours from it.
     """
     # Not held, since the peers' servers share no port, but none that a connection would take.
     ports = Ports()
     port = ports.choose()
     ports.release()
-    # Peers import a model of ours from the source.
-    env = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
+    env = os.environ | {"PYTHONPATH": str(source)}
     process = subprocess.Popen([python, *command, str(port)], start_new_session=True, env=env)
     try:
         _wait_for(port, process, body)
