@@ -11,16 +11,18 @@ from rayml.serve.access.guard import make_guard
 from rayml.serve.access.hosts import Hosts
 from rayml.serve.access.keys import Key
 from rayml.serve.access.site import Site
-from rayml.serve.app.app import EndpointApp, OneVersion, Serving
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.grpc.service import App, InferenceService
+from rayml.serve.http.paths import FEEDBACK, METRICS
+from rayml.serve.model.serving import OneVersion, Serving
 from rayml.serve.observe.recorder import make_recorder
 from rayml.serve.observe.replica_log import start_log
 from rayml.serve.rayserve.bypass import answer_directly
 from rayml.serve.rayserve.internal_port import keep_internal_port_closed
 from rayml.serve.rayserve.uvicorn_protocol import write_answers_at_once
 from rayml.serve.release.counted import Counted
-from rayml.serve.release.feedback import PATH, Feedback
+from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.follower import Follower
 from rayml.settings.serve import ReplicaSettings, ServeSettings
 
@@ -86,16 +88,17 @@ class Replica(InferenceService):
             serving = self._follower.serving
             counted = Counted(registry.folder(model))
             feedback = Feedback(self._follower.serving, counted.claim)
-            routes = [Route("POST", PATH, feedback, predicts=True, scope="feedback")]
+            routes = [Route("POST", FEEDBACK, feedback, predicts=True, scope="feedback")]
             self._follower.start()
         else:
             serving, routes = OneVersion(load(Path(folder), version)), []
         guard = make_guard(settings.keys.file, keys, settings.rate)
         recorder = make_recorder(name, settings)
+        routes.append(Route("GET", METRICS, recorder.page, scope="admin"))
         self._app = EndpointApp(
             serving,
             settings=settings,
-            router=Router((*ROUTES, *routes, recorder.route)),
+            router=Router((*ROUTES, *routes)),
             guard=guard,
             site=Site(Hosts(bound=settings.host, names=settings.hosts), settings.origins),
             observe=recorder.observe,

@@ -27,11 +27,12 @@ import grpc.aio
 sys.path.insert(0, str(Path(__file__).parents[2]))
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.grpc.handlers import SERVICE, add_to_server
 from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from rayml.serve.grpc.service import InferenceService
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import GrpcSettings, ReplicaSettings, ServeSettings
 

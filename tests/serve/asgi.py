@@ -8,6 +8,9 @@ from typing import Any
 import httpx
 
 from rayml.serve.app.app import EndpointApp
+from rayml.serve.app.routes import Route
+from rayml.serve.http.paths import METRICS
+from rayml.serve.observe.recorder import Recorder
 
 
 def call(
@@ -33,3 +36,8 @@ def call(
             return await client.request(method, path, **arguments)
 
     return asyncio.run(send())
+
+
+def metrics_route(recorder: Recorder) -> Route:
+    """The route of `/metrics`, as a replica adds it."""
+    return Route("GET", METRICS, recorder.page, scope="admin")

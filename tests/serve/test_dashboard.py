@@ -13,12 +13,14 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Router
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.observe.recorder import Recorder
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings
+from tests.serve.asgi import metrics_route
 
 CLUSTER = Path(__file__).resolve().parents[2] / "cluster"
 DASHBOARD = json.loads((CLUSTER / "grafana" / "rayml.json").read_text())
@@ -41,7 +43,7 @@ def told(binary_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     app = EndpointApp(
         OneVersion(model),
         settings=settings,
-        router=Router((*ROUTES, recorder.route)),
+        router=Router((*ROUTES, metrics_route(recorder))),
         observe=recorder.observe,
     )
     recorder.start(app.load)

@@ -24,15 +24,17 @@ from schemathesis import GenerationMode
 from rayml.registry.release import Release
 from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
+from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.model.served import ServedModel
 from rayml.serve.observe.recorder import Recorder
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.release.counted import Counted
-from rayml.serve.release.feedback import PATH, Feedback
+from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.release import Plan, ReleaseServing
 from rayml.serve.tensors.arrow import FILE, STREAM
 from rayml.serve.tensors.tensors import DATATYPES
 from rayml.settings.serve import ServeSettings
+from tests.serve.asgi import metrics_route
 
 SETTINGS = ServeSettings(max_body_bytes=100_000, max_held_bytes=100_000, max_rows=50)
 COLUMNS = ("size", "count of parts", "colour", "new", "seen")
@@ -46,9 +48,9 @@ class Server:
         model = ServedModel(predictor, version="1", settings=SETTINGS, measured=True)
         plan = Plan(Release(champion=1), model, named={"1": model})
         serving = ReleaseServing(plan)
-        feedback = Route("POST", PATH, Feedback(serving, Counted(metrics).claim), predicts=True)
+        feedback = Route("POST", FEEDBACK, Feedback(serving, Counted(metrics).claim), predicts=True)
         self._recorder = Recorder("r1", metrics)
-        routes = (*ROUTES, feedback, self._recorder.route)
+        routes = (*ROUTES, feedback, metrics_route(self._recorder))
         self._app = EndpointApp(serving, settings=SETTINGS, router=Router(routes))
         self._recorder.start(self._app.load)
         self._runner = asyncio.Runner()

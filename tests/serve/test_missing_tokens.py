@@ -15,10 +15,11 @@ import pytest
 
 from rayml.data.columns.kinds import ARROW_TYPES
 from rayml.registry.bundle.bundle import load_bundle
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.grpc.codec import input_tensors
 from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
 from rayml.serve.tensors.arrow import ArrowParser

@@ -15,8 +15,9 @@ from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.rows.quarantine import BadRows
 from rayml.errors import SchemaError
 from rayml.registry.bundle.bundle import Bundle, load_bundle
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings
 from rayml.testing.bundles import untrained_bundle

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from rayml.errors import RequestError
 from rayml.serve.access.guard import Access, Guard, refusal_headers, token_of
@@ -27,93 +26,13 @@ from rayml.serve.http.messages import (
 )
 from rayml.serve.http.request_id import HEADER as REQUEST_ID
 from rayml.serve.http.request_record import CLIENT_GONE, Observer, nobody
-from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import Serving
 from rayml.serve.observe.metrics import Load
 from rayml.settings.serve import ServeSettings
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = ((b"retry-after", b"1"),)
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
-
-
-class Serving(Protocol):
-    """The versions that an endpoint serves now."""
-
-    @property
-    def champion(self) -> ServedModel:
-        """The version that answers where nothing else is asked for."""
-        ...
-
-    def described(self, request: Request) -> ServedModel:
-        """The version that a page is about.
-
-        Raises:
-            RequestError: 404 if the request names a version that is not served.
-        """
-        ...
-
-    async def choose(self, request: Request) -> ServedModel:
-        """Choose the version that predicts for a request; it may read the request's body.
-
-        Raises:
-            RequestError: 404 if the request names a version that is not served; likewise what
-                reading its body raises.
-        """
-        ...
-
-    def answered(self, request: Request, status: int, seconds: float) -> None:
-        """Take note of how a prediction was answered, `request.model` being who answered."""
-        ...
-
-    def models(self) -> Sequence[ServedModel]:
-        """Versions that are ready, whether requests reach them or not."""
-        ...
-
-    def close(self) -> None:
-        """End once what was taken in is answered."""
-        ...
-
-
-class OneVersion:
-    """Serves one version to everybody."""
-
-    def __init__(self, model: ServedModel) -> None:
-        self.champion = model
-
-    def described(self, request: Request) -> ServedModel:
-        """The version that a page is about."""
-        return named_version(request, {self.champion.version: self.champion}) or self.champion
-
-    async def choose(self, request: Request) -> ServedModel:
-        """Choose the version that predicts for a request."""
-        return self.described(request) if request.parameters else self.champion
-
-    def answered(self, request: Request, status: int, seconds: float) -> None:
-        """Take no note."""
-
-    def models(self) -> Sequence[ServedModel]:
-        """Versions that are ready, whether requests reach them or not."""
-        return (self.champion,)
-
-    def close(self) -> None:
-        """End once what was taken in is answered."""
-        self.champion.close()
-
-
-def named_version(request: Request, served: Mapping[str, ServedModel]) -> ServedModel | None:
-    """The version that the path of a request names; None where it names none.
-
-    Raises:
-        RequestError: 404 if it is not among those that are served.
-    """
-    version = request.parameters.get("version")
-    if version is None:
-        return None
-    if version not in served:
-        raise RequestError(
-            f"the versions that are served are {', '.join(served)}", status=404, found=version
-        )
-    return served[version]
 
 
 class EndpointApp:

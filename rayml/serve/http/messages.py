@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic_core import to_json
 
@@ -19,9 +19,6 @@ from rayml.serve.http.deadline import Patience
 from rayml.serve.http.request_id import request_id
 from rayml.serve.http.request_record import Answered
 
-if TYPE_CHECKING:
-    from rayml.serve.model.served import ServedModel
-
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -29,6 +26,25 @@ Headers = tuple[tuple[bytes, bytes], ...]
 JSON = b"application/json"
 # What a browser takes for HTML is what says so.
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+
+
+class ModelVersion(Protocol):
+    """The version of a model that answers a request, as far as HTTP names it."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Its number in the registry."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Headers of each of its answers."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +131,7 @@ class Request:
         self._held = 0
         self._headers: dict[bytes, bytes] | None = None
         self._body: bytes | None = None
-        self.model: ServedModel | None = None
+        self.model: ModelVersion | None = None
         self.versions: tuple[str, ...] = ()
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))

@@ -16,7 +16,7 @@ from rayml.registry.bundle.published import published
 from rayml.serve.http.messages import Response, json_response
 from rayml.serve.model.batching import BATCH_SIZES, MicroBatcher, loop_rows
 from rayml.serve.model.histogram import Histogram
-from rayml.serve.model.tensor_model import TensorModel
+from rayml.serve.model.tensor_model import Shadowing, TensorModel
 from rayml.serve.openapi.docs import docs_pages
 from rayml.serve.openapi.document import openapi
 from rayml.serve.openapi.metadata import metadata
@@ -30,7 +30,6 @@ from rayml.settings.serve import ServeSettings
 if TYPE_CHECKING:
     from rayml.serve.predict.answer import Answer
     from rayml.serve.predict.row_parser import Row
-    from rayml.serve.release.shadow import Mirror
 
 
 class ServedModel:
@@ -59,7 +58,7 @@ class ServedModel:
         self.version = version
         self.predictor = predictor
         self.signature = signature
-        self._mirror: Mirror | None = None
+        self._mirror: Shadowing | None = None
         self.odd_values = OddValues(published(signature), refuse=settings.unknown == "refuse")
         self.parser = RequestParser(signature, max_rows=settings.max_rows)
         self.explain_parser = ExplainParser(signature, max_rows=settings.max_explain_rows)
@@ -123,7 +122,9 @@ class ServedModel:
         odd = {row: each[WARNINGS] for row, each in enumerate(answers) if WARNINGS in each}
         self.odd_values.note(odd)
 
-    def watch(self, mirror: Mirror | None, watcher: Callable[[torch.Tensor], None] | None) -> None:
+    def watch(
+        self, mirror: Shadowing | None, watcher: Callable[[torch.Tensor], None] | None
+    ) -> None:
         """Tell from now on what is answered.
 
         Args:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow as pa
 from rayml.data.fit.oddities import Odd
 from rayml.serve.model.batching import BATCH_SIZES, MicroBatcher, loop_rows
 from rayml.serve.model.histogram import Histogram
-from rayml.serve.predict.answer import Estimate
+from rayml.serve.predict.answer import Answer, Estimate
 from rayml.serve.predict.odd_values import OddValues
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors.arrow import ArrowParser
@@ -26,7 +26,6 @@ from rayml.types import Features
 
 if TYPE_CHECKING:
     from rayml.serve.predict.row_parser import Row
-    from rayml.serve.release.shadow import Mirror
 
 LOOP_BYTES = 16 * 2**10
 """Requests of more bytes are read, predicted and answered in a thread; such as have many rows."""
@@ -37,6 +36,18 @@ LOOP_BINARY_BYTES = 256 * 2**10
 _MANY_ROWS = 1024
 
 Result = TypeVar("Result")
+
+
+class Shadowing(Protocol):
+    """Takes what was answered, to predict it again with a shadow; returns at once."""
+
+    def offer(self, rows: list[Row], answers: Sequence[Answer]) -> None:
+        """Take rows and the answers to them."""
+        ...
+
+    def offer_table(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
+        """Take a raw table, which `table` makes when it is called, and its estimate."""
+        ...
 
 
 class TensorModel:
@@ -76,7 +87,7 @@ class TensorModel:
             warnings=settings.unknown != "ignore",
         )
         self._odd_values = odd_values
-        self.mirror: Mirror | None = None
+        self.mirror: Shadowing | None = None
         self._predictor = predictor
         self._sizes = sizes or Histogram(BATCH_SIZES)
         self._off_loop = 0

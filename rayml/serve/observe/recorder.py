@@ -15,10 +15,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from rayml.serve.app.routes import Route
-from rayml.serve.http.messages import Request, Response
+from rayml.serve.http.messages import ModelVersion, Request, Response
 from rayml.serve.http.request_record import Observer, observers
-from rayml.serve.model.served import ServedModel
 from rayml.serve.observe.access_log import AccessLog, make_access_log
 from rayml.serve.observe.exposition import CONTENT_TYPE, exposition
 from rayml.serve.observe.metrics import SNAPSHOT, Load, Metrics, Snapshot
@@ -63,7 +61,6 @@ class Recorder:
         if tracing is not None:
             sinks.append(tracing.observe)
         self.observe: Observer = observers(*sinks)
-        self.route = Route("GET", "/metrics", self._page, scope="admin")
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -123,7 +120,7 @@ class Recorder:
                 _log.warning("the metrics folder can be written again: %s", self._folder)
         return replace(snapshot, problem=problem)
 
-    async def _page(self, _request: Request, _model: ServedModel) -> Response:
+    async def page(self, _request: Request, _model: ModelVersion) -> Response:
         """Give the metrics of all replicas; files are read in a thread."""
         body = await asyncio.get_running_loop().run_in_executor(None, self._text)
         return Response(200, body, content_type=CONTENT_TYPE)

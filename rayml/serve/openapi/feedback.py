@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rayml.registry.bundle.signature import Signature
+from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.openapi.rows import MISFIT
 from rayml.serve.openapi.schema import (
     NUMBER,
@@ -17,7 +18,6 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
-from rayml.serve.release.feedback import PATH
 from rayml.types import TargetInfo
 
 _ID: Schema = {
@@ -33,7 +33,7 @@ def feedback(signature: Signature) -> Operation:
     row = signature.example()
     value = {"rows": [row], "labels": [_typical(signature.target)]}
     return post(
-        PATH,
+        FEEDBACK,
         "feedback",
         "Tell the labels of rows, now that they are known",
         json_content(ref("Feedback"), {"one": example("one row", value)}),

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from rayml.types import ClassLabel, TargetInfo
 
 _log = logging.getLogger(__name__)
-PATH = "/feedback"
 
 
 @dataclass(frozen=True, slots=True)

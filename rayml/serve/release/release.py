@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rayml.registry.release import Release
-from rayml.serve.app.app import named_version
+from rayml.serve.http.paths import FEEDBACK
+from rayml.serve.model.serving import named_version
 from rayml.serve.release.canary_split import Split
 from rayml.serve.release.counters import Counter
-from rayml.serve.release.feedback import PATH as FEEDBACK
 from rayml.serve.release.shadow import Mirror
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from rayml.serve.access.guard import Guard, make_guard, token_of
 from rayml.serve.access.key_file import add_key
 from rayml.serve.access.keys import Keys, new_key
 from rayml.serve.access.rate import Rate
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.http.messages import Request, Response, json_response
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import KeySettings, RateSettings, ServeSettings
 from tests.serve.asgi import call

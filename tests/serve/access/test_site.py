@@ -13,10 +13,11 @@ from rayml.serve.access.guard import Guard
 from rayml.serve.access.hosts import Hosts
 from rayml.serve.access.keys import Keys, new_key
 from rayml.serve.access.site import PROBES, Site
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.http.messages import Request, Response, json_response
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings
 from tests.serve.asgi import call

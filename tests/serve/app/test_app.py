@@ -17,8 +17,9 @@ import pytest
 import torch
 from fastapi.openapi.models import OpenAPI
 
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings
 from tests.serve.asgi import call

@@ -14,8 +14,9 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 
 from rayml.errors import ExplainError
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.explainer import Explainer
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings

@@ -20,9 +20,10 @@ from playwright.sync_api import expect
 from rayml.errors import ExplainError
 from rayml.serve.access.guard import Guard
 from rayml.serve.access.keys import Keys, new_key
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.page import front_page
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.explainer import Explainer
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings

@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 from rayml.serve.access.guard import Guard
 from rayml.serve.access.keys import Keys, new_key
 from rayml.serve.access.rate import Rate
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.grpc import open_inference_pb2 as messages
 from rayml.serve.grpc.handlers import METHODS, SERVICE, add_to_server
 from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from rayml.serve.grpc.service import InferenceService
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors.tensors import tensor_from_bytes, tensor_from_values
 from rayml.settings.serve import ServeSettings

@@ -14,12 +14,13 @@ import pytest
 
 from rayml.serve.access.guard import Guard
 from rayml.serve.access.keys import Keys
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.http import deadline
 from rayml.serve.http.messages import Message, Request, Response
 from rayml.serve.http.request_record import Answered, observers
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings
 from tests.serve.asgi import call

@@ -17,13 +17,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rayml.serve.access.guard import Guard, make_guard
 from rayml.serve.access.keys import SCOPES, new_key
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Router
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.observe.recorder import Recorder, make_recorder
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings, TracingSettings
-from tests.serve.asgi import call
+from tests.serve.asgi import call, metrics_route
 
 pytestmark = pytest.mark.alone
 
@@ -42,7 +43,7 @@ def make_app(model: ServedModel, recorder: Recorder, guard: Guard | None = None)
     app = EndpointApp(
         OneVersion(model),
         settings=SETTINGS,
-        router=Router((*ROUTES, recorder.route)),
+        router=Router((*ROUTES, metrics_route(recorder))),
         observe=recorder.observe,
         close=recorder.close,
         guard=guard,

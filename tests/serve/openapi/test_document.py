@@ -24,19 +24,20 @@ from rayml.serve.access.keys import Key, new_key
 from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.grpc.infer import INFER_PATH
+from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.model.served import ServedModel
 from rayml.serve.observe.recorder import Recorder
 from rayml.serve.openapi.docs import ASSETS
 from rayml.serve.openapi.document import openapi
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.release.counted import Counted
-from rayml.serve.release.feedback import PATH, Feedback
+from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.follower import Follower
 from rayml.serve.tensors.tensors import DATATYPES, NUMPY_TYPES
 from rayml.settings.serve import KeySettings, RateSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import TaskName
-from tests.serve.asgi import call
+from tests.serve.asgi import call, metrics_route
 from tests.serve.conftest import TARGETS
 from tests.serve.openapi.contract import Contract
 
@@ -62,12 +63,16 @@ class Served:
     def app(self, keys: tuple[Key, ...] = (), **changes: Any) -> EndpointApp:
         claim = Counted(self.follower._folder).claim
         feedback = Route(
-            "POST", PATH, Feedback(self.follower.serving, claim), predicts=True, scope="feedback"
+            "POST",
+            FEEDBACK,
+            Feedback(self.follower.serving, claim),
+            predicts=True,
+            scope="feedback",
         )
         app = EndpointApp(
             self.follower.serving,
             settings=replace(self.settings, **changes),
-            router=Router((*ROUTES, feedback, self.recorder.route)),
+            router=Router((*ROUTES, feedback, metrics_route(self.recorder))),
             guard=make_guard(None, keys, self.settings.rate),
         )
         self.recorder._load = app.load
@@ -139,7 +144,7 @@ def arrow_body(rows: int = 2) -> bytes:
 
 MODELS = ("/v2/models/boxes", "/v2/models/boxes/versions/1")
 INFERS = tuple(f"{path}/infer" for path in MODELS)
-POSTS = ("/predict", "/explain", PATH, *INFERS)
+POSTS = ("/predict", "/explain", FEEDBACK, *INFERS)
 TYPES = {"content-type": STREAM}
 JSON = {"content-type": "application/json"}
 
@@ -157,7 +162,7 @@ def sound(task: TaskName) -> list[tuple[str, str, dict[str, Any]]]:
     explained: list[Any] = [ROW, [ROW], {"rows": [ROW], "baseline": {"size": 0.0}}]
     requests += [("POST", "/predict", {"json": body}) for body in predicted]
     requests += [("POST", "/explain", {"json": body}) for body in explained]
-    requests.append(("POST", PATH, {"json": {"rows": [ROW], "labels": labels}}))
+    requests.append(("POST", FEEDBACK, {"json": {"rows": [ROW], "labels": labels}}))
     for accept in ("application/json", STREAM):
         headers = {**TYPES, "accept": accept}
         requests.append(("POST", "/predict", {"content": arrow_body(), "headers": headers}))
@@ -178,8 +183,8 @@ def unsound() -> list[tuple[str, str, dict[str, Any]]]:
         requests.append(("POST", path, {"content": b"", "headers": coded}))
     misfit = {"json": [{"size": 1}, {"size": "x"}]}
     requests += [("POST", path, misfit) for path in ("/predict", "/explain")]
-    requests.append(("POST", PATH, {"json": {"rows": [ROW], "labels": []}}))
-    requests.append(("POST", PATH, {"content": b"{}"}))
+    requests.append(("POST", FEEDBACK, {"json": {"rows": [ROW], "labels": []}}))
+    requests.append(("POST", FEEDBACK, {"content": b"{}"}))
     arrow = ({"content": body, "headers": TYPES} for body in (b"ARROW1", arrow_body(51)))
     requests += [("POST", "/predict", each) for each in arrow]
     other = ("/v2/models/bags", "/v2/models/boxes/versions/9")
@@ -262,7 +267,7 @@ def test_it_describes_every_path_that_is_served(served: Served) -> None:
     assert set(document["paths"]) == set(served.app()._router.paths) - own
     signature = served.follower.serving.champion.signature
     unmeasured = openapi("boxes", "1", signature, settings=SETTINGS)
-    assert set(document["paths"]) - set(unmeasured["paths"]) == {PATH}
+    assert set(document["paths"]) - set(unmeasured["paths"]) == {FEEDBACK}
 
 
 def examples(document: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:

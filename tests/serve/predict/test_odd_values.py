@@ -16,10 +16,11 @@ import pyarrow as pa
 import pytest
 
 from rayml.errors import RequestError
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from rayml.serve.grpc.status import grpc_status
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.odd_values import OddValues, described
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors.arrow import STREAM

@@ -12,12 +12,14 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
+from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.release.counted import Counted
 from rayml.serve.release.counters import Counter
-from rayml.serve.release.feedback import PATH, Feedback
+from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.release import ReleaseServing
 from rayml.settings.serve import ServeSettings
 from tests.serve.asgi import call
@@ -46,7 +48,7 @@ def app(model: ServedModel, counter: Counter, tmp_path: Path) -> EndpointApp:
         plan=SimpleNamespace(champion=model, trial=None), counters={"3": counter}
     )
     feedback = Feedback(cast("ReleaseServing", serving), Counted(tmp_path).claim)
-    route = Route("POST", PATH, feedback, predicts=True)
+    route = Route("POST", FEEDBACK, feedback, predicts=True)
     router = Router((*ROUTES, route))
     return EndpointApp(OneVersion(model), settings=ServeSettings(), router=router)
 
@@ -56,7 +58,7 @@ def measured(app: EndpointApp, *labels: str) -> httpx.Response:
     rows = json.dumps([ROW] * len(labels))
     ids = json.dumps(list(range(len(labels))))
     body = f'{{"rows": {rows}, "labels": [{", ".join(labels)}], "ids": {ids}}}'
-    return call(app, "POST", PATH, content=body.encode(), headers=JSON)
+    return call(app, "POST", FEEDBACK, content=body.encode(), headers=JSON)
 
 
 def test_the_loss_is_in_standard_deviations(
@@ -101,7 +103,7 @@ def test_a_model_that_is_beyond_all_bounds_has_a_loss(
 
 def sent(app: EndpointApp, body: object, **headers: str) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return call(app, "POST", PATH, content=json.dumps(body).encode(), headers=named or JSON)
+    return call(app, "POST", FEEDBACK, content=json.dumps(body).encode(), headers=named or JSON)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_what_cannot_be_noted_is_told_and_does_not_count(
         plan=SimpleNamespace(champion=model, trial=None), counters={"3": counter}
     )
     feedback = Feedback(cast("ReleaseServing", serving), Counted(tmp_path / "gone").claim)
-    router = Router((*ROUTES, Route("POST", PATH, feedback, predicts=True)))
+    router = Router((*ROUTES, Route("POST", FEEDBACK, feedback, predicts=True)))
     response = sent(
         EndpointApp(OneVersion(model), settings=ServeSettings(), router=router),
         {"rows": [ROW], "labels": [1.0]},

@@ -107,7 +107,7 @@ def test_every_version_that_is_ready_is_told_and_answers_by_its_path(
     for rest, method in (("", "GET"), ("/ready", "GET"), ("/infer", "POST")):
         refused = call(app, method, f"{model}/versions/4{rest}", content=b"{}")
         assert refused.status_code == 404
-        assert "are 1, 2, 3" in refused.json()["error"]
+        assert "Name one of 1, 2, 3" in refused.json()["error"]
 
 
 class Service(InferenceService):

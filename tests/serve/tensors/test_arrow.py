@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayml.errors import RequestError
-from rayml.serve.app.app import EndpointApp, OneVersion
+from rayml.serve.app.app import EndpointApp
 from rayml.serve.model.served import ServedModel
+from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors.arrow import FILE, STREAM, ArrowParser, write_answers
 from rayml.serve.tensors.arrow_messages import MAX_MESSAGES

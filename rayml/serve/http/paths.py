@@ -1,0 +1,8 @@
+"""Paths that more than one package names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FEEDBACK: Final = "/feedback"
+METRICS: Final = "/metrics"
