@@ -32,6 +32,8 @@ from rayml.serve.observe.access_log import STDOUT
 from rayml.serve.observe.tracing import require_exporter
 from rayml.serve.rayserve.deployed import APPLICATION, cause, runs, status
 from rayml.serve.rayserve.grpc_transport import grpc_environment, grpc_options
+from rayml.serve.rayserve.private_names import require_private_names, require_variables
+from rayml.serve.rayserve.shutdown import shut_down
 from rayml.serve.rayserve.starting import patient_environment, tried_again
 from rayml.serve.release.counted import begin_counting
 from rayml.settings.serve import KeySettings, ServeSettings, is_loopback
@@ -105,7 +107,7 @@ class Endpoint:
     def end(self) -> None:
         """End it at once."""
         try:
-            _shut_down()
+            shut_down()
             discard()
         finally:
             if self.temporary is not None:
@@ -141,11 +143,13 @@ def start(
 
     Raises:
         BundleError: the bundle is torn or altered.
-        ServeError: the host is no address, the keys cannot be read, the port is taken, Serve
+        ServeError: the installed Ray Serve or uvicorn lacks a private name that rayml uses, the
+            host is no address, the keys cannot be read, the port is taken, Serve
             already runs, the cluster is too small, or the replicas do not start.
     """
     from ray import serve
 
+    require_private_names()
     load_bundle(bundle, trust)
     host = address(settings.host)
     keys = _keys(settings.keys)
@@ -240,28 +244,6 @@ def _with_folders(settings: ServeSettings, owner: int | None) -> tuple[ServeSett
     return replace(settings, access_log=log, metrics_folder=folder), temporary
 
 
-def _shut_down(timeout_s: float = 60.0) -> None:
-    """Shut Serve down, and wait until its controller is gone.
-
-    Serve's own function waits inside a call of the controller, which ends by killing itself,
-    and Ray prints that call as a failure.
-    """
-    import ray
-    from ray import serve
-
-    deadline = time.monotonic() + timeout_s
-    try:
-        controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
-        ray.get(controller.graceful_shutdown.remote(wait=False))
-        while time.monotonic() < deadline:
-            ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
-            time.sleep(0.05)
-    except (ValueError, ray.exceptions.RayActorError):
-        pass  # it is gone
-    # Forgets the controller, and ends it the hard way if it is still there.
-    serve.shutdown()
-
-
 def _deploy(
     bundle: Path,
     version: str,
@@ -295,6 +277,7 @@ def _deploy(
         fallback = endpoint.held.choose(internal_host(endpoint.host))
         variables = grpc_environment(variables, host, settings, fallback_port=fallback)
         options = grpc_options(endpoint.grpc_port, timeout_s=settings.request_timeout_s + _GRACE_S)
+    require_variables(variables)
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
         http_options=HTTPOptions(

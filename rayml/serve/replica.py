@@ -20,6 +20,7 @@ from rayml.serve.observe.recorder import make_recorder
 from rayml.serve.observe.replica_log import start_log
 from rayml.serve.rayserve.bypass import answer_directly
 from rayml.serve.rayserve.internal_port import keep_internal_port_closed
+from rayml.serve.rayserve.printing import restore_print
 from rayml.serve.rayserve.uvicorn_protocol import write_answers_at_once
 from rayml.serve.release.counted import Counted
 from rayml.serve.release.feedback import Feedback
@@ -57,6 +58,7 @@ class Replica(InferenceService):
 
         name = serve.get_replica_context().replica_id.unique_id
         start_log(settings.log, name)
+        restore_print()
         keep_internal_port_closed()
         write_answers_at_once()
         from rayml.serve.model.served import ServedModel

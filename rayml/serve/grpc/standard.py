@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -29,9 +29,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from rayml.serve.grpc.handlers import SERVICE
 from rayml.serve.grpc.open_inference_pb2 import DESCRIPTOR, ServerReadyResponse
 
-Factory = Callable[..., Any]
 Call = Callable[[bytes, Any], Awaitable[bytes | None]]
-_LIST: Final = "/ray.serve.RayServeAPIService/ListApplications"
 _QUESTION_S = 1.0
 _LOOK_S = 1.0
 # What stands between takes a connection for dead on which nothing comes for longer.
@@ -39,42 +37,20 @@ _REPEAT_S = 5.0
 _Status = health_pb2.HealthCheckResponse.ServingStatus
 
 
-def add_standard_services(server: Any, factory: Factory) -> None:
+def add_standard_services(server: Any, call: Callable[[str], Call]) -> None:
     """Let a server answer them.
 
     Args:
         server: of Ray Serve, without handlers yet.
-        factory: of its handlers of calls, which are passed on to the service.
+        call: gives a method of the service, by its name.
     """
     names = (SERVICE, HEALTH, REFLECTION)
     for name in (HEALTH, REFLECTION):
         server.add_passthrough_service(name)
-    health_pb2_grpc.add_HealthServicer_to_server(Health(_call(factory, "ServerReady")), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Health(call("ServerReady")), server)
     reflection = Reflection(names, pool=_pool())
-    reflection.check = _call(factory, "ServerMetadata")
+    reflection.check = call("ServerMetadata")
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)
-
-
-def guarding_the_list(factory: Factory) -> Factory:
-    """Make a factory whose handler of Serve's list of applications asks for the key first.
-
-    Args:
-        factory: of Serve's handlers.
-    """
-
-    def make(*, service_method: str, streaming_type: Any) -> Any:
-        handler = factory(service_method=service_method, streaming_type=streaming_type)
-        if service_method != _LIST or streaming_type.name != "UNARY_UNARY":
-            return handler
-        check = _call(factory, "ServerMetadata")
-
-        async def answer(request: Any, context: Any) -> Any:
-            refused = await check(b"", context)
-            return refused if _failed(context) else await handler(request, context)
-
-        return answer
-
-    return make
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
@@ -111,7 +87,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         # Serve leaves the code of an earlier failure as it is.
         context.set_code(grpc.StatusCode.OK)
         message = await self._ready(b"", context)
-        if _failed(context) or message is None:
+        if failed(context) or message is None:
             return _Status.NOT_SERVING
         ready = ServerReadyResponse.FromString(message).ready
         return _Status.SERVING if ready else _Status.NOT_SERVING
@@ -127,7 +103,7 @@ class Reflection(ReflectionServicer):  # type: ignore[misc]
     ) -> AsyncIterator[Any]:
         """Answer each question."""
         await self.check(b"", context)
-        if _failed(context):
+        if failed(context):
             # A client that still writes its question would see INTERNAL in place of the status.
             with suppress(TimeoutError):
                 await asyncio.wait_for(anext(aiter(request_iterator), None), _QUESTION_S)
@@ -136,15 +112,8 @@ class Reflection(ReflectionServicer):  # type: ignore[misc]
             yield answer
 
 
-def _call(factory: Factory, method: str) -> Call:
-    from ray.serve._private.proxy_request_response import gRPCStreamingType
-
-    kind = gRPCStreamingType.UNARY_UNARY
-    call: Call = factory(service_method=f"/{SERVICE}/{method}", streaming_type=kind)
-    return call
-
-
-def _failed(context: Any) -> bool:
+def failed(context: Any) -> bool:
+    """Whether a call has a status other than OK."""
     return bool(context.code()) and context.code() is not grpc.StatusCode.OK
 
 

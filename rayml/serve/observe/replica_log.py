@@ -8,7 +8,6 @@ error.
 
 from __future__ import annotations
 
-import builtins
 import logging
 import sys
 import threading
@@ -156,11 +155,3 @@ def start_log(settings: LogSettings, replica: str) -> None:
     for name in _PRINTED:
         logging.getLogger(name).setLevel(level)
     sys.stdout, sys.stderr = Printed("stdout", sys.stdout), Printed("stderr", sys.stderr)
-    _print_again()
-
-
-def _print_again() -> None:
-    """Take back the function that Serve put in place of `print`, which asks no stream."""
-    from ray.serve._private import logging_utils
-
-    builtins.print = logging_utils.buildin_print

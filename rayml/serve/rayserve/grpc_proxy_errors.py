@@ -14,19 +14,16 @@ from typing import Any
 
 import grpc
 
-_PROXY = "ray.serve._private.proxy"
-_DECIDES = "get_grpc_response_status"
+from rayml.serve.rayserve.private_names import Private
 
 Decide = Callable[[BaseException, float | None, str], Any]
 
 
 def mend_proxy() -> None:
     """Let the proxy in this process, if it is one, say UNAVAILABLE of what may be sent again."""
-    proxy = sys.modules.get(_PROXY)
-    if proxy is not None:
-        vars(proxy)["get_grpc_response_status"] = unavailable(
-            vars(proxy)["get_grpc_response_status"]
-        )
+    module, _ = Private.GRPC_STATUS.value
+    if module in sys.modules:
+        Private.GRPC_STATUS.replace(unavailable(Private.GRPC_STATUS.find()))
 
 
 def unavailable(decide: Decide) -> Decide:

@@ -16,10 +16,12 @@ import grpc
 
 from rayml.serve.grpc.handlers import SERVICE, add_to_server
 from rayml.serve.grpc.open_inference_pb2 import ServerReadyRequest, ServerReadyResponse
-from rayml.serve.grpc.standard import add_standard_services, guarding_the_list
+from rayml.serve.grpc.standard import add_standard_services
 from rayml.serve.rayserve.grpc_bypass import answering_directly
+from rayml.serve.rayserve.grpc_calls import calls, guarding_the_list
 from rayml.serve.rayserve.grpc_proxy_errors import mend_proxy
 from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
+from rayml.serve.rayserve.private_names import Private, attribute
 from rayml.settings.serve import ServeSettings
 
 if TYPE_CHECKING:
@@ -90,22 +92,21 @@ def prepare_servers() -> list[Any]:
     Returns:
         The middlewares that Serve asks for, as the callback of HTTP gives them.
     """
-    from ray.serve._private import default_impl, grpc_util
-
     host = os.environ[_HOST]
 
     def add_grpc_address(server: Any, address: str) -> None:
         # It has no handlers yet.
-        factory = answering_directly(server.service_handler_factory)
-        server.service_handler_factory = ending_in_trailers(guarding_the_list(factory))
-        add_standard_services(server, factory)
+        factory = answering_directly(attribute(server, "service_handler_factory"))
+        call = calls(factory)
+        server.service_handler_factory = ending_in_trailers(guarding_the_list(factory, call))
+        add_standard_services(server, call)
         server.add_insecure_port(f"{host}:{address.rpartition(':')[2]}")
 
-    default_impl.add_grpc_address = add_grpc_address
-    grpc_util.gRPCGenericServer = _unshared(grpc_util.gRPCGenericServer)
+    Private.ADD_GRPC_ADDRESS.replace(add_grpc_address)
+    Private.GRPC_SERVER.replace(_unshared(Private.GRPC_SERVER.find()))
     limit = ("grpc.max_receive_message_length", int(os.environ[_LARGEST_MESSAGE]))
-    others = [each for each in grpc_util.DEFAULT_GRPC_SERVER_OPTIONS if each[0] != limit[0]]
-    grpc_util.DEFAULT_GRPC_SERVER_OPTIONS = [*others, limit]
+    others = [each for each in Private.GRPC_OPTIONS.find() if each[0] != limit[0]]
+    Private.GRPC_OPTIONS.replace([*others, limit])
     mend_proxy()
     module, _, name = os.environ[_NEXT].rpartition(".")
     if not module:

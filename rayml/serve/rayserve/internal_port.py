@@ -8,9 +8,7 @@ token guards.
 
 from __future__ import annotations
 
-from rayml.errors import ServeError
-
-_NAME = "add_port_to_grpc_server"
+from rayml.serve.rayserve.private_names import Private
 
 
 def keep_internal_port_closed() -> None:
@@ -19,14 +17,7 @@ def keep_internal_port_closed() -> None:
     Raises:
         ServeError: this Ray opens the port in another way.
     """
-    from ray.serve._private import replica
-
-    if not hasattr(replica, _NAME):
-        raise ServeError(
-            "the internal port of a replica stays closed, and this Ray opens it in another way",
-            remedy="Use the Ray that rayml's lock file names",
-        )
-    setattr(replica, _NAME, _add_no_port)
+    Private.ADD_INTERNAL_PORT.replace(_add_no_port)
 
 
 def _add_no_port(_server: object, _address: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from rayml.serve.http.body import Receive
 from rayml.serve.http.messages import Scope, Send
 from rayml.serve.http.request_id import HEADER, request_id
+from rayml.serve.rayserve.private_names import Private, attribute
 
 
 class RequestIds:
@@ -20,9 +21,8 @@ class RequestIds:
     """
 
     def __init__(self, app: Any) -> None:
-        from ray.serve._private.http_util import RequestIdMiddleware
-
-        self.app = app._app if isinstance(app, RequestIdMiddleware) else app  # noqa: SLF001
+        named = isinstance(app, Private.REQUEST_ID_MIDDLEWARE.find())
+        self.app = attribute(app, "_app") if named else app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a connection on."""

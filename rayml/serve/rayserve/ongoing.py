@@ -5,9 +5,10 @@ Serve scales by that number, and a shutdown waits until it is 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
-from rayml.errors import ServeError
+from rayml.serve.rayserve.private_names import REMEDY, Private, attribute
 
 
 class Ongoing:
@@ -24,17 +25,11 @@ class Ongoing:
     __slots__ = ("_begin", "_end", "_kind")
 
     def __init__(self, method: Any, protocol: Literal["HTTP", "GRPC"]) -> None:
-        try:
-            replica = method.__self__
-            metrics = replica._metrics_manager  # noqa: SLF001
-            self._begin = metrics.inc_num_ongoing_requests
-            self._end = metrics.dec_num_ongoing_requests
-            self._kind = _kind(replica._deployment_id.app_name, protocol)  # noqa: SLF001
-        except AttributeError as error:
-            raise ServeError(
-                f"Ray Serve is told how many requests a replica has in hand ({error})",
-                remedy="Use the Ray that rayml's lock file names, or serve.ray_metrics=true",
-            ) from error
+        replica = _part(method, "__self__")
+        metrics = _part(replica, "_metrics_manager")
+        self._begin = _part(metrics, "inc_num_ongoing_requests")
+        self._end = _part(metrics, "dec_num_ongoing_requests")
+        self._kind = _kind(_part(_part(replica, "_deployment_id"), "app_name"), protocol)
 
     def __enter__(self) -> None:
         """Begin."""
@@ -45,14 +40,17 @@ class Ongoing:
         self._end(self._kind)
 
 
-def _kind(application: str, protocol: str) -> Any:
-    """Serve's description of a request, as far as it counts it by."""
-    from ray.serve._private.common import RequestMetadata, RequestProtocol
+def _part(owner: object, name: str) -> Any:
+    return attribute(owner, name, remedy=f"{REMEDY}, or set serve.ray_metrics=true")
 
-    return RequestMetadata(
+
+def _kind(application: str, protocol: str) -> Any:
+    """Serve's description of a request, as far as Serve counts by it."""
+    metadata: Callable[..., Any] = Private.REQUEST_METADATA.find()
+    return metadata(
         request_id="",
         internal_request_id="",
         app_name=application,
-        _request_protocol=RequestProtocol[protocol],
+        _request_protocol=Private.REQUEST_PROTOCOL.find()[protocol],
         is_direct_ingress=True,
     )

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from rayml.cluster.slowness import slowness
 from rayml.errors import ServeError
+from rayml.serve.rayserve.private_names import Private
 
 T = TypeVar("T")
 _ATTEMPTS = 3
@@ -40,11 +41,10 @@ def tried_again(start: Callable[[], T]) -> T:
         ServeError: it fails each time, or for another reason.
     """
     from ray.exceptions import RayError
-    from ray.serve._private import api
     from ray.serve.exceptions import RayServeException
 
     # Serve has no option for the time in which the proxies must be ready.
-    api.HTTP_PROXY_TIMEOUT = _PROXIES_S * slowness()
+    Private.HTTP_PROXY_TIMEOUT.replace(_PROXIES_S * slowness())
     for left in reversed(range(_ATTEMPTS)):
         try:
             return start()

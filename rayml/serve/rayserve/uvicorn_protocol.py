@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 from pydantic_core import to_json
-from uvicorn import config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rayml.errors import ServeError
 from rayml.serve.ingress.haproxy_http import ALLOW, UNKNOWN_METHOD
+from rayml.serve.rayserve.private_names import REMEDY, Private
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+else:
+    HttpToolsProtocol = Private.HTTP_PROTOCOL.find()
 
 # Of 100 (continue): the client sends no body before it has come.
 _INTERIM = b"HTTP/1.1 1"
@@ -122,11 +126,9 @@ def answer_in_json() -> None:
 
 
 def _choose(protocol: type[HttpToolsProtocol]) -> None:
-    protocols: dict[str, Any] = config.HTTP_PROTOCOLS
+    protocols: dict[str, Any] = Private.HTTP_PROTOCOLS.find()
     if "auto" not in protocols:
         raise ServeError(
-            "uvicorn's protocol of HTTP can be chosen",
-            found=sorted(protocols),
-            remedy="Use the uvicorn that rayml's lock file names",
+            "uvicorn has no HTTP protocol named 'auto'", found=sorted(protocols), remedy=REMEDY
         )
     protocols["auto"] = f"{__name__}:{protocol.__name__}"

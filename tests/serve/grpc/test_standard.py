@@ -16,7 +16,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from rayml.serve.grpc.handlers import SERVICE, add_to_server
 from rayml.serve.grpc.open_inference_pb2 import ServerReadyResponse
-from rayml.serve.grpc.standard import add_standard_services, guarding_the_list
+from rayml.serve.grpc.standard import add_standard_services
+from rayml.serve.rayserve.grpc_calls import calls, guarding_the_list
 from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
 
 LIST = "/ray.serve.RayServeAPIService/ListApplications"
@@ -57,8 +58,10 @@ async def serving(service: Service) -> AsyncIterator[grpc.aio.Channel]:
     from ray.serve._private.grpc_util import gRPCGenericServer
     from ray.serve.generated.serve_pb2_grpc import add_RayServeAPIServiceServicer_to_server
 
-    server = gRPCGenericServer(ending_in_trailers(guarding_the_list(service.factory)))
-    add_standard_services(server, service.factory)
+    call = calls(service.factory)
+    factory = guarding_the_list(service.factory, call)
+    server = gRPCGenericServer(ending_in_trailers(factory))
+    add_standard_services(server, call)
     for add in (add_RayServeAPIServiceServicer_to_server, add_to_server):
         add(Mock(), server)
     port = server.add_insecure_port("127.0.0.1:0")

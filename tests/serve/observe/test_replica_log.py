@@ -15,6 +15,7 @@ from ray.serve._private import logging_utils
 
 from rayml.serve.observe.line_file import LineFile
 from rayml.serve.observe.replica_log import LineHandler, start_log
+from rayml.serve.rayserve.printing import restore_print
 from rayml.settings.serve import LogSettings
 
 LOGGERS = ("", "rayml", "ray.serve", "stdout", "stderr")
@@ -51,6 +52,7 @@ def serves(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serves]:
 
 def start(path: Path, **settings: Any) -> None:
     start_log(LogSettings(file=str(path), **settings), "r1")
+    restore_print()
 
 
 def test_a_failure_is_in_the_file_and_in_rays_folder(serves: Serves, tmp_path: Path) -> None:

@@ -209,5 +209,5 @@ def test_servers_that_start_later_write_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_another_uvicorn_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_config, "HTTP_PROTOCOLS", {"h11": "some.where:H11"})
-    with pytest.raises(ServeError, match="protocol of HTTP can be chosen"):
+    with pytest.raises(ServeError, match="no HTTP protocol named 'auto'"):
         write_answers_at_once()
