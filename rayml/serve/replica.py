@@ -79,13 +79,18 @@ class Replica(InferenceService):
             )
             return ServedModel(predictor, version=version, settings=settings, measured=follows)
 
+        recorder = make_recorder(name, settings)
         self._follower: Follower | None = None
         serving: Serving
         if follows:
             registry, model = Registry.of_version(Path(folder), trust)
             beside = settings.state_folder
             self._follower = Follower(
-                registry, model, load, beside=None if beside is None else Path(beside)
+                registry,
+                model,
+                load,
+                requests=recorder.counts,
+                beside=None if beside is None else Path(beside),
             )
             serving = self._follower.serving
             counted = Counted(registry.folder(model))
@@ -95,7 +100,6 @@ class Replica(InferenceService):
         else:
             serving, routes = OneVersion(load(Path(folder), version)), []
         guard = make_guard(settings.keys.file, keys, settings.rate)
-        recorder = make_recorder(name, settings)
         routes.append(Route("GET", METRICS, recorder.page, scope="admin"))
         self._app = EndpointApp(
             serving,

@@ -18,6 +18,7 @@ from rayml.registry.store import Registry
 from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.model.served import ServedModel
+from rayml.serve.observe.request_counts import RequestCounts
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.release.counted import Counted
 from rayml.serve.release.feedback import Feedback
@@ -66,7 +67,7 @@ def load(folder: Path, version: str) -> ServedModel:
 @contextmanager
 def following(registry: Registry) -> Iterator[Follower]:
     """A replica that follows meanwhile."""
-    follower = Follower(registry, "boxes", load)
+    follower = Follower(registry, "boxes", load, requests=RequestCounts("r1"))
     follower.start()
     try:
         yield follower
@@ -93,7 +94,13 @@ def holds(version: int) -> Callable[[ReplicaStatus], bool]:
 def app_of(follower: Follower) -> EndpointApp:
     claim = Counted(follower._folder).claim
     feedback = Route("POST", "/feedback", Feedback(follower.serving, claim), predicts=True)
-    return EndpointApp(follower.serving, settings=SETTINGS, router=Router((*ROUTES, feedback)))
+    serving = follower.serving
+    return EndpointApp(
+        serving,
+        settings=SETTINGS,
+        router=Router((*ROUTES, feedback)),
+        observe=serving.requests.observe,
+    )
 
 
 def post(follower: Follower, bodies: list[Any], path: str = "/predict", **more: Any) -> list[Any]:

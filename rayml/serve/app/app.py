@@ -7,7 +7,6 @@ more than a prediction of one row; the typed OpenAPI document is made from the s
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 
 from rayml.errors import RequestError
@@ -25,9 +24,9 @@ from rayml.serve.http.messages import (
     refusal,
 )
 from rayml.serve.http.request_id import HEADER as REQUEST_ID
-from rayml.serve.http.request_record import CLIENT_GONE, Observer, nobody
+from rayml.serve.http.request_record import CLIENT_GONE, Observer, ignore
 from rayml.serve.model.serving import Serving
-from rayml.serve.observe.metrics import Load
+from rayml.serve.observe.request_counts import Load
 from rayml.settings.serve import ServeSettings
 
 _log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class EndpointApp:
         router: what answers which path.
         guard: who is let in; everybody by default.
         site: names that it answers to, and whose pages may ask it; any by default.
-        observe: is told of each answer.
+        observe: takes the record of each request.
         close: is called when the app ends.
     """
 
@@ -58,7 +57,7 @@ class EndpointApp:
         router: Router | None = None,
         guard: Guard | None = None,
         site: Site | None = None,
-        observe: Observer = nobody,
+        observe: Observer = ignore,
         close: Callable[[], None] | None = None,
     ) -> None:
         self._observe = observe
@@ -102,14 +101,8 @@ class EndpointApp:
             pass
         finally:
             # A request that is cancelled, as Serve does when its client left, counts too.
-            self._told(request, response)
-
-    def _told(self, request: Request, response: Response | None) -> None:
-        model = request.model or self._serving.champion
-        status, size = (response.status, len(response.body)) if response else (CLIENT_GONE, 0)
-        self._observe(
-            request.answered(model=model.name, version=model.version, status=status, bytes_out=size)
-        )
+            status, size = (response.status, len(response.body)) if response else (CLIENT_GONE, 0)
+            self._observe(request.record(request.model or self._serving.champion, status, size))
 
     async def _respond_or_fail(self, request: Request) -> Response:
         try:
@@ -161,13 +154,10 @@ class EndpointApp:
         if self.held >= self._capacity:
             return error_response(503, "too many requests wait", _RETRY_AFTER)
         self.held += 1
-        start = time.perf_counter()
         try:
-            response = await self._in_time(route, request)
+            return await self._in_time(route, request)
         finally:
             self.held -= 1
-        self._serving.answered(request, response.status, time.perf_counter() - start)
-        return response
 
     def _refused(self, request: Request, access: Access) -> Response | None:
         token = token_of(request.headers, access)
@@ -180,7 +170,7 @@ class EndpointApp:
 
     async def _in_time(self, route: Route, request: Request) -> Response:
         try:
-            with request.patience(self._settings.request_timeout_s):
+            with request.deadline(self._settings.request_timeout_s):
                 return await self._attempt(route, request)
         except TimeoutError:
             seconds = self._settings.request_timeout_s
@@ -192,6 +182,7 @@ class EndpointApp:
         try:
             if route.predicts:
                 model = await self._serving.choose(request)
+                request.chosen = True
             else:
                 model = self._serving.described(request)
                 request.versions = tuple(each.version for each in self._serving.models())

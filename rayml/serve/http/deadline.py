@@ -1,7 +1,7 @@
 """Ends the work for a request once its time is over or its client has left.
 
-Most answers are out before it would pay to look for either, so nobody looks before `AFTER_S`: a
-task for each request that waits for its client to leave costs as much as a small forward pass.
+Most requests are answered before `AFTER_S`, and neither is looked for until then: a task for each
+request that waits for its client to leave costs as much as a small forward pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rayml.serve.http.body import ClientGoneError, Receive
 AFTER_S = 0.05
 
 
-class Patience:
+class Deadline:
     """Cancels a block that takes too long or whose client has left.
 
     The block raises `TimeoutError` or `ClientGoneError` then; a cancellation from elsewhere passes
@@ -25,13 +25,13 @@ class Patience:
 
     Args:
         limit_s: seconds that the block may take.
-        receive: of ASGI, which tells that the client left where the body is through.
-        is_read: whether the body is; before, who reads it is told.
+        receive: of ASGI, which reports that the client left once the body is complete.
+        is_read: whether the body is complete; until then its reader learns that the client left.
     """
 
     __slots__ = (
         "_cancelling",
-        "_deadline",
+        "_end_time",
         "_is_read",
         "_limit_s",
         "_loop",
@@ -53,11 +53,11 @@ class Patience:
         """Begin; called in the task that does the work."""
         work = asyncio.current_task()
         if work is None:
-            raise RuntimeError("work that can be ended is a task")
+            raise RuntimeError("a deadline is set outside of a task")
         self._work = work
         self._cancelling = work.cancelling()
         self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + self._limit_s
+        self._end_time = self._loop.time() + self._limit_s
         self._timer = self._loop.call_later(min(AFTER_S, self._limit_s), self._look)
         return self
 
@@ -77,7 +77,7 @@ class Patience:
                 raise self._reason from error
 
     def _look(self) -> None:
-        left = self._deadline - self._loop.time()
+        left = self._end_time - self._loop.time()
         if left <= 0:
             self._end(TimeoutError())
             return
@@ -87,7 +87,7 @@ class Patience:
         self._timer = self._loop.call_later(pause, self._look)
 
     async def _wait(self) -> None:
-        # Whoever can no longer say that the client is there has lost it.
+        # A failed receive counts as a disconnect.
         with suppress(Exception):
             while (await self._receive())["type"] != "http.disconnect":
                 pass

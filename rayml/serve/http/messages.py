@@ -15,9 +15,9 @@ from pydantic_core import to_json
 
 from rayml.errors import RequestError
 from rayml.serve.http.body import BodyRoom, Message, Receive, read_body
-from rayml.serve.http.deadline import Patience
+from rayml.serve.http.deadline import Deadline
 from rayml.serve.http.request_id import request_id
-from rayml.serve.http.request_record import Answered
+from rayml.serve.http.request_record import RequestRecord
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -79,7 +79,8 @@ class Request:
     Attributes:
         path: without the prefix that the endpoint is mounted at.
         parameters: of the path, by their names in its route.
-        model: the version that answers, once it is chosen.
+        model: the version that answers, once it is known.
+        chosen: whether that was chosen to predict.
         versions: that are ready, where a page is asked for.
         holder: name of the holder of the key that it brought; None without keys.
         id: see `request_id`.
@@ -106,6 +107,7 @@ class Request:
         "_room",
         "_scope",
         "bytes",
+        "chosen",
         "holder",
         "id",
         "method",
@@ -132,6 +134,7 @@ class Request:
         self._headers: dict[bytes, bytes] | None = None
         self._body: bytes | None = None
         self.model: ModelVersion | None = None
+        self.chosen = False
         self.versions: tuple[str, ...] = ()
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -183,9 +186,9 @@ class Request:
         self._body = await self.body()
         return self._body
 
-    def patience(self, limit_s: float) -> Patience:
-        """Bound a block by seconds, and by its client's patience; see `Patience`."""
-        return Patience(limit_s, self._receive, self._is_read)
+    def deadline(self, limit_s: float) -> Deadline:
+        """End a block after so many seconds, or once the client has left; see `Deadline`."""
+        return Deadline(limit_s, self._receive, self._is_read)
 
     def _is_read(self) -> bool:
         return self.received > 0
@@ -201,15 +204,22 @@ class Request:
         self.parsed = perf_counter()
         self.rows = count
 
-    def answered(self, *, model: str, version: str, status: int, bytes_out: int) -> Answered:
-        """Say what is known of it once it is answered."""
-        return Answered(
+    def record(self, answering: ModelVersion, status: int, bytes_out: int) -> RequestRecord:
+        """Make its record, once it is answered.
+
+        Args:
+            answering: the version that answers.
+            status: of the answer.
+            bytes_out: of its body.
+        """
+        return RequestRecord(
             id=self.id,
             method=self.method,
             path=self.path,
             route=self.route,
-            model=model,
-            version=version,
+            model=answering.name,
+            version=answering.version,
+            chosen=self.chosen,
             status=status,
             started=self.started,
             received=self.received,

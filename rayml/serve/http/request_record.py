@@ -1,18 +1,18 @@
-"""What is known of a request once it is answered: the one thing that all who watch are told."""
+"""The record of a request, made once when it is answered: metrics, logs and guards count it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# What a client that left before its answer would have seen (nginx has the same number for it).
+# The status of a request whose client left before its answer; nginx uses the same number.
 CLIENT_GONE = 499
 
 
 # Not frozen, which would make it four times as slow to make.
 @dataclass(slots=True)
-class Answered:
-    """One answered request, of any protocol; nobody changes it.
+class RequestRecord:
+    """One answered request, of any protocol; it is not changed once it is made.
 
     Attributes:
         id: of the request.
@@ -22,6 +22,8 @@ class Answered:
             text of clients, so that the routes of an endpoint are few.
         model: name of the model.
         version: of the model that answered.
+        chosen: whether the version was chosen to predict. It was not for a page, nor for a request
+            that was refused before, which carries the champion's version.
         status: of HTTP; that of gRPC is the one that the same answer has over HTTP. 499 if the
             client left.
         started: when it came, in seconds of `time.perf_counter`, as all other times.
@@ -42,6 +44,7 @@ class Answered:
     route: str
     model: str
     version: str
+    chosen: bool
     status: int
     started: float
     received: float
@@ -60,20 +63,20 @@ class Answered:
         return self.ended - self.started
 
 
-Observer = Callable[[Answered], None]
+Observer = Callable[[RequestRecord], None]
 
 
-def nobody(answered: Answered) -> None:
-    """Watch nothing."""
+def ignore(record: RequestRecord) -> None:
+    """Do nothing with a record."""
 
 
 def observers(*each: Observer) -> Observer:
-    """Tell all of them of each answer."""
+    """One observer that gives each record to several."""
     if len(each) == 1:
         return each[0]
 
-    def tell(answered: Answered) -> None:
+    def observe(record: RequestRecord) -> None:
         for observer in each:
-            observer(answered)
+            observer(record)
 
-    return tell
+    return observe

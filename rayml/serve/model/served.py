@@ -58,7 +58,7 @@ class ServedModel:
         self.version = version
         self.predictor = predictor
         self.signature = signature
-        self._mirror: Shadowing | None = None
+        self._shadow: Shadowing | None = None
         self.odd_values = OddValues(published(signature), refuse=settings.unknown == "refuse")
         self.parser = RequestParser(signature, max_rows=settings.max_rows)
         self.explain_parser = ExplainParser(signature, max_rows=settings.max_explain_rows)
@@ -109,8 +109,8 @@ class ServedModel:
     async def predict_rows(self, rows: list[Row]) -> Sequence[Answer]:
         """Predict parsed rows, in one forward pass with those of other requests."""
         answers = await self._batcher.submit(rows)
-        if self._mirror is not None:
-            self._mirror.offer(rows, answers)
+        if self._shadow is not None:
+            self._shadow.offer(rows, answers)
         return answers
 
     def note_odd(self, answers: Sequence[Answer] | Sequence[Explanation]) -> None:
@@ -123,15 +123,15 @@ class ServedModel:
         self.odd_values.note(odd)
 
     def watch(
-        self, mirror: Shadowing | None, watcher: Callable[[torch.Tensor], None] | None
+        self, shadow: Shadowing | None, watcher: Callable[[torch.Tensor], None] | None
     ) -> None:
-        """Tell from now on what is answered.
+        """Give what is answered from now on to others.
 
         Args:
-            mirror: is offered rows with their answers.
-            watcher: is given the predictions, batch by batch.
+            shadow: takes rows with their answers.
+            watcher: takes the predictions, batch by batch.
         """
-        self._mirror = self.tensors.mirror = mirror
+        self._shadow = self.tensors.shadow = shadow
         self.predictor.watcher = watcher
 
     def expect_explanations(self) -> None:

@@ -35,10 +35,6 @@ class Serving(Protocol):
         """
         ...
 
-    def answered(self, request: Request, status: int, seconds: float) -> None:
-        """Count how the version `request.model` answered a prediction."""
-        ...
-
     def models(self) -> Sequence[ServedModel]:
         """Versions that are ready, whether requests reach them or not."""
         ...
@@ -61,9 +57,6 @@ class OneVersion:
     async def choose(self, request: Request) -> ServedModel:
         """Choose the version that predicts for a request."""
         return self.described(request) if request.parameters else self.champion
-
-    def answered(self, request: Request, status: int, seconds: float) -> None:
-        """Count nothing."""
 
     def models(self) -> Sequence[ServedModel]:
         """Versions that are ready, whether requests reach them or not."""

@@ -57,7 +57,7 @@ class TensorModel:
     itself: all of its work is done in a thread, by way of `off_loop` and `infer_now`.
 
     Attributes:
-        mirror: is offered what was answered; None without a shadow.
+        shadow: takes what was answered; None without one.
 
     Args:
         predictor: of the bundle.
@@ -87,7 +87,7 @@ class TensorModel:
             warnings=settings.unknown != "ignore",
         )
         self._odd_values = odd_values
-        self.mirror: Shadowing | None = None
+        self.shadow: Shadowing | None = None
         self._predictor = predictor
         self._sizes = sizes or Histogram(BATCH_SIZES)
         self._off_loop = 0
@@ -122,8 +122,8 @@ class TensorModel:
         features = self._features(tensors)
         odd = self._odd(features, lambda: self.inputs.table(tensors))
         (estimate,) = await self._batcher.submit([features])
-        if self.mirror is not None:
-            self.mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
+        if self.shadow is not None:
+            self.shadow.offer_table(lambda: self.inputs.table(tensors), estimate)
         return self.outputs.tensors(estimate.with_odd(odd), names)
 
     def infer_now(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
@@ -132,8 +132,8 @@ class TensorModel:
         features = self._features(tensors)
         odd = self._odd(features, lambda: self.inputs.table(tensors))
         estimate = self._estimate(features)
-        if (mirror := self.mirror) is not None:
-            mirror.offer_table(lambda: self.inputs.table(tensors), estimate)
+        if (shadow := self.shadow) is not None:
+            shadow.offer_table(lambda: self.inputs.table(tensors), estimate)
         return self.outputs.tensors(estimate.with_odd(odd), names)
 
     def estimate_now(self, table: pa.Table) -> Estimate:
@@ -145,8 +145,8 @@ class TensorModel:
         features = self._predictor.features(table)
         odd = self._odd(features, lambda: table)
         estimate = self._estimate(features)
-        if (mirror := self.mirror) is not None:
-            mirror.offer_table(lambda: table, estimate)
+        if (shadow := self.shadow) is not None:
+            shadow.offer_table(lambda: table, estimate)
         return estimate.with_odd(odd)
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:

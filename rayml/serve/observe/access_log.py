@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from rayml.serve.http.request_record import Answered
+from rayml.serve.http.request_record import RequestRecord
 from rayml.serve.observe.line_file import LineFile, Lost
 from rayml.settings.serve import ServeSettings
 
@@ -20,9 +20,9 @@ _LONGEST_PATH = 500
 
 
 class AccessLog:
-    """Writes what was answered, a line each.
+    """Writes a line for each answered request.
 
-    An answer is only put aside; `flush`, called from one thread, makes the lines and appends them.
+    A record is only put aside; `flush`, called from one thread, makes the lines and appends them.
     Query strings, headers and bodies are not written, since they may hold secrets and personal
     data.
 
@@ -37,7 +37,7 @@ class AccessLog:
     def __init__(self, file: LineFile | None, *, replica: str) -> None:
         self._file = file
         self._replica = replica
-        self._pending: list[Answered] = []
+        self._pending: list[RequestRecord] = []
         self.observe = self._pending.append
         self.lost = 0
         self._fails = False
@@ -53,7 +53,7 @@ class AccessLog:
         count = len(self._pending)
         if not count:
             return
-        lines = b"".join(self._line(answered) for answered in self._pending[:count])
+        lines = b"".join(self._line(record) for record in self._pending[:count])
         del self._pending[:count]
         lost = self._write(lines)
         if lost is not None:
@@ -82,24 +82,24 @@ class AccessLog:
         sys.stdout.flush()
         return None
 
-    def _line(self, answered: Answered) -> bytes:
-        started = datetime.fromtimestamp(self._epoch + answered.started, UTC)
+    def _line(self, record: RequestRecord) -> bytes:
+        started = datetime.fromtimestamp(self._epoch + record.started, UTC)
         line = {
             "time": started.isoformat(timespec="milliseconds"),
-            "id": answered.id,
+            "id": record.id,
             "replica": self._replica,
-            "client": answered.client,
-            "key": answered.holder,
-            "method": answered.method,
-            "path": answered.path[:_LONGEST_PATH],
-            "route": answered.route,
-            "status": answered.status,
-            "seconds": round(answered.seconds, 6),
-            "model": answered.model,
-            "version": answered.version,
-            "rows": answered.rows,
-            "bytes_in": answered.bytes_in,
-            "bytes_out": answered.bytes_out,
+            "client": record.client,
+            "key": record.holder,
+            "method": record.method,
+            "path": record.path[:_LONGEST_PATH],
+            "route": record.route,
+            "status": record.status,
+            "seconds": round(record.seconds, 6),
+            "model": record.model,
+            "version": record.version,
+            "rows": record.rows,
+            "bytes_in": record.bytes_in,
+            "bytes_out": record.bytes_out,
         }
         return to_json(line) + b"\n"
 

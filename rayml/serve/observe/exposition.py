@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from rayml.serve.observe.metrics import AnswerCounts, Distribution, Snapshot
+from rayml.serve.observe.request_counts import AnswerCounts, Distribution, Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
 _VERSION = ("replica", "model", "version")

@@ -19,7 +19,7 @@ from rayml.serve.http.messages import ModelVersion, Request, Response
 from rayml.serve.http.request_record import Observer, observers
 from rayml.serve.observe.access_log import AccessLog, make_access_log
 from rayml.serve.observe.exposition import CONTENT_TYPE, exposition
-from rayml.serve.observe.metrics import SNAPSHOT, Load, Metrics, Snapshot
+from rayml.serve.observe.request_counts import SNAPSHOT, Load, RequestCounts, Snapshot
 from rayml.serve.observe.status_files import PERIOD_S, StatusFiles
 from rayml.serve.observe.tracing import Tracing, tracer_provider
 from rayml.settings.serve import ServeSettings
@@ -49,13 +49,13 @@ class Recorder:
         access_log: AccessLog | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        self._metrics = Metrics(replica)
+        self.counts = RequestCounts(replica)
         self._files = StatusFiles(folder, replica)
         self._folder = folder
         self._problem = ""
         self._access_log = access_log
         self._tracing = tracing
-        sinks: list[Observer] = [self._metrics.observe]
+        sinks: list[Observer] = [self.counts.observe]
         if access_log is not None:
             sinks.append(access_log.observe)
         if tracing is not None:
@@ -105,7 +105,7 @@ class Recorder:
     def _tell(self) -> Snapshot:
         """Tell the others what this replica counted, and say so once if that does not go."""
         lost = self._access_log.lost if self._access_log is not None else 0
-        snapshot = self._metrics.snapshot(self._load, problem=self._problem, lost_lines=lost)
+        snapshot = self.counts.snapshot(self._load, problem=self._problem, lost_lines=lost)
         try:
             self._files.write(SNAPSHOT.dump_json(snapshot))
         except OSError as error:

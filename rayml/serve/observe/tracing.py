@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rayml.errors import ServeError
 from rayml.serve.http.request_id import trace_parts
-from rayml.serve.http.request_record import Answered
+from rayml.serve.http.request_record import RequestRecord
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -38,25 +38,25 @@ class Tracing:
         self._tracer = provider.get_tracer("rayml.serve")
         self._epoch_ns = time.time_ns() - time.perf_counter_ns()
 
-    def observe(self, answered: Answered) -> None:
+    def observe(self, record: RequestRecord) -> None:
         """Make the spans of an answer."""
         from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
         span = self._tracer.start_span(
-            f"{answered.method} {answered.route}".rstrip(),
-            context=_remote(answered.trace),
+            f"{record.method} {record.route}".rstrip(),
+            context=_remote(record.trace),
             kind=SpanKind.SERVER,
-            start_time=self._ns(answered.started),
-            attributes=_attributes(answered),
+            start_time=self._ns(record.started),
+            attributes=_attributes(record),
         )
         if span.is_recording():
             context = set_span_in_context(span)
-            for name, begin, end in _parts(answered):
+            for name, begin, end in _parts(record):
                 part = self._tracer.start_span(name, context, start_time=self._ns(begin))
                 part.end(self._ns(end))
-            if answered.status >= 500:
+            if record.status >= 500:
                 span.set_status(Status(StatusCode.ERROR))
-        span.end(self._ns(answered.ended))
+        span.end(self._ns(record.ended))
 
     def close(self) -> None:
         """Send what is left."""
@@ -136,27 +136,27 @@ def _remote(parent: bytes | None) -> Context | None:
     return set_span_in_context(NonRecordingSpan(context))
 
 
-def _attributes(answered: Answered) -> dict[str, str | int]:
+def _attributes(record: RequestRecord) -> dict[str, str | int]:
     return {
-        "http.request.method": answered.method,
-        "http.route": answered.route,
-        "http.response.status_code": answered.status,
-        "http.request.body.size": answered.bytes_in,
-        "http.response.body.size": answered.bytes_out,
-        "url.path": answered.path,
-        "client.address": answered.client,
-        "rayml.request_id": answered.id,
-        "rayml.model": answered.model,
-        "rayml.version": answered.version,
-        "rayml.rows": answered.rows,
+        "http.request.method": record.method,
+        "http.route": record.route,
+        "http.response.status_code": record.status,
+        "http.request.body.size": record.bytes_in,
+        "http.response.body.size": record.bytes_out,
+        "url.path": record.path,
+        "client.address": record.client,
+        "rayml.request_id": record.id,
+        "rayml.model": record.model,
+        "rayml.version": record.version,
+        "rayml.rows": record.rows,
     }
 
 
-def _parts(answered: Answered) -> list[tuple[str, float, float]]:
+def _parts(record: RequestRecord) -> list[tuple[str, float, float]]:
     parts = []
-    if answered.received:
-        parts.append(("receive", answered.started, answered.received))
-    if answered.parsed:
-        parts.append(("parse", answered.received, answered.parsed))
-        parts.append(("predict", answered.parsed, answered.ended))
+    if record.received:
+        parts.append(("receive", record.started, record.received))
+    if record.parsed:
+        parts.append(("parse", record.received, record.parsed))
+        parts.append(("predict", record.parsed, record.ended))
     return parts

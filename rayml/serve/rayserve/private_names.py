@@ -96,8 +96,8 @@ class Private(Enum):
             owner = importlib.import_module(module)
             for each in parents:
                 owner = getattr(owner, each)
-            getattr(owner, name)
-        except (ImportError, AttributeError) as error:
+            vars(owner)[name]  # its own: a method of a base class is another one
+        except (ImportError, AttributeError, KeyError) as error:
             raise missing(f"{module}.{path}") from error
         return owner, name
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rayml.serve.http.messages import Request
 
 
-class Split:
+class CanarySplit:
     """Draws requests for a canary: by chance, or by the hash of a key, which is sticky.
 
     The hash depends on the key and the canary's version alone, so every replica draws alike, a

@@ -56,8 +56,8 @@ class Watch:
 
     def _counts(self, canary: Canary, version: int) -> Counts:
         heard = [each for each in self._heard.values() if each.canary_since == canary.since]
-        trials = (each.versions[version].trial for each in heard if version in each.versions)
-        return total(trial for trial in trials if trial is not None)
+        drawn = (each.versions[version].drawn for each in heard if version in each.versions)
+        return total(each for each in drawn if each is not None)
 
     def _refusal(self, release: Release, canary: Canary) -> str:
         found = (each for each in self._heard.values() if each.revision == release.revision)

@@ -7,13 +7,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rayml.serve.observe.latency import GUARDED_S
+from rayml.serve.observe.request_counts import AnswerTotals
 from rayml.types import NonNegative, Size, TargetInfo, settings
 
 if TYPE_CHECKING:
     import torch
 
-# Upper bounds of latency in seconds: from 0.5 ms to 56 s, each 15 % above the one before.
-LATENCY_BOUNDS = tuple(0.0005 * 1.15**n for n in range(84))
 _BINS = 20
 
 
@@ -25,7 +25,7 @@ class Counts:
         requests: predictions answered, well or not.
         failed: of them with a 5xx or 408.
         refused: of them whose rows do not fit the version (422).
-        latency: requests by the first of `LATENCY_BOUNDS` that they fit in, slower ones last.
+        latency: requests by the first of `GUARDED_S` that they fit in, slower ones last.
         predictions: rows by what was predicted: 20 steps of P(positive), the classes, or 20 steps
             of the value around the mean of the target; empty while no canary runs.
         labels: labelled rows.
@@ -61,7 +61,7 @@ class Counts:
     def quantile(self, share: float) -> float | None:
         """Latency in seconds that a share of the requests keeps; None without any."""
         wanted, seen = share * sum(self.latency), 0
-        for bound, count in zip((*LATENCY_BOUNDS, float("inf")), self.latency, strict=False):
+        for bound, count in zip((*GUARDED_S, float("inf")), self.latency, strict=False):
             seen += count
             if count and seen >= wanted:
                 return bound
@@ -69,10 +69,11 @@ class Counts:
 
     def slower_than(self, seconds: float) -> int:
         """Requests that took longer; those of its own step of the histogram do not count."""
-        return sum(self.latency[bisect_left(LATENCY_BOUNDS, seconds) + 1 :])
+        return sum(self.latency[bisect_left(GUARDED_S, seconds) + 1 :])
 
 
 _SUMS = tuple(name for name in Counts.__annotations__ if name not in {"latency", "predictions"})
+_OWN_SUMS = tuple(name for name in _SUMS if name not in {"requests", "failed", "refused"})
 
 
 def total(counts: Iterable[Counts]) -> Counts:
@@ -92,8 +93,8 @@ def _added(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*padded, strict=True)))
 
 
-class Counter:
-    """Counts for one version in one replica; several threads may.
+class VersionCounter:
+    """Counts what one version predicts in one replica, beside its requests; any thread may.
 
     Args:
         target: whose scale tells predictions apart; canary and champion are given the same one.
@@ -102,19 +103,8 @@ class Counter:
     def __init__(self, target: TargetInfo) -> None:
         self._target = target
         self._lock = threading.Lock()
-        self._latency = [0] * (len(LATENCY_BOUNDS) + 1)
         self._predictions: list[int] = []
-        self._sums: dict[str, float] = _zeros()
-
-    def answered(self, status: int, seconds: float) -> None:
-        """Count a request."""
-        with self._lock:
-            self._sums["requests"] += 1
-            self._latency[bisect_left(LATENCY_BOUNDS, seconds)] += 1
-            if status >= 500 or status == 408:
-                self._sums["failed"] += 1
-            elif status == 422:
-                self._sums["refused"] += 1
+        self._sums: dict[str, float] = dict.fromkeys(_OWN_SUMS, 0)
 
     def add(self, **values: float) -> None:
         """Add to sums, by their names in `Counts`."""
@@ -140,16 +130,14 @@ class Counter:
             held = self._predictions or [0] * size
             self._predictions = [old + new for old, new in zip(held, found, strict=True)]
 
-    def read(self) -> Counts:
-        """The counters so far."""
+    def read(self, answers: AnswerTotals) -> Counts:
+        """The counters so far, together with those of the version's requests."""
         with self._lock:
             return Counts(
-                **self._sums,  # type: ignore[arg-type]
-                latency=tuple(self._latency),
+                requests=answers.requests,
+                failed=answers.failed,
+                refused=answers.refused,
+                latency=answers.latency,
                 predictions=tuple(self._predictions),
+                **self._sums,  # type: ignore[arg-type]
             )
-
-
-def _zeros() -> dict[str, float]:
-    """All sums of `Counts` at nothing."""
-    return dict.fromkeys(_SUMS, 0)

@@ -28,8 +28,8 @@ from rayml.serve.release.feedback_request import (
 if TYPE_CHECKING:
     from rayml.serve.model.served import ServedModel
     from rayml.serve.predict.answer import Answer
-    from rayml.serve.release.counters import Counter
-    from rayml.serve.release.release import ReleaseServing, Trial
+    from rayml.serve.release.counters import VersionCounter
+    from rayml.serve.release.release import ReleaseServing, RunningCanary
     from rayml.types import ClassLabel, TargetInfo
 
 _log = logging.getLogger(__name__)
@@ -76,19 +76,19 @@ class Feedback:
         """
         require_json(request.headers)
         plan = self._serving.plan
-        champion, trial = plan.champion, plan.trial
+        champion, canary = plan.champion, plan.canary
         sent = read_feedback(await request.body())
         target = champion.signature.target
         truths = [truth(label, target, row) for row, label in enumerate(sent.labels)]
         parsed = champion.parser.parse(to_json({"rows": sent.rows}))
         names = row_names(sent, parsed)
-        models = [champion, *([trial.model] if trial else [])]
+        models = [champion, *([canary.model] if canary else [])]
         losses = []
         for model in models:
             rows = model.parser.parse(to_json({"rows": sent.rows}))
             losses.append(_losses(await model.predict_rows(rows), truths, target))
         scopes = [f"version {model.version}" for model in models]
-        scopes += [f"canary {trial.since}"] if trial else []
+        scopes += [f"canary {canary.since}"] if canary else []
         new = await self._claimed(scopes, names)
         measured = [
             _Measured(model.version, own, each)
@@ -97,8 +97,8 @@ class Feedback:
         for each in measured:
             if (counter := self._serving.counters.get(each.version)) is not None:
                 _count(counter, each.losses, each.new)
-        if trial is not None:
-            _compare(trial, measured, new[-1])
+        if canary is not None:
+            _compare(canary, measured, new[-1])
         counted = sum(map(any, zip(*new, strict=True)))
         means = {each.version: sum(each.losses) / len(each.losses) for each in measured}
         return json_response({"rows": len(parsed), "counted": counted, "loss": means})
@@ -125,20 +125,20 @@ class Feedback:
         return [found[start : start + size] for start in range(0, len(found), size)]
 
 
-def _count(counter: Counter, losses: Sequence[float], new: Sequence[bool]) -> None:
+def _count(counter: VersionCounter, losses: Sequence[float], new: Sequence[bool]) -> None:
     kept = [loss for loss, is_new in zip(losses, new, strict=True) if is_new]
     counter.add(labels=len(kept), loss=sum(kept), loss_squared=sum(loss**2 for loss in kept))
 
 
-def _compare(trial: Trial, measured: Sequence[_Measured], new: Sequence[bool]) -> None:
+def _compare(canary: RunningCanary, measured: Sequence[_Measured], new: Sequence[bool]) -> None:
     """Count champion and canary, which come in this order, pair by pair."""
     for each in measured:
-        if (counter := trial.counters.get(each.version)) is not None:
+        if (counter := canary.counters.get(each.version)) is not None:
             _count(counter, each.losses, new)
     own, other = measured
     pairs = zip(own.losses, other.losses, new, strict=True)
     excess = [theirs - ours for ours, theirs, is_new in pairs if is_new]
-    trial.counters[other.version].add(
+    canary.counters[other.version].add(
         paired=len(excess),
         excess=sum(excess),
         excess_squared=sum(each**2 for each in excess),

@@ -10,16 +10,18 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from rayml.errors import RaymlError, RegistryError, ServeError
 from rayml.registry.release import Canary, Release
 from rayml.registry.store import Registry
 from rayml.serve.model.served import ServedModel
-from rayml.serve.release.canary_split import Split
-from rayml.serve.release.counters import Counter
-from rayml.serve.release.release import Plan, ReleaseServing, Trial
-from rayml.serve.release.shadow import Mirror
+from rayml.serve.observe.request_counts import RequestCounts
+from rayml.serve.release.canary_split import CanarySplit
+from rayml.serve.release.counters import VersionCounter
+from rayml.serve.release.release import Plan, ReleaseServing, RunningCanary
+from rayml.serve.release.shadow import Shadow
 from rayml.serve.release.status import (
     ReplicaStatus,
     VersionStatus,
@@ -48,6 +50,7 @@ class Follower:
         registry: readable by every node, and writable for the status of the replicas.
         name: of the model.
         load: makes a version of the folder of its bundle; raises where it cannot.
+        requests: counts the requests of the replica.
         beside: folder that the status is written to while that of the model is gone; None for
             none.
 
@@ -57,7 +60,13 @@ class Follower:
     """
 
     def __init__(
-        self, registry: Registry, name: str, load: Load, *, beside: Path | None = None
+        self,
+        registry: Registry,
+        name: str,
+        load: Load,
+        *,
+        requests: RequestCounts,
+        beside: Path | None = None,
     ) -> None:
         self._registry = registry
         self._name = name
@@ -72,7 +81,7 @@ class Follower:
         self._replica = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._ended = threading.Event()
         release = registry.release(name)
-        self.serving = ReleaseServing(self._first(release))
+        self.serving = ReleaseServing(self._first(release), requests)
         self._release = release
         self._news = threading.Event()
         self._threads = [
@@ -216,44 +225,48 @@ class Follower:
                 release=release,
                 champion=champion,
                 # A canary is compared with the champion that it was started beside.
-                trial=self._trial(release.canary, champion) if followed else None,
-                mirror=self._mirror(release.shadow, champion),
+                canary=self._canary(release.canary, champion) if followed else None,
+                shadow=self._shadow(release.shadow, champion),
                 named={str(version): held[version] for version in sorted(held)},
             )
         )
 
-    def _trial(self, canary: Canary | None, champion: ServedModel) -> Trial | None:
+    def _canary(self, canary: Canary | None, champion: ServedModel) -> RunningCanary | None:
         model = self._models.get(canary.version) if canary else None
         if canary is None or model is None:
             return None
-        running = self.serving.plan.trial
+        running, split = self.serving.plan.canary, CanarySplit(canary, champion.signature)
         if running is not None and (running.since, running.model) == (canary.since, model):
-            counters = running.counters
-        else:
-            target = champion.signature.target
-            counters = {each.version: Counter(target) for each in (champion, model)}
-        return Trial(model, Split(canary, champion.signature), canary.since, counters)
+            return replace(running, split=split)
+        compared = (champion, model)
+        return RunningCanary(
+            model,
+            split,
+            canary.since,
+            counters={each.version: VersionCounter(champion.signature.target) for each in compared},
+            before={each.version: self.serving.drawn_totals(each.version) for each in compared},
+        )
 
-    def _mirror(self, shadow: int | None, champion: ServedModel) -> Mirror | None:
-        model = self._models.get(shadow) if shadow is not None else None
+    def _shadow(self, version: int | None, champion: ServedModel) -> Shadow | None:
+        model = self._models.get(version) if version is not None else None
         if model is None or model is champion:
             return None
-        running = self.serving.plan.mirror
-        if running is not None and running.shadow is model.predictor:
+        running = self.serving.plan.shadow
+        if running is not None and running.predictor is model.predictor:
             return running
-        counter = self.serving.counters.get(model.version) or Counter(model.signature.target)
-        self.serving.counters[model.version] = counter
-        return Mirror(model.predictor, counter)
+        counters = self.serving.counters
+        counter = counters.get(model.version) or VersionCounter(model.signature.target)
+        counters[model.version] = counter
+        return Shadow(model.predictor, counter)
 
     def _tell(self) -> None:
-        plan, refused = self.serving.plan, dict(self._refused)
-        trial = plan.trial
-        trials = trial.counters if trial else {}
+        serving, refused = self.serving, dict(self._refused)
+        plan = serving.plan
         versions = {
             int(version): VersionStatus(
                 state="ready",
-                counts=self.serving.counters[version].read(),
-                trial=trials[version].read() if version in trials else None,
+                counts=serving.counts(version),
+                drawn=serving.drawn_counts(version, plan.canary),
             )
             for version in plan.named
         }
@@ -265,7 +278,7 @@ class Follower:
             replica=self._replica,
             revision=plan.release.revision,
             champion=int(plan.champion.version),
-            canary_since=trial.since if trial else None,
+            canary_since=plan.canary.since if plan.canary else None,
             versions=versions,
             problem=self._problem,
         )

@@ -1,8 +1,8 @@
 """Serves what a release says: a champion, a canary beside it, a shadow behind it.
 
-`ReleaseServing` answers; it holds whole versions only, and changes what it holds by switching one
+`ReleaseServing` chooses; it holds whole versions only, and changes what it holds by switching one
 reference, so that each request is answered by one whole version. `rayml.serve.release.follower`
-loads versions and tells it when.
+loads versions and switches to them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from rayml.registry.release import Release
 from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.model.serving import named_version
-from rayml.serve.release.canary_split import Split
-from rayml.serve.release.counters import Counter
-from rayml.serve.release.shadow import Mirror
+from rayml.serve.observe.request_counts import AnswerTotals, RequestCounts
+from rayml.serve.release.canary_split import CanarySplit
+from rayml.serve.release.counters import Counts, VersionCounter
+from rayml.serve.release.shadow import Shadow
 
 if TYPE_CHECKING:
     from rayml.serve.http.messages import Request
@@ -24,20 +25,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A canary that runs.
+class RunningCanary:
+    """A canary as one replica runs it.
 
     Attributes:
         model: its version.
         split: which requests it answers.
         since: when it started.
         counters: of canary and champion since then, by version.
+        before: their requests until then.
     """
 
     model: ServedModel
-    split: Split
+    split: CanarySplit
     since: str
-    counters: Mapping[str, Counter]
+    counters: Mapping[str, VersionCounter]
+    before: Mapping[str, AnswerTotals]
 
 
 @dataclass(frozen=True)
@@ -47,33 +50,35 @@ class Plan:
     Attributes:
         release: that it carries out, as far as its versions load.
         champion: version that answers.
-        trial: see `Trial`; None without a canary.
-        mirror: of the shadow; None without one.
+        canary: None without one.
+        shadow: None without one.
         named: versions that a path may name.
     """
 
     release: Release
     champion: ServedModel
-    trial: Trial | None = None
-    mirror: Mirror | None = None
+    canary: RunningCanary | None = None
+    shadow: Shadow | None = None
     named: Mapping[str, ServedModel] = field(default_factory=dict)
 
 
 class ReleaseServing:
-    """Chooses the version that answers, and counts what became of it.
+    """Chooses the version that answers, and reads what was counted of each.
 
     Args:
         plan: what is served first.
+        requests: counts the requests of this replica.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, requests: RequestCounts) -> None:
         self.plan = plan
-        self.counters: dict[str, Counter] = {}
+        self.requests = requests
+        self.counters: dict[str, VersionCounter] = {}
         self._count(plan)
 
     @property
     def champion(self) -> ServedModel:
-        """The version that answers where nothing else is asked for."""
+        """The version that answers by default."""
         return self.plan.champion
 
     def described(self, request: Request) -> ServedModel:
@@ -85,24 +90,25 @@ class ReleaseServing:
         """Choose the version that predicts for a request."""
         if request.parameters and (named := named_version(request, self.plan.named)):
             return named
-        trial = self.plan.trial
-        if trial is not None and await trial.split.takes(request):
-            return trial.model
+        canary = self.plan.canary
+        if canary is not None and await canary.split.takes(request):
+            return canary.model
         return self.plan.champion
 
-    def answered(self, request: Request, status: int, seconds: float) -> None:
-        """Count how a prediction was answered."""
-        model = request.model
-        if model is None or request.path == FEEDBACK:
-            return
-        if (counter := self.counters.get(model.version)) is not None:
-            counter.answered(status, seconds)
-        trial = self.plan.trial
-        # Who names a version was not drawn, and would spoil the comparison.
-        if trial is None or "version" in request.parameters:
-            return
-        if (counter := trial.counters.get(model.version)) is not None:
-            counter.answered(status, seconds)
+    def counts(self, version: str) -> Counts:
+        """The counts of a version since this replica started."""
+        return self.counters[version].read(self.requests.totals(version, _predicts))
+
+    def drawn_totals(self, version: str) -> AnswerTotals:
+        """Requests of a version, except those that named it: they were not drawn."""
+        return self.requests.totals(version, _draws)
+
+    def drawn_counts(self, version: str, canary: RunningCanary | None) -> Counts | None:
+        """The counts of a version since a canary started; None if it is not compared with it."""
+        if canary is None or version not in canary.counters:
+            return None
+        answers = self.drawn_totals(version).since(canary.before[version])
+        return canary.counters[version].read(answers)
 
     def switch(self, plan: Plan) -> None:
         """Serve something else from the next request on.
@@ -113,8 +119,8 @@ class ReleaseServing:
         self._count(plan)
         _watch(plan)
         self.plan = plan
-        if before.mirror is not None and before.mirror is not plan.mirror:
-            before.mirror.close()
+        if before.shadow is not None and before.shadow is not plan.shadow:
+            before.shadow.close()
         for model in before.named.values():
             if model.version not in plan.named:
                 model.watch(None, None)
@@ -125,22 +131,34 @@ class ReleaseServing:
 
     def close(self) -> None:
         """End once what was taken in is answered."""
-        if self.plan.mirror is not None:
-            self.plan.mirror.close()
+        if self.plan.shadow is not None:
+            self.plan.shadow.close()
         for model in {self.plan.champion, *self.plan.named.values()}:
             model.close()
 
     def _count(self, plan: Plan) -> None:
         for version, model in plan.named.items():
             if version not in self.counters:
-                self.counters[version] = Counter(model.signature.target)
+                self.counters[version] = VersionCounter(model.signature.target)
+
+
+def _predicts(route: str) -> bool:
+    return route != FEEDBACK
+
+
+def _draws(route: str) -> bool:
+    """Whether the requests of a route are drawn for canary or champion; none that name a version.
+
+    Those would spoil the comparison.
+    """
+    return route != FEEDBACK and "{version}" not in route
 
 
 def _watch(plan: Plan) -> None:
-    """Let the versions tell what they predict, to those who want to know."""
+    """Give what the versions answer and predict to the shadow and to the canary's counters."""
     for version, model in plan.named.items():
-        counter = plan.trial.counters.get(version) if plan.trial else None
+        counter = plan.canary.counters.get(version) if plan.canary else None
         model.watch(
-            plan.mirror if model is plan.champion else None,
+            plan.shadow if model is plan.champion else None,
             None if counter is None else counter.predicted,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import torch
 
-from rayml.serve.release.counters import Counter
+from rayml.serve.release.counters import VersionCounter
 
 if TYPE_CHECKING:
     from rayml.serve.predict.answer import Answer, Estimate
@@ -22,20 +22,22 @@ _log = logging.getLogger(__name__)
 _REST_S = 0.02
 
 
-class Mirror:
+class Shadow:
     """Predicts again with a shadow, in a thread, and counts how its predictions differ.
 
     What it is offered waits in a queue of bounded length; what does not fit is dropped and
     counted, so that a shadow can be slow, fail or hang without touching an answer.
 
     Args:
-        shadow: the version that is tried.
+        predictor: of the version that is tried.
         counter: of the shadow.
         room: rows that wait at most.
     """
 
-    def __init__(self, shadow: Predictor, counter: Counter, *, room: int = 10_000) -> None:
-        self.shadow = shadow
+    def __init__(
+        self, predictor: Predictor, counter: VersionCounter, *, room: int = 10_000
+    ) -> None:
+        self.predictor = predictor
         self._counter = counter
         self._room = room
         self._lock = threading.Lock()
@@ -44,21 +46,21 @@ class Mirror:
         threading.Thread(target=self._work, name="shadow", daemon=True).start()
 
     def offer(self, rows: list[Row], answers: Sequence[Answer]) -> None:
-        """Mirror rows that were answered; returns at once."""
-        self._put(len(rows), lambda: _of_answers(answers, self.shadow.predict_rows(rows)))
+        """Queue rows that were answered; returns at once."""
+        self._put(len(rows), lambda: _of_answers(answers, self.predictor.predict_rows(rows)))
 
     def offer_table(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
-        """Mirror a raw table that was answered, which is made later; returns at once."""
+        """Queue a raw table that was answered, and is made later; returns at once."""
 
         def compare() -> tuple[int, float]:
-            own = self.shadow.estimate(self.shadow.features(table())).prediction
-            binary = self.shadow.signature.target.task == "binary"
+            own = self.predictor.estimate(self.predictor.features(table())).prediction
+            binary = self.predictor.signature.target.task == "binary"
             return _of_predictions(estimate.prediction, own, binary=binary)
 
         self._put(len(estimate.prediction), compare)
 
     def close(self) -> None:
-        """End the thread after what it is at."""
+        """Stop after the current comparison."""
         self._closed.set()
 
     def _put(self, rows: int, compare: Callable[[], tuple[int, float]]) -> None:

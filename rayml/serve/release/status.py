@@ -32,13 +32,13 @@ class VersionStatus:
         state: whether it can answer.
         reason: why it is refused.
         counts: since the replica started.
-        trial: since the present canary started, of requests that were drawn; None without one.
+        drawn: since the present canary started, of requests that were drawn; None without one.
     """
 
     state: State
     reason: str = ""
     counts: Counts = field(default_factory=Counts)
-    trial: Counts | None = None
+    drawn: Counts | None = None
 
 
 @settings

@@ -10,7 +10,7 @@ import pytest
 
 from rayml.serve.http import deadline
 from rayml.serve.http.body import ClientGoneError, Message
-from rayml.serve.http.deadline import Patience
+from rayml.serve.http.deadline import Deadline
 
 FOREVER_S = 60.0
 
@@ -46,7 +46,7 @@ def run(main: Callable[[Client], Awaitable[Any]]) -> Any:
 
 def test_what_is_done_in_time_is_left_alone() -> None:
     async def main(client: Client) -> int:
-        with Patience(FOREVER_S, client.receive, lambda: True):
+        with Deadline(FOREVER_S, client.receive, lambda: True):
             await client.asked.wait()
             return 3
 
@@ -57,7 +57,7 @@ def test_what_is_done_in_time_is_left_alone() -> None:
 @pytest.mark.parametrize("limit_s", [0.001, 0.03])
 def test_what_takes_too_long_is_ended(read: bool, limit_s: float) -> None:
     async def main(client: Client) -> None:
-        with Patience(limit_s, client.receive, lambda: read):
+        with Deadline(limit_s, client.receive, lambda: read):
             await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):
@@ -66,7 +66,7 @@ def test_what_takes_too_long_is_ended(read: bool, limit_s: float) -> None:
 
 def test_work_ends_when_its_client_leaves() -> None:
     async def main(client: Client) -> None:
-        with Patience(FOREVER_S, client.receive, lambda: True):
+        with Deadline(FOREVER_S, client.receive, lambda: True):
             await client.asked.wait()
             client.leaves.set()
             await asyncio.Event().wait()
@@ -91,7 +91,7 @@ def test_whatever_is_said_a_client_that_left_has_left(
 ) -> None:
     async def main(_: Client) -> None:
         messages = said()
-        with Patience(FOREVER_S, lambda: anext(messages), lambda: True):
+        with Deadline(FOREVER_S, lambda: anext(messages), lambda: True):
             await asyncio.Event().wait()
 
     with pytest.raises(ClientGoneError):
@@ -109,7 +109,7 @@ def test_nobody_else_reads_before_the_body_is_through() -> None:
             asked.append(read)
             return read
 
-        with Patience(FOREVER_S, client.receive, is_read):
+        with Deadline(FOREVER_S, client.receive, is_read):
             while len(asked) < 3:
                 assert not client.asked.is_set()
                 await asyncio.sleep(0.001)
@@ -123,7 +123,7 @@ def test_nobody_else_reads_before_the_body_is_through() -> None:
 def test_a_cancellation_from_elsewhere_passes_through() -> None:
     async def main(client: Client) -> None:
         async def work() -> None:
-            with Patience(FOREVER_S, client.receive, lambda: True):
+            with Deadline(FOREVER_S, client.receive, lambda: True):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(work())
@@ -140,7 +140,7 @@ def test_a_cancellation_from_elsewhere_passes_through() -> None:
 
 def test_an_error_of_the_work_stays_what_it_is() -> None:
     async def main(client: Client) -> None:
-        with Patience(FOREVER_S, client.receive, lambda: True):
+        with Deadline(FOREVER_S, client.receive, lambda: True):
             await client.asked.wait()
             raise KeyError("its own")
 
@@ -150,7 +150,7 @@ def test_an_error_of_the_work_stays_what_it_is() -> None:
 
 def test_the_task_goes_on_after_its_work_was_ended() -> None:
     async def main(client: Client) -> int:
-        with pytest.raises(TimeoutError), Patience(0.001, client.receive, lambda: True):
+        with pytest.raises(TimeoutError), Deadline(0.001, client.receive, lambda: True):
             await asyncio.Event().wait()
         await asyncio.sleep(0)
         task = asyncio.current_task()
@@ -162,9 +162,9 @@ def test_the_task_goes_on_after_its_work_was_ended() -> None:
 
 def test_blocks_within_one_another_end_by_their_own_reasons() -> None:
     async def main(client: Client) -> str:
-        with Patience(FOREVER_S, client.receive, lambda: True):
+        with Deadline(FOREVER_S, client.receive, lambda: True):
             try:
-                with Patience(0.001, client.receive, lambda: False):
+                with Deadline(0.001, client.receive, lambda: False):
                     await asyncio.Event().wait()
             except TimeoutError:
                 return "the inner one"

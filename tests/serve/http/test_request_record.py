@@ -18,7 +18,7 @@ from rayml.serve.app.app import EndpointApp
 from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.http import deadline
 from rayml.serve.http.messages import Message, Request, Response
-from rayml.serve.http.request_record import Answered, observers
+from rayml.serve.http.request_record import RequestRecord, observers
 from rayml.serve.model.served import ServedModel
 from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
@@ -41,12 +41,12 @@ def model(binary_bundle: Path) -> Iterator[ServedModel]:
 
 
 @pytest.fixture
-def seen() -> list[Answered]:
+def seen() -> list[RequestRecord]:
     return []
 
 
 @pytest.fixture
-def app(model: ServedModel, seen: list[Answered]) -> EndpointApp:
+def app(model: ServedModel, seen: list[RequestRecord]) -> EndpointApp:
     router = Router((*ROUTES, Route("POST", "/broken/{part}", broken, predicts=True)))
     return EndpointApp(
         OneVersion(model), settings=SETTINGS, router=router, observe=observers(seen.append)
@@ -54,19 +54,20 @@ def app(model: ServedModel, seen: list[Answered]) -> EndpointApp:
 
 
 def test_a_prediction_is_told_with_its_rows_bytes_and_times(
-    app: EndpointApp, seen: list[Answered]
+    app: EndpointApp, seen: list[RequestRecord]
 ) -> None:
     body = json.dumps([ROW] * 3)
     response = call(app, "POST", "/predict?x=1", content=body, headers={"X-Request-Id": "seven"})
-    (answered,) = seen
-    assert response.headers["x-request-id"] == answered.id == "seven"
-    assert (answered.method, answered.path, answered.route) == ("POST", "/predict", "/predict")
-    assert (answered.model, answered.version, answered.status) == ("boxes", "3", 200)
-    assert (answered.rows, answered.bytes_in) == (3, len(body))
-    assert answered.bytes_out == len(response.content)
-    assert answered.client == "127.0.0.1"
-    assert answered.started < answered.received < answered.parsed < answered.ended
-    assert answered.seconds == answered.ended - answered.started
+    (record,) = seen
+    assert response.headers["x-request-id"] == record.id == "seven"
+    assert (record.method, record.path, record.route) == ("POST", "/predict", "/predict")
+    assert (record.model, record.version, record.status) == ("boxes", "3", 200)
+    assert record.chosen
+    assert (record.rows, record.bytes_in) == (3, len(body))
+    assert record.bytes_out == len(response.content)
+    assert record.client == "127.0.0.1"
+    assert record.started < record.received < record.parsed < record.ended
+    assert record.seconds == record.ended - record.started
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_a_prediction_is_told_with_its_rows_bytes_and_times(
 )
 def test_every_answer_is_told_once_with_a_bounded_route(
     app: EndpointApp,
-    seen: list[Answered],
+    seen: list[RequestRecord],
     method: str,
     path: str,
     body: bytes,
@@ -89,9 +90,10 @@ def test_every_answer_is_told_once_with_a_bounded_route(
     route: str,
 ) -> None:
     response = call(app, method, path, content=body)
-    (answered,) = seen
-    assert (answered.status, answered.route, answered.path) == (status, route, path)
-    assert answered.parsed == answered.rows == 0
+    (record,) = seen
+    assert (record.status, record.route, record.path) == (status, route, path)
+    assert record.parsed == record.rows == 0
+    assert record.chosen == (status in {400, 500})
     assert len(response.headers.get_list("x-request-id")) == 1
 
 
@@ -118,7 +120,7 @@ def test_a_page_that_hangs_is_given_up(model: ServedModel, method: Literal["GET"
 
 
 def test_what_fails_before_a_route_is_found_is_told_too(
-    model: ServedModel, seen: list[Answered], caplog: pytest.LogCaptureFixture
+    model: ServedModel, seen: list[RequestRecord], caplog: pytest.LogCaptureFixture
 ) -> None:
     def torn() -> Keys:
         raise ZeroDivisionError
@@ -142,7 +144,7 @@ async def unheard(message: Message) -> None:
     raise AssertionError("nobody listens")
 
 
-def test_a_client_that_leaves_is_told_as_499(app: EndpointApp, seen: list[Answered]) -> None:
+def test_a_client_that_leaves_is_told_as_499(app: EndpointApp, seen: list[RequestRecord]) -> None:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
@@ -151,7 +153,7 @@ def test_a_client_that_leaves_is_told_as_499(app: EndpointApp, seen: list[Answer
 
 
 def test_a_client_that_leaves_while_its_rows_wait_is_told_as_499(
-    binary_bundle: Path, seen: list[Answered], monkeypatch: pytest.MonkeyPatch
+    binary_bundle: Path, seen: list[RequestRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its place is free again at once, and there is no forward pass for it."""
     monkeypatch.setattr(deadline, "AFTER_S", 0.001)
@@ -180,7 +182,9 @@ def test_a_client_that_leaves_while_its_rows_wait_is_told_as_499(
     assert held == [1, 1, 0]
 
 
-def test_a_request_that_is_cancelled_is_told_as_499(app: EndpointApp, seen: list[Answered]) -> None:
+def test_a_request_that_is_cancelled_is_told_as_499(
+    app: EndpointApp, seen: list[RequestRecord]
+) -> None:
     async def leave() -> None:
         waits = asyncio.Event()
 
@@ -199,10 +203,10 @@ def test_a_request_that_is_cancelled_is_told_as_499(app: EndpointApp, seen: list
     assert [each.status for each in seen] == [499]
 
 
-def test_all_observers_are_told(seen: list[Answered], app: EndpointApp) -> None:
+def test_all_observers_are_told(seen: list[RequestRecord], app: EndpointApp) -> None:
     call(app, "GET", "/healthz")
-    first: list[Answered] = []
-    second: list[Answered] = []
-    answered = replace(seen[0], id="other")
-    observers(first.append, second.append)(answered)
-    assert first == second == [answered]
+    first: list[RequestRecord] = []
+    second: list[RequestRecord] = []
+    record = replace(seen[0], id="other")
+    observers(first.append, second.append)(record)
+    assert first == second == [record]

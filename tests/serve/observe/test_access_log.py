@@ -16,7 +16,7 @@ import pytest
 
 from rayml.serve.observe.access_log import AccessLog
 from rayml.serve.observe.line_file import LineFile
-from tests.serve.answers import answered
+from tests.serve.records import record
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def test_an_answer_becomes_a_line(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "access.jsonl"
     log = AccessLog(LineFile(path), replica="r1")
     before = datetime.now(UTC).timestamp()
-    log.observe(answered(started=time.perf_counter(), ended=time.perf_counter(), holder="shop"))
+    log.observe(record(started=time.perf_counter(), ended=time.perf_counter(), holder="shop"))
     log.flush()
     (line,) = lines(path)
     assert abs(datetime.fromisoformat(line.pop("time")).timestamp() - before) < 60
@@ -55,7 +55,7 @@ def test_nothing_is_written_before_it_is_flushed_and_the_rest_at_the_end(tmp_pat
     log = AccessLog(LineFile(path), replica="r1")
     log.flush()
     assert not path.exists()
-    log.observe(answered())
+    log.observe(record())
     assert not path.exists()
     log.close()
     assert len(lines(path)) == 1
@@ -67,7 +67,7 @@ def test_nothing_is_written_before_it_is_flushed_and_the_rest_at_the_end(tmp_pat
 def test_a_path_of_any_text_and_length_is_one_short_line(tmp_path: Path) -> None:
     path = tmp_path / "access.jsonl"
     log = AccessLog(LineFile(path), replica="r1")
-    log.observe(answered(path='/a\n"b' + "x" * 10_000))
+    log.observe(record(path='/a\n"b' + "x" * 10_000))
     log.close()
     (line,) = lines(path)
     assert line["path"].startswith('/a\n"b')
@@ -78,13 +78,13 @@ def test_a_path_of_any_text_and_length_is_one_short_line(tmp_path: Path) -> None
 def test_a_file_that_was_rotated_is_opened_anew(tmp_path: Path, gone: str) -> None:
     path = tmp_path / "access.jsonl"
     log = AccessLog(LineFile(path), replica="r1")
-    log.observe(answered(id="before"))
+    log.observe(record(id="before"))
     log.flush()
     if gone == "renamed":
         path.rename(tmp_path / "access.jsonl.1")
     else:
         path.unlink()
-    log.observe(answered(id="after"))
+    log.observe(record(id="after"))
     log.close()
     assert [line["id"] for line in lines(path)] == ["after"]
     if gone == "renamed":
@@ -98,7 +98,7 @@ def test_replicas_may_share_a_file(tmp_path: Path) -> None:
         log = AccessLog(LineFile(path), replica=replica)
         for turn in range(50):
             for number in range(20):
-                log.observe(answered(id=f"{replica}-{turn}-{number}"))
+                log.observe(record(id=f"{replica}-{turn}-{number}"))
             log.flush()
         log.close()
 
@@ -113,7 +113,7 @@ def test_replicas_may_share_a_file(tmp_path: Path) -> None:
 
 def test_stdout_is_a_target(capsys: pytest.CaptureFixture[str]) -> None:
     log = AccessLog(None, replica="r1")
-    log.observe(answered())
+    log.observe(record())
     log.close()
     assert json.loads(capsys.readouterr().out)["id"] == "seven"
 
@@ -132,12 +132,12 @@ def test_lines_that_cannot_be_written_are_told_and_let_go(
             patch.setattr(os, "write", full)
             for ids in (("lost", "lost too"), ("lost later",)):
                 for each in ids:
-                    log.observe(answered(id=each))
+                    log.observe(record(id=each))
                 log.flush()
         assert "2 lines of the access log are lost: No space left" in caplog.text
         assert caplog.text.count("lost") == 1
         assert log.lost == 3
-    log.observe(answered(id="kept"))
+    log.observe(record(id="kept"))
     log.close()
     assert [line["id"] for line in lines(path)] == ["kept"]
     assert "written again; 3 lines of it are lost" in caplog.text

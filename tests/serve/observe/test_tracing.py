@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from rayml.errors import ServeError
 from rayml.serve.observe.tracing import Tracing, require_exporter, tracer_provider
-from tests.serve.answers import answered
+from tests.serve.records import record
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01".encode()
@@ -42,7 +42,7 @@ def seconds(span: ReadableSpan) -> float:
 
 
 def test_a_request_has_a_span_for_each_of_its_parts() -> None:
-    found = spans(answered())
+    found = spans(record())
     request = found.pop("POST /predict")
     assert request.kind is SpanKind.SERVER
     assert request.parent is None
@@ -65,12 +65,12 @@ def test_a_request_has_a_span_for_each_of_its_parts() -> None:
 
 
 def test_parts_that_were_not_reached_have_no_span() -> None:
-    assert set(spans(answered(parsed=0.0))) == {"POST /predict", "receive"}
-    assert set(spans(answered(method="GET", route="", received=0.0, parsed=0.0))) == {"GET"}
+    assert set(spans(record(parsed=0.0))) == {"POST /predict", "receive"}
+    assert set(spans(record(method="GET", route="", received=0.0, parsed=0.0))) == {"GET"}
 
 
 def test_a_trace_that_a_client_began_goes_on() -> None:
-    request = spans(answered(trace=PARENT), ratio=0.0)["POST /predict"]
+    request = spans(record(trace=PARENT), ratio=0.0)["POST /predict"]
     assert request.context is not None
     assert f"{request.context.trace_id:032x}" == TRACE
     assert request.parent is not None
@@ -79,19 +79,19 @@ def test_a_trace_that_a_client_began_goes_on() -> None:
 
 
 def test_sampling_is_the_clients_choice_else_ours() -> None:
-    assert not spans(answered(trace=PARENT[:-2] + b"00"), ratio=1.0)
-    assert not spans(answered(), ratio=0.0)
-    assert spans(answered(trace=b"nonsense"), ratio=1.0)
+    assert not spans(record(trace=PARENT[:-2] + b"00"), ratio=1.0)
+    assert not spans(record(), ratio=0.0)
+    assert spans(record(trace=b"nonsense"), ratio=1.0)
 
 
 def test_only_what_the_server_did_wrong_is_an_error() -> None:
     for status, code in ((200, StatusCode.UNSET), (422, StatusCode.UNSET), (500, StatusCode.ERROR)):
-        assert spans(answered(status=status))["POST /predict"].status.status_code is code
+        assert spans(record(status=status))["POST /predict"].status.status_code is code
 
 
 def test_the_console_is_a_target(capsys: pytest.CaptureFixture[str]) -> None:
     tracing = Tracing(tracer_provider("console", 1.0, "r1"))
-    tracing.observe(answered())
+    tracing.observe(record())
     tracing.close()
     printed = capsys.readouterr().out
     assert '"name": "POST /predict"' in printed
@@ -116,7 +116,7 @@ def test_a_collector_gets_the_spans() -> None:
         url = f"http://127.0.0.1:{server.server_port}/v1/traces"
         require_exporter(url)
         tracing = Tracing(tracer_provider(url, 1.0, "r1"))
-        tracing.observe(answered())
+        tracing.observe(record())
         tracing.close()
         server.shutdown()
     request = ExportTraceServiceRequest.FromString(bodies[0])

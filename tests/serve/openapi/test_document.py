@@ -27,6 +27,7 @@ from rayml.serve.grpc.infer import INFER_PATH
 from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.model.served import ServedModel
 from rayml.serve.observe.recorder import Recorder
+from rayml.serve.observe.request_counts import RequestCounts
 from rayml.serve.openapi.docs import ASSETS
 from rayml.serve.openapi.document import openapi
 from rayml.serve.predict.predictor import Predictor
@@ -114,7 +115,7 @@ def _serve(
         predictor = Predictor.load(folder)
         return ServedModel(predictor, version=version, settings=settings, measured=True)
 
-    follower = Follower(registry, "boxes", load)
+    follower = Follower(registry, "boxes", load, requests=RequestCounts("r1"))
     yield Served(task, follower, Recorder("r1", folder), settings)
     follower.serving.close()
 

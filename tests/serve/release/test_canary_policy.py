@@ -8,20 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rayml.serve.observe.request_counts import RequestCounts
 from rayml.serve.release.canary_policy import LEVEL, Verdict, exceeds, judge, stability_index
-from rayml.serve.release.counters import Counter, Counts, total
+from rayml.serve.release.counters import Counts, VersionCounter, total
 from rayml.settings.release import GuardSettings
 from rayml.types import TargetInfo
+from tests.serve.records import record
 
 GUARDS = GuardSettings(window_s=60, min_requests=100)
 TARGET = TargetInfo(name="y", task="binary", classes=("no", "yes"))
 
 
 def counts(requests: int, failed: int = 0, seconds: float = 0.01, **more: object) -> Counts:
-    counter = Counter(TARGET)
+    counts = RequestCounts("r1")
     for number in range(requests):
-        counter.answered(500 if number < failed else 200, seconds)
-    return Counts(**{**counter.read().__dict__, **more})  # type: ignore[arg-type]
+        status = 500 if number < failed else 200
+        counts.observe(record(status=status, started=0.0, ended=seconds))
+    found = VersionCounter(TARGET).read(counts.totals("3", lambda _: True))
+    return Counts(**{**found.__dict__, **more})  # type: ignore[arg-type]
 
 
 def verdict(canary: Counts, champion: Counts, elapsed_s: float = 30, **more: object) -> Verdict:

@@ -14,6 +14,7 @@ import pytest
 from rayml.errors import ServeError
 from rayml.registry import release as releases
 from rayml.registry.store import Registry
+from rayml.serve.observe.request_counts import RequestCounts
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.release.follower import Follower
 from rayml.serve.release.status import read_statuses
@@ -112,13 +113,13 @@ def test_a_replica_that_starts_takes_the_version_before_a_broken_one(
 ) -> None:
     change(registry, lambda seen: releases.promote(seen, 2, "t"))
     (registry.resolve("boxes", 2) / "bundle.json").unlink()
-    late = Follower(registry, "boxes", load)
+    late = Follower(registry, "boxes", load, requests=RequestCounts("r1"))
     assert late.serving.champion.version == "1"
     late.close()
     change(registry, lambda seen: releases.roll_back(seen, "t"))
     (registry.resolve("boxes", 1) / "bundle.json").unlink()
     with pytest.raises(ServeError, match=r"bundle\.json"):
-        Follower(registry, "boxes", load)
+        Follower(registry, "boxes", load, requests=RequestCounts("r1"))
 
 
 def until_told(registry: Registry, word: str) -> None:
@@ -165,7 +166,7 @@ def test_a_release_that_is_away_is_told_and_changes_nothing(
 
 
 def test_a_replica_that_ends_takes_its_status_away(registry: Registry) -> None:
-    follower = Follower(registry, "boxes", load)
+    follower = Follower(registry, "boxes", load, requests=RequestCounts("r1"))
     follower.start()
     until(registry, holds(1))
     follower.close()
@@ -177,7 +178,7 @@ def test_a_registry_that_is_removed_is_not_made_again_and_is_told(
 ) -> None:
     beside = tmp_path / "endpoints"
     beside.mkdir()
-    follower = Follower(registry, "boxes", load, beside=beside)
+    follower = Follower(registry, "boxes", load, requests=RequestCounts("r1"), beside=beside)
     follower.start()
     try:
         until(registry, lambda status: status.champion == 1)

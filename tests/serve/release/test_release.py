@@ -56,12 +56,12 @@ def test_a_key_may_be_a_column_of_the_first_row(registry: Registry, follower: Fo
     canary = Canary(version=2, weight=0.5, key="column:size")
     change(registry, lambda seen: releases.start_canary(seen, canary, "t"))
     until(registry, holds(2))
-    split = follower.serving.plan.trial
-    assert split is not None
+    running = follower.serving.plan.canary
+    assert running is not None
     for size in range(20):
         row = {"size": float(size), "colour": "red"}
         tensor = {"name": "size", "datatype": "FP32", "shape": [2], "data": [size, 0]}
-        expected = "2" if split.split.place(json.dumps(float(size)).encode()) < 0.5 else "1"
+        expected = "2" if running.split.place(json.dumps(float(size)).encode()) < 0.5 else "1"
         for body in (row, [row, ROW], {"rows": [row]}):
             assert versions(post(follower, [body])) == {expected: 1}
         inferred = post(follower, [{"inputs": [tensor]}], "/v2/models/boxes/infer")
@@ -101,9 +101,11 @@ def test_every_version_that_is_ready_is_told_and_answers_by_its_path(
     told = messages.ModelMetadataResponse.FromString(service.ask("ModelMetadata", named))
     assert list(told.versions) == ["1", "2", "3"]
     # Who names a version is not drawn, and does not count in the comparison.
-    trial = follower.serving.plan.trial
-    assert trial is not None
-    assert [counter.read().requests for counter in trial.counters.values()] == [0, 0]
+    canary_now = follower.serving.plan.canary
+    assert canary_now is not None
+    drawn = [follower.serving.drawn_counts(number, canary_now) for number in ("2", "3")]
+    assert [each and each.requests for each in drawn] == [0, 0]
+    assert follower.serving.counts("2").requests == 6
     for rest, method in (("", "GET"), ("/ready", "GET"), ("/infer", "POST")):
         refused = call(app, method, f"{model}/versions/4{rest}", content=b"{}")
         assert refused.status_code == 404
@@ -143,13 +145,13 @@ def test_a_shadow_that_fails_or_is_slow_touches_no_answer(
 ) -> None:
     change(registry, lambda seen: releases.set_shadow(seen, 3, "t"))
     until(registry, holds(3))
-    shadow = follower.serving.plan.mirror
+    shadow = follower.serving.plan.shadow
     assert shadow is not None
 
     def fail(rows: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(shadow.shadow, "predict_rows", fail)
+    monkeypatch.setattr(shadow.predictor, "predict_rows", fail)
     assert versions(post(follower, [ROW] * 6)) == {"1": 6}
     until(registry, lambda status: status.versions[3].counts.mirror_failed == 6)
 
@@ -160,7 +162,7 @@ def test_a_shadow_that_fails_or_is_slow_touches_no_answer(
         free.wait(60)
         raise RuntimeError("late")
 
-    monkeypatch.setattr(shadow.shadow, "predict_rows", hang)
+    monkeypatch.setattr(shadow.predictor, "predict_rows", hang)
     post(follower, [ROW])
     assert entered.wait(30)
     assert versions(post(follower, [[ROW] * 1000] * 12)) == {"1": 12}
@@ -182,10 +184,11 @@ def test_labels_tell_champion_and_canary_apart_on_the_same_rows(
     assert measured.status_code == 200
     loss = measured.json()["loss"]
     assert (measured.json()["rows"], loss["1"]) == (40, 0)
-    trial = until(registry, lambda status: status.versions[2].counts.labels == 40).versions[2].trial
-    assert trial is not None
-    assert (trial.paired, trial.requests) == (40, 0)
-    assert trial.excess == pytest.approx(40 * loss["2"])
+    status = until(registry, lambda status: status.versions[2].counts.labels == 40)
+    drawn = status.versions[2].drawn
+    assert drawn is not None
+    assert (drawn.paired, drawn.requests) == (40, 0)
+    assert drawn.excess == pytest.approx(40 * loss["2"])
 
 
 @pytest.mark.parametrize(
@@ -211,19 +214,19 @@ def test_guards_roll_back_a_canary_that_errs_and_write_why(
     canary = Canary(version=2, weight=0.5, guards=GuardSettings())
     change(registry, lambda seen: releases.start_canary(seen, canary, "t"))
     until(registry, holds(2))
-    trial = follower.serving.plan.trial
-    assert trial is not None
+    running = follower.serving.plan.canary
+    assert running is not None
 
     def fail(rows: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(trial.model._batcher, "_run", fail)
+    monkeypatch.setattr(running.model._batcher, "_run", fail)
     watch = Watch(registry, "boxes")
     verdict = watch.look()
     assert verdict is not None
     assert verdict.outcome == "go on"
     statuses = Counter(each.status_code for each in post(follower, [ROW] * 200))
-    until(registry, lambda status: _trial_requests(status) == 200)
+    until(registry, lambda status: _drawn_requests(status) == 200)
     verdict = watch.look()
     assert verdict is not None
     assert verdict.outcome == "roll back"
@@ -236,8 +239,8 @@ def test_guards_roll_back_a_canary_that_errs_and_write_why(
     assert watch.look() is None
 
 
-def _trial_requests(status: ReplicaStatus) -> int:
-    return sum(each.trial.requests for each in status.versions.values() if each.trial)
+def _drawn_requests(status: ReplicaStatus) -> int:
+    return sum(each.drawn.requests for each in status.versions.values() if each.drawn)
 
 
 def test_guards_promote_a_canary_that_passed(registry: Registry, follower: Follower) -> None:
@@ -246,8 +249,8 @@ def test_guards_promote_a_canary_that_passed(registry: Registry, follower: Follo
     change(registry, lambda seen: releases.start_canary(seen, canary, "t"))
     until(registry, holds(2))
     post(follower, [ROW] * 100)
-    status = until(registry, lambda status: _trial_requests(status) == 100)
-    predicted = status.versions[2].trial
+    status = until(registry, lambda status: _drawn_requests(status) == 100)
+    predicted = status.versions[2].drawn
     assert predicted is not None
     assert sum(predicted.predictions) == predicted.requests
     # A watch that begins anew knows from the release what is watched.
@@ -256,3 +259,49 @@ def test_guards_promote_a_canary_that_passed(registry: Registry, follower: Follo
     assert verdict.outcome == "promote"
     until(registry, lambda status: status.champion == 2)
     assert "passed its window" in registry.history("boxes")[-1]["reason"]
+
+
+def test_each_request_is_counted_once_for_metrics_and_guards(
+    registry: Registry, follower: Follower
+) -> None:
+    serving = follower.serving
+    post(follower, [ROW] * 3)
+    change(registry, lambda seen: releases.start_canary(seen, Canary(version=2, weight=1), "t"))
+    until(registry, holds(2))
+    app = app_of(follower)
+    asked = [
+        ("POST", "/predict", ROW),
+        ("POST", "/predict", {"size": "x"}),
+        ("POST", "/explain", ROW),
+        ("POST", "/v2/models/boxes/versions/1/infer", {}),
+        ("POST", "/v2/models/boxes/versions/2/infer", {}),
+        ("POST", "/v2/models/boxes/versions/9/infer", {}),
+        ("POST", "/feedback", {"rows": [ROW], "labels": ["low"]}),
+        ("GET", "/metadata", None),
+    ]
+    for method, path, body in asked:
+        call(app, method, path, json=body)
+    snapshot = serving.requests.snapshot(app.load)
+    found = {
+        (each.version, each.route, each.status): sum(each.seconds.counts)
+        for each in snapshot.answers
+    }
+    infer = "/v2/models/{name}/versions/{version}/infer"
+    assert found == {
+        ("1", "/predict", 200): 3,
+        ("2", "/predict", 200): 1,
+        ("2", "/predict", 422): 1,
+        ("2", "/explain", 200): 1,
+        ("1", infer, 400): 1,
+        ("2", infer, 400): 1,
+        ("1", infer, 404): 1,
+        ("2", "/feedback", 200): 1,
+        ("1", "/metadata", 200): 1,
+    }
+    counts = [serving.counts(version) for version in ("1", "2")]
+    assert [(each.requests, each.refused, sum(each.latency)) for each in counts] == [
+        (4, 0, 4),
+        (4, 1, 4),
+    ]
+    drawn = [serving.drawn_counts(version, serving.plan.canary) for version in ("1", "2")]
+    assert [each and (each.requests, each.refused) for each in drawn] == [(0, 0), (3, 1)]

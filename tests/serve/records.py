@@ -1,19 +1,20 @@
-"""Answers as the app tells them."""
+"""Records of requests as the app makes them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from rayml.serve.http.request_record import Answered
+from rayml.serve.http.request_record import RequestRecord
 
-ANSWERED = Answered(
+RECORD = RequestRecord(
     id="seven",
     method="POST",
     path="/predict",
     route="/predict",
     model="boxes",
     version="3",
+    chosen=True,
     status=200,
     started=100.0,
     received=100.001,
@@ -28,6 +29,6 @@ ANSWERED = Answered(
 )
 
 
-def answered(**values: Any) -> Answered:
-    """An answer like any other, but for some values."""
-    return replace(ANSWERED, **values)
+def record(**values: Any) -> RequestRecord:
+    """A record like any other, but for some values."""
+    return replace(RECORD, **values)

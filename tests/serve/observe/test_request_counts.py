@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from rayml.data.fit.oddities import OddKind
 from rayml.serve.model.histogram import Histogram
 from rayml.serve.observe.exposition import exposition
-from rayml.serve.observe.metrics import SECONDS, SNAPSHOT, Load, Metrics, Snapshot
-from tests.serve.answers import answered
+from rayml.serve.observe.latency import ALL_S, GUARDED_S, SHOWN_S, regrouped
+from rayml.serve.observe.request_counts import SNAPSHOT, Load, RequestCounts, Snapshot
+from tests.serve.records import record
 
 ROUTE = {"replica": "r1", "model": "boxes", "version": "3", "route": "/predict"}
 
@@ -37,7 +38,7 @@ class Model:
         return self.odd
 
 
-def snapshot(metrics: Metrics, *models: Model, held: int = 0) -> Snapshot:
+def snapshot(metrics: RequestCounts, *models: Model, held: int = 0) -> Snapshot:
     return metrics.snapshot(lambda: Load(held, 320, models))  # type: ignore[arg-type]
 
 
@@ -53,13 +54,13 @@ def samples(*snapshots: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]]
 
 
 def test_answers_are_counted_by_version_route_and_code() -> None:
-    metrics = Metrics("r1")
+    metrics = RequestCounts("r1")
     for each in (
-        answered(),
-        answered(status=422, rows=9, bytes_out=10),
-        answered(rows=1),
-        answered(version="4"),
-        answered(status=500),
+        record(),
+        record(status=422, rows=9, bytes_out=10),
+        record(rows=1),
+        record(version="4"),
+        record(status=500),
     ):
         metrics.observe(each)
     seen = samples(snapshot(metrics))
@@ -84,13 +85,13 @@ def test_answers_are_counted_by_version_route_and_code() -> None:
 
 @given(st.lists(st.floats(0, 100)))
 def test_buckets_are_cumulative_as_prometheus_wants_them(values: list[float]) -> None:
-    metrics = Metrics("r1")
+    metrics = RequestCounts("r1")
     for seconds in values:
-        metrics.observe(answered(started=0.0, ended=seconds))
+        metrics.observe(record(started=0.0, ended=seconds))
     if not values:
         return
     seen = samples(snapshot(metrics))
-    for bound in (*SECONDS, math.inf):
+    for bound in (*SHOWN_S, math.inf):
         le = "+Inf" if bound == math.inf else str(bound)
         key = "rayml_request_duration_seconds_bucket", frozenset((ROUTE | {"le": le}).items())
         assert seen[key] == sum(seconds <= bound for seconds in values)
@@ -99,8 +100,8 @@ def test_buckets_are_cumulative_as_prometheus_wants_them(values: list[float]) ->
 def test_versions_and_load_are_told_of_every_replica() -> None:
     batches = Histogram((1, 4))
     batches.observe(3)
-    one = snapshot(Metrics("r1"), Model(waiting=2, batch_rows=batches), held=5)
-    two = snapshot(Metrics("r2"), Model(), Model(version="4"))
+    one = snapshot(RequestCounts("r1"), Model(waiting=2, batch_rows=batches), held=5)
+    two = snapshot(RequestCounts("r2"), Model(), Model(version="4"))
     seen = samples(one, two)
     version = {"replica": "r1", "model": "boxes", "version": "3"}
     for replica, number in (("r1", "3"), ("r2", "3"), ("r2", "4")):
@@ -115,15 +116,15 @@ def test_versions_and_load_are_told_of_every_replica() -> None:
 
 
 def test_a_snapshot_survives_its_file() -> None:
-    metrics = Metrics("r1")
-    metrics.observe(answered())
+    metrics = RequestCounts("r1")
+    metrics.observe(record())
     taken = snapshot(metrics, Model())
     assert SNAPSHOT.validate_json(SNAPSHOT.dump_json(taken)) == taken
 
 
 def test_odd_names_are_escaped() -> None:
-    metrics = Metrics('r"1\\')
-    metrics.observe(answered(model='a"b\nc\\'))
+    metrics = RequestCounts('r"1\\')
+    metrics.observe(record(model='a"b\nc\\'))
     (key,) = (key for key in samples(snapshot(metrics)) if key[0] == "rayml_requests_total")
     assert dict(key[1])["model"] == 'a"b\nc\\'
     assert dict(key[1])["replica"] == 'r"1\\'
@@ -131,8 +132,54 @@ def test_odd_names_are_escaped() -> None:
 
 def test_odd_values_are_counted_by_column_and_kind() -> None:
     model = Model(odd=(("job", "unknown", 3), ("age", "range", 1)))
-    found = samples(snapshot(Metrics("r1"), model))
+    found = samples(snapshot(RequestCounts("r1"), model))
     own = {("replica", "r1"), ("model", "boxes"), ("version", "3")}
     for column, kind, count in model.odd:
         labels = frozenset({*own, ("column", column), ("kind", kind)})
         assert found["rayml_odd_values_total", labels] == count
+
+
+def test_totals_are_of_requests_that_the_version_was_chosen_for() -> None:
+    counts = RequestCounts("r1")
+    for each in (
+        record(),
+        record(status=422),
+        record(status=500, started=0.0, ended=100.0),
+        record(status=408),
+        record(route="/explain"),
+        record(route="/feedback"),
+        record(version="4"),
+        record(status=499),
+        record(status=503, chosen=False),
+    ):
+        counts.observe(each)
+    found = counts.totals("3", lambda route: route != "/feedback")
+    assert (found.requests, found.failed, found.refused) == (5, 2, 1)
+    assert sum(found.latency) == 5
+    assert found.latency[-1] == 1
+    # What was not chosen is in `/metrics` all the same.
+    seen = samples(snapshot(counts))
+    assert seen["rayml_requests_total", frozenset((ROUTE | {"code": "503"}).items())] == 1
+    later = record(started=0.0, ended=0.001)
+    counts.observe(later)
+    added = counts.totals("3", lambda route: route != "/feedback").since(found)
+    assert (added.requests, added.failed, added.refused, sum(added.latency)) == (1, 0, 0, 1)
+
+
+def test_chosen_or_not_is_one_series_of_the_page() -> None:
+    counts = RequestCounts("r1")
+    counts.observe(record(status=503))
+    counts.observe(record(status=503, chosen=False))
+    (answers,) = snapshot(counts).answers
+    assert (sum(answers.seconds.counts), answers.bytes_in) == (2, 80)
+
+
+@given(st.lists(st.floats(0, 100)), st.sampled_from([SHOWN_S, GUARDED_S]))
+def test_counts_by_fewer_bounds_are_as_if_counted_by_them(
+    values: list[float], bounds: tuple[float, ...]
+) -> None:
+    every, few = Histogram(ALL_S), Histogram(bounds)
+    for value in values:
+        every.observe(value)
+        few.observe(value)
+    assert regrouped(every.counts, bounds) == tuple(few.counts)
