@@ -198,7 +198,7 @@ def test_the_docs_load_nothing_from_elsewhere(app: EndpointApp) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "http://" not in page.text
     assert "https://" not in page.text
-    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):
         assert f"docs/{name}" in page.text
         assert len(call(app, "GET", f"/docs/{name}").content) > 1000
 

@@ -178,6 +178,21 @@ def test_a_row_is_filled_in_predicted_and_explained(
         assert widths[0] > 50
 
 
+def test_the_docs_show_every_path_of_the_document(chromium: Browser, endpoint: str) -> None:
+    ready = "#operations-default-predict"
+    with open_page(chromium, f"{endpoint}docs", ready=ready, viewport=DESK) as shown:
+        assert shown.page.title() == "houses & homes 7"
+        paths = httpx.get(f"{endpoint}openapi.json").json()["paths"]
+        assert shown.page.locator(".opblock").count() == sum(map(len, paths.values()))
+        shown.page.locator(ready).click()
+        shown.page.get_by_role("button", name="Try it out").click()
+        shown.page.get_by_role("button", name="Execute").click()
+        answered = shown.page.locator(".live-responses-table .response-col_status").first
+        expect(answered).to_contain_text("200")
+    assert [each for each in shown.requests if not each.startswith((endpoint, "data:"))] == []
+    assert shown.complaints == []
+
+
 def test_the_form_is_made_from_the_signature(chromium: Browser, endpoint: str) -> None:
     with opened(chromium, endpoint) as shown:
         page = shown.page

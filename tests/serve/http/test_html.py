@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 
+import pytest
+
+from rayml.errors import ServeError
 from rayml.serve.http.html import content_security_policy, html_response
+from rayml.serve.openapi import docs
 from rayml.serve.openapi.docs import docs_pages
 
 
@@ -41,3 +45,14 @@ def test_the_docs_run_their_own_script_alone() -> None:
     script = page.body.partition(b"<script>")[2].partition(b"</script>")[0]
     assert b"SwaggerUIBundle" in script
     assert hash_of(script) in directives(policy)["script-src"]
+
+
+def test_a_title_is_text() -> None:
+    page = docs_pages("a <b> & c")["/docs"]
+    assert b"<title>a &lt;b&gt; &amp; c</title>" in page.body
+
+
+def test_files_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docs, "find_spec", lambda name: None)
+    with pytest.raises(ServeError, match=r"not installed\. Install it: pip install swagger-ui-py"):
+        docs._assets.__wrapped__()
