@@ -157,9 +157,9 @@ def start(
     require_exporter(settings.tracing.endpoint)
     if serve.status().proxies:
         raise ServeError(
-            "a Ray cluster serves one endpoint at a time",
+            "the Ray cluster already serves an endpoint",
             found=list(serve.status().applications),
-            remedy="Stop the running one first",
+            remedy="Stop it first",
         )
 
     def begin() -> Endpoint:

@@ -178,5 +178,5 @@ def test_the_files_of_haproxy_are_its_owners(endpoint: Endpoint) -> None:
 
 
 def test_a_second_endpoint_is_refused(endpoint: Endpoint, bundle: Path) -> None:
-    with pytest.raises(ServeError, match="one endpoint at a time"):
+    with pytest.raises(ServeError, match="already serves an endpoint"):
         start(bundle, version="8", settings=settings())

@@ -115,7 +115,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(talk: Talk, size:
     )
     status, _, body = talk.answer()
     assert status == 413
-    assert f"at most {LIMIT} bytes" in json.loads(body)["error"]
+    assert f"more than {LIMIT} bytes" in json.loads(body)["error"]
 
 
 def test_a_body_that_fits_is_asked_for(talk: Talk) -> None:

@@ -127,7 +127,7 @@ class EndpointApp:
         if request.method not in route.methods:
             if request.method == "OPTIONS":
                 return _allowed((*route.methods, "OPTIONS"))
-            return _wrong_method(route)
+            return _wrong_method(request.method, route)
         return await self._admit(route, request)
 
     def _before_keys(self, request: Request) -> Response | None:
@@ -210,10 +210,12 @@ def _failure(request: Request, what: str) -> Response:
     return error_response(500, f"the {what} failed on this request")
 
 
-def _wrong_method(route: Route) -> Response:
+def _wrong_method(method: str, route: Route) -> Response:
     allowed = ", ".join(route.methods)
     headers = ((b"allow", f"{allowed}, OPTIONS".encode()),)
-    return error_response(405, f"{route.path} answers {allowed} only", headers)
+    return error_response(
+        405, f"{route.path} does not answer {method[:20]}; it answers {allowed}", headers
+    )
 
 
 def _allowed(methods: Sequence[str]) -> Response:

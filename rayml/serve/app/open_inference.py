@@ -96,4 +96,6 @@ def _read(body: bytes, request: Request) -> InferRequest:
 def _check_name(request: Request, model: ServedModel) -> None:
     name = request.parameters["name"]
     if name != model.name:
-        raise RequestError(f"the model that is served is {model.name!r}", status=404, found=name)
+        raise RequestError(
+            f"no model {name!r} is served", status=404, remedy=f"Ask for {model.name!r}"
+        )

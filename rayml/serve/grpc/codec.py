@@ -49,14 +49,16 @@ def input_tensors(request: ModelInferRequest) -> list[Tensor]:
         return [_typed(each) for each in request.inputs]
     if len(raw) != len(request.inputs):
         raise RequestError(
-            f"raw_input_contents hold all inputs ({len(request.inputs)}), in their order",
+            f"{len(request.inputs)} inputs came with {len(raw)} raw_input_contents",
             status=400,
-            found=len(raw),
+            remedy="Send one for each input, in their order",
         )
     for each in request.inputs:
         if each.HasField("contents"):
             raise RequestError(
-                f"input {each.name!r} has no typed contents beside raw_input_contents", status=400
+                f"input {each.name!r} has typed contents, and there are raw_input_contents",
+                status=400,
+                remedy="Send all inputs in one of the two",
             )
     return [
         tensor_from_bytes(each.name, each.datatype, tuple(each.shape), data)
@@ -103,13 +105,17 @@ def infer_response(
 def _typed(given: ModelInferRequest.InferInputTensor) -> Tensor:
     field = FIELDS.get(given.datatype)
     if field is None and given.datatype == "FP16":
-        raise RequestError(f"input {given.name!r} of FP16 is in raw_input_contents", status=400)
+        raise RequestError(
+            f"input {given.name!r} of FP16 is not in raw_input_contents",
+            status=400,
+            remedy="Send it there; no typed contents hold FP16",
+        )
     filled = [each.name for each, _ in given.contents.ListFields()]
     if field is not None and filled not in ([], [field]):
         raise RequestError(
-            f"input {given.name!r} of {given.datatype} has its contents in {field}",
+            f"input {given.name!r} of {given.datatype} has its contents in {', '.join(filled)}",
             status=400,
-            found=filled,
+            remedy=f"Send them in {field}",
         )
     values = list(getattr(given.contents, field)) if field is not None else []
     return tensor_from_values(given.name, given.datatype, tuple(given.shape), values)
@@ -129,7 +135,7 @@ def _refuse_extensions(what: str, parameters: Mapping[str, InferParameter]) -> N
     for name in _REFUSED:
         if name in parameters:
             raise RequestError(
-                f"an {what} has no parameter of an extension that is not served",
+                f"the parameter {name!r} of an {what} is of an extension that is not served",
                 status=400,
-                found=name,
+                remedy="Leave it out",
             )

@@ -32,7 +32,7 @@ async def grpc_infer(request: Request, model: ServedModel) -> Response:
     call = request.attached if request.attached is not None else read_infer_request(body)
     if call.model_name != model.name:
         raise RequestError(
-            f"the model that is served is {model.name!r}", status=404, found=call.model_name
+            f"no model {call.model_name!r} is served", status=404, remedy=f"Ask for {model.name!r}"
         )
     if len(body) > LOOP_BYTES:
         return await model.tensors.off_loop(lambda: _infer_now(call, request, model))
@@ -49,7 +49,7 @@ def read_infer_request(body: bytes) -> ModelInferRequest:
     try:
         request: ModelInferRequest = ModelInferRequest.FromString(body)
     except DecodeError as error:
-        raise RequestError(f"a message is a ModelInferRequest ({error})", status=400) from None
+        raise RequestError(f"the message is no ModelInferRequest ({error})", status=400) from None
     return request
 
 

@@ -192,7 +192,7 @@ def _model_path(kind: Any, message: bytes) -> str | None:
 
 
 def _torn(context: Context) -> Encoded:
-    return _fail(context, 400, "a message is of the type that its call takes")
+    return _fail(context, 400, "the message is not of the type that its call takes")
 
 
 def _fail(context: Context, status: int, error: str) -> Encoded:

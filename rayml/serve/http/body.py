@@ -25,7 +25,7 @@ _ACCEPT_ENCODING = ((b"accept-encoding", b"gzip, deflate, identity"),)
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete; nobody waits."""
+    """The client closed the connection before its request was answered."""
 
 
 class BodyRoom:
@@ -46,7 +46,10 @@ class BodyRoom:
         """
         if size > self.left:
             raise RequestError(
-                "too many large bodies wait", status=503, headers=((b"retry-after", b"1"),)
+                "too many large bodies wait",
+                status=503,
+                remedy="Send the request again later",
+                headers=((b"retry-after", b"1"),),
             )
         self.left -= size
 
@@ -126,17 +129,17 @@ class _Decoder:
             decoded = self._stream.decompress(chunk, self._left + 1)
         except zlib.error as error:
             raise RequestError(
-                f"a body is what its Content-Encoding says, {self._name} ({error})", status=400
+                f"the body is no {self._name}, as its Content-Encoding says ({error})", status=400
             ) from None
         if len(decoded) > self._left:
             raise _too_large(self._limit, "decoded ")
         self._left -= len(decoded)
         if self._stream.unused_data or (last and not self._stream.eof):
-            rest = "goes on after" if self._stream.eof else "ends before"
+            rest = "goes on after" if self._stream.eof else "ends within"
             raise RequestError(
-                f"a body is one stream of its Content-Encoding, {self._name}; this one {rest} "
-                "its end",
+                f"the body {rest} its stream of {self._name}",
                 status=400,
+                remedy="Send one whole stream",
             )
         return decoded
 
@@ -148,9 +151,9 @@ def _decoder(encoding: bytes, limit: int) -> _Decoder | None:
     name = encoding.decode("latin-1")
     if encoding not in _WINDOW_BITS:
         raise RequestError(
-            "a body has one Content-Encoding: gzip, deflate or identity",
+            f"the Content-Encoding {name!r} is not supported",
             status=415,
-            found=name,
+            remedy="Use gzip, deflate or identity",
             headers=_ACCEPT_ENCODING,
         )
     return _Decoder(name, _WINDOW_BITS[encoding], limit)
@@ -158,7 +161,7 @@ def _decoder(encoding: bytes, limit: int) -> _Decoder | None:
 
 def _too_large(limit: int, decoded: str = "") -> RequestError:
     return RequestError(
-        f"a {decoded}body has at most {limit} bytes",
+        f"the {decoded}body has more than {limit} bytes",
         status=413,
         remedy="Send the rows in several requests",
     )

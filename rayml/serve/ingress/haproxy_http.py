@@ -17,7 +17,7 @@ UNKNOWN_METHOD = f"this is no method that the endpoint knows; it answers {ALLOW}
 
 def too_large(limit: int) -> str:
     """What is said of a body of more bytes."""
-    return f"a body has at most {limit} bytes. Send the rows in several requests"
+    return f"the body has more than {limit} bytes. Send the rows in several requests"
 
 
 def said(error: str) -> str:

@@ -113,7 +113,7 @@ def _otlp_exporter() -> Any:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
         raise ServeError(
-            f"traces are sent by an exporter that is not installed ({error})",
+            f"the exporter of traces is not installed ({error})",
             remedy="Install rayml[tracing], or use serve.tracing.endpoint=console",
         ) from error
     return OTLPSpanExporter

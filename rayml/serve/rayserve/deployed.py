@@ -22,9 +22,9 @@ def runs() -> bool:
     found = status()
     if found is not None and found.status in {"DEPLOY_FAILED", "UNHEALTHY"}:
         raise ServeError(
-            f"a replica loads its bundle and predicts ({cause()})",
+            f"a replica did not start ({cause()})",
             found=str(found.status),
-            remedy="Mend the cause; the replicas' logs below Ray's session folder tell more",
+            remedy="Mend the cause; the replicas' logs are in serve/ of Ray's log folder",
         )
     return found is not None and found.status == "RUNNING"
 

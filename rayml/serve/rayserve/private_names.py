@@ -140,7 +140,8 @@ def require_variables(names: Iterable[str]) -> None:
 
 def missing(name: str, *, remedy: str = REMEDY) -> ServeError:
     """The error for a name that the installed releases do not have."""
-    return ServeError(f"the installed Ray Serve or uvicorn has no {name}", remedy=remedy)
+    package = "uvicorn" if name.startswith("uvicorn") else "Ray Serve"
+    return ServeError(f"the installed {package} has no {name}", remedy=remedy)
 
 
 @cache

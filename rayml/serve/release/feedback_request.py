@@ -1,4 +1,4 @@
-"""What comes to `/feedback`: rows, their labels, and what tells a row from others."""
+"""Reads the body of `/feedback`: rows, their labels, and the names that rows are told apart by."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rayml.serve.predict.row_parser import Row
     from rayml.types import ClassLabel, TargetInfo
 
-# Nothing that was measured lies so far away, and squares of it still add up.
+# No measured value lies farther away, and the squares of such values still add up.
 FARTHEST = 1e9
 _KEYS = {"rows", "labels", "ids"}
 _LONGEST_ID = 200
@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What came: rows, their labels, and their ids; no ids where none were given."""
+    """Rows, their labels, and their ids; None where no ids were sent."""
 
     rows: list[Any]
     labels: list[Any]
@@ -34,10 +34,10 @@ class Labelled:
 
 
 def require_json(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse what a page of any site may send without asking, such as a form.
+    """Refuse a body that a page of any site may send without asking, as a form does.
 
     Raises:
-        RequestError: 415 if the body is not said to be JSON.
+        RequestError: 415 if the Content-Type is not JSON.
     """
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != JSON:
@@ -51,14 +51,14 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
 
 
 def row_names(sent: Labelled, parsed: Sequence[Row]) -> list[str]:
-    """What tells each row from others: its id, else its values."""
+    """A name for each row: its id, else its values."""
     if sent.ids is not None:
         return [f"id {each}" for each in sent.ids]
     return ["row " + repr(sorted(_plain(row).items())) for row in parsed]
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    """A row without what is missing, equal values written equally."""
+    """A row without missing values; equal values are written equally."""
     return {name: _same(value) for name, value in row.items() if value is not None}
 
 
@@ -70,7 +70,7 @@ def _same(value: Any) -> Any:
 
 
 def read_feedback(body: bytes) -> Labelled:
-    """Read a body, whose rows and labels are not looked at yet.
+    """Read a body; its rows and labels are checked later.
 
     Raises:
         RequestError: 400 if it is no JSON, 422 if it is no feedback.
@@ -78,25 +78,37 @@ def read_feedback(body: bytes) -> Labelled:
     try:
         content = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise RequestError(f"a body is JSON ({error})", status=400) from None
+        raise RequestError(f"the body is no JSON ({error})", status=400) from None
     if not isinstance(content, dict) or not {"rows", "labels"} <= set(content) <= _KEYS:
         raise RequestError(
-            'feedback is {"rows": [...], "labels": [...]}, with "ids": [...] or without',
+            "the body is no feedback",
             status=422,
+            remedy='Send {"rows": [...], "labels": [...]}, with "ids": [...] or without',
         )
     rows, labels, ids = content["rows"], content["labels"], content.get("ids")
-    if not isinstance(rows, list) or not isinstance(labels, list) or len(rows) != len(labels):
-        raise RequestError("feedback has a list of rows and as many labels", status=422)
-    if ids is not None and (not isinstance(ids, list) or len(ids) != len(rows)):
-        raise RequestError("feedback has as many ids as rows, or none", status=422)
+    for name, each in {"rows": rows, "labels": labels, "ids": ids}.items():
+        if not isinstance(each, list) and not (name == "ids" and each is None):
+            raise RequestError(f"{name} is no list", status=422, found=each)
+    if len(labels) != len(rows):
+        raise _unequal(rows, labels, "labels")
+    if ids is not None and len(ids) != len(rows):
+        raise _unequal(rows, ids, "ids")
     return Labelled(rows, labels, None if ids is None else _ids(ids))
+
+
+def _unequal(rows: Sequence[object], others: Sequence[object], what: str) -> RequestError:
+    return RequestError(
+        f"there are {len(rows)} rows and {len(others)} {what}",
+        status=422,
+        remedy=f"Send as many {what} as rows",
+    )
 
 
 def _ids(given: Sequence[object]) -> list[str]:
     for row, each in enumerate(given):
         if not _is_id(each):
             raise RequestError(
-                f"row {row}: an id is a whole number or a text of 1 to {_LONGEST_ID} characters",
+                f"row {row}: the id is no whole number or text of 1 to {_LONGEST_ID} characters",
                 status=422,
                 found=each,
                 row=row,
@@ -119,9 +131,9 @@ def truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
     if target.task == "regression":
         number = _number(label)
         if number is None or not abs(number - target.mean) <= FARTHEST * target.scale:
-            farthest = f"{FARTHEST:.0e} standard deviations from the target's mean"
+            farthest = f"{FARTHEST:.0e} standard deviations of the target's mean"
             raise RequestError(
-                f"row {row}: a label is a number at most {farthest}",
+                f"row {row}: the label is no number within {farthest}",
                 status=422,
                 found=label,
                 row=row,
@@ -131,7 +143,10 @@ def truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
         if type(known) is type(label) and known == label:
             return known
     raise RequestError(
-        f"row {row}: a label is one of {list(target.classes)}", status=422, found=label, row=row
+        f"row {row}: the label is none of {list(target.classes)}",
+        status=422,
+        found=label,
+        row=row,
     )
 
 

@@ -111,8 +111,7 @@ class Follower:
     def _first(self, release: Release) -> Plan:
         if release.champion is None:
             raise ServeError(
-                "an endpoint that follows a release needs a champion",
-                found=self._name,
+                f"{self._name} has no champion",
                 remedy="Promote a version first, or name one by serve.version",
             )
         champion = self._hold(release.champion)
@@ -120,8 +119,8 @@ class Follower:
             champion = self._hold(release.previous)  # the status tells why the champion is refused
         if champion is None:
             raise ServeError(
-                f"the champion of {self._name} loads ({self._refused[release.champion]})",
-                found=release.champion,
+                f"version {release.champion}, the champion of {self._name}, does not load "
+                f"({self._refused[release.champion]})",
                 remedy="Promote another version",
             )
         return Plan(release, champion, named={champion.version: champion})
@@ -156,7 +155,7 @@ class Follower:
             self._seen = mark
             if release.champion is None:
                 raise RegistryError(
-                    "a release that is followed has a champion",
+                    "the release has no champion",
                     found=str(self._folder / "release.json"),
                     remedy="Copy the file again, or promote a version",
                 )
