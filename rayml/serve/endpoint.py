@@ -34,12 +34,12 @@ from rayml.serve.rayserve.deployed import APPLICATION, cause, runs, status
 from rayml.serve.rayserve.grpc_transport import grpc_environment, grpc_options
 from rayml.serve.rayserve.private_names import require_private_names, require_variables
 from rayml.serve.rayserve.shutdown import shut_down
-from rayml.serve.rayserve.starting import patient_environment, tried_again
-from rayml.serve.release.counted import begin_counting
+from rayml.serve.rayserve.starting import start_timeouts, start_with_retries
+from rayml.serve.release.counted_rows import begin_counting
 from rayml.settings.serve import KeySettings, ServeSettings, is_loopback
 from rayml.storage.temporary import make_folder, remove_folder
 
-_PLAIN = ("host", "port", "grpc_port", "key", "patience_s")
+_PLAIN = ("host", "port", "grpc_port", "key", "drain_s")
 # Serve ends a request only if the app, which answers with its own error, did not.
 _GRACE_S = 5.0
 
@@ -53,7 +53,7 @@ class Endpoint:
         port: of HTTP.
         grpc_port: of gRPC; None if it is not answered.
         key: that who started it may use, where keys are asked for.
-        patience_s: seconds within which what was taken in is answered.
+        drain_s: seconds in which it must answer the requests taken in when it stops.
         temporary: folder that ends with it.
         held: its ports, which are nobody else's until it ends.
     """
@@ -62,7 +62,7 @@ class Endpoint:
     port: int
     grpc_port: int | None = None
     key: str | None = field(default=None, repr=False)
-    patience_s: float = 30.0
+    drain_s: float = 30.0
     temporary: Path | None = field(default=None, repr=False)
     held: Ports = field(default_factory=Ports, repr=False)
 
@@ -100,7 +100,7 @@ class Endpoint:
         from ray import serve
 
         # Serve ends its proxies together with all else, so what they hold must be out before.
-        if not drain(self.patience_s) and status() is not None:
+        if not drain(self.drain_s) and status() is not None:
             serve.delete(APPLICATION)
         self.end()
 
@@ -166,7 +166,7 @@ def start(
         given = (bundle, version, settings, host, keys, follows, timeout_s, trust)
         return _start(*given, owner=owner, announce=announce)
 
-    return tried_again(begin)
+    return start_with_retries(begin)
 
 
 def _start(
@@ -192,8 +192,8 @@ def _start(
         raise
     if follows:
         begin_counting(bundle.parent.parent)
-    patience_s = settings.request_timeout_s + _GRACE_S
-    endpoint = Endpoint(host, *ports, own, patience_s, temporary, held)
+    drain_s = settings.request_timeout_s + _GRACE_S
+    endpoint = Endpoint(host, *ports, own, drain_s, temporary, held)
     announce(endpoint)
     try:
         _deploy(bundle, version, settings, endpoint, keys, follows=follows, trust=trust)
@@ -270,7 +270,7 @@ def _deploy(
         ports=endpoint.held,
         haproxy=settings.haproxy,
     )
-    variables |= patient_environment() | of_largest_body(settings.max_body_bytes)
+    variables |= start_timeouts() | of_largest_body(settings.max_body_bytes)
     quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
     options = None
     if endpoint.grpc_port is not None:

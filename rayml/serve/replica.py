@@ -18,11 +18,11 @@ from rayml.serve.http.paths import FEEDBACK, METRICS
 from rayml.serve.model.serving import OneVersion, Serving
 from rayml.serve.observe.recorder import make_recorder
 from rayml.serve.observe.replica_log import start_log
-from rayml.serve.rayserve.bypass import answer_directly
+from rayml.serve.rayserve.bypass import bypass_to
 from rayml.serve.rayserve.internal_port import keep_internal_port_closed
 from rayml.serve.rayserve.printing import restore_print
 from rayml.serve.rayserve.uvicorn_protocol import write_answers_at_once
-from rayml.serve.release.counted import Counted
+from rayml.serve.release.counted_rows import CountedRows
 from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.follower import Follower
 from rayml.settings.serve import ReplicaSettings, ServeSettings
@@ -93,7 +93,7 @@ class Replica(InferenceService):
                 beside=None if beside is None else Path(beside),
             )
             serving = self._follower.serving
-            counted = Counted(registry.folder(model))
+            counted = CountedRows(registry.folder(model))
             feedback = Feedback(self._follower.serving, counted.claim)
             routes = [Route("POST", FEEDBACK, feedback, predicts=True, scope="feedback")]
             self._follower.start()
@@ -112,7 +112,7 @@ class Replica(InferenceService):
         )
         recorder.start(self._app.load)
         if not settings.ray_metrics:
-            answer_directly(self._app, self)
+            bypass_to(self._app, self)
 
     def __del__(self) -> None:
         """Take away what this replica says of itself."""

@@ -18,7 +18,7 @@ from rayml.registry.store import CHAMPION, Registry
 from rayml.serve.endpoint import Endpoint, attach, on_one_of_several, start
 from rayml.serve.ingress.ports import require_free
 from rayml.serve.observe.followed import shown
-from rayml.serve.release.canary_watch import Watch
+from rayml.serve.release.canary_watch import CanaryWatch
 from rayml.serve.supervise.supervised import supervision
 from rayml.stages.commands import show
 from rayml.stages.commands.client import ask
@@ -207,17 +207,17 @@ def serve_until_signal(
     """
     ending = ending or Ending()
     ending.answers = True
-    watch = Watch(_registry(context), context.config.name)
+    watch = CanaryWatch(_registry(context), context.config.name)
     said = ""
     while not ending.asked.wait(period_s):
         try:
-            verdict = watch.look()
+            decision = watch.look()
         except (RegistryError, OSError) as error:  # none of it ends an endpoint that answers
             if str(error) != said:
                 _say(said := str(error))
             continue
-        if verdict is not None and verdict.outcome != "go on":
-            _say(f"the canary of {context.config.name}: {verdict.outcome}: {verdict.reason}")
+        if decision is not None and decision.outcome != "go on":
+            _say(f"the canary of {context.config.name}: {decision.outcome}: {decision.reason}")
     ends_already()
     ending.release()
 

@@ -20,7 +20,7 @@ from rayml.registry.bundle.manifest import write_manifest
 from rayml.registry.store import Registry
 from rayml.serve.endpoint import Endpoint, start
 from rayml.serve.predict.predictor import Predictor
-from rayml.serve.release.canary_watch import Watch
+from rayml.serve.release.canary_watch import CanaryWatch
 from rayml.serve.release.status import read_statuses
 from rayml.settings.serve import GrpcSettings, ReplicaSettings, ServeSettings
 from rayml.testing.bundles import untrained_bundle
@@ -221,13 +221,13 @@ def test_guards_roll_back_a_canary_that_errs_and_write_why(
     champion = registry.release("boxes").champion
     words = ["serve.canary.version=4", "serve.canary.weight=0.5"]
     assert rayml(registry, "release", "canary", *words) == 0
-    watch, verdict = Watch(registry, "boxes"), None
+    watch, decision = CanaryWatch(registry, "boxes"), None
     while registry.release("boxes").canary is not None:
         statuses = {each.status_code for each in ask(endpoint, LARGE, 20)}
         assert statuses <= {200, 500}
-        verdict = watch.look() or verdict
-    assert verdict is not None
-    assert verdict.outcome == "roll back"
+        decision = watch.look() or decision
+    assert decision is not None
+    assert decision.outcome == "roll back"
     entry = registry.history("boxes")[-1]
     assert (entry["action"], entry["version"], entry["champion"]) == ("end canary", 4, champion)
     assert "requests failed, of the champion's 0 of" in entry["reason"]

@@ -20,7 +20,7 @@ from rayml.serve.app.routes import ROUTES, Route, Router
 from rayml.serve.model.served import ServedModel
 from rayml.serve.observe.request_counts import RequestCounts
 from rayml.serve.predict.predictor import Predictor
-from rayml.serve.release.counted import Counted
+from rayml.serve.release.counted_rows import CountedRows
 from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.follower import Follower
 from rayml.serve.release.status import ReplicaStatus, read_statuses
@@ -92,7 +92,7 @@ def holds(version: int) -> Callable[[ReplicaStatus], bool]:
 
 
 def app_of(follower: Follower) -> EndpointApp:
-    claim = Counted(follower._folder).claim
+    claim = CountedRows(follower._folder).claim
     feedback = Route("POST", "/feedback", Feedback(follower.serving, claim), predicts=True)
     serving = follower.serving
     return EndpointApp(

@@ -28,7 +28,7 @@ from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.model.served import ServedModel
 from rayml.serve.observe.recorder import Recorder
 from rayml.serve.predict.predictor import Predictor
-from rayml.serve.release.counted import Counted
+from rayml.serve.release.counted_rows import CountedRows
 from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.release import Plan, ReleaseServing
 from rayml.serve.tensors.arrow import FILE, STREAM
@@ -47,9 +47,11 @@ class Server:
         predictor = Predictor.load(folder)
         model = ServedModel(predictor, version="1", settings=SETTINGS, measured=True)
         plan = Plan(Release(champion=1), model, named={"1": model})
-        serving = ReleaseServing(plan)
-        feedback = Route("POST", FEEDBACK, Feedback(serving, Counted(metrics).claim), predicts=True)
         self._recorder = Recorder("r1", metrics)
+        serving = ReleaseServing(plan, self._recorder.counts)
+        feedback = Route(
+            "POST", FEEDBACK, Feedback(serving, CountedRows(metrics).claim), predicts=True
+        )
         routes = (*ROUTES, feedback, metrics_route(self._recorder))
         self._app = EndpointApp(serving, settings=SETTINGS, router=Router(routes))
         self._recorder.start(self._app.load)

@@ -1,7 +1,7 @@
 """The endpoint as a plain ASGI app: one fused path from the body to the answer.
 
-It is no FastAPI app, since routing, dependency solving and response models cost several times
-more than a prediction of one row; the typed OpenAPI document is made from the signature.
+It uses no web framework: routing, dependency solving and response models would cost several times
+more than a prediction of one row. The typed OpenAPI document is made from the signature.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 class EndpointApp:
     """Answers over ASGI for the versions that are served.
 
-    `held` counts the requests for a model's work that it has taken in and not answered yet.
+    `held` counts the requests for predictions that are taken in and not answered.
 
     Args:
         serving: the versions; they exist, so an app that exists is ready.
         settings: limits.
         router: what answers which path.
-        guard: who is let in; everybody by default.
-        site: names that it answers to, and whose pages may ask it; any by default.
+        guard: checks keys and rates; by default every request passes.
+        site: host names that it answers to, and origins whose pages may ask it; by default all.
         observe: takes the record of each request.
-        close: is called when the app ends.
+        close: called when the app ends.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class EndpointApp:
         self._capacity = settings.max_ongoing_requests + settings.max_queued_requests
 
     def load(self) -> Load:
-        """What it has in hand."""
+        """Requests in progress, capacity, and versions."""
         return Load(self.held, self._capacity, self._serving.models())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,7 +109,7 @@ class EndpointApp:
             return await self._respond(request)
         except ClientGoneError:
             raise
-        except Exception:  # noqa: BLE001 (the process edge: a client learns that, not why)
+        except Exception:  # noqa: BLE001 (a client learns that it failed, not why)
             return _failure(request, "endpoint")
 
     async def _respond(self, request: Request) -> Response:
@@ -131,10 +131,10 @@ class EndpointApp:
         return await self._admit(route, request)
 
     def _before_keys(self, request: Request) -> Response | None:
-        """What is answered whether a key came or not: foreign names and pages, and `OPTIONS`.
+        """The answer that needs no key: to foreign hosts and origins, and to `OPTIONS`.
 
-        A browser asks by `OPTIONS`, without a key, before a page may; which paths there are is not
-        told.
+        A browser asks by `OPTIONS`, without a key, before a page may ask. The answer is the same
+        for every path, so that it shows none.
         """
         site = self._site
         if site is not None and (refused := site.refusal(request)) is not None:
@@ -192,7 +192,7 @@ class EndpointApp:
             return refusal(error)
         except (ClientGoneError, TimeoutError):
             raise
-        except Exception:  # noqa: BLE001 (a model may raise anything, which a guard counts)
+        except Exception:  # noqa: BLE001 (a model may raise anything; guards count it)
             return _failure(request, "model")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

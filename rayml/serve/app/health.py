@@ -10,15 +10,15 @@ _READY = json_response({"status": "ready"})
 
 
 async def alive(_request: Request, _model: ServedModel) -> Response:
-    """Say that the process answers."""
+    """Answer that the process is alive."""
     return _ALIVE
 
 
 async def ready(_request: Request, _model: ServedModel) -> Response:
-    """Say that the model predicts: an app without one does not exist."""
+    """Answer that the model predicts: an app without one does not exist."""
     return _READY
 
 
 async def described(request: Request, model: ServedModel) -> Response:
-    """Give a page of the version that is served."""
+    """Answer with a page of the version."""
     return model.pages[request.path]

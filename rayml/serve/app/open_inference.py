@@ -29,17 +29,17 @@ async def server_metadata(_request: Request, _model: ServedModel) -> Response:
 
 
 async def server_live(_request: Request, _model: ServedModel) -> Response:
-    """Say that the process answers."""
+    """Answer that the process is live."""
     return _LIVE
 
 
 async def server_ready(_request: Request, _model: ServedModel) -> Response:
-    """Say that the models predict: an app without one does not exist."""
+    """Answer that the models predict: an app without one does not exist."""
     return _READY
 
 
 async def model_ready(request: Request, model: ServedModel) -> Response:
-    """Say that a model predicts.
+    """Answer that a model predicts.
 
     Raises:
         RequestError: 404 for another model.
@@ -65,8 +65,8 @@ async def infer(request: Request, model: ServedModel) -> Response:
     """Predict from tensors.
 
     Raises:
-        RequestError: 404 for another model, 413 for too much, 400 for whatever else does not
-            fit the protocol or the model.
+        RequestError: 404 for another model, 413 for too many rows or bytes, 400 for a request
+            that does not fit the protocol or the model.
     """
     _check_name(request, model)
     body = await request.body()

@@ -1,7 +1,7 @@
 """The page at `/`: the model card, a form made from the signature, and explained predictions.
 
 It is the same for every model: it asks the endpoint for what it shows, as any client does, with a
-key where one is asked for, and puts what it gets into the page as text. So it needs no key itself.
+key where keys are required, and shows the answers as text. So the page itself needs no key.
 """
 
 from __future__ import annotations
@@ -37,6 +37,6 @@ _PAGE = front_page()
 
 
 async def page(_request: Request, model: ServedModel) -> Response:
-    """Give the page; whoever opened it asks for an explanation before long."""
+    """Answer with the page, and warm up explanations, which its reader asks for next."""
     model.expect_explanations()
     return _PAGE

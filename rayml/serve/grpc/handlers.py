@@ -1,6 +1,6 @@
-"""What a server of gRPC must know of the service `inference.GRPCInferenceService`: its calls.
+"""The calls of the service `inference.GRPCInferenceService`, as a server of gRPC registers them.
 
-Ray Serve's proxies import it, which have no need of a model, so it imports none.
+Ray Serve's proxies import this module and need no model, so it imports none.
 """
 
 from __future__ import annotations

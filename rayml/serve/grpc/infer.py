@@ -25,8 +25,8 @@ async def grpc_infer(request: Request, model: ServedModel) -> Response:
     """Predict from the tensors of a message.
 
     Raises:
-        RequestError: 404 for another model, 413 for too much, 400 for whatever else does not
-            fit the protocol or the model.
+        RequestError: 404 for another model, 413 for too many rows or bytes, 400 for a request
+            that does not fit the protocol or the model.
     """
     body = await request.body()
     call = request.attached if request.attached is not None else read_infer_request(body)
@@ -44,7 +44,7 @@ def read_infer_request(body: bytes) -> ModelInferRequest:
     """Read a message.
 
     Raises:
-        RequestError: 400 if it is none.
+        RequestError: 400 if the bytes are no such message.
     """
     try:
         request: ModelInferRequest = ModelInferRequest.FromString(body)

@@ -27,9 +27,9 @@ App = Callable[
     [dict[str, Any], Callable[[], Any], Callable[[dict[str, Any]], Any]], Awaitable[None]
 ]
 
-# Of HTTP's framing, which is gRPC's own affair.
+# Headers of HTTP's framing, which gRPC itself handles.
 _FRAMING = ("content-", "grpc-", "transfer-")
-# What a client waits that has a policy of retries, in milliseconds:
+# Milliseconds that a client with a policy of retries waits:
 # https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 _PUSHBACK = "grpc-retry-pushback-ms"
 # Metadata of an answer travel in headers, whose size clients limit to 8 KiB by default.
@@ -37,10 +37,10 @@ _LONGEST_DETAILS = 2000
 
 
 class Context(Protocol):
-    """What a call may ask of and say to its transport: gRPC's own context, or Ray Serve's."""
+    """The context of a call: gRPC's own, or Ray Serve's."""
 
     def invocation_metadata(self) -> Any:
-        """Pairs that came with the call."""
+        """Metadata of the call."""
         ...
 
     def peer(self) -> str:
@@ -52,11 +52,11 @@ class Context(Protocol):
         ...
 
     def set_details(self, details: str) -> None:
-        """Say why."""
+        """Set the text of the status."""
         ...
 
     def set_trailing_metadata(self, metadata: Any) -> None:
-        """Set pairs that go with the answer."""
+        """Set the metadata that end the answer."""
         ...
 
 
@@ -66,11 +66,11 @@ class InferenceService:
     _app: App
 
     async def ServerLive(self, message: bytes, grpc_context: Context) -> Encoded:  # noqa: ARG002, N802
-        """Say that the process answers."""
+        """Answer that the process is live."""
         return await self._described("/v2/health/live", messages.ServerLiveResponse, grpc_context)
 
     async def ServerReady(self, message: bytes, grpc_context: Context) -> Encoded:  # noqa: ARG002, N802
-        """Say that the models predict."""
+        """Answer that the models predict."""
         return await self._described("/v2/health/ready", messages.ServerReadyResponse, grpc_context)
 
     async def ServerMetadata(self, message: bytes, grpc_context: Context) -> Encoded:  # noqa: ARG002, N802
@@ -78,7 +78,7 @@ class InferenceService:
         return await self._described("/v2", messages.ServerMetadataResponse, grpc_context)
 
     async def ModelReady(self, message: bytes, grpc_context: Context) -> Encoded:  # noqa: N802
-        """Say that a model predicts."""
+        """Answer that a model predicts."""
         path = _model_path(messages.ModelReadyRequest, message)
         if path is None:
             return _torn(grpc_context)
@@ -112,7 +112,7 @@ class InferenceService:
 
 
 class _Answer:
-    """What the app sends."""
+    """The answer that the app sends."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -128,7 +128,7 @@ class _Answer:
             self.body += message.get("body", b"")
 
     def encoded(self, context: Context) -> Encoded:
-        """The answer to give; what is no success sets the status of the call."""
+        """The answer as a message; one without success sets the status of the call."""
         # A list, since Ray Serve adds to it.
         metadata = []
         for name, value in self.headers:
@@ -182,7 +182,7 @@ def _client(peer: str) -> tuple[str, int] | None:
 
 
 def _model_path(kind: Any, message: bytes) -> str | None:
-    """The path of a model, and of its version if one is named; None for what is no message."""
+    """The path of a model or of the version that is named; None for a torn message."""
     try:
         named = kind.FromString(message)
     except DecodeError:

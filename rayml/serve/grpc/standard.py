@@ -1,10 +1,9 @@
 """The services that clients of gRPC expect of any server: its health, and reflection.
 
-`grpc.health.v1.Health` says whether a replica predicts; like `/readyz` it asks for no key.
-`grpc.reflection.v1alpha.ServerReflection` describes the services and their messages, and Ray
-Serve's own `RayServeAPIService` lists applications; both ask for the key that the description of
-the server asks for. The server itself answers them, so each first asks the service, as any client
-would, what it says.
+`grpc.health.v1.Health` reports whether a replica predicts; like `/readyz` it needs no key.
+`grpc.reflection.v1alpha.ServerReflection` describes the services and their messages; it needs the
+key that `ServerMetadata` needs. Ray Serve's server answers both, so each first calls the service,
+as a client would.
 
 https://grpc.io/docs/guides/health-checking and https://grpc.io/docs/guides/reflection describe
 them.
@@ -32,7 +31,7 @@ from rayml.serve.grpc.open_inference_pb2 import DESCRIPTOR, ServerReadyResponse
 Call = Callable[[bytes, Any], Awaitable[bytes | None]]
 _QUESTION_S = 1.0
 _LOOK_S = 1.0
-# What stands between takes a connection for dead on which nothing comes for longer.
+# HAProxy closes a stream on which nothing is sent for longer.
 _REPEAT_S = 5.0
 _Status = health_pb2.HealthCheckResponse.ServingStatus
 
@@ -54,7 +53,7 @@ def add_standard_services(server: Any, call: Callable[[str], Call]) -> None:
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Says whether the service predicts.
+    """Reports whether the service predicts.
 
     Args:
         ready: the service's own call.
@@ -64,7 +63,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._ready = ready
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Say it once."""
+        """Report it once."""
         if request.service not in {"", SERVICE}:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r}")
         status = await self._status(context)
@@ -72,7 +71,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         return health_pb2.HealthCheckResponse(status=status)
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
-        """Say it at once, whenever it changes, and every few seconds."""
+        """Report it at once, at each change, and every few seconds."""
         said, age_s = None, 0.0
         while True:
             known = request.service in {"", SERVICE}
@@ -94,7 +93,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
 
 class Reflection(ReflectionServicer):  # type: ignore[misc]
-    """Describes the services to those who have a key, where keys are asked for."""
+    """Describes the services to clients with a key, where keys are required."""
 
     check: Call
 

@@ -1,7 +1,7 @@
-"""Bodies of requests, read no further than their limits: in bytes as sent, and as decoded.
+"""Reads bodies of requests up to a limit of bytes, both as sent and as decoded.
 
 A body may be compressed by gzip or by deflate (RFC 9110, section 8.4.1). It is decoded as it
-arrives, so that a small one that stands for gigabytes costs no more than the limit.
+arrives, so that a small one that decodes to gigabytes costs no more than the limit.
 """
 
 from __future__ import annotations
@@ -106,16 +106,16 @@ async def read_body(
 
 
 def declared(headers: Mapping[bytes, bytes]) -> int:
-    """Bytes that a body is said to have; none where nothing is said."""
+    """Bytes of a body as its `Content-Length` declares them; 0 without one."""
     length = headers.get(b"content-length", b"0")
     return int(length[:20]) if length.isdigit() else 0
 
 
 class _Decoder:
-    """Decodes one compressed stream as it comes.
+    """Decodes one compressed stream as it arrives.
 
-    Several streams one after the other, which gzip allows, are refused: each costs the making of
-    a decoder, so that many empty ones would be work out of proportion to their bytes.
+    Several streams in a row, which gzip allows, are refused: each needs a new decoder, so that many
+    empty ones would cost far more work than their bytes suggest.
     """
 
     def __init__(self, name: str, window_bits: int, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Pages for people, which can load and run nothing but what they bring."""
+"""Pages for people, with a policy that lets them load and run only their own content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The little of HTTP that an ASGI endpoint needs: bodies in, JSON out, errors of one form.
+"""Requests, answers and errors of an ASGI endpoint.
 
 Every error is `{"error": "text"}`, with `row` and `column` beside it where they are known. The
 Open Inference Protocol v2 asks for the same, so all paths can keep it.
@@ -24,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON = b"application/json"
-# What a browser takes for HTML is what says so.
+# A browser must not guess that an answer is HTML.
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
@@ -154,13 +154,13 @@ class Request:
 
     @property
     def address(self) -> str:
-        """Address of the client, as the ingress tells it."""
+        """Address of the client, as the ingress passes it on."""
         client = self._scope.get("client")
         return client[0] if client else ""
 
     @property
     def attached(self) -> Any:
-        """The body as its transport has read it already, such as a message; None over HTTP."""
+        """The body as a message that gRPC has read already; None over HTTP."""
         return self._scope.get("rayml.attached")
 
     async def body(self) -> bytes:
@@ -182,7 +182,7 @@ class Request:
         return body
 
     async def peek_body(self) -> bytes:
-        """Read the body, and keep it for the one who asks for it next; raises as `body`."""
+        """Read the body, and keep it for the next call of `body`, whose errors it raises."""
         self._body = await self.body()
         return self._body
 
@@ -194,13 +194,13 @@ class Request:
         return self.received > 0
 
     def close(self) -> None:
-        """Give back what the body holds, once the request is answered."""
+        """Release the room that the body holds, once the request is answered."""
         if self._held:
             self._room.give(self._held)
             self._held = 0
 
     def has_rows(self, count: int) -> None:
-        """Note that its rows are parsed, and how many they are."""
+        """Note the number of its rows, and the time when they are parsed."""
         self.parsed = perf_counter()
         self.rows = count
 
@@ -250,7 +250,7 @@ def error_response(status: int, message: str, headers: Headers = (), **place: ob
 
 
 def refusal(error: RequestError) -> Response:
-    """Answer a request that cannot be answered otherwise."""
+    """Answer with the status and the message of an error."""
     return error_response(
         error.status, str(error), error.headers, row=error.row, column=error.column
     )

@@ -1,8 +1,8 @@
-"""Takes the requests of a replica straight to its app, past what Ray Serve does around each.
+"""Passes the requests of a replica straight to its app, past Ray Serve's own handling of each.
 
 Serve gives each request a name, a context, three tasks and several counts of its own, which take
-longer than a prediction of one row. What it goes by is kept, see `ongoing`. Time, a client that
-leaves, what is too much and the metrics are the app's own affair.
+longer than a prediction of one row. The count that it scales by is kept, see `ongoing`. The app
+itself handles timeouts, clients that leave, limits and metrics.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from rayml.serve.rayserve.middleware import RequestIds
 from rayml.serve.rayserve.ongoing import Ongoing
 
 _log = logging.getLogger(__name__)
-# Of Serve: HAProxy asks them whether the replica is well.
+# Serve's own paths, by which HAProxy checks the replica's health.
 _SERVES_OWN = "/-/"
 _app: Any = None
 _service: Any = None
 
 
-def answer_directly(app: Any, service: Any) -> None:
-    """Let the servers of this replica that start from now on ask who answers themselves.
+def bypass_to(app: Any, service: Any) -> None:
+    """Let the servers of this replica that start from now on ask its app and service directly.
 
     Args:
         app: of ASGI.
@@ -34,19 +34,19 @@ def answer_directly(app: Any, service: Any) -> None:
 
 
 def service() -> Any:
-    """Who answers the calls of gRPC in this process; None where Serve is to be asked."""
+    """The service that answers the calls of gRPC in this process; None where Serve answers."""
     return _service
 
 
-class Direct:
-    """What a replica's server asks, in place of Serve.
+class Bypass:
+    """The app that a replica's server asks, in place of Serve's.
 
     Args:
         app: that of Serve, a method of its replica, with Serve's middleware around it.
         to: the app that answers.
 
     Raises:
-        ServeError: this Ray counts the requests of a replica in another way.
+        ServeError: this Ray counts requests in progress in another way.
     """
 
     def __init__(self, app: Any, *, to: Any) -> None:
@@ -72,4 +72,4 @@ def middlewares() -> list[Any]:
     """Give Serve the middlewares of its HTTP servers; it finds this function by its name."""
     from starlette.middleware import Middleware
 
-    return [Middleware(RequestIds) if _app is None else Middleware(Direct, to=_app)]
+    return [Middleware(RequestIds) if _app is None else Middleware(Bypass, to=_app)]

@@ -1,4 +1,4 @@
-"""What Ray Serve says of the application that an endpoint is."""
+"""The status of an endpoint's application, as Ray Serve reports it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rayml.errors import ServeError
 
 APPLICATION = "rayml"
-"""Its name."""
+"""Name of the application."""
 
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception): ")
 
@@ -30,14 +30,14 @@ def runs() -> bool:
 
 
 def status() -> Any:
-    """What Serve says of it; None if it is not deployed."""
+    """The status that Serve reports; None if it is not deployed."""
     from ray import serve
 
     return serve.status().applications.get(APPLICATION)
 
 
 def cause() -> str:
-    """The exception in a replica's traceback, else all that Serve says."""
+    """The exception in a replica's traceback, else all messages of Serve."""
     found = status()
     if found is None:
         return "not deployed"

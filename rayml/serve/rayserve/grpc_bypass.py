@@ -1,4 +1,4 @@
-"""Takes the calls of a replica straight to its service, as `bypass` does for HTTP."""
+"""Passes the calls of a replica straight to its service, as `bypass` does for HTTP."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rayml.serve.rayserve.ongoing import Ongoing
 _METHODS = {f"/{SERVICE}/{method}": method for method in METHODS}
 
 
-def answering_directly(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a factory whose handlers of the service ask it themselves, where this is a replica.
+def bypassing(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a factory whose handlers call the service itself, where this process is a replica.
 
     Args:
         factory: of Serve's handlers, a method of its replica or proxy.
 
     Raises:
-        ServeError: this Ray counts the calls of a replica in another way.
+        ServeError: this Ray counts calls in progress in another way.
     """
     service = bypass.service()
     if service is None:

@@ -1,8 +1,8 @@
-"""The status of a call that Ray Serve's own proxy could not have answered.
+"""Statuses of calls that Ray Serve's own proxy does not get answered.
 
-It is asked with `serve.ingress=proxy`, and behind HAProxy while no replica runs. It says INTERNAL
-of a call whose replica ended, which no client sends again, and RESOURCE_EXHAUSTED of a full queue,
-which over HTTP is 503.
+The proxy answers with `serve.ingress=proxy`, and behind HAProxy while no replica runs. Its status
+is INTERNAL for a call whose replica ended, which no client sends again, and RESOURCE_EXHAUSTED for
+a full queue, which over HTTP is 503.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Decide = Callable[[BaseException, float | None, str], Any]
 
 
 def mend_proxy() -> None:
-    """Let the proxy in this process, if it is one, say UNAVAILABLE of what may be sent again."""
+    """Let the proxy of this process, if there is one, answer UNAVAILABLE where a retry may help."""
     module, _ = Private.GRPC_STATUS.value
     if module in sys.modules:
         Private.GRPC_STATUS.replace(unavailable(Private.GRPC_STATUS.find()))
 
 
 def unavailable(decide: Decide) -> Decide:
-    """Make a function of the same kind that knows what may be sent again.
+    """Make a function of the same kind that knows which calls may be sent again.
 
     Args:
         decide: Serve's own, from an error to the status of the call.
@@ -35,14 +35,14 @@ def unavailable(decide: Decide) -> Decide:
     from ray.exceptions import RayActorError
     from ray.serve.exceptions import BackPressureError
 
-    told = {
+    messages = {
         RayActorError: "the replica that held the request has ended; send it again",
         BackPressureError: "too many requests wait",
     }
 
     def decided(error: BaseException, timeout_s: float | None, request_id: str) -> Any:
         status = decide(error, timeout_s, request_id)
-        for kind, message in told.items():
+        for kind, message in messages.items():
             if isinstance(error, kind):
                 return replace(status, code=grpc.StatusCode.UNAVAILABLE, message=message)
         return status

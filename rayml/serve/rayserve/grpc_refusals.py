@@ -1,8 +1,8 @@
 """Calls that fail end in trailers alone.
 
 A handler that sets a status and returns, as those of Ray Serve do, sends head, an empty message and
-trailers. To a client, whoever sent a head has taken the call in: no policy of retries sends it
-again, whatever its status. https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+trailers. A head means to a client that the server has taken the call in: no policy of retries sends
+it again, whatever its status. https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How calls of gRPC reach a replica: by Ray Serve's proxy, or by HAProxy straight into the replica.
+"""Calls of gRPC reach a replica by Ray Serve's proxy, or by HAProxy straight into the replica.
 
 HAProxy ends the HTTP/2 of clients and balances each call over the replicas. The server is Serve's,
 so that a call counts for autoscaling, waits for a replica where there is none, and outlives a swap,
@@ -17,7 +17,7 @@ import grpc
 from rayml.serve.grpc.handlers import SERVICE, add_to_server
 from rayml.serve.grpc.open_inference_pb2 import ServerReadyRequest, ServerReadyResponse
 from rayml.serve.grpc.standard import add_standard_services
-from rayml.serve.rayserve.grpc_bypass import answering_directly
+from rayml.serve.rayserve.grpc_bypass import bypassing
 from rayml.serve.rayserve.grpc_calls import calls, guarding_the_list
 from rayml.serve.rayserve.grpc_proxy_errors import mend_proxy
 from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
@@ -37,7 +37,7 @@ _REPLICAS_PORTS = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": "31000",
     "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": "32000",
 }
-# What is a little larger than a body may be is refused by the app, which says it better.
+# The app refuses a body that is a little too large, with a clearer error than gRPC's.
 _MARGIN = 4096
 
 
@@ -96,7 +96,7 @@ def prepare_servers() -> list[Any]:
 
     def add_grpc_address(server: Any, address: str) -> None:
         # It has no handlers yet.
-        factory = answering_directly(attribute(server, "service_handler_factory"))
+        factory = bypassing(attribute(server, "service_handler_factory"))
         call = calls(factory)
         server.service_handler_factory = ending_in_trailers(guarding_the_list(factory, call))
         add_standard_services(server, call)
@@ -116,10 +116,10 @@ def prepare_servers() -> list[Any]:
 
 
 def _unshared(server: Callable[..., Any]) -> Callable[..., Any]:
-    """Serve's server, whose port is shared only if Serve says so.
+    """Make Serve's server, whose port is shared only if Serve asks for that.
 
-    Serve says it as text where gRPC takes a number, so gRPC shares the port in any case: replicas
-    of two endpoints would listen at one, and each answer calls for the other.
+    Serve passes the option as text where gRPC takes a number, so gRPC shares the port in any case:
+    replicas of two endpoints would listen at one port, and each would answer calls for the other.
     """
 
     def made(*arguments: Any, extra_options: Iterable[tuple[str, Any]] = (), **more: Any) -> Any:

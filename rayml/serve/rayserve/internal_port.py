@@ -1,9 +1,9 @@
 """Keeps closed the port of a replica by which other deployments would ask it.
 
-Ray Serve opens it in each replica, on all interfaces, asks nobody for a token there and unpickles
-what arrives: whoever reaches it runs code. Nobody asks a replica of rayml that way: HAProxy speaks
-HTTP, and Serve's proxy calls it as an actor (`RAY_SERVE_USE_GRPC_BY_DEFAULT=0`), which Ray's own
-token guards.
+Ray Serve opens it in each replica, on all interfaces, asks for no token there and unpickles what
+arrives: any client that reaches it runs code. No request of rayml comes that way: HAProxy speaks
+HTTP, and Serve's proxy calls a replica as an actor (`RAY_SERVE_USE_GRPC_BY_DEFAULT=0`), which Ray's
+own token guards.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands around Serve's HTTP servers: request ids that are well-formed, and given once."""
+"""Middleware of Serve's HTTP servers: request ids that are well-formed, one for each answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rayml.serve.rayserve.private_names import Private, attribute
 
 
 class RequestIds:
-    """Names each request by its header, before Serve reads it, and takes off Serve's own naming.
+    """Gives each request its id before Serve reads it, and removes Serve's own middleware for that.
 
     Serve would answer with an id of any length, fail on one that is not UTF-8, and put a second
     one beside the app's own, at the cost of two parsed sets of headers.

@@ -1,4 +1,4 @@
-"""Tells Ray Serve how many requests a replica has in hand where it does not see them itself.
+"""Counts for Ray Serve the requests of a replica that do not pass through Serve.
 
 Serve scales by that number, and a shutdown waits until it is 0.
 """

@@ -1,4 +1,4 @@
-"""Errors of Ray Serve's proxy in the endpoint's own form; HAProxy has its own way to that."""
+"""Errors of Ray Serve's proxy in the endpoint's own form; HAProxy's configuration does the same."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class ProxyErrors:
     and nothing where the replica that had the request has ended: that gets 503, since to send a
     prediction again changes nothing.
 
-    It also answers itself what asks for no replica: a body that is declared too large, before it
-    is sent, and `OPTIONS *`.
+    It also answers without a replica: 413 to a body that is declared too large, before it is sent,
+    and `OPTIONS *`.
 
     Args:
         app: that of the proxy.
-        max_body_bytes: see there; None refuses none.
+        max_body_bytes: a body declared to be larger is refused; None refuses none.
     """
 
     def __init__(self, app: App, max_body_bytes: int | None = None) -> None:
@@ -66,7 +66,7 @@ class ProxyErrors:
         try:
             await self._app(scope, receive, send_json)
         finally:
-            # Where the proxy says nothing, its server would, as text and by 500.
+            # Where the proxy sends nothing, its server would answer 500 as text.
             if not started:
                 await _answer(503, GONE, scope).send(send, ())
 
@@ -80,7 +80,7 @@ class ProxyErrors:
 
 
 def middlewares() -> list[Any]:
-    """What Serve puts around its proxy, by `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`."""
+    """Middlewares of Serve's proxy, which finds this function by an environment variable."""
     answer_in_json()
     return [Middleware(RequestIds), Middleware(ProxyErrors, max_body_bytes=largest_body())]
 

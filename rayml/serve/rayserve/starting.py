@@ -1,7 +1,7 @@
-"""Starts Ray Serve with as much patience as the machine needs.
+"""Starts Ray Serve with timeouts that grow with the load of the machine, and again if it fails.
 
-Serve gives its parts fixed times to start, kills those that take longer, and tells so by whatever
-its own calls raised. On a machine that is busy with something else none of that is a failure.
+Serve gives its parts fixed times to start, kills those that take longer, and raises errors of
+several kinds then. On a machine that is busy with something else none of that is a failure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HAPROXY_S = 30.0
 _PROXIES_S = 60.0
 
 
-def patient_environment() -> dict[str, str]:
+def start_timeouts() -> dict[str, str]:
     """Environment variables of the Serve controller: the times in which its parts must start."""
     slow = slowness()
     return {
@@ -31,8 +31,8 @@ def patient_environment() -> dict[str, str]:
     }
 
 
-def tried_again(start: Callable[[], T]) -> T:
-    """Start an endpoint, more than once where it was Serve that failed.
+def start_with_retries(start: Callable[[], T]) -> T:
+    """Start an endpoint, and again where Serve failed.
 
     Args:
         start: leaves nothing behind where it fails.
@@ -57,9 +57,9 @@ def tried_again(start: Callable[[], T]) -> T:
 def _not_started(error: BaseException) -> ServeError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # Of a traceback the last line is the cause.
-    told = f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+    reason = f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
     return ServeError(
-        f"Ray Serve did not start in {_ATTEMPTS} attempts ({told})",
+        f"Ray Serve did not start in {_ATTEMPTS} attempts ({reason})",
         remedy="Try again when the machine has less to do; the logs are in serve/ of Ray's log"
         " folder",
     )

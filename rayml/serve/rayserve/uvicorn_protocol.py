@@ -1,7 +1,7 @@
 """Hands an answer of uvicorn to the kernel in one piece, and its errors in the endpoint's form.
 
 uvicorn writes the head of an answer and then its body, each by a call of its own. The first wakes
-who reads, HAProxy or a client, for half an answer, which costs as much as a small forward pass.
+the reader, HAProxy or a client, for half an answer, which costs as much as a small forward pass.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class JoinedWrites:
     """A transport that holds the head of an answer until something of its body follows.
 
     Args:
-        transport: that is written to; all else is asked of it as it is.
+        transport: that is written to.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -43,7 +43,7 @@ class JoinedWrites:
         self._begun = False
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else a transport has."""
+        """All other attributes of the transport."""
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
@@ -73,10 +73,10 @@ class JoinedWrites:
 
 
 class JsonErrors(HttpToolsProtocol):
-    """uvicorn's protocol, which says in JSON what it cannot read as a request."""
+    """uvicorn's protocol, with errors in JSON for bytes that are no request."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's own words)
-        """Refuse what cannot be parsed; called while the parser's error is handled."""
+        """Refuse bytes that cannot be parsed; called while the parser's error is handled."""
         unknown = isinstance(sys.exception(), httptools.HttpParserInvalidMethodError)
         body = to_json({"error": UNKNOWN_METHOD if unknown else _UNREADABLE})
         head = [
@@ -108,7 +108,7 @@ class OneWriteProtocol(JsonErrors):
 def write_answers_at_once() -> None:
     """Let uvicorn's servers that start in this process from now on do so.
 
-    Serve makes them, which has no option for the protocol.
+    Serve makes the servers and has no option for the protocol.
 
     Raises:
         ServeError: this uvicorn chooses its protocol in another way.

@@ -23,7 +23,7 @@ _Z = 3.1  # one-sided, at LEVEL
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CanaryDecision:
     """What becomes of a canary, why, and the figures that say so."""
 
     outcome: Literal["go on", "promote", "roll back"]
@@ -33,7 +33,7 @@ class Verdict:
 
 def judge(
     canary: Counts, champion: Counts, *, elapsed_s: float, guards: GuardSettings, refusal: str = ""
-) -> Verdict:
+) -> CanaryDecision:
     """Judge a canary beside the champion, over the same stretch of traffic.
 
     Args:
@@ -45,24 +45,24 @@ def judge(
     """
     figures = _figures(canary, champion, elapsed_s)
     if refusal:
-        return Verdict("roll back", f"a replica does not load it: {refusal}", figures)
+        return CanaryDecision("roll back", f"a replica does not load it: {refusal}", figures)
     for breach in _breaches(canary, champion, guards):
-        return Verdict("roll back", breach, figures)
+        return CanaryDecision("roll back", breach, figures)
     if elapsed_s < guards.window_s:
         left = guards.window_s - elapsed_s
-        return Verdict("go on", f"its window lasts {left:.0f} s more", figures)
+        return CanaryDecision("go on", f"its window lasts {left:.0f} s more", figures)
     if canary.requests < guards.min_requests:
         reason = f"it has {canary.requests} of the {guards.min_requests} requests that it needs"
-        return Verdict("go on", reason, figures)
+        return CanaryDecision("go on", reason, figures)
     if guards.then == "keep":
-        return Verdict("go on", "it passed its window, and is kept", figures)
+        return CanaryDecision("go on", "it passed its window, and is kept", figures)
     reason = (
         f"it passed its window of {guards.window_s:g} s: {canary.requests} requests, "
         f"{canary.failed} failed, p99 {_ms(canary.quantile(0.99))}, "
         f"the champion's {champion.failed} of {champion.requests} and "
         f"{_ms(champion.quantile(0.99))}"
     )
-    return Verdict("promote", reason, figures)
+    return CanaryDecision("promote", reason, figures)
 
 
 def _breaches(canary: Counts, champion: Counts, guards: GuardSettings) -> Iterator[str]:

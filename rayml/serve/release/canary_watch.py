@@ -9,7 +9,7 @@ from rayml.errors import BundleError, RegistryError
 from rayml.registry import release as releases
 from rayml.registry.release import Release
 from rayml.registry.store import Registry
-from rayml.serve.release.canary_policy import Verdict, judge
+from rayml.serve.release.canary_policy import CanaryDecision, judge
 from rayml.serve.release.counters import Counts, total
 from rayml.serve.release.status import ReplicaStatus, read_statuses
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rayml.registry.release import Canary
 
 
-class Watch:
+class CanaryWatch:
     """Looks at the replicas' counters, and changes the release when the guards say so.
 
     All that it must know stands in the release, so it may end and be started again; what it keeps
@@ -34,7 +34,7 @@ class Watch:
         self._heard: dict[str, ReplicaStatus] = {}
         self._since: str | None = None
 
-    def look(self) -> Verdict | None:
+    def look(self) -> CanaryDecision | None:
         """Judge the canary once, and act; None where none is guarded."""
         release = self._registry.release(self._name)
         canary = release.canary
@@ -45,14 +45,14 @@ class Watch:
         for status in read_statuses(self._registry.folder(self._name)):
             self._heard[status.replica] = status
         started = datetime.fromisoformat(canary.since)
-        verdict = judge(
+        decision = judge(
             self._counts(canary, canary.version),
             self._counts(canary, release.champion),
             elapsed_s=(datetime.now(UTC) - started).total_seconds(),
             guards=canary.guards,
             refusal=self._refusal(release, canary),
         )
-        return self._act(release, canary, verdict)
+        return self._act(release, canary, decision)
 
     def _counts(self, canary: Canary, version: int) -> Counts:
         heard = [each for each in self._heard.values() if each.canary_since == canary.since]
@@ -63,17 +63,19 @@ class Watch:
         found = (each for each in self._heard.values() if each.revision == release.revision)
         return next(filter(None, (each.refusal(canary.version) for each in found)), "")
 
-    def _act(self, release: Release, canary: Canary, verdict: Verdict) -> Verdict | None:
-        if verdict.outcome == "go on":
-            return verdict
+    def _act(
+        self, release: Release, canary: Canary, decision: CanaryDecision
+    ) -> CanaryDecision | None:
+        if decision.outcome == "go on":
+            return decision
 
         def follow(seen: Release) -> Release:
-            if verdict.outcome == "promote":
-                return releases.promote(seen, canary.version, verdict.reason, verdict.figures)
-            return releases.end_canary(seen, verdict.reason, verdict.figures)
+            if decision.outcome == "promote":
+                return releases.promote(seen, canary.version, decision.reason, decision.figures)
+            return releases.end_canary(seen, decision.reason, decision.figures)
 
         try:
             self._registry.change_release(self._name, follow, expected=release.revision)
         except (RegistryError, BundleError):
             return None  # someone else was first; the next look sees what they did
-        return verdict
+        return decision

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from rayml.errors import RequestError, StorageError
 from rayml.serve.http.messages import Request, Response, json_response
-from rayml.serve.release.counted import mark
+from rayml.serve.release.counted_rows import mark
 from rayml.serve.release.feedback_request import (
     FARTHEST,
     read_feedback,
@@ -53,7 +53,7 @@ class Feedback:
 
     Args:
         serving: whose versions are measured.
-        claim: notes marks, and tells which are new; see `Counted.claim`.
+        claim: notes marks, and tells which are new; see `CountedRows.claim`.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ from rayml.serve.observe.request_counts import RequestCounts
 from rayml.serve.openapi.docs import ASSETS
 from rayml.serve.openapi.document import openapi
 from rayml.serve.predict.predictor import Predictor
-from rayml.serve.release.counted import Counted
+from rayml.serve.release.counted_rows import CountedRows
 from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.follower import Follower
 from rayml.serve.tensors.tensors import DATATYPES, NUMPY_TYPES
@@ -62,7 +62,7 @@ class Served:
     settings: ServeSettings
 
     def app(self, keys: tuple[Key, ...] = (), **changes: Any) -> EndpointApp:
-        claim = Counted(self.follower._folder).claim
+        claim = CountedRows(self.follower._folder).claim
         feedback = Route(
             "POST",
             FEEDBACK,

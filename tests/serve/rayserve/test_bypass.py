@@ -14,7 +14,7 @@ from rayml.errors import ServeError
 from rayml.serve.http.body import Message
 from rayml.serve.http.messages import Scope
 from rayml.serve.rayserve import bypass
-from rayml.serve.rayserve.bypass import Direct, answer_directly, middlewares
+from rayml.serve.rayserve.bypass import Bypass, bypass_to, middlewares
 from rayml.serve.rayserve.middleware import RequestIds
 
 
@@ -70,7 +70,7 @@ async def nothing(message: Message | None = None) -> Message:
 
 
 def call(replica: Replica, app: App, path: str, kind: str = "http") -> None:
-    around = Direct(replica.ingress, to=app)
+    around = Bypass(replica.ingress, to=app)
     asyncio.run(around({"type": kind, "path": path, "headers": []}, nothing, nothing))
 
 
@@ -142,13 +142,13 @@ def test_another_ray_is_refused() -> None:
         async def ingress(self, scope: Scope, receive: object, send: object) -> None: ...
 
     with pytest.raises(ServeError, match=r"_metrics_manager.*serve.ray_metrics=true"):
-        Direct(Other().ingress, to=None)
+        Bypass(Other().ingress, to=None)
 
 
 @pytest.fixture
 def _forgotten() -> Iterator[None]:
     yield
-    answer_directly(None, None)
+    bypass_to(None, None)
 
 
 @pytest.mark.usefixtures("_forgotten")
@@ -159,8 +159,8 @@ def test_a_replica_says_who_answers() -> None:
     assert bypass._app is None
     assert classes(middlewares()) == [RequestIds]
     app = App(Replica())
-    answer_directly(app, None)
-    assert classes(middlewares()) == [Direct]
+    bypass_to(app, None)
+    assert classes(middlewares()) == [Bypass]
     from ray.serve._private.http_util import _apply_middlewares
 
     replica = Replica()

@@ -15,8 +15,8 @@ from ray.serve._private.proxy_request_response import gRPCStreamingType
 
 from rayml.errors import ServeError
 from rayml.serve.grpc.handlers import SERVICE, Encoded, add_to_server
-from rayml.serve.rayserve.bypass import answer_directly
-from rayml.serve.rayserve.grpc_bypass import answering_directly
+from rayml.serve.rayserve.bypass import bypass_to
+from rayml.serve.rayserve.grpc_bypass import bypassing
 from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
 from tests.serve.rayserve.test_bypass import Replica
 
@@ -58,7 +58,7 @@ class Serves(Replica):
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     yield
-    answer_directly(None, None)
+    bypass_to(None, None)
 
 
 def served(
@@ -70,8 +70,8 @@ def served(
         replica = Serves()
         service = Service(replica)
         if directly:
-            answer_directly(None, service)
-        factory = ending_in_trailers(answering_directly(replica.factory))
+            bypass_to(None, service)
+        factory = ending_in_trailers(bypassing(replica.factory))
         server = gRPCGenericServer(factory, extra_options=[])
         add_to_server(service, server)
         port = server.add_insecure_port("127.0.0.1:0")
@@ -112,8 +112,8 @@ def test_elsewhere_serve_is_asked() -> None:
 
 def test_services_of_serve_are_its_own() -> None:
     replica = Serves()
-    answer_directly(None, Service(replica))
-    make = answering_directly(replica.factory)
+    bypass_to(None, Service(replica))
+    make = bypassing(replica.factory)
     healthz = "/ray.serve.RayServeAPIService/Healthz"
     for method, kind in (
         (healthz, gRPCStreamingType.UNARY_UNARY),
@@ -170,6 +170,6 @@ def test_another_ray_is_refused() -> None:
     class Other:
         def factory(self) -> None: ...
 
-    answer_directly(None, object())
+    bypass_to(None, object())
     with pytest.raises(ServeError, match=r"serve\.ray_metrics=true"):
-        answering_directly(Other().factory)
+        bypassing(Other().factory)

@@ -19,7 +19,7 @@ from rayml.serve.rayserve.private_names import (
     require_private_names,
     require_variables,
 )
-from rayml.serve.rayserve.starting import patient_environment
+from rayml.serve.rayserve.starting import start_timeouts
 from rayml.settings.serve import HaproxySettings, ServeSettings
 
 
@@ -69,7 +69,7 @@ def variables(ingress: Ingress) -> dict[str, str]:
         found = environment(ingress, host="127.0.0.1", arrival_s=1, ports=ports, haproxy=haproxy)
     finally:
         ports.release()
-    found |= patient_environment()
+    found |= start_timeouts()
     return grpc_environment(found, "127.0.0.1", ServeSettings(), fallback_port=1)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rayml.cluster import slowness as module
 from rayml.errors import ServeError
-from rayml.serve.rayserve.starting import patient_environment, tried_again
+from rayml.serve.rayserve.starting import start_timeouts, start_with_retries
 
 
 def failing(*errors: Exception) -> tuple[list[Exception], object]:
@@ -29,7 +29,7 @@ def test_a_start_that_serve_failed_is_tried_again() -> None:
         [RayServeException("x"), RuntimeError("HAProxy crashed during startup")],
     ):
         left, start = failing(*errors)
-        assert tried_again(start) == "started"  # type: ignore[arg-type]
+        assert start_with_retries(start) == "started"  # type: ignore[arg-type]
         assert not left
 
 
@@ -37,7 +37,7 @@ def test_in_the_end_it_is_one_line() -> None:
     said = "Traceback\n  File x\nRuntimeError: HAProxy crashed: cannot bind socket"
     _, start = failing(*[RuntimeError(said)] * 3)
     with pytest.raises(ServeError) as caught:
-        tried_again(start)  # type: ignore[arg-type]
+        start_with_retries(start)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert "HAProxy crashed: cannot bind socket" in str(caught.value)
     assert "did not start in 3 attempts" in str(caught.value)
@@ -46,7 +46,7 @@ def test_in_the_end_it_is_one_line() -> None:
 def test_what_is_the_users_is_not_tried_again() -> None:
     left, start = failing(ServeError("port 8000 is already in use"), ServeError("again"))
     with pytest.raises(ServeError, match="port 8000"):
-        tried_again(start)  # type: ignore[arg-type]
+        start_with_retries(start)  # type: ignore[arg-type]
     assert len(left) == 1
 
 
@@ -55,7 +55,7 @@ def test_patience_grows_with_what_the_machine_has_to_do(monkeypatch: pytest.Monk
         monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
         monkeypatch.setattr("os.cpu_count", lambda: 2)
         monkeypatch.setattr(module, "_measured", [start])
-        return float(patient_environment()["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"])
+        return float(start_timeouts()["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"])
 
     rest = told(0.5, 0.8)
     assert rest == 30

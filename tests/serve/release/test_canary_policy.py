@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.serve.observe.request_counts import RequestCounts
-from rayml.serve.release.canary_policy import LEVEL, Verdict, exceeds, judge, stability_index
+from rayml.serve.release.canary_policy import LEVEL, CanaryDecision, exceeds, judge, stability_index
 from rayml.serve.release.counters import Counts, VersionCounter, total
 from rayml.settings.release import GuardSettings
 from rayml.types import TargetInfo
@@ -28,13 +28,15 @@ def counts(requests: int, failed: int = 0, seconds: float = 0.01, **more: object
     return Counts(**{**found.__dict__, **more})  # type: ignore[arg-type]
 
 
-def verdict(canary: Counts, champion: Counts, elapsed_s: float = 30, **more: object) -> Verdict:
+def decision(
+    canary: Counts, champion: Counts, elapsed_s: float = 30, **more: object
+) -> CanaryDecision:
     guards = GuardSettings(**{**GUARDS.__dict__, **more})  # type: ignore[arg-type]
     return judge(canary, champion, elapsed_s=elapsed_s, guards=guards)
 
 
 def test_a_canary_that_errs_is_rolled_back_before_many_met_it() -> None:
-    found = verdict(counts(12, failed=12), counts(1000))
+    found = decision(counts(12, failed=12), counts(1000))
     assert found.outcome == "roll back"
     assert "12 of its 12 requests failed, of the champion's 0 of 1000" in found.reason
     assert found.figures["canary_failed"] == 12
@@ -42,23 +44,23 @@ def test_a_canary_that_errs_is_rolled_back_before_many_met_it() -> None:
 
 @pytest.mark.parametrize(("requests", "failed"), [(1, 1), (50, 1), (1000, 8), (0, 0)])
 def test_a_few_errors_decide_nothing(requests: int, failed: int) -> None:
-    assert verdict(counts(requests, failed), counts(10_000, 20)).outcome == "go on"
+    assert decision(counts(requests, failed), counts(10_000, 20)).outcome == "go on"
 
 
 def test_errors_that_the_champion_has_too_are_no_fault() -> None:
-    assert verdict(counts(300, 90), counts(6000, 1800)).outcome == "go on"
+    assert decision(counts(300, 90), counts(6000, 1800)).outcome == "go on"
 
 
 def test_rows_that_only_the_canary_refuses_count() -> None:
-    assert verdict(counts(100, refused=60), counts(1000)).outcome == "roll back"
+    assert decision(counts(100, refused=60), counts(1000)).outcome == "roll back"
 
 
 def test_a_slow_canary_is_rolled_back_and_a_little_slower_one_is_not() -> None:
     champion = counts(2000, seconds=0.02)
-    assert "p99" in verdict(counts(300, seconds=0.2), champion).reason
-    assert verdict(counts(300, seconds=0.022), champion).outcome == "go on"
-    assert verdict(counts(300, seconds=0.2), champion, p99_ratio=None).outcome == "go on"
-    assert verdict(counts(50, seconds=0.2), champion).outcome == "go on"
+    assert "p99" in decision(counts(300, seconds=0.2), champion).reason
+    assert decision(counts(300, seconds=0.022), champion).outcome == "go on"
+    assert decision(counts(300, seconds=0.2), champion, p99_ratio=None).outcome == "go on"
+    assert decision(counts(50, seconds=0.2), champion).outcome == "go on"
 
 
 def test_predictions_that_are_distributed_otherwise_are_told() -> None:
@@ -68,7 +70,7 @@ def test_predictions_that_are_distributed_otherwise_are_told() -> None:
     index, certain = stability_index(one, other)
     assert index > 0.25
     assert certain
-    found = verdict(counts(500, predictions=other), counts(500, predictions=one))
+    found = decision(counts(500, predictions=other), counts(500, predictions=one))
     assert found.outcome == "roll back"
     assert "stability index" in found.reason
 
@@ -87,23 +89,23 @@ def test_chance_is_no_shift(seed: int) -> None:
 
 def test_a_metric_that_is_worse_on_the_same_rows_is_told() -> None:
     worse = counts(500, paired=400, excess=80.0, excess_squared=120.0)
-    found = verdict(worse, counts(500))
+    found = decision(worse, counts(500))
     assert found.outcome == "roll back"
     assert "400 labelled rows" in found.reason
     unsure = counts(500, paired=400, excess=8.0, excess_squared=120.0)
-    assert verdict(unsure, counts(500)).outcome == "go on"
+    assert decision(unsure, counts(500)).outcome == "go on"
     few = counts(500, paired=40, excess=40.0, excess_squared=40.0)
-    assert verdict(few, counts(500)).outcome == "go on"
+    assert decision(few, counts(500)).outcome == "go on"
 
 
 def test_a_window_that_passed_promotes_once_there_is_evidence() -> None:
     champion = counts(2000)
-    assert verdict(counts(200), champion, 59).outcome == "go on"
-    passed = verdict(counts(200), champion, 61)
+    assert decision(counts(200), champion, 59).outcome == "go on"
+    passed = decision(counts(200), champion, 61)
     assert passed.outcome == "promote"
     assert "200 requests" in passed.reason
-    assert verdict(counts(99), champion, 6100).outcome == "go on"
-    assert verdict(counts(200), champion, 61, then="keep").outcome == "go on"
+    assert decision(counts(99), champion, 6100).outcome == "go on"
+    assert decision(counts(200), champion, 61, then="keep").outcome == "go on"
 
 
 def test_a_canary_that_a_replica_cannot_load_ends() -> None:

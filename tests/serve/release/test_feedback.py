@@ -18,7 +18,7 @@ from rayml.serve.http.paths import FEEDBACK
 from rayml.serve.model.served import ServedModel
 from rayml.serve.model.serving import OneVersion
 from rayml.serve.observe.request_counts import AnswerTotals
-from rayml.serve.release.counted import Counted
+from rayml.serve.release.counted_rows import CountedRows
 from rayml.serve.release.counters import VersionCounter
 from rayml.serve.release.feedback import Feedback
 from rayml.serve.release.release import ReleaseServing
@@ -48,7 +48,7 @@ def app(model: ServedModel, counter: VersionCounter, tmp_path: Path) -> Endpoint
     serving = SimpleNamespace(
         plan=SimpleNamespace(champion=model, canary=None), counters={"3": counter}
     )
-    feedback = Feedback(cast("ReleaseServing", serving), Counted(tmp_path).claim)
+    feedback = Feedback(cast("ReleaseServing", serving), CountedRows(tmp_path).claim)
     route = Route("POST", FEEDBACK, feedback, predicts=True)
     router = Router((*ROUTES, route))
     return EndpointApp(OneVersion(model), settings=ServeSettings(), router=router)
@@ -189,7 +189,7 @@ def test_what_cannot_be_noted_is_told_and_does_not_count(
     serving = SimpleNamespace(
         plan=SimpleNamespace(champion=model, canary=None), counters={"3": counter}
     )
-    feedback = Feedback(cast("ReleaseServing", serving), Counted(tmp_path / "gone").claim)
+    feedback = Feedback(cast("ReleaseServing", serving), CountedRows(tmp_path / "gone").claim)
     router = Router((*ROUTES, Route("POST", FEEDBACK, feedback, predicts=True)))
     response = sent(
         EndpointApp(OneVersion(model), settings=ServeSettings(), router=router),

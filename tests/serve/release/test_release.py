@@ -19,7 +19,7 @@ from rayml.serve.app.app import EndpointApp
 from rayml.serve.grpc import open_inference_pb2 as messages
 from rayml.serve.grpc.service import InferenceService
 from rayml.serve.predict.predictor import Predictor
-from rayml.serve.release.canary_watch import Watch
+from rayml.serve.release.canary_watch import CanaryWatch
 from rayml.serve.release.follower import Follower
 from rayml.serve.release.status import ReplicaStatus
 from rayml.settings.release import GuardSettings
@@ -221,15 +221,15 @@ def test_guards_roll_back_a_canary_that_errs_and_write_why(
         raise RuntimeError("broken")
 
     monkeypatch.setattr(running.model._batcher, "_run", fail)
-    watch = Watch(registry, "boxes")
-    verdict = watch.look()
-    assert verdict is not None
-    assert verdict.outcome == "go on"
+    watch = CanaryWatch(registry, "boxes")
+    decision = watch.look()
+    assert decision is not None
+    assert decision.outcome == "go on"
     statuses = Counter(each.status_code for each in post(follower, [ROW] * 200))
     until(registry, lambda status: _drawn_requests(status) == 200)
-    verdict = watch.look()
-    assert verdict is not None
-    assert verdict.outcome == "roll back"
+    decision = watch.look()
+    assert decision is not None
+    assert decision.outcome == "roll back"
     until(registry, lambda status: status.canary_since is None)
     assert versions(post(follower, [ROW] * 50)) == {"1": 50}
     entry = registry.history("boxes")[-1]
@@ -254,9 +254,9 @@ def test_guards_promote_a_canary_that_passed(registry: Registry, follower: Follo
     assert predicted is not None
     assert sum(predicted.predictions) == predicted.requests
     # A watch that begins anew knows from the release what is watched.
-    verdict = Watch(registry, "boxes").look()
-    assert verdict is not None
-    assert verdict.outcome == "promote"
+    decision = CanaryWatch(registry, "boxes").look()
+    assert decision is not None
+    assert decision.outcome == "promote"
     until(registry, lambda status: status.champion == 2)
     assert "passed its window" in registry.history("boxes")[-1]["reason"]
 
@@ -266,8 +266,14 @@ def test_each_request_is_counted_once_for_metrics_and_guards(
 ) -> None:
     serving = follower.serving
     post(follower, [ROW] * 3)
-    change(registry, lambda seen: releases.start_canary(seen, Canary(version=2, weight=1), "t"))
+    canary = Canary(version=2, weight=0.5, key="header:x-user")
+    change(registry, lambda seen: releases.start_canary(seen, canary, "t"))
     until(registry, holds(2))
+    running = serving.plan.canary
+    assert running is not None
+    drawn_user = next(
+        user for user in map(str, range(100)) if running.split.place(user.encode()) < 0.5
+    )
     app = app_of(follower)
     asked = [
         ("POST", "/predict", ROW),
@@ -280,7 +286,7 @@ def test_each_request_is_counted_once_for_metrics_and_guards(
         ("GET", "/metadata", None),
     ]
     for method, path, body in asked:
-        call(app, method, path, json=body)
+        call(app, method, path, json=body, headers={"x-user": drawn_user})
     snapshot = serving.requests.snapshot(app.load)
     found = {
         (each.version, each.route, each.status): sum(each.seconds.counts)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.errors import StorageError
-from rayml.serve.release.counted import FILE, Counted, begin_counting, mark
+from rayml.serve.release.counted_rows import FILE, CountedRows, begin_counting, mark
 from rayml.serve.release.status import ReplicaStatus, make_status_folder, write_status
 
 
@@ -20,7 +20,7 @@ def marks(*names: object) -> list[bytes]:
 
 
 def test_a_row_counts_once_in_its_scope(tmp_path: Path) -> None:
-    counted = Counted(tmp_path)
+    counted = CountedRows(tmp_path)
     assert counted.claim(marks("a", "b", "a")) == [True, True, False]
     assert counted.claim(marks("b", "c")) == [False, True]
     assert counted.claim([mark("other", "a")]) == [True]
@@ -31,8 +31,8 @@ def test_a_row_counts_once_in_its_scope(tmp_path: Path) -> None:
 def test_replicas_count_what_one_would(
     tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[int, list[int]]]
 ) -> None:
-    replicas = [Counted(folder := tmp_path_factory.mktemp("model")) for _ in range(1)]
-    replicas += [Counted(folder) for _ in range(2)]
+    replicas = [CountedRows(folder := tmp_path_factory.mktemp("model")) for _ in range(1)]
+    replicas += [CountedRows(folder) for _ in range(2)]
     seen: set[int] = set()
     for replica, rows in calls:
         expected = []
@@ -46,7 +46,7 @@ def test_at_once_each_row_counts_for_one(tmp_path: Path) -> None:
     found: list[int] = []
 
     def send() -> None:
-        counted = Counted(tmp_path)
+        counted = CountedRows(tmp_path)
         found.append(sum(sum(counted.claim(marks(*range(n, n + 20)))) for n in range(50)))
 
     threads = [threading.Thread(target=send) for _ in range(4)]
@@ -58,7 +58,7 @@ def test_at_once_each_row_counts_for_one(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded_and_the_younger_half_is_kept(tmp_path: Path) -> None:
-    one, two = (Counted(tmp_path, most=100) for _ in range(2))
+    one, two = (CountedRows(tmp_path, most=100) for _ in range(2))
     two.claim(marks(0))
     for number in range(1, 101):
         assert one.claim(marks(number)) == [True]
@@ -71,17 +71,17 @@ def test_memory_is_bounded_and_the_younger_half_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_torn_mark_is_taken_off(tmp_path: Path) -> None:
-    Counted(tmp_path).claim(marks(1, 2))
+    CountedRows(tmp_path).claim(marks(1, 2))
     with (tmp_path / FILE).open("ab") as file:
         file.write(b"torn")
-    assert Counted(tmp_path).claim(marks(1, 2, 3)) == [False, False, True]
+    assert CountedRows(tmp_path).claim(marks(1, 2, 3)) == [False, False, True]
     assert (tmp_path / FILE).stat().st_size == 3 * 16
 
 
 def test_what_cannot_be_noted_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = Counted(tmp_path)
+    counted = CountedRows(tmp_path)
     counted.claim(marks(1))
     write = os.write
     with monkeypatch.context() as patch:
@@ -91,12 +91,12 @@ def test_what_cannot_be_noted_does_not_count(
     assert (tmp_path / FILE).stat().st_size == 16
     assert counted.claim(marks(1, 2, 3)) == [False, True, True]
     with pytest.raises(StorageError):
-        Counted(tmp_path / "gone").claim(marks(1))
+        CountedRows(tmp_path / "gone").claim(marks(1))
     assert not (tmp_path / "gone").exists()
 
 
 def test_marks_begin_with_the_first_replica(tmp_path: Path) -> None:
-    counted = Counted(tmp_path)
+    counted = CountedRows(tmp_path)
     counted.claim(marks(1, 2))
     make_status_folder(tmp_path)
     write_status(tmp_path, ReplicaStatus(replica="r1", revision=1, champion=1))

@@ -32,7 +32,7 @@ def mark(*parts: str) -> bytes:
     return blake2b(text, digest_size=_BYTES).digest()
 
 
-class Counted:
+class CountedRows:
     """The marks of the rows that have counted; several threads and processes may ask.
 
     Args:
