@@ -1,4 +1,4 @@
-"""Asks an endpoint whether it answers, once for each protocol."""
+"""Checks whether an endpoint answers, once for each protocol."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Protocol
 from rayml.serve.rayserve.grpc_transport import answers as answers_grpc
 
 
-class Asked(Protocol):
-    """What is asked."""
+class Reachable(Protocol):
+    """An endpoint's addresses."""
 
     @property
     def host(self) -> str:
@@ -29,7 +29,7 @@ class Asked(Protocol):
         ...
 
 
-def answers(endpoint: Asked, deadline: float) -> bool:
+def answers(endpoint: Reachable, deadline: float) -> bool:
     """Whether an endpoint answers in all its protocols before a moment of the monotonic clock."""
     address = endpoint.grpc_address
     return _answers_http(endpoint, deadline - time.monotonic()) and (
@@ -37,7 +37,7 @@ def answers(endpoint: Asked, deadline: float) -> bool:
     )
 
 
-def _answers_http(endpoint: Asked, seconds: float) -> bool:
+def _answers_http(endpoint: Reachable, seconds: float) -> bool:
     with closing(
         http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=max(seconds, 0.1))
     ) as connection:

@@ -52,10 +52,10 @@ class Endpoint:
         host: that its port is bound to.
         port: of HTTP.
         grpc_port: of gRPC; None if it is not answered.
-        key: that who started it may use, where keys are asked for.
+        key: for the process that started it, where keys are required.
         drain_s: seconds in which it must answer the requests taken in when it stops.
-        temporary: folder that ends with it.
-        held: its ports, which are nobody else's until it ends.
+        temporary: folder that is removed with it.
+        held: its ports, which it reserves until it ends.
     """
 
     host: str
@@ -81,7 +81,7 @@ class Endpoint:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def to_plain(self) -> dict[str, Any]:
-        """What another process needs of it, in what JSON has."""
+        """The values that another process needs, as JSON has them."""
         plain = {name: getattr(self, name) for name in _PLAIN}
         return {
             **plain,
@@ -91,15 +91,15 @@ class Endpoint:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Endpoint:
-        """The endpoint that was made plain; what else is told of it is left out."""
+        """The endpoint that `to_plain` described; other keys are ignored."""
         known = {name: plain[name] for name in _PLAIN}
         return cls(**known, temporary=plain["temporary"] and Path(plain["temporary"]))
 
     def stop(self) -> None:
-        """End the endpoint once it has answered what it took in."""
+        """End the endpoint after it has answered the requests taken in."""
         from ray import serve
 
-        # Serve ends its proxies together with all else, so what they hold must be out before.
+        # Serve ends its proxies together with all else, so their requests must be answered before.
         if not drain(self.drain_s) and status() is not None:
             serve.delete(APPLICATION)
         self.end()
@@ -136,7 +136,7 @@ def start(
         timeout_s: seconds in which it must answer on a machine at rest.
         trust: whose code bundles may name, and whose signatures they need.
         owner: process that its temporary folder goes with; None is this one.
-        announce: told of it before it is deployed.
+        announce: called with the endpoint before it is deployed.
 
     Returns:
         The endpoint, whose `/readyz` has answered.
@@ -310,10 +310,10 @@ def _deploy(
 def _wait_until_ready(endpoint: Endpoint, asked: int, timeout_s: float) -> None:
     """Wait until an endpoint answers, and so many replicas are asked by HAProxy itself."""
     started = time.monotonic()
-    # What else the machine does may begin meanwhile.
+    # The load of the machine may grow meanwhile.
     while time.monotonic() < (deadline := started + timeout_s * slowness()):
         # Before it runs, the proxy would hold a request for as long as it may take. Until HAProxy
-        # knows the replicas, that proxy stands between, which sends nothing to another one.
+        # knows the replicas, requests pass that proxy, which retries none on another replica.
         if runs() and (not asked or replicas_asked() >= asked) and answers(endpoint, deadline):
             return
         time.sleep(0.05)

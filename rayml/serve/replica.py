@@ -33,7 +33,7 @@ _HEALTH_REQUESTS = 32
 
 
 class Replica(InferenceService):
-    """What one replica process holds; Serve makes it and calls its app.
+    """The app of one replica process, and its models; Serve makes it and calls its app.
 
     Args:
         folder: of the bundle.
@@ -64,7 +64,7 @@ class Replica(InferenceService):
         from rayml.serve.model.served import ServedModel
         from rayml.serve.predict.predictor import Predictor
 
-        # With several threads a sum may be shared out as the machine has time for.
+        # With several threads the order of a sum may depend on the load of the machine.
         alone = settings.batch_invariant
         torch.set_num_threads(1 if alone else max(1, int(settings.replicas.cpu)))
         device = "cuda" if settings.replicas.gpu else "cpu"
@@ -115,7 +115,7 @@ class Replica(InferenceService):
             bypass_to(self._app, self)
 
     def __del__(self) -> None:
-        """Take away what this replica says of itself."""
+        """Remove the status of this replica."""
         follower = getattr(self, "_follower", None)
         if follower is not None:
             follower.close()
@@ -181,8 +181,8 @@ def _scaling(replicas: ReplicaSettings) -> dict[str, Any]:
             "target_ongoing_requests": replicas.target_ongoing_requests,
             "upscale_delay_s": replicas.upscale_delay_s,
             "downscale_delay_s": replicas.downscale_delay_s,
-            # Serve looks at the load every 10 s by default, which would make any shorter
-            # delay a dead letter. It calls the key deprecated, but the variables that it names
+            # Serve looks at the load every 10 s by default, which would defeat any shorter
+            # delay. It calls the key deprecated, but the variables that it names
             # instead are read nowhere in Ray 2.60.
             "metrics_interval_s": 0.5,
             "look_back_period_s": 2.0,

@@ -14,6 +14,7 @@ from rayml.serve.access.guard import Access, Guard, refusal_headers, token_of
 from rayml.serve.access.site import Site
 from rayml.serve.app.routes import Route, Router
 from rayml.serve.http.body import BodyRoom, ClientGoneError, Receive
+from rayml.serve.http.deadline import Deadline
 from rayml.serve.http.messages import (
     Headers,
     Request,
@@ -91,7 +92,12 @@ class EndpointApp:
         )
         response: Response | None = None
         try:
-            response = await self._respond_or_fail(request)
+            try:
+                response = await self._respond(request)
+            except ClientGoneError:
+                raise
+            except Exception:  # noqa: BLE001 (a client learns that it failed, not why)
+                response = _failure(request, "endpoint")
             model = request.model or self._serving.champion
             headers: Headers = (*model.headers, (REQUEST_ID, request.id.encode()))
             if self._site is not None and self._site.shared:
@@ -103,14 +109,6 @@ class EndpointApp:
             # A request that is cancelled, as Serve does when its client left, counts too.
             status, size = (response.status, len(response.body)) if response else (CLIENT_GONE, 0)
             self._observe(request.record(request.model or self._serving.champion, status, size))
-
-    async def _respond_or_fail(self, request: Request) -> Response:
-        try:
-            return await self._respond(request)
-        except ClientGoneError:
-            raise
-        except Exception:  # noqa: BLE001 (a client learns that it failed, not why)
-            return _failure(request, "endpoint")
 
     async def _respond(self, request: Request) -> Response:
         if (answer := self._before_keys(request)) is not None:
@@ -150,12 +148,12 @@ class EndpointApp:
 
     async def _admit(self, route: Route, request: Request) -> Response:
         if not route.predicts:
-            return await self._in_time(route, request)
+            return await self._attempt(route, request)
         if self.held >= self._capacity:
             return error_response(503, "too many requests wait", _RETRY_AFTER)
         self.held += 1
         try:
-            return await self._in_time(route, request)
+            return await self._attempt(route, request)
         finally:
             self.held -= 1
 
@@ -168,32 +166,28 @@ class EndpointApp:
         headers = refusal_headers(decision, access)
         return error_response(decision.status, decision.reason, headers)
 
-    async def _in_time(self, route: Route, request: Request) -> Response:
-        try:
-            with request.deadline(self._settings.request_timeout_s):
-                return await self._attempt(route, request)
-        except TimeoutError:
-            seconds = self._settings.request_timeout_s
-            return error_response(408, f"the request took longer than {seconds:g} s")
-        finally:
-            request.close()
-
     async def _attempt(self, route: Route, request: Request) -> Response:
+        seconds = self._settings.request_timeout_s
         try:
-            if route.predicts:
-                model = await self._serving.choose(request)
-                request.chosen = True
-            else:
-                model = self._serving.described(request)
-                request.versions = tuple(each.version for each in self._serving.models())
-            request.model = model
-            return await route.answer(request, model)
+            with Deadline(seconds, request.receive, request.is_read):
+                if route.predicts:
+                    model = await self._serving.choose(request)
+                    request.chosen = True
+                else:
+                    model = self._serving.described(request)
+                    request.versions = tuple(each.version for each in self._serving.models())
+                request.model = model
+                return await route.answer(request, model)
         except RequestError as error:
             return refusal(error)
-        except (ClientGoneError, TimeoutError):
+        except TimeoutError:
+            return error_response(408, f"the request took longer than {seconds:g} s")
+        except ClientGoneError:
             raise
         except Exception:  # noqa: BLE001 (a model may raise anything; guards count it)
             return _failure(request, "model")
+        finally:
+            request.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -15,7 +15,6 @@ from pydantic_core import to_json
 
 from rayml.errors import RequestError
 from rayml.serve.http.body import BodyRoom, Message, Receive, read_body
-from rayml.serve.http.deadline import Deadline
 from rayml.serve.http.request_id import request_id
 from rayml.serve.http.request_record import RequestRecord
 
@@ -78,6 +77,7 @@ class Request:
 
     Attributes:
         path: without the prefix that the endpoint is mounted at.
+        receive: of ASGI, gives the body's chunks.
         parameters: of the path, by their names in its route.
         model: the version that answers, once it is known.
         chosen: whether that was chosen to predict.
@@ -103,7 +103,6 @@ class Request:
         "_headers",
         "_held",
         "_max_body_bytes",
-        "_receive",
         "_room",
         "_scope",
         "bytes",
@@ -115,6 +114,7 @@ class Request:
         "parameters",
         "parsed",
         "path",
+        "receive",
         "received",
         "route",
         "rows",
@@ -127,7 +127,7 @@ class Request:
     ) -> None:
         self.started = perf_counter()
         self._scope = scope
-        self._receive = receive
+        self.receive = receive
         self._max_body_bytes = max_body_bytes
         self._room = room
         self._held = 0
@@ -175,7 +175,7 @@ class Request:
             body, self._body = self._body, None
             return body
         body = await read_body(
-            self.headers, self._receive, limit=self._max_body_bytes, hold=self._hold
+            self.headers, self.receive, limit=self._max_body_bytes, hold=self._hold
         )
         self.received = perf_counter()
         self.bytes = len(body)
@@ -186,11 +186,8 @@ class Request:
         self._body = await self.body()
         return self._body
 
-    def deadline(self, limit_s: float) -> Deadline:
-        """End a block after so many seconds, or once the client has left; see `Deadline`."""
-        return Deadline(limit_s, self._receive, self._is_read)
-
-    def _is_read(self) -> bool:
+    def is_read(self) -> bool:
+        """Whether its body is complete."""
         return self.received > 0
 
     def close(self) -> None:

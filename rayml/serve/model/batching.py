@@ -3,7 +3,7 @@
 A lone request is answered without any detour: its batch is run at the end of the same turn of the
 event loop, on the loop itself, since handing it to a thread costs more than a small forward pass.
 A batch that would hold the loop longer than `LOOP_BUDGET_S` runs in a thread instead, so that
-health checks are answered meanwhile; those who come before it is through form the next batch, so
+health checks are answered meanwhile; requests that arrive before it ends form the next batch, so
 that a slow model under load answers as many at once as it may. Which batches those are is measured
 when a replica warms up.
 """
@@ -119,7 +119,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._thread.shutdown(wait=True)
 
     def _forget(self, request: _Request[Item, Result]) -> None:
-        """Let one that nobody waits for fill no batch, and begin none."""
+        """Remove a request whose client left, so that it fills no batch and begins none."""
         with suppress(ValueError):
             self._waiting.remove(request)
         if self._timer is not None and not self._waiting:

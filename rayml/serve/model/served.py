@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class ServedModel:
     """A version with its limits, its batching and the pages that describe it.
 
-    Making it runs a few predictions, so one that exists is ready. `batch_rows` counts its forward
-    passes by their rows.
+    Its constructor runs a few predictions, so an object that exists is ready. `batch_rows` counts
+    forward passes by their rows.
 
     Args:
         predictor: of the bundle.
@@ -114,7 +114,7 @@ class ServedModel:
         return answers
 
     def note_odd(self, answers: Sequence[Answer] | Sequence[Explanation]) -> None:
-        """Count the odd values that the answers to a request tell.
+        """Count the odd values that the answers to a request name.
 
         Raises:
             RequestError: 422 if there is one and such requests are refused.
@@ -135,7 +135,7 @@ class ServedModel:
         self.predictor.watcher = watcher
 
     def expect_explanations(self) -> None:
-        """Get ready for them in their thread; what fails is told to the first who asks for one."""
+        """Warm up explanations in their thread; the first request for one gets its errors."""
         if not self._expects_explanations:
             self._expects_explanations = True
             with suppress(RuntimeError):  # it is being closed
@@ -152,7 +152,7 @@ class ServedModel:
 
         def proceed() -> None:
             if given_up.is_set():
-                raise InterruptedError("nobody waits for the explanation")
+                raise InterruptedError("no client waits for the explanation")
 
         def work() -> list[Explanation]:
             table = self.predictor.table(asked.rows)
@@ -167,7 +167,7 @@ class ServedModel:
             given_up.set()
 
     def close(self) -> None:
-        """End once what was taken in is answered."""
+        """End after answering the requests taken in."""
         self._batcher.close()
         self._explaining.shutdown(wait=True)
         self.tensors.close()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rayml.serve.predict.row_parser import Row
 
 LOOP_BYTES = 16 * 2**10
-"""Requests of more bytes are read, predicted and answered in a thread; such as have many rows."""
+"""Requests of more bytes, which have many rows, are read, predicted and answered in a thread."""
 
 LOOP_BINARY_BYTES = 256 * 2**10
 """The same of requests with binary tensors, which cost many times less to read."""
@@ -63,7 +63,7 @@ class TensorModel:
         predictor: of the bundle.
         settings: limits and batching.
         example: a row of typical values.
-        odd_values: takes note of the odd values of requests.
+        odd_values: counts the odd values of requests.
         sizes: counts the forward passes by their rows.
     """
 
@@ -158,12 +158,12 @@ class TensorModel:
             self._off_loop -= 1
 
     def close(self) -> None:
-        """End the threads once they have done what they were given."""
+        """End the threads after their queued work."""
         self._batcher.close()
         self._thread.shutdown(wait=True)
 
     def _odd(self, features: Features, table: Callable[[], pa.Table]) -> dict[int, Odd] | None:
-        """The odd values of a request by row, having taken note of them."""
+        """Count the odd values of a request, and give them by row."""
         odd = self._predictor.odd_of_table(table()) if features.odd else None
         self._odd_values.note(odd or {})
         return odd

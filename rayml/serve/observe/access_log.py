@@ -45,10 +45,10 @@ class AccessLog:
         self._epoch = time.time() - time.perf_counter()
 
     def flush(self) -> None:
-        """Write what was answered since the last time.
+        """Write the requests that were answered since the last time.
 
-        What cannot be written is lost and counted, with a line in the replica's log when that
-        begins and when it ends: a full disk must not cost memory without end.
+        Lines that cannot be written are lost and counted, with a line in the replica's log when
+        that begins and when it ends: a full disk must not cost memory without end.
         """
         count = len(self._pending)
         if not count:
@@ -60,15 +60,15 @@ class AccessLog:
             self.lost += lost.lines
         if (lost is not None) != self._fails:
             self._fails = lost is not None
-            self._tell(lost)
+            self._report(lost)
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the last lines, and close the file."""
         self.flush()
         if self._file is not None:
             self._file.close()
 
-    def _tell(self, lost: Lost | None) -> None:
+    def _report(self, lost: Lost | None) -> None:
         if lost is None:
             _log.warning("the access log is written again; %d lines of it are lost", self.lost)
         else:
@@ -107,8 +107,8 @@ class AccessLog:
 def make_access_log(settings: ServeSettings, replica: str) -> AccessLog | None:
     """The access log of a replica; None where none is asked for.
 
-    One to `stdout` goes by a file beside the log of the replicas, which whoever runs the terminal
-    follows.
+    Lines for `stdout` go to a file beside the log of the replicas, which the process on the
+    terminal shows.
     """
     if settings.access_log is None:
         return None
@@ -121,5 +121,5 @@ def make_access_log(settings: ServeSettings, replica: str) -> AccessLog | None:
 
 
 def on_its_way(log: Path) -> Path:
-    """The file that lines for standard output go by, beside a log of replicas."""
+    """The file of lines for standard output, beside a log of replicas."""
     return log.with_name(f"{log.stem}-access.jsonl")

@@ -118,7 +118,7 @@ def _load(snapshots: Sequence[Snapshot]) -> Iterator[Metric]:
 
 
 def _troubles(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
-    """What a full disk, above all, keeps from being written; the replica that has it tells it."""
+    """Counts and log lines that a replica could not write, as on a full disk."""
     problem = GaugeMetricFamily(
         "rayml_metrics_folder_problem",
         "1 while a replica cannot write its counts, so that others do not know them, else 0",
@@ -130,8 +130,8 @@ def _troubles(snapshots: Iterable[Snapshot]) -> Iterator[Metric]:
         labels=_VERSION[:1],
     )
     for snapshot in snapshots:
-        told = snapshot.problem or "none"
-        problem.add_metric((snapshot.replica, told), int(bool(snapshot.problem)))
+        problem_text = snapshot.problem or "none"
+        problem.add_metric((snapshot.replica, problem_text), int(bool(snapshot.problem)))
         lost.add_metric((snapshot.replica,), snapshot.lost_lines)
     yield from (problem, lost)
 

@@ -1,6 +1,6 @@
 """Shows what is appended to files, such as the log of replicas, where an endpoint was started.
 
-A file outlives whoever shows it: another process that runs the terminal later goes on with it.
+A file outlives the process that shows it: the next process on the terminal goes on with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CHUNK = 2**20
 
 
 class FollowedFile:
-    """What is appended to a file from now on, also once it was renamed and begun anew.
+    """Reads lines that are appended to a file from now on, also once it was renamed and begun anew.
 
     Args:
         path: of the file, which need not exist yet.
@@ -84,7 +84,7 @@ def shown(files: Mapping[Path, IO[bytes]]) -> Iterator[None]:
 
     def show() -> None:
         for file, stream in followed:
-            # Nobody reads any more, or the file cannot be read now; it still has the lines.
+            # The stream is closed, or the file cannot be read now; it keeps the lines.
             with suppress(OSError, ValueError):
                 if lines := file.read():
                     stream.write(lines)

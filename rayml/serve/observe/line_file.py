@@ -1,8 +1,8 @@
 """A file of lines that several processes append to, whole lines only.
 
-A write that the disk has no room for leaves half a line, to which the next one would be glued.
-Here what was written of it is taken back, under a lock that every writer holds while it writes, so
-that nobody else's lines are touched.
+A write that the disk has no room for leaves half a line, which the next write would continue. Here
+the half line is cut off again, under a lock that every writer holds while it writes, so that no
+other line is touched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# It tells who asks what, which is not everybody's business.
+# It shows who asks for what, so not every user may read it.
 _MODE = 0o640
 
 
@@ -98,12 +98,12 @@ class LineFile:
 
 
 def _write(file: int, lines: bytes) -> tuple[int, OSError | None]:
-    """Write what there is room for, in whole lines: how many bytes of them, and what failed."""
+    """Write as many whole lines as there is room for; give their bytes, and the error."""
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
         return _pass_on(file, lines)
     size = status.st_size
-    # Half a line of a process that was killed, or of a program that is not this one, is ended.
+    # A killed process or another program may have left half a line, which is ended.
     end = b"\n" if size and os.pread(file, 1, size - 1) != b"\n" else b""
     written, reason = _pass_on(file, end + lines)
     if reason is None:

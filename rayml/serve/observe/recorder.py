@@ -1,7 +1,7 @@
-"""Keeps what a replica's answers came to: counts, the access log, and traces.
+"""Records the requests of a replica: counts, the access log, and traces.
 
-An answer costs the event loop a few microseconds; what takes longer, writing above all, is done by
-a thread a few times a second.
+A request costs the event loop a few microseconds; slower work, above all writing, is done by a
+thread a few times a second.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FOLDER_FULL = "metrics folder full"
 
 
 class Recorder:
-    """Records the answers of one replica until it is closed.
+    """Records the requests of one replica until it is closed.
 
     Args:
         replica: its id.
@@ -68,22 +68,22 @@ class Recorder:
         """Write from now on.
 
         Args:
-            load: gives what the replica has in hand.
+            load: gives the load of the replica.
         """
         self._load = load
-        with contextlib.suppress(OSError):  # the counts that are told next say so
+        with contextlib.suppress(OSError):  # the next write reports it
             self._folder.mkdir(parents=True, exist_ok=True)
-        self._tell()
+        self._write()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is left; the replica counts no more among those that run."""
+        """Write the last lines, and remove the status of the replica."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
         with contextlib.suppress(OSError):
-            self._files.remove()  # else the others find it too old before long
+            self._files.remove()  # else the others find it too old after a while
         if self._access_log is not None:
             self._access_log.close()
         if self._tracing is not None:
@@ -96,14 +96,14 @@ class Recorder:
             self._flush()
             turn = (turn + 1) % turns
             if turn == 0:
-                self._tell()
+                self._write()
 
     def _flush(self) -> None:
         if self._access_log is not None:
             self._access_log.flush()
 
-    def _tell(self) -> Snapshot:
-        """Tell the others what this replica counted, and say so once if that does not go."""
+    def _write(self) -> Snapshot:
+        """Write the counts of this replica for the others; log once if that fails."""
         lost = self._access_log.lost if self._access_log is not None else 0
         snapshot = self.counts.snapshot(self._load, problem=self._problem, lost_lines=lost)
         try:
@@ -126,14 +126,14 @@ class Recorder:
         return Response(200, body, content_type=CONTENT_TYPE)
 
     def _text(self) -> bytes:
-        # What this replica has told others counts, so that no counter goes back when it is
-        # another replica that answers next.
-        own = self._tell()
+        # The counts are written before they are shown, so that no counter decreases when another
+        # replica answers next.
+        own = self._write()
         try:
-            told = [SNAPSHOT.validate_json(each) for each in self._files.read()]
-        except OSError:  # it is gone, as the log says
-            told = []
-        others = [each for each in told if each.replica != own.replica]
+            found = [SNAPSHOT.validate_json(each) for each in self._files.read()]
+        except OSError:  # the folder is gone, as the log says
+            found = []
+        others = [each for each in found if each.replica != own.replica]
         return exposition(sorted([own, *others], key=lambda each: each.replica))
 
 
@@ -144,7 +144,7 @@ def _trouble(error: OSError) -> str:
 
 
 def make_recorder(replica: str, settings: ServeSettings) -> Recorder:
-    """Make the recorder of a replica as the settings, whose folder is named, have it."""
+    """Make the recorder of a replica from settings that name the folder."""
     tracing = settings.tracing
     assert settings.metrics_folder is not None
     return Recorder(

@@ -1,9 +1,8 @@
-"""The log of a replica: to a file that whoever runs the terminal follows, and to Ray's folder.
+"""The log of a replica: to a file, which the process on the terminal shows, and to Ray's folder.
 
-Ray Serve sends what a replica prints, and its standard error, to a logger of its own, whose level
-decides what becomes of it; rayml's lines end nowhere. Here all of it becomes records of Python's
-logging: rayml's own, warnings and errors of other libraries, what a model prints, and its standard
-error.
+Ray Serve sends the standard output and error of a replica to a logger of its own, whose level drops
+most of it, and rayml's lines reach no handler. Here all of it becomes records of Python's logging:
+rayml's own, warnings and errors of other libraries, standard output and standard error.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class LineHandler(logging.Handler):
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; one that there is no room for is counted, and told of afterwards."""
+        """Write a record; one that cannot be written is counted, and the next one reports it."""
         try:
             lines = self._lines(record)
         except Exception:  # noqa: BLE001 (logging must not fail the caller)
@@ -92,7 +91,7 @@ class Printed:
 
     Args:
         name: `stdout` or `stderr`.
-        stream: that stood there; all else is asked of it.
+        stream: that it replaces.
     """
 
     def __init__(self, name: Literal["stdout", "stderr"], stream: TextIO) -> None:
@@ -100,32 +99,32 @@ class Printed:
         self._level = _PRINTED[name]
         self._stream = stream
         self._rest = ""
-        # A handler that prints would print of its printing without end.
+        # A handler that prints would log its own output without end.
         self._busy = threading.local()
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else a stream has."""
+        """All other attributes of the stream."""
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write; lines are told as they end."""
+        """Write; each line is logged when it ends."""
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            self._tell(line)
+            self._log_line(line)
         if len(self._rest) > _LONGEST:
             self.flush()
         return len(text)
 
     def flush(self) -> None:
-        """Tell of a line that has not ended yet."""
+        """Log a line that has not ended yet."""
         rest, self._rest = self._rest, ""
-        self._tell(rest)
+        self._log_line(rest)
 
     def isatty(self) -> bool:
-        """Nobody sits there."""
+        """No terminal is there."""
         return False
 
-    def _tell(self, line: str) -> None:
+    def _log_line(self, line: str) -> None:
         if not line.strip() or getattr(self._busy, "now", False):
             return
         self._busy.now = True
@@ -136,7 +135,7 @@ class Printed:
 
 
 def start_log(settings: LogSettings, replica: str) -> None:
-    """Send what this process, a replica, has to say to the file and to Ray's folder.
+    """Send all output of this process, a replica, to the file and to Ray's folder.
 
     Args:
         settings: of the log; without a file only Ray's folder has it.
@@ -147,7 +146,7 @@ def start_log(settings: LogSettings, replica: str) -> None:
     if settings.file is not None:
         file = LineFile(Path(settings.file), max_bytes=settings.max_bytes)
         handlers.append(LineHandler(file, replica=replica, form=settings.format))
-        # What Serve itself has to say at its own level, errors, is news for the terminal too.
+        # Serve itself logs errors alone, which belong on the terminal too.
         logging.getLogger(_SERVE).addHandler(handlers[-1])
     for handler in handlers:
         logging.getLogger().addHandler(handler)

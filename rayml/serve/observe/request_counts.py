@@ -78,15 +78,15 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one replica has counted since it started.
+    """The counts of one replica since it started.
 
     Attributes:
         replica: its id.
-        held: requests for a model's work that it has taken in and not answered.
+        held: requests for predictions that it has taken in and not answered.
         capacity: how many it takes in at most.
         answers: by version, route and status.
         models: versions that are ready.
-        problem: why it cannot tell others what it counts; empty if it can.
+        problem: why it cannot write its counts for the other replicas; empty if it can.
         lost_lines: lines of the access log that could not be written.
     """
 
@@ -104,7 +104,7 @@ SNAPSHOT = TypeAdapter(Snapshot)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a replica has in hand; see `Snapshot`."""
+    """Requests in progress, capacity, and versions of a replica; see `Snapshot`."""
 
     held: int
     capacity: int
@@ -191,9 +191,9 @@ class RequestCounts:
         """Take the counts of this moment; from any thread.
 
         Args:
-            load: gives what the replica has in hand.
+            load: gives the load of the replica.
             problem: see `Snapshot`.
-            lost_lines: likewise.
+            lost_lines: see `Snapshot`.
         """
         now = load()
         return Snapshot(

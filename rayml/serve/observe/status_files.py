@@ -1,6 +1,6 @@
-"""What replicas tell of themselves, in a file each of a folder that they share.
+"""Status files: each replica writes its own into a folder that all replicas of an endpoint share.
 
-Whichever replica is asked can answer for all of them, also for those that are too busy to be asked.
+So each replica can answer for all of them, also for those that are too busy to be asked.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _FORGOTTEN_S = 600.0
 
 
 class StatusFiles:
-    """The files of one folder, each with the last that one process has told.
+    """The files of one folder, each with the last status of one process.
 
-    A file that was not written for 6 s is of a process that was killed; it counts no more.
+    A file that was not written for 6 s belongs to a process that was killed, and is not read.
 
     Args:
-        folder: on the machine, or shared by the machines that the processes run on. It must be
-            there: what somebody removes is not made again by halves.
+        folder: on the machine, or shared by the machines that the processes run on. It must
+            exist: a folder that was removed is not made again.
         name: of this process's file, unlike that of any other process.
     """
 
@@ -33,7 +33,7 @@ class StatusFiles:
         self._own = folder / f"{name}.json"
 
     def write(self, content: bytes) -> None:
-        """Tell something; readers see the old or the new, whole.
+        """Write the status; readers see the old or the new one, whole.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -48,16 +48,16 @@ class StatusFiles:
             raise
 
     def read(self) -> list[bytes]:
-        """What all processes that run have told last."""
+        """The last statuses of all processes that run."""
         return read_fresh(self._folder, now=_newest(self._folder))
 
     def remove(self) -> None:
-        """End to be one of those that run."""
+        """Remove the file of this process, which ends."""
         self._own.unlink(missing_ok=True)
 
 
 def _newest(folder: Path) -> float:
-    """When something was told last, by the folder's own clock, which may be another machine's."""
+    """When a file was written last, by the folder's own clock, which may be another machine's."""
     times = []
     for path in folder.glob("*.json"):
         with suppress(FileNotFoundError):
@@ -66,20 +66,20 @@ def _newest(folder: Path) -> float:
 
 
 def read_fresh(folder: Path, *, now: float) -> list[bytes]:
-    """What the processes that run have told last; files long forgotten are removed.
+    """Read the last statuses of the processes that run; files that are far too old are removed.
 
     Args:
         folder: of the files.
         now: seconds since the epoch, by the folder's clock.
     """
-    told = []
+    found = []
     for path in sorted(folder.glob("*.json")):
         try:
             age = now - path.stat().st_mtime
             if age < _FRESH_S:
-                told.append(path.read_bytes())
+                found.append(path.read_bytes())
             elif age > _FORGOTTEN_S:
                 path.unlink()
         except FileNotFoundError:
             continue  # its process has just ended
-    return told
+    return found

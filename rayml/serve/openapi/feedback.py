@@ -72,7 +72,7 @@ def feedback_schemas(target: TargetInfo, max_rows: int) -> Schema:
             },
             {
                 "ids": array(_ID, minItems=1, maxItems=max_rows)
-                | {"description": "As many as rows; what tells a row from all others."}
+                | {"description": "As many as rows; each identifies its row."}
             },
             additionalProperties=False,
         ),

@@ -1,4 +1,4 @@
-"""What an endpoint says of the model that it serves, at `/metadata`."""
+"""The description of a served version, at `/metadata`."""
 
 from __future__ import annotations
 

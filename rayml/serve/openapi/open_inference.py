@@ -1,6 +1,6 @@
 """The Open Inference Protocol in the OpenAPI document.
 
-What the protocol leaves to a model is typed by the signature: the names of its tensors, and the
+The signature types what the protocol leaves to a model: the names of its tensors, and the
 datatypes that each takes.
 """
 
@@ -122,14 +122,14 @@ def _model(
             f"Predict from tensors, by a {what}",
             {**json_content(ref("InferRequest"), examples), **_OCTETS},
             answer,
-            errors=_ABSENT | {"400": "What comes does not fit the protocol or the model."},
+            errors=_ABSENT | {"400": "The request does not fit the protocol or the model."},
             parameters=[*place, length],
         ),
     ]
 
 
 def open_inference_schemas(signature: Signature, outputs: OutputTensors) -> Schema:
-    """What comes and goes under `/v2`."""
+    """Requests and answers under `/v2`."""
     output = obj(
         {"name": enum(outputs.offered), "datatype": enum(["FP64", "BYTES"]), "shape": _SHAPE},
         {"data": ref("TensorData"), "parameters": _binary("binary_data_size", _SIZE)},

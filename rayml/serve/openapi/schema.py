@@ -1,4 +1,4 @@
-"""The words that an OpenAPI document is written in: JSON Schema, answers, operations."""
+"""Building blocks of an OpenAPI document: JSON Schema, answers, operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHALLENGE: Schema = {"WWW-Authenticate": {"schema": {"type": "string"}}}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a path answers to a method.
+    """One operation: a path and a method.
 
     Attributes:
         method: of HTTP, in lower case.
@@ -116,7 +116,7 @@ def refusals(errors: Mapping[str, str]) -> Schema:
 
 
 def access_refusals(*statuses: str) -> Schema:
-    """Answers to who is not let in."""
+    """Answers to requests without a valid key or above the rate."""
     return {
         status: json_answer(text, "Error") | {"headers": headers}
         for status, (text, headers) in _REFUSED.items()

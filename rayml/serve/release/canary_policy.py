@@ -1,7 +1,7 @@
 """Whether a canary goes on, becomes champion or is rolled back: a pure policy.
 
-Guards look at a canary again and again, so shares are compared by a test that may be looked at as
-often as one likes: it rejects once the likelihood of the data under all larger shares, averaged,
+Guards look at a canary again and again, so shares are compared by a test that stays valid however
+often it is looked at: it rejects once the likelihood of the data under all larger shares, averaged,
 exceeds that under the allowed share by `1 / LEVEL` (a mixture of likelihood ratios; Robbins 1970,
 "Statistical methods related to the law of the iterated logarithm").
 """
@@ -17,14 +17,14 @@ from rayml.serve.release.counters import Counts
 from rayml.settings.release import GuardSettings
 
 LEVEL = 1e-3
-# A difference of latency below this is nobody's harm, and no clock's either.
+# A difference of latency below this harms no client.
 _SLACK_S = 0.005
 _Z = 3.1  # one-sided, at LEVEL
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryDecision:
-    """What becomes of a canary, why, and the figures that say so."""
+    """The next step for a canary, the reason, and the figures behind it."""
 
     outcome: Literal["go on", "promote", "roll back"]
     reason: str
@@ -34,7 +34,7 @@ class CanaryDecision:
 def judge(
     canary: Counts, champion: Counts, *, elapsed_s: float, guards: GuardSettings, refusal: str = ""
 ) -> CanaryDecision:
-    """Judge a canary beside the champion, over the same stretch of traffic.
+    """Decide on a canary by comparing it with the champion over the same requests.
 
     Args:
         canary: its counters since it started.
@@ -127,7 +127,7 @@ def _worse(canary: Counts, limit: float) -> Iterator[str]:
 
 
 def exceeds(events: int, trials: int, share: float) -> bool:
-    """Whether events are certainly more frequent than a share; may be asked at any time."""
+    """Whether events are certainly more frequent than a share; valid however often it is asked."""
     from scipy.special import betaln
     from scipy.stats import beta
 
@@ -181,12 +181,12 @@ def _figures(canary: Counts, champion: Counts, elapsed_s: float) -> dict[str, An
         **{
             f"{who}_{name}": value
             for who, counts in (("canary", canary), ("champion", champion))
-            for name, value in _told(counts).items()
+            for name, value in _shown(counts).items()
         },
     }
 
 
-def _told(counts: Counts) -> dict[str, Any]:
+def _shown(counts: Counts) -> dict[str, Any]:
     return {
         "requests": counts.requests,
         "failed": counts.failed,

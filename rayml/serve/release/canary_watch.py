@@ -1,4 +1,4 @@
-"""Watches the canary of a model and does what its guards decide."""
+"""Watches the canary of a model, and promotes it or ends it as its guards decide."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class CanaryWatch:
-    """Looks at the replicas' counters, and changes the release when the guards say so.
+    """Reads the replicas' counters, and changes the release when the guards decide so.
 
-    All that it must know stands in the release, so it may end and be started again; what it keeps
-    is only the last word of replicas that have ended since.
+    Its state is in the release, so it may end and be started again; it keeps only the last status
+    of replicas that have ended since.
 
     Args:
         registry: of the model.
@@ -31,19 +31,19 @@ class CanaryWatch:
     def __init__(self, registry: Registry, name: str) -> None:
         self._registry = registry
         self._name = name
-        self._heard: dict[str, ReplicaStatus] = {}
+        self._last: dict[str, ReplicaStatus] = {}
         self._since: str | None = None
 
     def look(self) -> CanaryDecision | None:
-        """Judge the canary once, and act; None where none is guarded."""
+        """Decide on the canary once, and act; None where none is guarded."""
         release = self._registry.release(self._name)
         canary = release.canary
         if canary is None or canary.guards is None or release.champion is None:
             return None
         if canary.since != self._since:
-            self._heard, self._since = {}, canary.since
+            self._last, self._since = {}, canary.since
         for status in read_statuses(self._registry.folder(self._name)):
-            self._heard[status.replica] = status
+            self._last[status.replica] = status
         started = datetime.fromisoformat(canary.since)
         decision = judge(
             self._counts(canary, canary.version),
@@ -55,12 +55,12 @@ class CanaryWatch:
         return self._act(release, canary, decision)
 
     def _counts(self, canary: Canary, version: int) -> Counts:
-        heard = [each for each in self._heard.values() if each.canary_since == canary.since]
-        drawn = (each.versions[version].drawn for each in heard if version in each.versions)
+        last = [each for each in self._last.values() if each.canary_since == canary.since]
+        drawn = (each.versions[version].drawn for each in last if version in each.versions)
         return total(each for each in drawn if each is not None)
 
     def _refusal(self, release: Release, canary: Canary) -> str:
-        found = (each for each in self._heard.values() if each.revision == release.revision)
+        found = (each for each in self._last.values() if each.revision == release.revision)
         return next(filter(None, (each.refusal(canary.version) for each in found)), "")
 
     def _act(
@@ -77,5 +77,5 @@ class CanaryWatch:
         try:
             self._registry.change_release(self._name, follow, expected=release.revision)
         except (RegistryError, BundleError):
-            return None  # someone else was first; the next look sees what they did
+            return None  # another process changed it first; the next look sees the change
         return decision

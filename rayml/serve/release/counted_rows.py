@@ -1,4 +1,4 @@
-"""Which labelled rows have counted, so that none counts twice.
+"""The labelled rows that have counted, so that none counts twice.
 
 All replicas of a model share one file beside its release, so that a row counts once whichever
 replica it is sent to; each reads what the others added before it adds its own. The file has room
@@ -27,7 +27,7 @@ _CHUNK = 65_536 * _BYTES
 
 
 def mark(*parts: str) -> bytes:
-    """What stands for a row in the file: a hash of what tells it from others."""
+    """The mark of a row in the file: a hash of the texts that identify it."""
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     return blake2b(text, digest_size=_BYTES).digest()
 
@@ -50,10 +50,10 @@ class CountedRows:
         self._read = 0
 
     def claim(self, marks: Sequence[bytes]) -> list[bool]:
-        """Note marks, and tell which of them are new; of several that are equal the first is.
+        """Store marks, and give which of them are new; of equal marks only the first is.
 
         Raises:
-            OSError, StorageError: the file cannot be written; then nothing was noted.
+            OSError, StorageError: the file cannot be written; then no mark is stored.
         """
         with self._lock, locked(self._lock_path):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -71,13 +71,13 @@ class CountedRows:
         return _firsts(marks, fresh)
 
     def _catch_up(self, descriptor: int) -> None:
-        """Read what others added, or all of another file."""
+        """Read the marks that others added, or all of a new file."""
         status = os.fstat(descriptor)
         whole = status.st_size - status.st_size % _BYTES
         if status.st_ino != self._inode or whole < self._read:
             self._marks, self._inode, self._read = {}, status.st_ino, 0
         if whole < status.st_size:
-            # Of a process that was killed while it wrote.
+            # A process was killed while it wrote.
             os.ftruncate(descriptor, whole)
         while self._read < whole:
             data = os.pread(descriptor, min(whole - self._read, _CHUNK), self._read)
@@ -86,7 +86,7 @@ class CountedRows:
             self._marks |= dict.fromkeys(found)
 
     def _forget(self) -> None:
-        """Keep the younger half, in a new file, which others tell by its inode."""
+        """Keep the younger half, in a new file, which others recognise by its inode."""
         kept = list(self._marks)[-self._most // 2 :]
         draft = self._path.with_suffix(".part")
         try:
@@ -100,7 +100,7 @@ class CountedRows:
 
 
 def begin_counting(model: Path) -> None:
-    """Forget all marks of a model that no replica serves: its counters begin at nothing too.
+    """Forget all marks of a model that no replica serves: its counters begin at 0 too.
 
     Args:
         model: folder of the model in the registry.

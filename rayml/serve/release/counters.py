@@ -1,4 +1,4 @@
-"""What became of the requests of each version, in numbers that can be added up over replicas."""
+"""Counts of each version: answers, predictions, losses; they can be added up over replicas."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Counts:
         excess: loss less the champion's on the same row, summed over `paired`.
         excess_squared: its squares summed.
         mirrored: rows that were predicted as a shadow.
-        dropped: rows that were not, for want of time.
+        dropped: rows that were not, since too many waited.
         mirror_failed: rows on which it failed as a shadow.
         changed: mirrored rows whose label differs from the champion's.
         difference: absolute difference of probability or value, summed over mirrored rows.
@@ -97,7 +97,7 @@ class VersionCounter:
     """Counts what one version predicts in one replica, beside its requests; any thread may.
 
     Args:
-        target: whose scale tells predictions apart; canary and champion are given the same one.
+        target: by whose scale predictions are counted; the same for canary and champion.
     """
 
     def __init__(self, target: TargetInfo) -> None:
@@ -113,7 +113,7 @@ class VersionCounter:
                 self._sums[name] += value
 
     def predicted(self, predictions: torch.Tensor) -> None:
-        """Count predictions by what they are, as `Predictor.outputs` gives them."""
+        """Count predictions by their value or class, as `Predictor.outputs` gives them."""
         import torch
 
         match self._target.task:

@@ -1,4 +1,4 @@
-"""`/feedback`: rows whose labels are known now, which tell what each version is worth.
+"""`/feedback`: rows whose labels are known now, by which the loss of each version is measured.
 
 The rows come with their labels, so that champion and canary predict the very same ones and their
 losses are compared pair by pair; no replica has to remember what it once answered.
@@ -48,12 +48,12 @@ class Feedback:
     """Answers `POST /feedback` with `{"rows": [...], "labels": [...], "ids": [...]}`.
 
     A row counts once for a version and once in a comparison, however often it is sent, and to
-    whichever replica. It is told by its id; where no ids are given, by its values, so that of rows
-    with equal values only the first counts.
+    whichever replica. Its id identifies it; without ids its values do, so that of rows with equal
+    values only the first counts.
 
     Args:
         serving: whose versions are measured.
-        claim: notes marks, and tells which are new; see `CountedRows.claim`.
+        claim: stores marks, and gives which are new; see `CountedRows.claim`.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Feedback:
             value.
 
         Raises:
-            RequestError: 415 if the body is not said to be JSON, 400 or 422 if it is no rows with
-                as many labels, 503 if what counts cannot be noted.
+            RequestError: 415 if the Content-Type is not JSON, 400 or 422 if the body does not have
+                rows with as many labels, 503 if the marks of the rows cannot be stored.
         """
         require_json(request.headers)
         plan = self._serving.plan
@@ -150,7 +150,7 @@ def _losses(
 ) -> list[float]:
     pairs = zip(answers, truths, strict=True)
     if target.task == "regression":
-        # What a model predicts is finite, but its square may not be.
+        # A prediction is finite, but its square may not be.
         return [
             min(abs(answer["value"] - label) / target.scale, FARTHEST) for answer, label in pairs
         ]

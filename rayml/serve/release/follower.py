@@ -1,4 +1,4 @@
-"""Follows a release in a replica: loads what it names, then switches to it."""
+"""Follows a release in a replica: loads the versions that it names, then switches to them."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ class Follower:
     def start(self) -> None:
         """Follow from now on."""
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        with suppress(OSError):  # the status that is written next says so
+        with suppress(OSError):  # the next status reports it
             make_status_folder(self._folder)
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
-        """Follow no more, and take the status away."""
+        """Stop following, and remove the status."""
         self._ended.set()
         self._news.set()
         for thread in self._threads:
@@ -116,7 +116,7 @@ class Follower:
             )
         champion = self._hold(release.champion)
         if champion is None and release.previous is not None:
-            champion = self._hold(release.previous)  # the status tells why the champion is refused
+            champion = self._hold(release.previous)  # the status has the reason
         if champion is None:
             raise ServeError(
                 f"version {release.champion}, the champion of {self._name}, does not load "
@@ -133,14 +133,14 @@ class Follower:
                 self._news.set()
 
     def _report(self) -> None:
-        """Say what is served, at least once a second, also while a version is being loaded."""
+        """Write the status at least once a second, also while a version is being loaded."""
         while not self._ended.is_set():
             self._news.clear()
-            self._tell()
+            self._write_status()
             self._news.wait(_STATUS_S)
 
     def _changed(self) -> bool:
-        """Take up the release if its file is another one; whether there is anything to tell."""
+        """Take up the release if its file has changed; whether the status has changed."""
         try:
             mark = self._mark()
             if mark == self._seen:
@@ -174,7 +174,7 @@ class Follower:
         return True
 
     def _troubled(self, error: RegistryError | OSError) -> bool:
-        """Note what keeps this replica from following; whether that is new."""
+        """Keep the error that prevents this replica from following; whether it is a new one."""
         if str(error) == self._problem:
             return False
         self._problem = str(error)
@@ -189,7 +189,7 @@ class Follower:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def _take_up(self, release: Release) -> None:
-        """Switch at once to what is loaded, and to the rest as it loads."""
+        """Switch at once to the versions that are loaded, and to the others as they load."""
         self._refused.clear()
         self._switch(release)
         for version in release.versions():
@@ -201,13 +201,13 @@ class Follower:
         self._switch(release)
 
     def _hold(self, version: int) -> ServedModel | None:
-        """Load a version; None if it cannot be, which is noted."""
+        """Load a version; None if it does not load, for a reason that the status has."""
         try:
             folder = self._registry.resolve(self._name, version)
             self._models[version] = self._load(folder, str(version))
         except Exception as error:  # noqa: BLE001 (see below)
-            # What a user's model raises when it is made may be anything; none of it ends a
-            # replica that serves another version.
+            # A user's model may raise anything when it is made; no error ends a replica that
+            # serves another version.
             reason = str(error) if isinstance(error, RaymlError) else repr(error)
             self._refused[version] = reason
             _log.exception("version %d is not served", version)
@@ -258,7 +258,7 @@ class Follower:
         counters[model.version] = counter
         return Shadow(model.predictor, counter)
 
-    def _tell(self) -> None:
+    def _write_status(self) -> None:
         serving, refused = self.serving, dict(self._refused)
         plan = serving.plan
         versions = {
@@ -297,13 +297,13 @@ class Follower:
                     write_status(self._beside, status)
                 else:
                     remove_status(self._beside, self._replica)
-        # Once, not every second; that the folder is gone is told with the release.
+        # Once, not every second; a folder that is gone is logged with the release.
         if reason and reason != self._unwritten and self._folder.is_dir():
             _log.warning("the status of this replica cannot be written: %s", reason)
         self._unwritten = reason
 
 
 def _lower_priority() -> None:
-    """Let this thread, whose work can wait, yield to those that answer (Linux has it so)."""
+    """Lower the priority of this thread below those that answer; Linux has one for each thread."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)

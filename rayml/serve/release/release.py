@@ -130,7 +130,7 @@ class ReleaseServing:
         return tuple(self.plan.named.values())
 
     def close(self) -> None:
-        """End once what was taken in is answered."""
+        """End after answering the requests taken in."""
         if self.plan.shadow is not None:
             self.plan.shadow.close()
         for model in {self.plan.champion, *self.plan.named.values()}:

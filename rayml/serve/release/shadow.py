@@ -1,4 +1,4 @@
-"""Shadows: a version that predicts what the champion was asked, and whose answers nobody gets."""
+"""A shadow: a version that predicts the rows of the champion, and whose answers no client gets."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Shadow:
     def _compare(self, rows: int, compare: Callable[[], tuple[int, float]]) -> None:
         try:
             changed, difference = compare()
-        except Exception:  # noqa: BLE001 (a shadow touches nobody)
+        except Exception:  # noqa: BLE001 (a shadow that fails touches no answer)
             _log.exception("a shadow failed on %d rows", rows)
             self._counter.add(mirror_failed=rows)
             return

@@ -1,7 +1,7 @@
-"""What each replica says of itself: small files beside the release, written once a second.
+"""The status of each replica: small files beside the release, written once a second.
 
-They can be read by any process that sees the registry, whether Ray lives or not. A replica that
-ended without taking its file away is told by the file's age.
+Any process that sees the registry can read them, whether Ray runs or not. The file of a replica
+that ended without removing it is recognised by its age.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def write_status(model: Path, status: ReplicaStatus) -> None:
 
 
 def remove_status(model: Path, replica: str) -> None:
-    """Take the file of a replica away."""
+    """Remove the file of a replica."""
     StatusFiles(model / FOLDER, replica).remove()
 
 
 def read_statuses(model: Path) -> list[ReplicaStatus]:
-    """Replicas of a model that said something lately."""
+    """The statuses of a model's replicas that run."""
     found = []
-    for told in read_fresh(model / FOLDER, now=time.time()):
+    for content in read_fresh(model / FOLDER, now=time.time()):
         with contextlib.suppress(ValidationError):  # of another release of rayml
-            found.append(_STATUS.validate_json(told))
+            found.append(_STATUS.validate_json(content))
     return found

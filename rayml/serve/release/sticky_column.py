@@ -1,6 +1,6 @@
-"""The column that a canary's requests are drawn by, read from whichever form a request has.
+"""The column that a canary's requests are drawn by, read from each form that a request may have.
 
-That are rows and Arrow of `/predict`, and tensors of the Open Inference Protocol over REST, in
+The forms are rows and Arrow of `/predict`, and tensors of the Open Inference Protocol over REST, in
 JSON or binary, and over gRPC. A request of many rows has the key of its first one. The same value
 is the same key in all of them.
 """
@@ -64,7 +64,7 @@ class StickyColumn:
         try:
             values = self._first(column, body, request)
         except (RequestError, SchemaError, ValueError, OverflowError, OSError, pa.ArrowException):
-            return None  # whoever answers it says what is wrong with it
+            return None  # the error comes with its answer
         value = values[0].as_py() if values is not None and len(values) else None
         return None if value is None else _text(value)
 
