@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import Protocol
 
-from rayml.serve.rayserve.grpc_transport import answers as answers_grpc
+from rayml.serve.rayserve.grpc.transport import answers as answers_grpc
 
 
 class Reachable(Protocol):

@@ -31,7 +31,7 @@ from rayml.serve.ingress.ports import Ports, address
 from rayml.serve.observe.access_log import STDOUT
 from rayml.serve.observe.tracing import require_exporter
 from rayml.serve.rayserve.deployed import APPLICATION, cause, runs, status
-from rayml.serve.rayserve.grpc_transport import grpc_environment, grpc_options
+from rayml.serve.rayserve.grpc.transport import grpc_environment, grpc_options
 from rayml.serve.rayserve.private_names import require_private_names, require_variables
 from rayml.serve.rayserve.shutdown import shut_down
 from rayml.serve.rayserve.starting import start_timeouts, start_with_retries
@@ -256,39 +256,12 @@ def _deploy(
 ) -> None:
     import ray
     from ray import serve
-    from ray.serve.config import HTTPOptions, ProxyLocation
-    from ray.serve.schema import LoggingConfig
 
     from rayml.serve.replica import application
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     host = _replica_host(settings, endpoint.host)
-    variables = environment(
-        settings.ingress,
-        host=endpoint.host,
-        arrival_s=settings.request_timeout_s,
-        ports=endpoint.held,
-        haproxy=settings.haproxy,
-    )
-    variables |= start_timeouts() | of_largest_body(settings.max_body_bytes)
-    quiet = LoggingConfig(log_level="ERROR", enable_access_log=False)
-    options = None
-    if endpoint.grpc_port is not None:
-        fallback = endpoint.held.choose(internal_host(endpoint.host))
-        variables = grpc_environment(variables, host, settings, fallback_port=fallback)
-        options = grpc_options(endpoint.grpc_port, timeout_s=settings.request_timeout_s + _GRACE_S)
-    require_variables(variables)
-    serve.start(
-        proxy_location=ProxyLocation.HeadOnly,
-        http_options=HTTPOptions(
-            host=host,
-            port=endpoint.port,
-            request_timeout_s=settings.request_timeout_s + _GRACE_S,
-        ),
-        grpc_options=options,
-        logging_config=quiet,
-        controller_options={"runtime_env": {"env_vars": variables}},
-    )
+    _start_serve(settings, endpoint, host)
     target = serve.RunTarget(
         target=application(
             bundle,
@@ -302,9 +275,50 @@ def _deploy(
         ),
         name=APPLICATION,
         route_prefix="/",
-        logging_config=quiet,
+        logging_config=_quiet(),
     )
     serve.run_many([target], wait_for_applications_running=False)
+
+
+def _start_serve(settings: ServeSettings, endpoint: Endpoint, host: str) -> None:
+    """Start Serve's controller and proxies.
+
+    Args:
+        settings: of the endpoint.
+        endpoint: with its ports.
+        host: that Serve's own servers bind to.
+    """
+    from ray import serve
+    from ray.serve.config import HTTPOptions, ProxyLocation
+
+    timeout_s = settings.request_timeout_s + _GRACE_S
+    variables = environment(
+        settings.ingress,
+        host=endpoint.host,
+        arrival_s=settings.request_timeout_s,
+        ports=endpoint.held,
+        haproxy=settings.haproxy,
+    )
+    variables |= start_timeouts() | of_largest_body(settings.max_body_bytes)
+    grpc = None
+    if endpoint.grpc_port is not None:
+        fallback = endpoint.held.choose(internal_host(endpoint.host))
+        variables = grpc_environment(variables, host, settings, fallback_port=fallback)
+        grpc = grpc_options(endpoint.grpc_port, timeout_s=timeout_s)
+    require_variables(variables)
+    serve.start(
+        proxy_location=ProxyLocation.HeadOnly,
+        http_options=HTTPOptions(host=host, port=endpoint.port, request_timeout_s=timeout_s),
+        grpc_options=grpc,
+        logging_config=_quiet(),
+        controller_options={"runtime_env": {"env_vars": variables}},
+    )
+
+
+def _quiet() -> Any:
+    from ray.serve.schema import LoggingConfig
+
+    return LoggingConfig(log_level="ERROR", enable_access_log=False)
 
 
 def _wait_until_ready(endpoint: Endpoint, asked: int, timeout_s: float) -> None:

@@ -24,7 +24,7 @@ from rayml.serve.rayserve.printing import restore_print
 from rayml.serve.rayserve.uvicorn_protocol import write_answers_at_once
 from rayml.serve.release.counted_rows import CountedRows
 from rayml.serve.release.feedback import Feedback
-from rayml.serve.release.follower import Follower
+from rayml.serve.release.follower import Follower, Load
 from rayml.settings.serve import ReplicaSettings, ServeSettings
 
 # Room for health checks beside the requests that the app itself admits, so that it is the app,
@@ -61,51 +61,31 @@ class Replica(InferenceService):
         restore_print()
         keep_internal_port_closed()
         write_answers_at_once()
-        from rayml.serve.model.served import ServedModel
-        from rayml.serve.predict.predictor import Predictor
-
         # With several threads the order of a sum may depend on the load of the machine.
         alone = settings.batch_invariant
         torch.set_num_threads(1 if alone else max(1, int(settings.replicas.cpu)))
-        device = "cuda" if settings.replicas.gpu else "cpu"
-
-        def load(bundle: Path, version: str) -> ServedModel:
-            predictor = Predictor.load(
-                bundle,
-                device=device,
-                warn=settings.unknown != "ignore",
-                batch_invariant=settings.batch_invariant,
-                trust=trust,
-            )
-            return ServedModel(predictor, version=version, settings=settings, measured=follows)
-
         recorder = make_recorder(name, settings)
+        load = _loader(settings, trust, measured=follows)
         self._follower: Follower | None = None
         serving: Serving
+        routes = [*ROUTES, Route("GET", METRICS, recorder.page, scope="admin")]
         if follows:
             registry, model = Registry.of_version(Path(folder), trust)
-            beside = settings.state_folder
+            beside = None if settings.state_folder is None else Path(settings.state_folder)
             self._follower = Follower(
-                registry,
-                model,
-                load,
-                requests=recorder.counts,
-                beside=None if beside is None else Path(beside),
+                registry, model, load, requests=recorder.counts, beside=beside
             )
             serving = self._follower.serving
-            counted = CountedRows(registry.folder(model))
-            feedback = Feedback(self._follower.serving, counted.claim)
-            routes = [Route("POST", FEEDBACK, feedback, predicts=True, scope="feedback")]
+            feedback = Feedback(serving, CountedRows(registry.folder(model)).claim)
+            routes.append(Route("POST", FEEDBACK, feedback, predicts=True, scope="feedback"))
             self._follower.start()
         else:
-            serving, routes = OneVersion(load(Path(folder), version)), []
-        guard = make_guard(settings.keys.file, keys, settings.rate)
-        routes.append(Route("GET", METRICS, recorder.page, scope="admin"))
+            serving = OneVersion(load(Path(folder), version))
         self._app = EndpointApp(
             serving,
             settings=settings,
-            router=Router((*ROUTES, *routes)),
-            guard=guard,
+            router=Router(routes),
+            guard=make_guard(settings.keys.file, keys, settings.rate),
             site=Site(Hosts(bound=settings.host, names=settings.hosts), settings.origins),
             observe=recorder.observe,
             close=recorder.close,
@@ -123,6 +103,24 @@ class Replica(InferenceService):
     def __serve_build_asgi_app__(self) -> App:
         """Give Serve the app; called once in each replica."""
         return self._app
+
+
+def _loader(settings: ServeSettings, trust: Trust, *, measured: bool) -> Load:
+    """Make a function that loads a version of the folder of its bundle."""
+    from rayml.serve.model.served import ServedModel
+    from rayml.serve.predict.predictor import Predictor
+
+    def load(bundle: Path, version: str) -> ServedModel:
+        predictor = Predictor.load(
+            bundle,
+            device="cuda" if settings.replicas.gpu else "cpu",
+            warn=settings.unknown != "ignore",
+            batch_invariant=settings.batch_invariant,
+            trust=trust,
+        )
+        return ServedModel(predictor, version=version, settings=settings, measured=measured)
+
+    return load
 
 
 def application(

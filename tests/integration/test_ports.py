@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from rayml.serve.endpoint import start
-from rayml.serve.rayserve.grpc_transport import answers
+from rayml.serve.rayserve.grpc.transport import answers
 from rayml.settings.serve import GrpcSettings, ReplicaSettings, ServeSettings
 from tests.listening import listening, name_of, processes
 from tests.processes import wait_until

@@ -17,8 +17,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rayml.serve.grpc.handlers import SERVICE, add_to_server
 from rayml.serve.grpc.open_inference_pb2 import ServerReadyResponse
 from rayml.serve.grpc.standard import add_standard_services
-from rayml.serve.rayserve.grpc_calls import calls, guarding_the_list
-from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
+from rayml.serve.rayserve.grpc.calls import calls, guarding_the_list
+from rayml.serve.rayserve.grpc.refusals import ending_in_trailers
 
 LIST = "/ray.serve.RayServeAPIService/ListApplications"
 HEALTHZ = "/ray.serve.RayServeAPIService/Healthz"

@@ -12,7 +12,7 @@ from rayml.serve.endpoint import start
 from rayml.serve.ingress.ingress import Ingress, environment
 from rayml.serve.ingress.ports import Ports
 from rayml.serve.rayserve import private_names
-from rayml.serve.rayserve.grpc_transport import grpc_environment
+from rayml.serve.rayserve.grpc.transport import grpc_environment
 from rayml.serve.rayserve.private_names import (
     Private,
     attribute,

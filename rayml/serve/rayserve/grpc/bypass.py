@@ -7,7 +7,7 @@ from typing import Any
 
 from rayml.serve.grpc.handlers import METHODS, SERVICE
 from rayml.serve.rayserve import bypass
-from rayml.serve.rayserve.grpc_refusals import Handler
+from rayml.serve.rayserve.grpc.refusals import Handler
 from rayml.serve.rayserve.ongoing import Ongoing
 
 _METHODS = {f"/{SERVICE}/{method}": method for method in METHODS}

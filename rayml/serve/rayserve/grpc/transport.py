@@ -17,10 +17,10 @@ import grpc
 from rayml.serve.grpc.handlers import SERVICE, add_to_server
 from rayml.serve.grpc.open_inference_pb2 import ServerReadyRequest, ServerReadyResponse
 from rayml.serve.grpc.standard import add_standard_services
-from rayml.serve.rayserve.grpc_bypass import bypassing
-from rayml.serve.rayserve.grpc_calls import calls, guarding_the_list
-from rayml.serve.rayserve.grpc_proxy_errors import mend_proxy
-from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
+from rayml.serve.rayserve.grpc.bypass import bypassing
+from rayml.serve.rayserve.grpc.calls import calls, guarding_the_list
+from rayml.serve.rayserve.grpc.proxy_errors import mend_proxy
+from rayml.serve.rayserve.grpc.refusals import ending_in_trailers
 from rayml.serve.rayserve.private_names import Private, attribute
 from rayml.settings.serve import ServeSettings
 

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
+from rayml.serve.rayserve.grpc.refusals import ending_in_trailers
 from tests.integration.grpc_calls import RETRY_POLICY, SERVICE
 
 CALL = f"/{SERVICE}/ModelInfer"

@@ -16,8 +16,8 @@ from ray.serve._private.proxy_request_response import gRPCStreamingType
 from rayml.errors import ServeError
 from rayml.serve.grpc.handlers import SERVICE, Encoded, add_to_server
 from rayml.serve.rayserve.bypass import bypass_to
-from rayml.serve.rayserve.grpc_bypass import bypassing
-from rayml.serve.rayserve.grpc_refusals import ending_in_trailers
+from rayml.serve.rayserve.grpc.bypass import bypassing
+from rayml.serve.rayserve.grpc.refusals import ending_in_trailers
 from tests.serve.rayserve.test_bypass import Replica
 
 

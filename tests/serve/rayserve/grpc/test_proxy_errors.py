@@ -11,7 +11,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve._private import proxy
 from ray.serve.exceptions import BackPressureError
 
-from rayml.serve.rayserve.grpc_proxy_errors import mend_proxy
+from rayml.serve.rayserve.grpc.proxy_errors import mend_proxy
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_what_may_be_sent_again_is_unavailable(
 
 def test_a_process_that_is_no_proxy_stays_as_it_is() -> None:
     code = (
-        "import sys; from rayml.serve.rayserve.grpc_proxy_errors import mend_proxy; mend_proxy();"
+        "import sys; from rayml.serve.rayserve.grpc.proxy_errors import mend_proxy; mend_proxy();"
         "print(sorted({'ray', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run(

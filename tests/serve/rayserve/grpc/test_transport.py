@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from rayml.serve.grpc.handlers import add_to_server
-from rayml.serve.rayserve import grpc_transport, proxy_errors
-from rayml.serve.rayserve.grpc_transport import grpc_environment, grpc_options, prepare_servers
+from rayml.serve.rayserve import proxy_errors
+from rayml.serve.rayserve.grpc import transport
+from rayml.serve.rayserve.grpc.transport import grpc_environment, grpc_options, prepare_servers
 from rayml.settings.serve import ServeSettings
 
 EXTRA = {
@@ -21,7 +22,7 @@ EXTRA = {
 def test_what_proxies_import_imports_no_model() -> None:
     """Serve kills a proxy that takes more than 5 s to start."""
     code = (
-        "import sys, rayml.serve.rayserve.grpc_transport, rayml.serve.grpc.handlers;"
+        "import sys, rayml.serve.rayserve.grpc.transport, rayml.serve.grpc.handlers;"
         "print(sorted({'torch', 'pyarrow', 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -59,7 +60,7 @@ def test_servers_of_grpc_listen_on_the_host_of_the_endpoint(
     options = grpc_util.DEFAULT_GRPC_SERVER_OPTIONS
     monkeypatch.setattr(grpc_util, "DEFAULT_GRPC_SERVER_OPTIONS", options)
     mended: list[bool] = []
-    monkeypatch.setattr(grpc_transport, "mend_proxy", lambda: mended.append(True))
+    monkeypatch.setattr(transport, "mend_proxy", lambda: mended.append(True))
     monkeypatch.setattr(proxy_errors, "middlewares", lambda: ["of HTTP"])
     assert prepare_servers() == ["of HTTP"]
     assert mended
@@ -67,7 +68,7 @@ def test_servers_of_grpc_listen_on_the_host_of_the_endpoint(
 
     def factory(**_: object) -> None: ...
 
-    monkeypatch.setattr(grpc_transport, "add_standard_services", lambda *_: added.append(True))
+    monkeypatch.setattr(transport, "add_standard_services", lambda *_: added.append(True))
     added: list[bool] = []
 
     class Server:
@@ -98,7 +99,7 @@ def test_a_message_is_as_large_as_a_body_and_an_answer_larger(
         (grpc_util, "gRPCGenericServer"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name))
-    monkeypatch.setattr(grpc_transport, "mend_proxy", lambda: None)
+    monkeypatch.setattr(transport, "mend_proxy", lambda: None)
     prepare_servers()
     options = dict(grpc_util.DEFAULT_GRPC_SERVER_OPTIONS)
     assert options["grpc.max_receive_message_length"] == limit + 4096
@@ -113,7 +114,7 @@ def test_a_replica_shares_its_port_with_nobody() -> None:
 
     async def opened(shared: str) -> None:
         servers = [
-            grpc_transport._unshared(gRPCGenericServer)(
+            transport._unshared(gRPCGenericServer)(
                 factory, extra_options=[("grpc.so_reuseport", shared)]
             )
             for _ in range(2)
