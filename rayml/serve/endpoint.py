@@ -322,7 +322,7 @@ def _quiet() -> Any:
 
 
 def _wait_until_ready(endpoint: Endpoint, asked: int, timeout_s: float) -> None:
-    """Wait until an endpoint answers, and so many replicas are asked by HAProxy itself."""
+    """Wait until an endpoint answers, and HAProxy passes requests to `asked` replicas itself."""
     started = time.monotonic()
     # The load of the machine may grow meanwhile.
     while time.monotonic() < (deadline := started + timeout_s * slowness()):

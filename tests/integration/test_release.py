@@ -201,13 +201,13 @@ def test_a_canary_and_a_shadow_run_beside_the_champion(
     assert 5 < share["3"] < 50
     pause = threading.Event()
     while not sum(
-        each.versions[1].counts.mirrored for each in read_statuses(registry.folder("boxes"))
+        each.versions[1].counts.shadowed for each in read_statuses(registry.folder("boxes"))
     ):
         pause.wait(0.1)
     capsys.readouterr()
     assert rayml(registry, "release") == 0
     shown = capsys.readouterr().out
-    for word in ("canary 0.3 by header:x-user", "shadow", "mirrored", "2 of 2", "rayml rollback"):
+    for word in ("canary 0.3 by header:x-user", "shadow", "shadowed", "2 of 2", "rayml rollback"):
         assert word in shown
     assert rayml(registry, "release", "canary") == 0
     assert rayml(registry, "release", "shadow") == 0

@@ -1,4 +1,4 @@
-"""Answers that are ready before they are asked for: health, and what describes the model."""
+"""Answers that are made beforehand: health, and the pages of a version."""
 
 from __future__ import annotations
 

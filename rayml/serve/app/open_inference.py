@@ -49,7 +49,7 @@ async def model_ready(request: Request, model: ServedModel) -> Response:
 
 
 async def described_model(request: Request, model: ServedModel) -> Response:
-    """Describe a model: the versions that are ready, and the tensors of the one that is asked for.
+    """Describe a model: the versions that are ready, and the tensors of one of them.
 
     Raises:
         RequestError: 404 for another model.

@@ -31,15 +31,14 @@ _PARAMETER = re.compile(r"\\\{(\w+)\\\}")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers a path.
+    """A path and the function that answers it.
 
     Attributes:
         method: of HTTP; GET includes HEAD.
         path: literal, or with parameters as `/v2/models/{name}`, each a part between slashes.
         answer: makes the answer; it may raise `RequestError`.
-        predicts: whether it does a model's work, and so counts against the room that a replica
-            has.
-        scope: that a key must have where keys are asked for; `open` answers everybody.
+        predicts: whether it predicts, and so counts against the capacity of a replica.
+        scope: that a key needs where keys are required; `open` needs no key.
     """
 
     method: Literal["GET", "POST"]

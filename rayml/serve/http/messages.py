@@ -81,7 +81,7 @@ class Request:
         parameters: of the path, by their names in its route.
         model: the version that answers, once it is known.
         chosen: whether that was chosen to predict.
-        versions: that are ready, where a page is asked for.
+        versions: that are ready; empty for a prediction.
         holder: name of the holder of the key that it brought; None without keys.
         id: see `request_id`.
         route: path of the route that answers it; empty until one is found.

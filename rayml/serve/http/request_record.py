@@ -17,7 +17,7 @@ class RequestRecord:
     Attributes:
         id: of the request.
         method: of HTTP; `POST` for gRPC.
-        path: as asked for.
+        path: as the client sent it.
         route: that answered, as `/v2/models/{name}/infer`; empty if there is none. It has no
             text of clients, so that the routes of an endpoint are few.
         model: name of the model.

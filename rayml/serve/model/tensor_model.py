@@ -112,7 +112,7 @@ class TensorModel:
 
         Args:
             tensors: the inputs.
-            outputs: names of those that are asked for; none asks for all.
+            outputs: names of the outputs to give; empty for all.
 
         Raises:
             RequestError: see `InputTensors.table` and `OutputTensors.requested`; 422 for odd values

@@ -105,7 +105,7 @@ class AccessLog:
 
 
 def make_access_log(settings: ServeSettings, replica: str) -> AccessLog | None:
-    """The access log of a replica; None where none is asked for.
+    """The access log of a replica; None where the settings name none.
 
     Lines for `stdout` go to a file beside the log of the replicas, which the process on the
     terminal shows.

@@ -33,7 +33,7 @@ def openapi(
         name: of the model.
         version: of the model.
         signature: of its bundle.
-        settings: limits, and whether keys are asked for.
+        settings: limits, and whether keys are required.
         ensemble: models whose mean is answered; None where one model answers.
         measured: whether `/feedback` is answered, as by an endpoint that follows a release.
     """

@@ -24,7 +24,7 @@ class Operation:
         method: of HTTP, in lower case.
         path: with its parameters, as `/v2/models/{name}`.
         content: the operation as OpenAPI has it.
-        access: that a key must have where keys are asked for.
+        access: that a key needs where keys are required.
     """
 
     method: Literal["get", "post"]

@@ -34,11 +34,11 @@ class Counts:
         paired: labelled rows that canary and champion both predicted.
         excess: loss less the champion's on the same row, summed over `paired`.
         excess_squared: its squares summed.
-        mirrored: rows that were predicted as a shadow.
+        shadowed: rows that were predicted as a shadow.
         dropped: rows that were not, since too many waited.
-        mirror_failed: rows on which it failed as a shadow.
-        changed: mirrored rows whose label differs from the champion's.
-        difference: absolute difference of probability or value, summed over mirrored rows.
+        shadow_failed: rows on which it failed as a shadow.
+        changed: shadowed rows whose label differs from the champion's.
+        difference: absolute difference of probability or value, summed over shadowed rows.
     """
 
     requests: Size = 0
@@ -52,9 +52,9 @@ class Counts:
     paired: Size = 0
     excess: float = 0.0
     excess_squared: NonNegative = 0.0
-    mirrored: Size = 0
+    shadowed: Size = 0
     dropped: Size = 0
-    mirror_failed: Size = 0
+    shadow_failed: Size = 0
     changed: Size = 0
     difference: NonNegative = 0.0
 

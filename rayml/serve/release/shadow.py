@@ -90,9 +90,9 @@ class Shadow:
             changed, difference = compare()
         except Exception:  # noqa: BLE001 (a shadow that fails touches no answer)
             _log.exception("a shadow failed on %d rows", rows)
-            self._counter.add(mirror_failed=rows)
+            self._counter.add(shadow_failed=rows)
             return
-        self._counter.add(mirrored=rows, changed=changed, difference=difference)
+        self._counter.add(shadowed=rows, changed=changed, difference=difference)
 
 
 def _of_answers(answers: Sequence[Answer], own: Sequence[Answer]) -> tuple[int, float]:

@@ -164,8 +164,8 @@ def release(
         ready = sum(each.state == "ready" for each in found)
         loss = f"{counts.loss / counts.labels:.4f}" if counts.labels else ""
         told = [each.reason for each in found if each.reason][:1]
-        if counts.mirrored + counts.dropped + counts.mirror_failed:
-            told.append(_mirrored(counts))
+        if counts.shadowed + counts.dropped + counts.shadow_failed:
+            told.append(_shadowed(counts))
         cells = (
             str(version),
             _role(served, version),
@@ -208,12 +208,12 @@ def _role(served: Release, version: int) -> str:
     return ", ".join(roles)
 
 
-def _mirrored(counts: Counts) -> str:
-    rows = max(counts.mirrored, 1)
+def _shadowed(counts: Counts) -> str:
+    rows = max(counts.shadowed, 1)
     return (
-        f"mirrored {counts.mirrored} rows, {100 * counts.changed / rows:.2f} % other labels, "
+        f"shadowed {counts.shadowed} rows, {100 * counts.changed / rows:.2f} % other labels, "
         f"mean difference {counts.difference / rows:.4g}, dropped {counts.dropped}, "
-        f"failed {counts.mirror_failed}"
+        f"failed {counts.shadow_failed}"
     )
 
 

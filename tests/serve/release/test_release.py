@@ -135,7 +135,7 @@ def test_a_shadow_is_asked_and_touches_no_answer(registry: Registry, follower: F
     answers = post(follower, [[ROW] * 4] * 5)
     assert versions(answers) == {"1": 5}
     assert all(each.content == before.content for each in answers)
-    status = until(registry, lambda status: status.versions[3].counts.mirrored == 20)
+    status = until(registry, lambda status: status.versions[3].counts.shadowed == 20)
     assert status.versions[3].counts.difference > 0
     assert status.versions[3].counts.requests == 0
 
@@ -153,7 +153,7 @@ def test_a_shadow_that_fails_or_is_slow_touches_no_answer(
 
     monkeypatch.setattr(shadow.predictor, "predict_rows", fail)
     assert versions(post(follower, [ROW] * 6)) == {"1": 6}
-    until(registry, lambda status: status.versions[3].counts.mirror_failed == 6)
+    until(registry, lambda status: status.versions[3].counts.shadow_failed == 6)
 
     entered, free = threading.Event(), threading.Event()
 

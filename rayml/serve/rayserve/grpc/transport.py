@@ -141,5 +141,5 @@ def answers(address: str, seconds: float) -> bool:
         try:
             return bool(ready(ServerReadyRequest(), timeout=max(seconds, 0.1)).ready)
         except grpc.RpcError as error:
-            # One that is asked for a key has been answered.
+            # An endpoint that requires a key has answered.
             return error.code() is grpc.StatusCode.UNAUTHENTICATED
