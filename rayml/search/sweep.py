@@ -212,6 +212,7 @@ def _cohort_plan(plan: SweepPlan, goal: Objective, workers: int) -> CohortPlan:
         seed=plan.seed,
         pruner=plan.pruner,
         compile=plan.compile,
+        threads=max(1, int(plan.resources.cpu)),
     )
 
 

@@ -25,9 +25,9 @@ from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.context import Context
 from rayml.stages.winners.judge import judge
 from rayml.stages.winners.stand_ins import find_stand_ins
-from rayml.stages.winners.winner import Winner, find_winner, models_of
+from rayml.stages.winners.winner import Winner, find_winner, members_of
 from rayml.storage.temporary import temporary_folder
-from rayml.train.trial import build_trial_task
+from rayml.train.trial import build_trial_task, is_estimator
 from rayml.types import SplitName
 
 if TYPE_CHECKING:
@@ -103,13 +103,11 @@ def write_winner(
         SearchError: no trial of the sweep came to a value, or its weights are gone.
         BuildError: the winner's values name a component that is not trusted.
     """
-    from rayml.models.ensemble import stack_weights
-
     winner = find_winner(sweep, trial)
     require_trusted_params(winner.params, trust)
     members = len(winner.members)
     task = build_trial_task(winner.config["task"], data.preprocessor.target)
-    stand_ins = find_stand_ins(models_of(winner, data), task, data)
+    stand_ins = find_stand_ins(members_of(winner, data), task, data)
     data = replace(data, preprocessor=data.preprocessor.standing_in(stand_ins))
     info = BundleInfo(
         name=name,
@@ -139,9 +137,20 @@ def write_winner(
             schedule=winner.schedule,
         ),
         preprocessor=data.preprocessor,
-        weights=stack_weights(winner.members) if members > 1 else winner.members[0],
+        **_state(winner),
     )
     return info
+
+
+def _state(winner: Winner) -> dict[str, Any]:
+    """The models as `write_bundle` takes them: stacked weights, or the files of estimators."""
+    from rayml.models.ensemble import stack_weights
+    from rayml.models.estimators.files import as_files
+
+    if is_estimator(winner.config["model"]):
+        return {"files": [as_files(each) for each in winner.members]}
+    several = len(winner.members) > 1
+    return {"weights": stack_weights(winner.members) if several else winner.members[0]}
 
 
 def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, float | None]:
@@ -156,16 +165,10 @@ def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, fl
 
 
 def _measure(winner: Winner, data: PreparedDataset, split: SplitName) -> dict[str, float]:
-    from rayml.train.loop.batches import ArrayBatches
-    from rayml.train.loop.evaluate import evaluate, evaluate_ensemble
+    from rayml.models.estimators.members import measure
 
-    config = winner.config
-    task = build_trial_task(config["task"], data.preprocessor.target)
-    batches = ArrayBatches(data.examples(split), config["train"]["eval_batch_size"])
-    models = models_of(winner, data)
-    if len(models) > 1:
-        return evaluate_ensemble(models, task, batches)
-    return evaluate(models[0], task, batches)
+    task = build_trial_task(winner.config["task"], data.preprocessor.target)
+    return measure(members_of(winner, data), task, data.examples(split))
 
 
 def _confirmed(confirmation: Confirmation | None) -> ConfirmedMetric | None:

@@ -8,28 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
 from rayml.train.loop.results import BestEpoch
-from rayml.train.trial import apply, build_loop, train_settings
+from rayml.train.trial import apply, build_loop, is_estimator, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rayml.train.loop.loop import TrainingLoop
     from rayml.train.loop.streaming import ParquetSplit
+    from rayml.train.trial_loop import TrialLoop
 
 SEED = "train.seed"
 
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """What one seed came to.
+    """The result of one seed.
 
     Attributes:
         seed: of initialisation, dropout and batch order.
         best: the best epoch on validation.
-        weights: the model's `state_dict` at that epoch, on the CPU.
+        weights: the model's `state_dict` at that epoch, on the CPU; of an estimator its files,
+            as uint8 tensors.
         parameters: number of the model's weights.
-        steps: optimizer steps, those after the best epoch included.
+        steps: of training, those after the best epoch included.
         seconds: of training and evaluation; of seeds that train together a share.
     """
 
@@ -62,6 +63,7 @@ def train_seeds(
     validation: Examples | ParquetSplit,
     shape: FeatureShape,
     target: TargetInfo,
+    threads: int = 1,
 ) -> Iterator[SeedResult | FailedSeed]:
     """Train a configuration to its end once for each seed.
 
@@ -73,9 +75,10 @@ def train_seeds(
         config: of the trial; its own seed is not used.
         seeds: distinct ones.
         train: the training split, in memory or on disk.
-        validation: the validation split likewise.
+        validation: the validation split, in memory or on disk.
         shape: of the features.
         target: what is predicted.
+        threads: CPU threads that an estimator may use.
 
     Yields:
         One result a seed, as soon as it is there; one that diverges fails alone.
@@ -83,8 +86,13 @@ def train_seeds(
     Raises:
         ConfigError: any part of the config is wrong.
     """
-    # Both load PyTorch, which whoever names a seed does without.
-    if len(seeds) > 1 and isinstance(train, Examples) and isinstance(validation, Examples):
+    # Imported here, since both load PyTorch, which the driver does without.
+    if (
+        len(seeds) > 1
+        and isinstance(train, Examples)
+        and isinstance(validation, Examples)
+        and not is_estimator(config["model"])
+    ):
         from rayml.train.seed_lanes import stacked_seeds
 
         lanes = stacked_seeds(
@@ -105,11 +113,18 @@ def train_seeds(
     for seed in seeds:
         own = seeded(config, seed)
         reset_process(train_settings(own["train"]))
-        loop = build_loop(own, train=train, validation=validation, shape=shape, target=target)
+        loop = build_loop(
+            own,
+            train=train,
+            validation=validation,
+            shape=shape,
+            target=target,
+            threads=threads,
+        )
         yield _alone(seed, loop)
 
 
-def _alone(seed: int, loop: TrainingLoop) -> SeedResult | FailedSeed:
+def _alone(seed: int, loop: TrialLoop) -> SeedResult | FailedSeed:
     steps, seconds = 0, 0.0
     while not loop.finished:
         try:
@@ -123,7 +138,7 @@ def _alone(seed: int, loop: TrainingLoop) -> SeedResult | FailedSeed:
         seed=seed,
         best=loop.best,
         weights={name: each.cpu() for name, each in loop.best_weights().items()},
-        parameters=sum(each.numel() for each in loop.model.parameters()),
+        parameters=loop.all_parameters,
         steps=steps,
         seconds=seconds,
     )

@@ -10,14 +10,18 @@ import copy
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from rayml.config.components.build import Node, build
+from rayml.config.components.build import TARGET, Node, build, locate
+from rayml.config.components.moved import current_name
+from rayml.config.components.registered import OWN, OWN_ESTIMATORS, made_class
 from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
 from rayml.tasks.objectives import Objective, choose_objective, metric_directions
+from rayml.models.estimators.estimator import Estimator
 from rayml.types import (
     Direction,
     Examples,
@@ -29,13 +33,14 @@ from rayml.types import (
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from rayml.tasks.task import Task
+    from rayml.models.estimators.members import Member
     from rayml.train.lanes.lanes import NewLane
     from rayml.train.loop.batches import Batches
-    from rayml.train.loop.loop import TrainingLoop
     from rayml.train.loop.streaming import ParquetSplit
+    from rayml.train.trial_loop import TrialLoop
 
 SECTIONS = ("model", "task", "train")
 
@@ -141,8 +146,21 @@ def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
     return build_task(target, metric=section["metric"], metrics=_users_metrics(section))
 
 
+def is_estimator(node: Node) -> bool:
+    """Whether the section `model` names an estimator, which trains alone and round by round.
+
+    Raises:
+        BuildError: its target does not import.
+    """
+    path = current_name(str(node.get(TARGET)))
+    if path in OWN["model"]:
+        return path in OWN_ESTIMATORS
+    made = made_class(locate(path))
+    return made is not None and issubclass(made, Estimator)
+
+
 def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:
-    """Make the model of the section `model`.
+    """Make the PyTorch module of the section `model`.
 
     Raises:
         BuildError: the node's target does not import, or its arguments do not bind.
@@ -154,10 +172,53 @@ def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:
 
     model = build(node, shape=shape, outputs=outputs)
     if not isinstance(model, nn.Module):
-        raise ConfigError("the model is a torch.nn.Module", found=type(model).__name__)
+        raise ConfigError(
+            f"the model is a {type(model).__name__}, neither a torch.nn.Module nor an Estimator"
+            " whose class or annotated function `model._target_` names"
+        )
     _require_call(model)
     materialise(model, shape)
     return model
+
+
+def build_estimator(node: Node, *, shape: FeatureShape, outputs: int) -> Estimator:
+    """Make the estimator of the section `model`.
+
+    Raises:
+        BuildError: the node's target does not import, or its arguments do not bind.
+        ConfigError: what it makes is no estimator.
+    """
+    made = build(node, shape=shape, outputs=outputs)
+    if not isinstance(made, Estimator):
+        raise ConfigError(f"{node[TARGET]} makes a {type(made).__name__}, which is no Estimator")
+    return made
+
+
+def build_member(
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    *,
+    shape: FeatureShape,
+    outputs: int,
+) -> Member:
+    """Make the trained model of a trial, on the CPU.
+
+    Args:
+        config: of the trial.
+        weights: of its loop's `best_weights`.
+        shape: of the features.
+        outputs: of the model.
+    """
+    from rayml.models.estimators.files import as_files
+    from rayml.models.estimators.members import EstimatorMember, ModuleMember
+
+    if is_estimator(config["model"]):
+        estimator = build_estimator(config["model"], shape=shape, outputs=outputs)
+        estimator.load(as_files(weights))
+        return EstimatorMember(estimator, outputs)
+    model = build_model(config["model"], shape=shape, outputs=outputs)
+    model.load_state_dict(dict(weights))
+    return ModuleMember(model, outputs, config["train"]["eval_batch_size"])
 
 
 def _require_call(model: nn.Module) -> None:
@@ -182,29 +243,40 @@ def build_loop(
     validation: Examples | ParquetSplit,
     shape: FeatureShape,
     target: TargetInfo,
-) -> TrainingLoop:
+    threads: int = 1,
+) -> TrialLoop:
     """Make the training loop of a trial, its model initialised by the trial's seed.
 
     Args:
         config: of the trial.
         train: the training split, in memory or on disk.
-        validation: the validation split likewise.
+        validation: the validation split, in memory or on disk.
         shape: of the features.
         target: what is predicted.
+        threads: CPU threads that an estimator may use, where `train.threads` are fewer.
 
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
+    from rayml.train.loop.estimator_loop import EstimatorLoop
     from rayml.train.loop.loop import TrainingLoop
     from rayml.train.loop.randomness import seeded
 
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
     task = build_trial_task(config["task"], target)
+    node, outputs = config["model"], target.outputs
+    if is_estimator(node):
+        settings = replace(settings, threads=max(threads, settings.threads))
+        with seeded(settings.seed, device):
+            estimator = build_estimator(node, shape=shape, outputs=outputs)
+            return EstimatorLoop(
+                estimator, task, _in_memory(train), _in_memory(validation), settings
+            )
     batches = _batches(train, settings.batch_size, device)
     held_out = _batches(validation, settings.eval_batch_size, device)
     with seeded(settings.seed, device):
-        model = build_model(config["model"], shape=shape, outputs=target.outputs).to(device)
+        model = build_model(node, shape=shape, outputs=outputs).to(device)
         return TrainingLoop(model, task, batches, held_out, settings)
 
 
@@ -243,6 +315,11 @@ def _batches(split: Examples | ParquetSplit, batch_size: int, device: torch.devi
     if isinstance(split, Examples):
         return ArrayBatches(split, batch_size, device)
     return ParquetBatches(split, batch_size, device=device)
+
+
+def _in_memory(split: Examples | ParquetSplit) -> Examples:
+    """The rows of a split at once: the object store lacks room for them, not this process."""
+    return split if isinstance(split, Examples) else split.read()
 
 
 def choose_device(name: str) -> torch.device:

@@ -30,15 +30,21 @@ OWN: Mapping[Role, frozenset[str]] = {
         )
     ),
 }
+OWN_ESTIMATORS: frozenset[str] = frozenset()
+"""Rayml's own models that are estimators, known without importing them."""
+
 GIVEN: Mapping[Role, tuple[str, ...]] = {"model": ("shape", "outputs"), "optimizer": ("params",)}
 """Arguments that only the program knows, which no file gives."""
 
 EXPECTED: Mapping[Role, str] = {
-    "model": "a subclass of torch.nn.Module",
+    "model": "a subclass of torch.nn.Module or of rayml.models.estimators.estimator.Estimator",
     "source": "a class with fingerprint() and read()",
     "metric": "a class whose objects are called with predictions and targets",
     "optimizer": "a subclass of torch.optim.Optimizer",
 }
+
+
+_ESTIMATOR = ("fit", "predict", "save", "load", "keep", "explain")
 
 
 def is_component(found: object, role: Role) -> bool:
@@ -47,15 +53,24 @@ def is_component(found: object, role: Role) -> bool:
     A function counts if its return annotation says that it makes one: other functions of a module
     do who knows what.
     """
+    made = made_class(found)
+    return made is not None and _KINDS[role](made)
+
+
+def made_class(found: object) -> type[Any] | None:
+    """The class of what a component makes: itself, or what a function is annotated to return."""
     if inspect.isfunction(found):
         try:
             found = typing.get_type_hints(found).get("return")
         except Exception:  # noqa: BLE001 - annotations of the user's code may raise anything
-            return False
-    return inspect.isclass(found) and _KINDS[role](found)
+            return None
+    return found if inspect.isclass(found) else None
 
 
 def _is_model(found: type[Any]) -> bool:
+    # The class itself lies in a room above this one.
+    if all(callable(getattr(found, name, None)) for name in _ESTIMATOR):
+        return True
     from torch import nn
 
     return issubclass(found, nn.Module)

@@ -45,6 +45,7 @@ from rayml.train.speed.probe import measure_lanes, why_not_alike, why_not_stacke
 from rayml.train.trial import (
     build_lane,
     build_model,
+    is_estimator,
 )
 from rayml.types import Examples
 
@@ -83,7 +84,7 @@ class Cohort:
     def run(self, asked: Sequence[AskedTrial]) -> None:
         """Train trials, and those that the study proposes to join them, to their ends."""
         self._given = len(asked)
-        reason = self._why_never_lanes()
+        reason = self._why_never_lanes(asked)
         if reason is None:
             with self._turn.taken():
                 opened = attempt(lambda: self._open(asked))
@@ -354,9 +355,11 @@ class Cohort:
 
         return SIZES.of(lane.model, lane.settings.batch_size, quota.lanes, measure)
 
-    def _why_never_lanes(self) -> str | None:
+    def _why_never_lanes(self, asked: Sequence[AskedTrial]) -> str | None:
         if self._plan.quota.lanes == 1:
             return ""
+        if name := _estimator_of(asked[0], self._plan):
+            return f"{name} is an estimator, which trains by itself"
         if not isinstance(self._data.train, Examples):
             return "the training split is streamed"
         return None
@@ -372,3 +375,12 @@ class Cohort:
             self._study.note.remote(f"trials train alone: {reason}")
         for each in asked:
             train_trial(each, self._plan, self._data, self._study, self._turn)
+
+
+def _estimator_of(asked: AskedTrial, plan: CohortPlan) -> str:
+    """Name of the estimator that a trial trains; empty if it trains a module, or fails to name."""
+    try:
+        node = trial_of(asked.params, plan)["model"]
+        return str(node["_target_"]).rpartition(".")[2] if is_estimator(node) else ""
+    except Exception:  # noqa: BLE001 - the user's code; the trial tells the error when it is built
+        return ""

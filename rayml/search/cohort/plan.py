@@ -132,6 +132,7 @@ class CohortPlan:
         seed: of the population's random numbers.
         pruner: who is stopped, to predict how long the cohort trains.
         compile: whether its training is compiled.
+        threads: CPU threads that an estimator may use.
     """
 
     trial: Mapping[str, Any]
@@ -146,3 +147,4 @@ class CohortPlan:
     seed: int = 0
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     compile: Compile = "auto"
+    threads: int = 1

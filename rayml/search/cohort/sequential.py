@@ -25,7 +25,7 @@ from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_loop, train_settings
 
 if TYPE_CHECKING:
-    from rayml.train.loop.loop import TrainingLoop
+    from rayml.train.trial_loop import TrialLoop
 
 LAST = "last"
 
@@ -64,7 +64,7 @@ def train_trial(
     forget(folder / LAST)
 
 
-def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -> TrainingLoop:
+def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -> TrialLoop:
     """A fresh training loop, or one that goes on where a dead worker left it."""
     config = trial_of(asked.params, plan)
     reset_process(train_settings(config["train"]), deterministic=plan.deterministic)
@@ -74,6 +74,7 @@ def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -
         validation=data.validation,
         shape=data.shape,
         target=data.target,
+        threads=plan.threads,
     )
     require_objective(loop.task, plan)
     if (folder / LAST).is_dir():
@@ -86,7 +87,7 @@ def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -
 
 
 def _epochs(
-    number: int, loop: TrainingLoop, metric: str, folder: Path, study: Any, turn: Turn
+    number: int, loop: TrialLoop, metric: str, folder: Path, study: Any, turn: Turn
 ) -> str:
     """Train and report until the trial is finished.
 

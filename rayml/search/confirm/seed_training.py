@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.results.candidates import Candidate
 from rayml.train.blame import explain
 from rayml.train.seeds import FailedSeed, train_seeds
+from rayml.train.trial import is_estimator
 from rayml.types import ConfirmSettings, Examples, ResourceSettings
 
 
@@ -65,14 +67,14 @@ def retrain(
     _require_room(plan.resources)
     running = _start(plan, found, seeds, data)
     outcomes: dict[int, list[list[Score] | str]] = {each.number: [] for each in found}
-    units = len(running) // len(found)
+    units = Counter(each.number for each in running.values())
     pending = list(running)
     try:
         while pending:
             (done,), pending = ray.wait(pending)
             candidate = running[done]
             outcomes[candidate.number].append(_outcome(done))
-            if len(outcomes[candidate.number]) == units:
+            if len(outcomes[candidate.number]) == units[candidate.number]:
                 yield candidate, _joined(outcomes[candidate.number])
     finally:
         for each in pending:
@@ -89,10 +91,24 @@ def _start(
         max_retries=plan.max_failures,
     )(_train_unit)
     sweep, shared = plan.sweep.resolve(), ray.put(data)
-    # As lanes all seeds of a candidate take about the time of one; a streamed split has no lanes.
-    together = len(seeds) if isinstance(data.train, Examples) else 1
-    units = [seeds[start : start + together] for start in range(0, len(seeds), together)]
-    return {task.remote(sweep, each, unit, shared): each for each in found for unit in units}
+    threads = max(1, int(plan.resources.cpu))
+    return {
+        task.remote(sweep, each, unit, shared, threads): each
+        for each in found
+        for unit in _units(each, seeds, data)
+    }
+
+
+def _units(
+    candidate: Candidate, seeds: Sequence[int], data: SweepData
+) -> Iterator[Sequence[int]]:
+    """The seeds that one worker trains."""
+    # As lanes all seeds of a candidate take about the time of one; neither an estimator nor a
+    # streamed split has lanes, and their seeds train side by side.
+    lanes = isinstance(data.train, Examples) and not is_estimator(candidate.config["model"])
+    together = len(seeds) if lanes else 1
+    for start in range(0, len(seeds), together):
+        yield seeds[start : start + together]
 
 
 def _joined(outcomes: Sequence[list[Score] | str]) -> list[Score] | str:
@@ -102,7 +118,7 @@ def _joined(outcomes: Sequence[list[Score] | str]) -> list[Score] | str:
 
 
 def _train_unit(
-    sweep: Path, candidate: Candidate, seeds: Sequence[int], data: SweepData
+    sweep: Path, candidate: Candidate, seeds: Sequence[int], data: SweepData, threads: int = 1
 ) -> list[Score] | str:
     """Train some seeds of a candidate, in a worker; those whose files are whole are done.
 
@@ -122,6 +138,7 @@ def _train_unit(
             validation=data.validation,
             shape=data.shape,
             target=data.target,
+            threads=threads,
         ):
             if isinstance(result, FailedSeed):
                 failed.append(result)

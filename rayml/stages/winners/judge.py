@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
 from rayml.registry.promotion import Champion, Constant, Decision, Difference, decide
-from rayml.stages.winners.winner import Winner, models_of
 from rayml.tasks.objectives import DIRECTIONS, LOSS
+from rayml.stages.winners.winner import Winner, members_of
 from rayml.train.trial import build_trial_task
 from rayml.types import Direction
 
@@ -100,14 +100,9 @@ def _test_rows(data: PreparedDataset, task: Task) -> _TestRows:
 
 
 def _predictions(winner: Winner, data: PreparedDataset, rows: _TestRows, task: Task) -> Tensor:
-    import torch
+    from rayml.models.estimators.members import pooled
 
-    from rayml.train.loop.batches import ArrayBatches
-    from rayml.train.loop.evaluate import predict_outputs
-
-    batches = ArrayBatches(rows.examples, winner.config["train"]["eval_batch_size"])
-    outputs = [predict_outputs(model, task, batches)[0] for model in models_of(winner, data)]
-    return task.predict(task.pool(torch.stack(outputs)) if len(outputs) > 1 else outputs[0])
+    return task.predict(pooled(members_of(winner, data), task, rows.examples.features))
 
 
 def _score(task: Task, name: str) -> _Score:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from rayml.models.modules.arrays import as_tensor
 from rayml.models.modules.stand_ins import choose_stand_in
 from rayml.tasks.task import Task
+from rayml.types import Features
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.models.estimators.members import Member
 
 ROWS: Final = 256
 """Training rows whose predictions are compared."""
@@ -24,14 +25,14 @@ ones, which stand for the same: a category that is not worth a code of its own."
 
 
 def find_stand_ins(
-    models: Sequence[nn.Module], task: Task, data: PreparedDataset
+    members: Sequence[Member], task: Task, data: PreparedDataset
 ) -> dict[str, str]:
     """Find the known category that an unknown one is taken as, by column.
 
     Columns whose code of unknown categories is trained are left out, and those without a known one.
 
     Args:
-        models: the members of the bundle, trained; they are put in evaluation mode.
+        members: of the bundle, trained.
         task: of their outputs.
         data: that they were trained on.
     """
@@ -45,18 +46,13 @@ def find_stand_ins(
     }
     if not columns:
         return {}
-    for model in models:
-        model.eval()
-    device = next((each.device for each in models[0].parameters()), torch.device("cpu"))
     sample = data.sample("train", ROWS).features
-    numeric = torch.from_numpy(sample.numeric).to(device)
-    categorical = torch.from_numpy(sample.categorical).to(device)
 
     def predict(numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        # A model may write into what it is given.
-        each = [task.predict(model(numeric.clone(), codes.clone())) for model in models]
-        return torch.stack(each).mean(0)
+        features = Features(numeric.numpy(), codes.numpy())
+        return torch.stack([task.predict(each.outputs(features)) for each in members]).mean(0)
 
+    numeric, categorical = as_tensor(sample.numeric), as_tensor(sample.categorical)
     found = {}
     for place, column in columns.items():
         codes = [column.code(category) for category in column.categories]

@@ -20,13 +20,14 @@ from rayml.search.results.leaderboard import (
 )
 from rayml.search.sweep import TRIALS
 from rayml.tasks.objectives import MEASURED
-from rayml.train.trial import apply, build_model
+from rayml.train.trial import apply, build_member
 from rayml.types import Direction
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.models.estimators.members import Member
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Winner:
         metric: name of what was optimised.
         direction: of the metric.
         seeds: of the models.
-        members: `state_dict` of each model at its best epoch; several are an ensemble.
+        members: of each model at its best epoch the `state_dict`, of an estimator its files as
+            uint8 tensors; several are an ensemble.
         validation: metrics of the model; None of an ensemble, whose mean is not measured yet.
         confirmation: over several seeds; None where there was none.
         schedule: where values changed while it trained, see `Lineage`.
@@ -157,12 +159,10 @@ def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
     return {name: value for name, value in metrics.items() if name not in others}
 
 
-def models_of(winner: Winner, data: PreparedDataset) -> list[nn.Module]:
-    """The models of a winner, with their weights."""
+def members_of(winner: Winner, data: PreparedDataset) -> list[Member]:
+    """The models of a winner, trained."""
     shape, target = data.preprocessor.shape, data.preprocessor.target
-    models = []
-    for weights in winner.members:
-        model = build_model(winner.config["model"], shape=shape, outputs=target.outputs)
-        model.load_state_dict(dict(weights))
-        models.append(model)
-    return models
+    return [
+        build_member(winner.config, weights, shape=shape, outputs=target.outputs)
+        for weights in winner.members
+    ]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from rayml.tasks.task import Task
+from rayml.models.modules.outputs import require_outputs
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import Batch
-from rayml.train.loop.evaluate import require_outputs
 
 Losses = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from rayml.errors import DataError
+from rayml.models.modules.arrays import as_tensor
 from rayml.types import Examples
 
 CPU = torch.device("cpu")
@@ -122,11 +121,4 @@ def to_batch(examples: Examples, device: torch.device = CPU) -> Batch:
     """Examples as tensors; on the CPU they share the arrays' memory."""
     features = examples.features
     parts = (features.numeric, features.categorical, examples.target)
-    return Batch(*(_tensor(part).to(device) for part in parts))
-
-
-def _tensor(array: npt.NDArray[Any]) -> Tensor:
-    with warnings.catch_warnings():
-        # Arrays in Ray's object store are read-only; nothing here writes to their tensors.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+    return Batch(*(as_tensor(part).to(device) for part in parts))

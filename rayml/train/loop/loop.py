@@ -77,6 +77,11 @@ class TrainingLoop:
         return self._parameters.numel()
 
     @property
+    def all_parameters(self) -> int:
+        """Number of weights, frozen ones included."""
+        return sum(each.numel() for each in self.model.parameters())
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or too many passed without a better one."""
         return is_finished(self.settings, self.epoch, self.best)

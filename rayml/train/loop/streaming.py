@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from rayml.errors import DataError
 from rayml.train.loop.batches import CPU, Batch, to_batch
-from rayml.types import Examples
+from rayml.types import Examples, Features
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class ParquetSplit:
 
     files: tuple[Path, ...]
     decode: Callable[[pa.Table], Examples]
+
+    def read(self) -> Examples:
+        """All rows at once, in the stored order."""
+        parts = [self.decode(pq.read_table(file)) for file in self.files]
+        features = Features(
+            np.concatenate([each.features.numeric for each in parts]),
+            np.concatenate([each.features.categorical for each in parts]),
+        )
+        return Examples(features, np.concatenate([each.target for each in parts]))
 
 
 class ParquetBatches:

@@ -1,0 +1,122 @@
+"""Members: trained models of any family, as what measures and compares them sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rayml.errors import ConfigError
+from rayml.models.estimators.estimator import Estimator
+from rayml.models.modules.arrays import as_tensor
+from rayml.models.modules.lending import lend
+from rayml.models.modules.outputs import require_outputs
+from rayml.models.tasks.tasks import Task
+from rayml.types import Examples, Features
+
+
+class Member(Protocol):
+    """A trained model."""
+
+    def outputs(self, features: Features) -> Tensor:
+        """Outputs as a task decodes them, [rows, outputs] on the CPU."""
+
+
+class ModuleMember:
+    """A trained PyTorch module; it is put in evaluation mode.
+
+    Args:
+        model: with its weights.
+        outputs: that it gives for a row.
+        batch_size: rows of a forward pass.
+    """
+
+    def __init__(self, model: nn.Module, outputs: int, batch_size: int) -> None:
+        self._model = model.eval()
+        self._outputs = outputs
+        self._batch_size = batch_size
+        self._device = next((each.device for each in model.parameters()), torch.device("cpu"))
+
+    @torch.inference_mode()
+    def outputs(self, features: Features) -> Tensor:
+        """See `Member`.
+
+        Raises:
+            ConfigError: the model returns something else.
+        """
+        parts = []
+        for start in range(0, len(features), self._batch_size):
+            rows = slice(start, start + self._batch_size)
+            numeric, codes = (
+                as_tensor(part[rows]).to(self._device)
+                for part in (features.numeric, features.categorical)
+            )
+            found = self._model(*lend(self._model, numeric, codes))
+            parts.append(require_outputs(found, (len(numeric), self._outputs)))
+        return torch.cat(parts).cpu()
+
+
+class EstimatorMember:
+    """A trained estimator.
+
+    Args:
+        estimator: with its state.
+        outputs: that it gives for a row.
+    """
+
+    def __init__(self, estimator: Estimator, outputs: int) -> None:
+        self._estimator = estimator
+        self._outputs = outputs
+
+    def outputs(self, features: Features) -> Tensor:
+        """See `Member`.
+
+        Raises:
+            ConfigError: the estimator returns something else.
+        """
+        found = self._estimator.predict(locked(features))
+        return checked_outputs(self._estimator, found, (len(features), self._outputs))
+
+
+def checked_outputs(estimator: Estimator, outputs: object, wanted: tuple[int, int]) -> Tensor:
+    """What an estimator returned, as float32 on the CPU.
+
+    Raises:
+        ConfigError: it is no array of real numbers of the shape that is wanted.
+    """
+    name = type(estimator).__name__
+    if not isinstance(outputs, np.ndarray) or outputs.dtype.kind != "f":
+        what = getattr(outputs, "dtype", type(outputs).__name__)
+        raise ConfigError(
+            f"{name}.predict returns {what}; a task needs a NumPy array of real numbers",
+            remedy="Correct its predict(features)",
+        )
+    if outputs.shape != wanted:
+        raise ConfigError(
+            f"{name}.predict returns shape {outputs.shape}; this task needs {wanted}",
+            remedy="Correct its predict(features)",
+        )
+    return as_tensor(np.ascontiguousarray(outputs, dtype=np.float32))
+
+
+def locked(features: Features) -> Features:
+    """Features that cannot be written to, since others share their memory."""
+    numeric, categorical = features.numeric.view(), features.categorical.view()
+    numeric.flags.writeable = categorical.flags.writeable = False
+    return Features(numeric, categorical, features.odd)
+
+
+def pooled(members: Sequence[Member], task: Task, features: Features) -> Tensor:
+    """Outputs whose prediction is the mean of the members' predictions."""
+    outputs = [member.outputs(features) for member in members]
+    return task.pool(torch.stack(outputs)) if len(outputs) > 1 else outputs[0]
+
+
+@torch.inference_mode()
+def measure(members: Sequence[Member], task: Task, examples: Examples) -> dict[str, float]:
+    """`loss` and every metric of the task, of one model or of the mean of several."""
+    outputs = pooled(members, task, examples.features)
+    return task.evaluate(outputs, as_tensor(examples.target))
