@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.train.loop.results import BestEpoch, EpochResult
 from rayml.types import TrainSettings
 

@@ -18,7 +18,7 @@ from rayml.errors import ExplainError
 from rayml.types import Examples, Features, TrainSettings
 
 if TYPE_CHECKING:
-    from rayml.models.tasks.tasks import Task
+    from rayml.tasks.task import Task
 
 Files = Mapping[str, bytes]
 """The content of plain files by name, see `rayml.models.estimators.files`."""

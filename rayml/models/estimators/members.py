@@ -14,7 +14,7 @@ from rayml.models.estimators.estimator import Estimator
 from rayml.models.modules.arrays import as_tensor
 from rayml.models.modules.lending import lend
 from rayml.models.modules.outputs import require_outputs
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.types import Examples, Features
 
 

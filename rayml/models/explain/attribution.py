@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from rayml.errors import ExplainError
 from rayml.models.explain.entrances import Entrances, Vectors
+from rayml.tasks.task import Task
 
 Score = Callable[[Tensor, Tensor], Tensor]
 
@@ -44,6 +45,69 @@ class Attribution:
     def delta(self) -> Tensor:
         """What the shares lack of the difference, [rows]."""
         return self.score - self.baseline - self.features.sum(1)
+
+
+class Explained(Protocol):
+    """A trained model whose predictions can be explained."""
+
+    def outputs(self, rows: Vectors) -> Tensor:
+        """Outputs for numeric features and codes, [rows, outputs]."""
+
+    def attribute(
+        self,
+        task: Task,
+        score: Score,
+        rows: Vectors,
+        baseline: Vectors,
+        codes: Tensor,
+        *,
+        tolerance: float,
+        unit: float,
+        max_steps: int,
+        proceed: Callable[[], None],
+    ) -> Attribution:
+        """What moves the scores of rows away from the baseline's; see `attribute`."""
+
+
+class GradientExplained:
+    """A PyTorch module, explained by integrated gradients.
+
+    Args:
+        entrances: of the module.
+    """
+
+    def __init__(self, entrances: Entrances) -> None:
+        self._entrances = entrances
+
+    def outputs(self, rows: Vectors) -> Tensor:
+        """See `Explained`."""
+        return self._entrances(*self._entrances.vectors(*rows))
+
+    def attribute(
+        self,
+        task: Task,  # noqa: ARG002 - the score decodes outputs
+        score: Score,
+        rows: Vectors,
+        baseline: Vectors,
+        codes: Tensor,
+        *,
+        tolerance: float,
+        unit: float,
+        max_steps: int,
+        proceed: Callable[[], None],
+    ) -> Attribution:
+        """See `Explained`."""
+        return attribute(
+            self._entrances,
+            score,
+            rows,
+            baseline,
+            codes,
+            tolerance=tolerance,
+            unit=unit,
+            max_steps=max_steps,
+            proceed=proceed,
+        )
 
 
 def require_captum() -> None:

@@ -7,8 +7,9 @@ A bundle is a folder of plain files, with no pickle among them:
     bundle.json            what it is: `BundleInfo`
     signature.json         columns in, predictions out: `Signature`
     lineage.json           where it comes from: `Lineage`
-    weights.safetensors    the model's parameters and buffers; of an ensemble those of its members,
-                           each tensor with a first dimension of members
+    weights.safetensors    parameters and buffers of a PyTorch module; of an ensemble those of its
+                           members, each tensor with a first dimension of members
+    members/0/             or the files of an estimator; of an ensemble those of each member
     preprocessor/          state of the fitted preprocessor, training profile of raw columns
     MODEL_CARD.md          all that for people
 """
@@ -16,7 +17,7 @@ A bundle is a folder of plain files, with no pickle among them:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +32,15 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import BundleError, DataError
 from rayml.registry.bundle.card import model_card
 from rayml.registry.bundle.manifest import (
+    FORMAT,
+    FORMAT_OF_MEMBERS,
     Manifest,
     read_manifest,
     read_verified,
     verified,
     write_manifest,
 )
+from rayml.registry.bundle.members import read_members, write_members
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.published import published
 from rayml.registry.bundle.signature import Signature
@@ -79,7 +83,7 @@ class BundleInfo:
 
     Attributes:
         name: of the model in the registry.
-        model: component of the `torch.nn.Module`, which nobody has said may be built.
+        model: component of the module or the estimator, which nobody has said may be built.
         metric: name of the metric that chose it.
         direction: whether more or less of it is better.
         metrics: by split, then by name; of an ensemble those of its members' mean.
@@ -146,6 +150,19 @@ class Bundle:
             )
         return fitted
 
+    @property
+    def holds_estimators(self) -> bool:
+        """Whether its members are estimators, which have files and no weights."""
+        return _WEIGHTS not in self.manifest.files
+
+    def members(self) -> list[dict[str, bytes]]:
+        """Files of its estimators by name, member by member.
+
+        Raises:
+            BundleError: they are not those of its members, or not those that were verified.
+        """
+        return read_members(self.folder, self.manifest, self.info.ensemble or 1)
+
     def shapes(self) -> dict[str, Shape]:
         """Shapes of the model's parameters and buffers by name, of an ensemble those of a member.
 
@@ -203,7 +220,8 @@ def write_bundle(
     signature: Signature,
     lineage: Lineage,
     preprocessor: Preprocessor,
-    weights: Mapping[str, torch.Tensor],
+    weights: Mapping[str, torch.Tensor] | None = None,
+    files: Sequence[Mapping[str, bytes]] = (),
 ) -> Path:
     """Write a bundle; it appears complete or not at all.
 
@@ -213,10 +231,12 @@ def write_bundle(
         signature: its columns.
         lineage: where it comes from.
         preprocessor: fitted on the training split.
-        weights: the model's `state_dict`; of an ensemble see `rayml.models.ensemble`.
+        weights: the `state_dict` of a module; of an ensemble see `rayml.models.ensemble`.
+        files: of estimators instead, member by member.
 
     Raises:
         BundleError: the folder exists.
+        TrainError: a file of an estimator is no plain one.
     """
     if folder.exists():
         raise BundleError(
@@ -232,8 +252,10 @@ def write_bundle(
         card = model_card(info, published(signature), lineage)
         (part / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         preprocessor.save(part / "preprocessor")
-        _save_weights(part / _WEIGHTS, weights)
-        write_manifest(part)
+        if weights is not None:
+            _save_weights(part / _WEIGHTS, weights)
+        write_members(part, info.model.target.rpartition(".")[2], files)
+        write_manifest(part, FORMAT_OF_MEMBERS if files else FORMAT)
         part.rename(folder)
     return folder
 

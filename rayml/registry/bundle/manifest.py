@@ -17,9 +17,11 @@ from rayml.storage.bounded import TooLargeError, read_bounded
 from rayml.types import Size, settings
 
 MANIFEST = "manifest.json"
-# 1: one model. 2: `bundle.json` knows ensembles and confirmations, the rest is the same.
+# 1: one model. 2: `bundle.json` knows ensembles and confirmations, the rest is the same. 3: files
+# of estimators take the place of weights; other bundles stay readable to an older rayml.
 FORMAT = 2
-_READABLE = (1, 2)
+FORMAT_OF_MEMBERS = 3
+_READABLE = (1, 2, 3)
 
 # A bundle has about ten files, two folders deep.
 _MOST_BYTES = 1 << 20
@@ -50,10 +52,10 @@ class Manifest:
 _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path, version: int = FORMAT) -> None:
     """Record every file below a folder in its manifest, and flush them all to the disk."""
     files = {path: _record(folder / path) for path in sorted(_listed(folder))}
-    manifest = Manifest(format=FORMAT, files=files)
+    manifest = Manifest(format=version, files=files)
     text = json.dumps(_MANIFEST.dump_python(manifest), indent=1, sort_keys=True)
     with (folder / MANIFEST).open("w", encoding="utf-8") as out:
         out.write(text + "\n")
@@ -150,7 +152,7 @@ def _refuse_newer(content: bytes, path: Path) -> None:
         ) from error
     if version not in _READABLE:
         raise BundleError(
-            f"{path}: this rayml reads bundles of format {' and '.join(map(str, _READABLE))}",
+            f"{path}: this rayml reads bundles of the formats {', '.join(map(str, _READABLE))}",
             found=version,
             remedy="Upgrade rayml",
         )

@@ -86,9 +86,7 @@ def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -
     return loop
 
 
-def _epochs(
-    number: int, loop: TrialLoop, metric: str, folder: Path, study: Any, turn: Turn
-) -> str:
+def _epochs(number: int, loop: TrialLoop, metric: str, folder: Path, study: Any, turn: Turn) -> str:
     """Train and report until the trial is finished.
 
     Returns:

@@ -99,9 +99,7 @@ def _start(
     }
 
 
-def _units(
-    candidate: Candidate, seeds: Sequence[int], data: SweepData
-) -> Iterator[Sequence[int]]:
+def _units(candidate: Candidate, seeds: Sequence[int], data: SweepData) -> Iterator[Sequence[int]]:
     """The seeds that one worker trains."""
     # As lanes all seeds of a candidate take about the time of one; neither an estimator nor a
     # streamed split has lanes, and their seeds train side by side.

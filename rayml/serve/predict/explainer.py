@@ -12,8 +12,8 @@ from pydantic_core import to_json
 from torch import Tensor
 
 from rayml.errors import RequestError, ServeError
-from rayml.models.explain.attribution import Attribution, Score, attribute, require_captum
-from rayml.models.explain.entrances import Entrances, Vectors
+from rayml.models.explain.attribution import Attribution, Explained, Score
+from rayml.models.explain.entrances import Vectors
 from rayml.registry.bundle.published import published
 from rayml.serve.predict.answer import class_key
 from rayml.serve.predict.odd_values import WARNINGS
@@ -61,7 +61,7 @@ class Explainer:
         self._places = torch.tensor([place[name] for name in predictor.columns])
         self._score = _score(predictor.task)
         self._turn = threading.Lock()
-        self._entrances: list[Entrances] = []
+        self._models: list[Explained] = []
         parser = RequestParser(predictor.signature, max_rows=1)
         # Answers tell the baseline, so it is made of what may be told.
         typical = published(predictor.signature).example()
@@ -101,8 +101,8 @@ class Explainer:
             if asked is not None:
                 codes = torch.full_like(codes, asked)
             parts = [
-                attribute(
-                    model,
+                model.attribute(
+                    self._predictor.task,
                     self._score,
                     rows,
                     start,
@@ -127,15 +127,10 @@ class Explainer:
         """The baseline row, with some values changed."""
         return self._typical | (changes or {})
 
-    def _ready(self) -> Sequence[Entrances]:
-        if not self._entrances:
-            require_captum()
-            predictor = self._predictor
-            self._entrances = [
-                Entrances(module, predictor.shape, predictor.device)
-                for module in predictor.modules()
-            ]
-        return self._entrances
+    def _ready(self) -> Sequence[Explained]:
+        if not self._models:
+            self._models = self._predictor.members.explained()
+        return self._models
 
     def _code(self, label: ClassLabel) -> int:
         names = [class_key(each) for each in self._predictor.signature.target.classes]
@@ -148,14 +143,14 @@ class Explainer:
             )
         return names.index(class_key(label))
 
-    def _predicted(self, models: Sequence[Entrances], rows: Vectors) -> Tensor:
+    def _predicted(self, models: Sequence[Explained], rows: Vectors) -> Tensor:
         """The class that is predicted for each row; 0 in a regression.
 
         Asked of its own models, since the predictor's are watched for what clients are answered.
         """
         task = self._predictor.task
         with torch.no_grad():
-            each = [task.predict(model(*model.vectors(*rows))) for model in models]
+            each = [task.predict(model.outputs(rows)) for model in models]
         mean = torch.stack(each).mean(0)
         match task.info.task:
             case "regression":

@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import torch
-from torch import nn
 
 from rayml.config.components.trust import ONLY_OWN, Trust
-from rayml.config.components.trusted import build_trusted
 from rayml.data.fit.oddities import Odd
 from rayml.data.fit.preprocess import Preprocessor
-from rayml.errors import BuildError, BundleError
-from rayml.models.ensemble import Ensemble
-from rayml.models.layers.folded import Forward, fold
+from rayml.models.layers.folded import Forward
 from rayml.models.modules.invariant import InvariantForward, blocks
-from rayml.models.modules.lazy import materialise
-from rayml.models.modules.lending import lend
-from rayml.models.modules.outline import Room, TooManyError, bounded, outline
 from rayml.registry.bundle.bundle import Bundle, load_bundle
 from rayml.serve.predict.answer import Answer, Answers, Estimate, of_members
 from rayml.tasks.task import Task, build_task
+from rayml.serve.predict.members import open_members
 from rayml.types import Features, FeatureShape
 
 if TYPE_CHECKING:
@@ -55,6 +49,7 @@ class Predictor:
         preprocessor: of the bundle.
         task: what the model's outputs mean.
         device: where the model runs.
+        members: the trained models of the bundle.
     """
 
     def __init__(
@@ -72,11 +67,13 @@ class Predictor:
         self.device = torch.device(device)
         fitted = bundle.preprocessor()
         self.preprocessor: Preprocessor = fitted.watching() if warn else fitted
-        self._model = _model(bundle, self.preprocessor, self.device)
-        self._forward = _forward(self._model)
+        self.members = open_members(bundle, self.preprocessor, self.device)
+        self._forward: Forward = self.members.forward
         self._invariant = batch_invariant
-        if batch_invariant:
-            self._forward = self._made_invariant(self._forward)
+        if batch_invariant and not self.members.batch_invariant:
+            self._forward = InvariantForward(
+                self._forward, self.shape, self.device, rows_apart=self.members.rows_apart
+            )
         self.task: Task = build_task(self.signature.target)
         self._answers = Answers(self.signature.target)
 
@@ -180,22 +177,10 @@ class Predictor:
         """The raw column of each prepared feature, numeric features first, then codes."""
         return tuple(feature.column for feature in self.preprocessor.features)
 
-    def modules(self) -> list[nn.Module]:
-        """Make the model anew, of an ensemble its members, for those who put hooks on modules.
-
-        They are in evaluation mode, without gradients of their parameters, and share nothing with
-        the model that predicts.
-        """
-        if isinstance(self._model, Ensemble):
-            return self._model.apart()
-        module = _make(self.bundle, self.preprocessor).to(self.device)
-        module.load_state_dict(self._model.state_dict())
-        return [module.eval().requires_grad_(False)]
-
     def _decoded(self, outputs: torch.Tensor) -> Estimate:
         """What the model's outputs say, on the CPU."""
         predictions = self.task.predict(outputs).cpu()
-        if isinstance(self._model, Ensemble):
+        if self.members.stacked:
             return of_members(predictions, self.signature.target.task)
         return Estimate(predictions)
 
@@ -207,94 +192,3 @@ class Predictor:
             torch.cat([part.prediction for part in parts]), torch.cat(spreads) if spreads else None
         )
         return estimate.rows(0, outputs.shape[-2])
-
-    def _made_invariant(self, forward: Forward) -> Forward:
-        # Of an ensemble that runs as one the members themselves are not at hand.
-        own = type(_make(self.bundle, self.preprocessor)).__module__
-        apart = own.startswith("rayml.models.")
-        return InvariantForward(forward, self.shape, self.device, rows_apart=apart)
-
-
-def _forward(model: nn.Module | Ensemble) -> Forward:
-    """What predicts, and leaves what it is given as it is."""
-    if isinstance(model, Ensemble):
-        return model
-    return fold(model) or (lambda *inputs: model(*lend(model, *inputs)))
-
-
-def _model(
-    bundle: Bundle, preprocessor: Preprocessor, device: torch.device
-) -> nn.Module | Ensemble:
-    room = _require_shapes(bundle, preprocessor)
-
-    def make() -> nn.Module:
-        with bounded(room):
-            return _make(bundle, preprocessor)
-
-    weights = {name: each.to(device) for name, each in bundle.weights().items()}
-    try:
-        if bundle.info.ensemble is not None:
-            return Ensemble(make, weights, _probe(preprocessor.shape, device))
-        model = make().to(device)
-        model.load_state_dict(weights)
-    except (RuntimeError, TooManyError) as error:
-        raise _misfit(bundle, str(error)) from error
-    return model.eval().requires_grad_(False)
-
-
-def _make(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
-    """The model's module with whatever weights."""
-    outputs = bundle.signature.target.outputs
-    node, trust = bundle.info.model, bundle.trust
-    try:
-        model = build_trusted(node, "model", trust, shape=preprocessor.shape, outputs=outputs)
-    except BuildError as error:
-        if isinstance(error.__cause__, TooManyError):
-            raise error.__cause__ from error
-        raise BundleError(f"bundle.json of {bundle.folder}: {error}") from error
-    if not isinstance(model, nn.Module):
-        raise BundleError(f"bundle.json of {bundle.folder}: {node.target} makes no torch.nn.Module")
-    materialise(model, preprocessor.shape)
-    return model
-
-
-def _require_shapes(bundle: Bundle, preprocessor: Preprocessor) -> Room:
-    """Go on only if the weights are of the model's own shapes, before either takes memory.
-
-    Returns:
-        The room that the model may take.
-
-    Raises:
-        BundleError: they are not, or the model may not be built.
-    """
-    declared = bundle.shapes()
-    room = Room.of(declared)
-    try:
-        own = outline(lambda: _make(bundle, preprocessor), room)
-    except TooManyError as error:
-        raise _misfit(bundle, str(error)) from error
-    if own is None or own == declared:
-        return room
-    names = [name for name in {**own, **declared} if own.get(name) != declared.get(name)]
-    told = "; ".join(
-        f"{name[:100]}: the file has {declared.get(name)}, the model {own.get(name)}"
-        for name in names[:3]
-    )
-    raise _misfit(bundle, f"{told}{f', and {len(names) - 3} more' if len(names) > 3 else ''}")
-
-
-def _misfit(bundle: Bundle, why: str) -> BundleError:
-    return BundleError(
-        f"weights.safetensors does not fit the model of bundle.json ({why})",
-        found=str(bundle.folder),
-        remedy="Install the rayml, and the package of the model, that its lineage names",
-    )
-
-
-def _probe(shape: FeatureShape, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """A few rows that a model of this shape takes."""
-    generator = torch.Generator().manual_seed(0)
-    numeric = torch.randn(8, shape.numeric, generator=generator)
-    categorical = [torch.randint(n, (8,), generator=generator) for n in shape.cardinalities]
-    codes = torch.stack(categorical, 1) if categorical else torch.zeros(8, 0, dtype=torch.int64)
-    return numeric.to(device), codes.to(device)

@@ -24,9 +24,7 @@ TRAINED_ROWS: Final = 32
 ones, which stand for the same: a category that is not worth a code of its own."""
 
 
-def find_stand_ins(
-    members: Sequence[Member], task: Task, data: PreparedDataset
-) -> dict[str, str]:
+def find_stand_ins(members: Sequence[Member], task: Task, data: PreparedDataset) -> dict[str, str]:
     """Find the known category that an unknown one is taken as, by column.
 
     Columns whose code of unknown categories is trained are left out, and those without a known one.

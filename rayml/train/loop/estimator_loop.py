@@ -14,7 +14,7 @@ from rayml.models.estimators.estimator import Estimator, Files, Round
 from rayml.models.estimators.files import as_files, as_tensors, require_plain
 from rayml.models.estimators.members import checked_outputs, locked
 from rayml.models.modules.arrays import as_tensor
-from rayml.models.tasks.tasks import Task
+from rayml.tasks.task import Task
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.loop.randomness import Randomness
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
