@@ -20,8 +20,8 @@ from rayml.config.components.moved import current_name
 from rayml.config.components.registered import OWN, OWN_ESTIMATORS, made_class
 from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
-from rayml.tasks.objectives import Objective, choose_objective, metric_directions
 from rayml.models.estimators.estimator import Estimator
+from rayml.tasks.objectives import Objective, choose_objective, metric_directions
 from rayml.types import (
     Direction,
     Examples,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from rayml.tasks.task import Task
     from rayml.models.estimators.members import Member
+    from rayml.tasks.task import Task
     from rayml.train.lanes.lanes import NewLane
     from rayml.train.loop.batches import Batches
     from rayml.train.loop.streaming import ParquetSplit
@@ -173,8 +173,9 @@ def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:
     model = build(node, shape=shape, outputs=outputs)
     if not isinstance(model, nn.Module):
         raise ConfigError(
-            f"the model is a {type(model).__name__}, neither a torch.nn.Module nor an Estimator"
-            " whose class or annotated function `model._target_` names"
+            f"{node[TARGET]} makes a {type(model).__name__}, which is no torch.nn.Module",
+            remedy="Name a subclass of torch.nn.Module or of Estimator in model._target_, or a"
+            " function that is annotated to return one",
         )
     _require_call(model)
     materialise(model, shape)

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import datasets
 
+from rayml.models.estimators.members import ModuleMember, measure
 from rayml.search.results.choice import middle_seeds
 from rayml.tasks.task import Task
 from rayml.train.loop.batches import ArrayBatches
-from rayml.train.loop.evaluate import evaluate, evaluate_ensemble
+from rayml.train.loop.evaluate import evaluate
 from rayml.train.seeds import SeedResult, train_seeds
 from rayml.train.trial import build_model, build_trial_task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
@@ -62,7 +63,7 @@ def _split(
     target = _target(y, y[parts[0]], task)
     train, validation, test = (_examples(x, y, part, parts[0], target) for part in parts)
     shape = FeatureShape(x.shape[1])
-    measure: Task = build_trial_task(CONFIG["task"], target)
+    used: Task = build_trial_task(CONFIG["task"], target)
     seeds = range(count * number + 1, count * (number + 1) + 1)
     results = {
         result.seed: result
@@ -72,21 +73,20 @@ def _split(
         if isinstance(result, SeedResult)
     }
     promised = [results[seed].best.value for seed in seeds]
-    ranked = middle_seeds(seeds, promised, measure.direction, count)
-    (median,) = middle_seeds(seeds, promised, measure.direction)
+    ranked = middle_seeds(seeds, promised, used.direction, count)
+    (median,) = middle_seeds(seeds, promised, used.direction)
     models = {}
     for seed, result in results.items():
         models[seed] = build_model(CONFIG["model"], shape=shape, outputs=target.outputs)
         models[seed].load_state_dict(dict(result.weights))
+    members = [ModuleMember(each, target.outputs, len(test)) for each in models.values()]
     batches = ArrayBatches(test, len(test))
-    kept = {
-        seed: evaluate(model, measure, batches)[measure.metric] for seed, model in models.items()
-    }
+    kept = {seed: evaluate(model, used, batches)[used.metric] for seed, model in models.items()}
     return (
         kept[ranked[0]],
         kept[median],
         float(np.mean(list(kept.values()))),
-        evaluate_ensemble(models.values(), measure, batches)[measure.metric],
+        measure(members, used, test)[used.metric],
         results[ranked[0]].best.value,
         results[median].best.value,
     )

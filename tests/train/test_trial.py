@@ -156,7 +156,7 @@ def test_another_task_than_the_datas_is_refused(config, train, shape):
 
 
 def test_a_model_that_is_no_module_is_refused(shape):
-    with pytest.raises(ConfigError, match=r"torch\.nn\.Module: 'dict'"):
+    with pytest.raises(ConfigError, match=r"makes a dict, which is no torch\.nn\.Module"):
         build_model({"_target_": "builtins.dict"}, shape=shape, outputs=1)
 
 

@@ -112,9 +112,9 @@ class _Modules:
     def explained(self) -> list[Explained]:
         require_captum()
         shape = self._preprocessor.shape
-        return [GradientExplained(Entrances(each, shape, self._device)) for each in self._modules()]
+        return [GradientExplained(Entrances(each, shape, self._device)) for each in self.modules()]
 
-    def _modules(self) -> list[nn.Module]:
+    def modules(self) -> list[nn.Module]:
         """The members made anew, in evaluation mode, for those who put hooks on modules."""
         if isinstance(self._model, Ensemble):
             return self._model.apart()

@@ -16,8 +16,8 @@ from rayml.models.layers.folded import Forward
 from rayml.models.modules.invariant import InvariantForward, blocks
 from rayml.registry.bundle.bundle import Bundle, load_bundle
 from rayml.serve.predict.answer import Answer, Answers, Estimate, of_members
-from rayml.tasks.task import Task, build_task
 from rayml.serve.predict.members import open_members
+from rayml.tasks.task import Task, build_task
 from rayml.types import Features, FeatureShape
 
 if TYPE_CHECKING:

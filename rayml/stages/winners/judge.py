@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
 from rayml.registry.promotion import Champion, Constant, Decision, Difference, decide
-from rayml.tasks.objectives import DIRECTIONS, LOSS
 from rayml.stages.winners.winner import Winner, members_of
+from rayml.tasks.objectives import DIRECTIONS, LOSS
 from rayml.train.trial import build_trial_task
 from rayml.types import Direction
 

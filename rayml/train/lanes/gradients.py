@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rayml.tasks.task import Task
 from rayml.models.modules.outputs import require_outputs
+from rayml.tasks.task import Task
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import Batch
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from rayml.models.modules.lending import lend
-from rayml.tasks.task import Task
 from rayml.models.modules.outputs import require_outputs
+from rayml.tasks.task import Task
 from rayml.train.loop.batches import Batch, Batches
 
 

@@ -204,7 +204,7 @@ def test_those_of_a_users_linear_model_are_its_terms(table: pa.Table, tmp_path: 
     raw = inputs_of(predictor, table).slice(0, 6)
     features = predictor.features(raw)
     start = predictor.features(predictor.table([explainer.baseline()]))
-    [module] = predictor.modules()
+    [module] = predictor.members.modules()
     scale = predictor.signature.target.scale
     shares = torch.from_numpy(features.numeric - start.numeric) * module.layer.weight[0] * scale
     codes = torch.from_numpy(features.categorical), torch.from_numpy(start.categorical)

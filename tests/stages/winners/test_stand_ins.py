@@ -19,6 +19,7 @@ from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.models.ensemble import stack_weights
+from rayml.models.estimators.members import ModuleMember
 from rayml.registry.bundle.bundle import BundleInfo, write_bundle
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
@@ -135,6 +136,10 @@ def trained(model: dict[str, Any], data: Prepared, task: Task, seed: int) -> nn.
     return module.eval()
 
 
+def wrapped(models: list[nn.Module]) -> list[ModuleMember]:
+    return [ModuleMember(each, 1, 8192) for each in models]
+
+
 def bundled(
     folder: Path, model: dict[str, Any], members: list[nn.Module], preprocessor: Preprocessor
 ) -> Predictor:
@@ -202,7 +207,7 @@ def check(
     rows: list[dict[str, Any]],
 ) -> int:
     """Check a bundle; gives how many rows were wrong without stand-ins."""
-    stand_ins = find_stand_ins(members, task, data)  # type: ignore[arg-type]
+    stand_ins = find_stand_ins(wrapped(members), task, data)  # type: ignore[arg-type]
     columns = [each.name for each in data.preprocessor.categorical]
     assert list(stand_ins) == columns
     settled = data.preprocessor.standing_in(stand_ins)
@@ -220,9 +225,9 @@ def test_a_code_that_training_fills_is_left_alone() -> None:
     task = build_task(rare.preprocessor.target)
     models = [trained(MODELS["mlp"], rare, task, 0)]
     assert (rare.train.features.categorical[:, 0] == 0).sum() >= TRAINED_ROWS
-    assert set(find_stand_ins(models, task, rare)) == {"side"}  # type: ignore[arg-type]
+    assert set(find_stand_ins(wrapped(models), task, rare)) == {"side"}  # type: ignore[arg-type]
     none = prepared(table, "binary", min_count=ROWS)
-    assert find_stand_ins(models, task, none) == {}  # type: ignore[arg-type]
+    assert find_stand_ins(wrapped(models), task, none) == {}  # type: ignore[arg-type]
 
 
 def test_a_few_rows_train_no_code() -> None:
@@ -233,4 +238,4 @@ def test_a_few_rows_train_no_code() -> None:
     unknown = int((few.train.features.categorical[:, 0] == 0).sum())
     assert 0 < unknown < TRAINED_ROWS
     models = [trained(MODELS["mlp"], few, task, 0)]
-    assert "job" in find_stand_ins(models, task, few)  # type: ignore[arg-type]
+    assert "job" in find_stand_ins(wrapped(models), task, few)  # type: ignore[arg-type]

@@ -1,0 +1,94 @@
+"""Members of any family are measured alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rayml.errors import ConfigError, ExplainError
+from rayml.models.estimators.members import (
+    EstimatorMember,
+    ModuleMember,
+    locked,
+    measure,
+    pooled,
+)
+from rayml.models.nets.mlp import MLP
+from rayml.tasks.task import build_task
+from rayml.train.loop.batches import ArrayBatches
+from rayml.train.loop.evaluate import evaluate, predict_outputs
+from rayml.types import TrainSettings
+from tests.toy_estimators import Centroids
+from tests.train.conftest import BINARY, SHAPE, make_examples
+
+TASK = build_task(BINARY)
+TRAIN, ROWS = make_examples(300, seed=1), make_examples(200, seed=2)
+
+
+def fitted() -> Centroids:
+    estimator = Centroids(SHAPE, 1)
+    list(estimator.fit(TRAIN, ROWS, task=TASK, settings=TrainSettings()))
+    return estimator
+
+
+def test_a_module_gives_the_bits_that_its_evaluation_gives() -> None:
+    model = MLP(SHAPE, 1)
+    outputs, _ = predict_outputs(model, TASK, ArrayBatches(ROWS, 37))
+    member = ModuleMember(model.train(), 1, 37)
+    assert torch.equal(member.outputs(ROWS.features), outputs)
+    assert measure([member], TASK, ROWS) == evaluate(model, TASK, ArrayBatches(ROWS, 37))
+
+
+def test_several_are_measured_by_their_mean_prediction() -> None:
+    torch.manual_seed(0)
+    modules = [ModuleMember(MLP(SHAPE, 1), 1, 64) for _ in range(2)]
+    members = [*modules, EstimatorMember(fitted(), 1)]
+    measured = measure(members, TASK, ROWS)
+    each = [TASK.predict(member.outputs(ROWS.features)) for member in members]
+    truth = torch.from_numpy(ROWS.target)
+    for name, metric in TASK.metrics.items():
+        mean = float(metric(torch.stack(each).mean(0), truth))
+        # Two rows whose order the rounding decides change the AUROC by the share of a pair.
+        assert measured[name] == pytest.approx(mean, rel=1e-5, abs=2e-4)
+    # Cross entropy is convex: the mean loses at most what its members lose on average.
+    losses = [measure([member], TASK, ROWS)["loss"] for member in members]
+    assert measured["loss"] <= sum(losses) / 3
+    assert torch.equal(pooled(members[:1], TASK, ROWS.features), members[0].outputs(ROWS.features))
+
+
+class Odd(Centroids):
+    found: object = None
+
+    def predict(self, features):
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([[1.0]], "Odd.predict returns list"),
+        (np.ones((200, 1), dtype=np.int64), "returns int64"),
+        (np.ones(200), r"returns shape \(200,\); this task needs \(200, 1\)"),
+    ],
+)
+def test_odd_outputs_of_an_estimator_are_refused(found, words) -> None:
+    estimator = Odd(SHAPE, 1)
+    estimator.found = found
+    with pytest.raises(ConfigError, match=words):
+        EstimatorMember(estimator, 1).outputs(ROWS.features)
+
+
+def test_features_that_are_lent_cannot_be_written_to() -> None:
+    given = locked(ROWS.features)
+    with pytest.raises(ValueError, match="read-only"):
+        given.numeric[0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        given.categorical[0] = 0
+    ROWS.features.numeric[0] += 0  # the owner may still
+
+
+def test_an_estimator_without_explanations_says_so() -> None:
+    codes = np.zeros(len(ROWS), dtype=np.int64)
+    with pytest.raises(ExplainError, match="of Centroids cannot be explained"):
+        fitted().explain(ROWS.features, ROWS.features, codes, TASK)
