@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from rayml.config.trusted import build_trusted
+from rayml.config.components.trusted import build_trusted
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import BuildError, BundleError
 from rayml.models.ensemble import Ensemble
