@@ -13,7 +13,7 @@ from rayml.storage.disk import write
 
 RESERVED = "latest"
 MOST_BYTES = 1 << 20
-"""Of a file of aliases or of a release; they have some hundred."""
+"""Limit of a file of aliases or of a release, in bytes; they take some hundred."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -48,7 +48,7 @@ class Aliases:
         return content
 
     def move(self, alias: str, version: int, *, expected: int | None) -> None:
-        """Point an alias at a version, if it still points where the caller believes.
+        """Point an alias at a version, if nobody else has moved it.
 
         Args:
             alias: lower-case name.
@@ -56,13 +56,14 @@ class Aliases:
             expected: the version that the alias points at now; None where it is unset.
 
         Raises:
-            RegistryError: the name is no alias, or someone else moved it first.
+            RegistryError: the name cannot be an alias, or someone else moved it first.
         """
         if alias == RESERVED or not _NAME.fullmatch(alias):
             raise RegistryError(
-                "an alias is a lower-case name of at most 64 letters, digits, - and _, "
-                f"other than {RESERVED}",
+                "this name cannot be an alias",
                 found=alias,
+                remedy="Use at most 64 lower-case letters, digits, - and _, the first a letter, "
+                f"and another word than {RESERVED}",
             )
         with locked(self._lock):
             aliases = self.read()
@@ -75,22 +76,21 @@ class Aliases:
 
     def _torn(self) -> RegistryError:
         return RegistryError(
-            "aliases are a JSON object of version numbers",
-            found=str(self._file),
+            f"{self._file} is no JSON object of version numbers",
             remedy="Mend the file, or remove it and set the aliases again",
         )
 
 
 def require_still(alias: str, current: int | None, version: int, *, expected: int | None) -> None:
-    """Go on only if an alias still points where the caller believes.
+    """Check that nobody else has moved an alias since the caller read it.
 
     Raises:
         RegistryError: someone else moved it first.
     """
     if current != expected:
         raise RegistryError(
-            f"{alias} must still point at {_shown(expected)} to be moved to {version}",
-            found=current,
+            f"{alias} was not moved to {version}: it points at {_shown(current)} now, not at"
+            f" {_shown(expected)}",
             remedy="Someone else moved it first: look at it again, then decide",
         )
 

@@ -1,11 +1,11 @@
-"""Acts on a decision about a version: changes the release."""
+"""Reads the champion of a release, and promotes a version where that was decided."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rayml.registry import release
-from rayml.registry.promotion import Decision
+from rayml.registry.promotion import PromotionDecision
 from rayml.registry.release import Release
 from rayml.registry.store import Registry
 
@@ -14,22 +14,24 @@ def champion_of(registry: Registry, name: str, seen: Release) -> tuple[int, Path
     """The champion of a release and the folder of its bundle; None where there is none.
 
     Raises:
-        RegistryError: its version is gone.
+        RegistryError: the folder of its version is gone.
     """
     if seen.champion is None:
         return None
     return seen.champion, registry.resolve(name, seen.champion)
 
 
-def act(registry: Registry, name: str, version: int, decision: Decision, *, seen: Release) -> None:
+def act(
+    registry: Registry, name: str, version: int, decision: PromotionDecision, *, seen: Release
+) -> None:
     """Make a version champion if that was decided.
 
     Args:
-        registry: that holds the version.
+        registry: holds the version.
         name: of the model.
-        version: its number.
-        decision: about it.
-        seen: release that the decision was made beside.
+        version: number of the version.
+        decision: whether to promote it, and why.
+        seen: the release when the decision was made.
 
     Raises:
         RegistryError: there is no such version, or someone else promoted another meanwhile.

@@ -28,9 +28,9 @@ class Difference:
     """How much better a candidate is than another, on the same rows.
 
     Attributes:
-        metric: that was measured.
-        candidate: its value.
-        other: that of the other.
+        metric: its name.
+        candidate: the candidate's value.
+        other: the other's value.
         low: lower end of the 95 % interval of the difference; positive is better, whatever the
             direction of the metric.
         high: upper end.
@@ -65,10 +65,11 @@ class Champion:
     """What a candidate was compared with.
 
     Attributes:
-        version: of the champion.
-        difference: from the champion; a sentence that says why where it cannot be told.
+        version: number of the champion.
+        difference: of the candidate from the champion; a sentence with the reason where the two
+            cannot be compared.
         ahead: whether the candidate's value is at least as good.
-        note: what else is to be known of the comparison.
+        note: a remark on the comparison.
     """
 
     version: int
@@ -79,11 +80,11 @@ class Champion:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """The candidate beside the best answer that does not look at the row.
+    """The candidate beside the best answer that ignores the row.
 
     Attributes:
-        differences: by the metric, then by a proper score; a sentence that says why where none
-            can be told.
+        differences: in the metric, then in a proper score; a sentence with the reason where the
+            two cannot be compared.
         ahead: whether the candidate's metric is better at all.
     """
 
@@ -98,15 +99,15 @@ class Constant:
 
 
 @settings
-class Decision:
+class PromotionDecision:
     """Whether to promote, and why.
 
     Attributes:
         promote: whether the version becomes champion.
         reason: a sentence.
-        verdict: what the comparison found.
+        verdict: result of the comparison.
         against: version that was champion then; None where there was none.
-        figures: that it was decided by.
+        figures: the measured differences.
     """
 
     promote: bool
@@ -116,23 +117,25 @@ class Decision:
     figures: Mapping[str, Any] = Field(default_factory=dict)
 
 
-def without_comparison(policy: Literal["always", "never"]) -> Decision:
+def without_comparison(policy: Literal["always", "never"]) -> PromotionDecision:
     """The decision of a policy that compares nothing."""
-    return Decision(
+    return PromotionDecision(
         promote=policy == "always", reason=f"without comparison (registry.promote={policy})"
     )
 
 
-def decide(constant: Constant, champion: Champion | None, *, force: bool = False) -> Decision:
+def decide(
+    constant: Constant, champion: Champion | None, *, force: bool = False
+) -> PromotionDecision:
     """Decide whether a candidate replaces the champion.
 
     It has to be better than a constant answer. Beside a champion it must not be worse beyond what
-    chance explains; where the two are not told apart, it has to be at least as good.
+    chance explains; where chance may explain the difference, it has to be at least as good.
 
     Args:
         constant: the candidate beside a constant answer.
         champion: the candidate beside the champion; None where there is none.
-        force: whether it is promoted in any case.
+        force: promotes it in any case.
     """
     verdict, reason = _judge(constant, champion)
     found = verdict in ("first", "better", "as good")
@@ -143,7 +146,7 @@ def decide(constant: Constant, champion: Champion | None, *, force: bool = False
         figures["constant"] = [each.figures() for each in constant.differences]
     if champion is not None and isinstance(champion.difference, Difference):
         figures["champion"] = champion.difference.figures()
-    return Decision(
+    return PromotionDecision(
         promote=found or force,
         reason=reason,
         verdict=verdict,

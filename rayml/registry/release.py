@@ -31,10 +31,11 @@ class Canary:
 
     Attributes:
         version: its number.
-        weight: share of the requests, or of the keys.
-        key: what requests of the same version have in common; None draws each by chance.
-        guards: what watches it; None where nothing does.
-        since: time in UTC, ISO 8601.
+        weight: share of the requests, or of the keys, between 0 and 1.
+        key: a header or column; requests with the same value of it go to the same version. None
+            draws each request by chance.
+        guards: limits at which it is rolled back; None where nothing watches it.
+        since: its start in UTC, ISO 8601.
     """
 
     version: Count
@@ -46,13 +47,13 @@ class Canary:
 
 @settings
 class Change:
-    """Why a release is as it is.
+    """The step that led to a release.
 
     Attributes:
         action: what was done.
-        version: that it was about; None for the end of a shadow.
-        reason: a sentence.
-        figures: that it was decided by.
+        version: the version that was promoted, started or ended; None for the end of a shadow.
+        reason: why, as a sentence.
+        figures: measured values behind the reason.
         time: in UTC, ISO 8601.
     """
 
@@ -68,13 +69,13 @@ class Release:
     """What an endpoint serves now.
 
     Attributes:
-        format: of the document.
+        format: version of the document's format.
         revision: grows by one with each change.
         champion: version that answers; None before the first promotion.
-        previous: version that was champion before, ready to roll back to.
+        previous: the champion before it, kept to roll back to.
         canary: see `Canary`.
-        shadow: version that predicts as well, and whose answers nobody gets.
-        change: that made it.
+        shadow: version that predicts the same requests; its answers are compared, not sent.
+        change: the step that led here.
     """
 
     format: int = FORMAT
@@ -112,13 +113,14 @@ def roll_back(release: Release, reason: str, figures: Mapping[str, Any] | None =
     """Make the previous version champion again; any canary ends.
 
     Raises:
-        RegistryError: there is none.
+        RegistryError: there is no previous version.
     """
     if release.previous is None:
+        first = f"version {release.champion} is the first"
         raise RegistryError(
-            "a release is rolled back to the one before it",
-            found=f"version {release.champion}, which is the first",
-            remedy="Promote another version instead",
+            "there is no earlier champion to roll back to: "
+            + (first if release.champion else "no version was promoted yet"),
+            remedy="Promote another version",
         )
     back = promote(release, release.previous, reason)
     change = Change(
@@ -128,7 +130,7 @@ def roll_back(release: Release, reason: str, figures: Mapping[str, Any] | None =
 
 
 def withdraw(release: Release, before: Release, reason: str) -> Release:
-    """Undo the promotion that followed a release, as if it had not been."""
+    """Undo the promotion that followed a release."""
     change = Change(action="roll back", version=before.champion, reason=reason)
     return replace(before, revision=release.revision + 1, change=change)
 
@@ -137,22 +139,23 @@ def start_canary(release: Release, canary: Canary, reason: str) -> Release:
     """Let a version answer a share of the requests, or change the share of the one that does.
 
     Raises:
-        RegistryError: there is no champion, it is the champion itself, or another canary runs.
+        RegistryError: there is no champion, the version is the champion, or another canary runs.
     """
     running = release.canary
     if release.champion is None:
         raise RegistryError(
-            "a canary runs beside a champion",
-            found=canary.version,
-            remedy="Promote a version first",
+            f"version {canary.version} cannot be a canary, since there is no champion",
+            remedy=f"Promote a version first, such as `rayml promote {canary.version}`",
         )
     if canary.version == release.champion:
-        raise RegistryError("a canary is another version than the champion", found=canary.version)
+        raise RegistryError(
+            f"version {canary.version} is the champion, so it cannot be its canary",
+            remedy="Name another version",
+        )
     if running and running.version != canary.version:
         raise RegistryError(
-            f"one canary runs at a time, and version {running.version} does",
-            found=canary.version,
-            remedy="End it first: rayml release canary",
+            f"version {running.version} is the canary, so version {canary.version} cannot be",
+            remedy="End that one first: `rayml release canary`",
         )
     if running and replace(canary, since=running.since) == running:
         return release
@@ -177,15 +180,19 @@ def set_shadow(release: Release, version: int | None, reason: str) -> Release:
     """Mirror the champion's requests to a version, or to none.
 
     Raises:
-        RegistryError: there is no champion, or it is the champion itself.
+        RegistryError: there is no champion, or the version is the champion.
     """
     if version == release.shadow:
         return release
-    if version is not None and release.champion in {None, version}:
+    if version is not None and release.champion is None:
         raise RegistryError(
-            "a shadow is another version than the champion, beside which it runs",
-            found=version,
-            remedy="Promote another version first",
+            f"version {version} cannot be a shadow, since there is no champion",
+            remedy=f"Promote a version first, such as `rayml promote {version}`",
+        )
+    if version is not None and version == release.champion:
+        raise RegistryError(
+            f"version {version} is the champion, so it cannot be its shadow",
+            remedy="Name another version",
         )
     return _next(
         release, Change(action="set shadow", version=version, reason=reason), shadow=version

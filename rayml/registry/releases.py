@@ -25,8 +25,8 @@ _RELEASE: TypeAdapter[Release] = TypeAdapter(Release)
 class Releases:
     """The release of one model, in one file beside its versions.
 
-    The file holds the change that made it; the journal `release.jsonl` repeats it once it is in
-    force. A writer that dies between the two leaves that to the next one.
+    The file holds the release and its change; the journal `release.jsonl` repeats the change once
+    it is in force. Where a writer dies between the two, the next one writes the missing line.
 
     Args:
         folder: of the model in the registry.
@@ -41,7 +41,7 @@ class Releases:
         """The release; one without a champion before the first promotion.
 
         Raises:
-            RegistryError: the file is not what `change` writes, or of a newer rayml.
+            RegistryError: the file is torn, or a newer rayml wrote it.
         """
         try:
             content = read_bounded(self.file, MOST_BYTES)
@@ -49,9 +49,7 @@ class Releases:
             return Release()
         except TooLargeError as error:
             raise RegistryError(
-                f"the release cannot be read: {error}",
-                found=str(self.file),
-                remedy=f"Copy the file again; {self.journal.name} tells what it was",
+                f"{self.file} cannot be read ({error})", remedy=self._remedy()
             ) from error
         try:
             written = json.loads(content)["format"]
@@ -59,12 +57,10 @@ class Releases:
                 return _RELEASE.validate_json(content)
         except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
             raise RegistryError(
-                "a release is a JSON object as `rayml promote` writes it",
-                found=str(self.file),
-                remedy=f"Copy the file again; {self.journal.name} tells what it was",
+                f"{self.file} is no release as `rayml promote` writes it", remedy=self._remedy()
             ) from error
         raise RegistryError(
-            f"{self.file}: this rayml reads releases of format {FORMAT}",
+            f"{self.file} has a format that this rayml cannot read (it reads {FORMAT})",
             found=written,
             remedy="Upgrade rayml",
         )
@@ -76,7 +72,7 @@ class Releases:
 
         Args:
             transition: pure; gives the next release, or the same one for no change.
-            expected: revision that the caller decided upon; None takes the present one.
+            expected: revision that the caller has seen; None takes the present one.
 
         Raises:
             RegistryError: someone else changed the release first, or the transition refuses.
@@ -84,10 +80,10 @@ class Releases:
         with locked(self._lock):
             release = self.read()
             if expected is not None and release.revision != expected:
+                change = release.change
                 raise RegistryError(
-                    f"a release is changed as it was seen, at revision {expected}",
-                    found=f"revision {release.revision}: {release.change.action} of version "
-                    f"{release.change.version} ({release.change.reason})",
+                    f"the release is at revision {release.revision} now, not {expected}"
+                    f" ({change.action} of version {change.version}: {change.reason})",
                     remedy="Someone else changed it first: look at it again, then decide",
                 )
             following = transition(release)
@@ -98,19 +94,22 @@ class Releases:
             return following
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """All changes, the oldest first; each has `revision`, `champion` and those of `Change`."""
+        """All changes, the oldest first: `revision`, `champion` and the fields of `Change`."""
         noted = 0
         if self.journal.exists():
             for line in self.journal.read_text(encoding="utf-8").splitlines():
                 try:
                     entry = json.loads(line)
                 except ValueError:
-                    continue  # a writer that died within this line; the next one wrote it again
+                    continue  # its writer died within the line; the next one wrote it again
                 noted = entry["revision"]
                 yield entry
         release = self.read()
         if release.revision > noted:
             yield _entry(release)
+
+    def _remedy(self) -> str:
+        return f"Restore the file; the last line of {self.journal.name} says what it held"
 
     def _write(self, release: Release) -> None:
         # One writer at a time holds the lock.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RegistryError
 from rayml.registry.aliases import RESERVED, Aliases, require_still
-from rayml.registry.bundle.bundle import BundleInfo, read_info
+from rayml.registry.bundle.bundle import read_info
+from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.manifest import verify
 from rayml.registry.lock import locked
 from rayml.registry.release import Release, promote
@@ -31,7 +32,7 @@ class Registry:
 
     Args:
         root: folder of the registry; made when the first bundle is registered.
-        trust: whose signatures bundles need before anything else of them is read.
+        trust: whose keys must have signed a bundle before anything else of it is read.
     """
 
     def __init__(self, root: Path, trust: Trust = ONLY_OWN) -> None:
@@ -56,8 +57,8 @@ class Registry:
 
         Raises:
             BundleError: the bundle is torn or altered.
-            RegistryError: its name is none that a folder could have.
-            StorageError: the disk does not take it; nothing of it stays.
+            RegistryError: its name cannot be that of a folder.
+            StorageError: the disk is full or read-only; nothing of the copy stays.
         """
         digest = verify(bundle, self.trust.signers)
         model = self._model(read_info(bundle, self.trust).name)
@@ -68,7 +69,8 @@ class Registry:
             shutil.copytree(bundle, copy, symlinks=True)
             if verify(copy, self.trust.signers) != digest:
                 raise RegistryError(
-                    "a bundle must not change while it is registered", found=str(bundle)
+                    f"{bundle} changed while it was copied",
+                    remedy="Register it again once nothing writes to it",
                 )
             with locked(model / ".lock"):
                 number = max(_numbers(versions), default=0) + 1
@@ -82,10 +84,10 @@ class Registry:
         return sorted(path.name for path in self.root.iterdir() if (path / "versions").is_dir())
 
     def info(self, name: str, version: int) -> BundleInfo:
-        """What a version is.
+        """What a version's `bundle.json` says.
 
         Raises:
-            BundleError: its signature or its `bundle.json` is not what it must be.
+            BundleError: the bundle is not signed as it must be, or `bundle.json` cannot be read.
             RegistryError: there is no such version.
         """
         return read_info(self._folder(name, version), self.trust)
@@ -96,9 +98,9 @@ class Registry:
         return sorted(_numbers(folder)) if folder.is_dir() else []
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Aliases of a model with the versions that they point at.
+        """Aliases of a model with their versions.
 
-        `champion` is that of the release and stands nowhere else, so that the two agree.
+        `champion` is read from the release alone, so that the two cannot differ.
         """
         aliases = Aliases(self._model(name)).read()
         champion = self.release(name).champion
@@ -108,7 +110,7 @@ class Registry:
         """What an endpoint of a model serves now.
 
         Raises:
-            RegistryError: the file of the release is torn or of a newer rayml.
+            RegistryError: the file of the release is torn, or a newer rayml wrote it.
         """
         folder = self._model(name)
         release = Releases(folder).read()
@@ -128,7 +130,7 @@ class Registry:
         Args:
             name: of the model.
             transition: pure; gives the next release, or the same one for no change.
-            expected: revision that the caller decided upon; None takes the present one.
+            expected: revision that the caller has seen; None takes the present one.
 
         Raises:
             BundleError: a bundle is torn, altered or half-copied; the message names the file.
@@ -179,10 +181,10 @@ class Registry:
         """
         versions = self.versions(name)
         if not versions:
+            known = f"Its models are {', '.join(self.names())}" if self.names() else ""
             raise RegistryError(
-                "a model is registered before it is used",
-                found=name,
-                remedy=f"The registry {self.root} holds {self.names() or 'no model'}",
+                f"there is no model {name!r} in the registry {self.root}",
+                remedy=known or "Register one with `rayml register`",
             )
         text = str(reference)
         if text == RESERVED:
@@ -191,10 +193,17 @@ class Registry:
             return self._folder(name, int(text))
         aliases = self.aliases(name)
         if text not in aliases:
+            if text == CHAMPION:
+                latest = versions[-1]
+                raise RegistryError(
+                    f"model {name!r} has no champion; its versions are {_listed(versions)}",
+                    remedy=f"Promote one, as by `rayml promote {latest}`, or use it as it is by"
+                    f" serve.version={latest}",
+                )
             raise RegistryError(
-                f"{name} is resolved by a version, an alias or {RESERVED}",
-                found=text,
-                remedy=f"Its versions are {versions}, its aliases {aliases}",
+                f"model {name!r} has no version or alias {text!r}",
+                remedy=f"Its versions are {_listed(versions)}, its aliases"
+                f" {_listed(sorted(aliases)) or 'none'}",
             )
         return self._folder(name, aliases[text])
 
@@ -202,28 +211,36 @@ class Registry:
         """Folder of a model, which need not exist.
 
         Raises:
-            RegistryError: the name is none that a folder could have.
+            RegistryError: the name cannot be that of a folder.
         """
         return self._model(name)
 
     def _model(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise RegistryError(
-                "a model's name has letters, digits, '.', '_' and '-', begins with a letter or "
-                "digit, and is at most 100 long",
+                "a model cannot have this name",
                 found=name,
+                remedy="Use at most 100 letters, digits, '.', '_' and '-', the first a letter or"
+                " a digit",
             )
         return self.root / name
 
     def _folder(self, name: str, version: int) -> Path:
         folder = self._model(name) / "versions" / str(version)
         if not folder.is_dir():
-            raise RegistryError(f"{name} has the versions {self.versions(name)}", found=version)
+            raise RegistryError(
+                f"model {name!r} has no version {version}",
+                remedy=f"Its versions are {_listed(self.versions(name)) or 'none'}",
+            )
         return folder
 
 
 def _numbers(versions: Path) -> list[int]:
     return [int(path.name) for path in versions.iterdir() if _is_number(path.name)]
+
+
+def _listed(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names))
 
 
 def _is_number(text: str) -> bool:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from rayml.config.components.stored_node import StoredNode
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.config.stored import require_trusted_params
-from rayml.registry.bundle.bundle import BundleInfo, ConfirmedMetric, write_bundle
+from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.info import BundleInfo, ConfirmedMetric
 from rayml.registry.bundle.manifest import MANIFEST
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.registry.bundle.signing import sign, signing_key
 from rayml.registry.champion import act, champion_of
-from rayml.registry.promotion import Decision, without_comparison
+from rayml.registry.promotion import PromotionDecision, without_comparison
 from rayml.registry.store import Registry
 from rayml.search.results.confirmation import Confirmation, record_test
 from rayml.stages.checks.preflight import trial_config
@@ -50,7 +51,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
     trial = trial_config(config_of_sweep(sweep).trusted(context.trust).plain)
     seen = registry.release(config.name)
 
-    def decide(winner: Winner, data: PreparedDataset) -> Decision:
+    def decide(winner: Winner, data: PreparedDataset) -> PromotionDecision:
         if config.registry.promote == "better":
             champion = champion_of(registry, config.name, seen)
             force = config.registry.force
@@ -84,7 +85,7 @@ def write_winner(
     *,
     name: str,
     folder: Path,
-    decide: Callable[[Winner, PreparedDataset], Decision] | None = None,
+    decide: Callable[[Winner, PreparedDataset], PromotionDecision] | None = None,
     trust: Trust = ONLY_OWN,
 ) -> BundleInfo:
     """Write the bundle of a sweep's winner, measured once on the test split.

@@ -9,7 +9,7 @@ from pathlib import Path
 from rayml.errors import ConfigError, RegistryError, ServeError
 from rayml.registry import release as releases
 from rayml.registry.bundle.bundle import load_bundle
-from rayml.registry.promotion import Decision
+from rayml.registry.promotion import PromotionDecision
 from rayml.registry.release import Canary, Release
 from rayml.registry.store import Registry
 from rayml.serve.release.status import read_statuses
@@ -43,7 +43,7 @@ def promote_version(context: Context, version: str | int) -> None:
     _followed(context, registry, after, number, before)
 
 
-def _heed(decision: Decision | None, version: int, *, force: bool) -> None:
+def _heed(decision: PromotionDecision | None, version: int, *, force: bool) -> None:
     """Say what was found when a version was registered, and refuse one that is worth nothing.
 
     Raises:

@@ -14,10 +14,11 @@ from rayml.data.delimited.dialect import CsvSettings
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
-from rayml.registry.bundle.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
-from rayml.registry.promotion import Decision
+from rayml.registry.promotion import PromotionDecision
 from rayml.types import PreprocessSettings, SchemaSettings, TaskName
 
 SMALL_MLP = {"_target_": "rayml.models.nets.mlp.MLP", "width": 16, "depth": 2}
@@ -36,7 +37,7 @@ def untrained_bundle(
     schema: SchemaSettings | None = None,
     csv: CsvSettings | None = None,
     missing: tuple[str, ...] = (),
-    decision: Decision | None = None,
+    decision: PromotionDecision | None = None,
 ) -> Path:
     """Write a bundle whose model, or each of whose models, has not been trained.
 

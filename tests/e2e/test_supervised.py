@@ -219,7 +219,7 @@ def test_a_ray_that_ends_is_started_again_at_the_same_port(
     with serving(home) as running:
         url = running.url
         kill([running.pid("-m rayml.serve.supervise.caretaker")])
-        running.wait_for("Ray has ended, and is started again")
+        running.wait_for("Ray has ended and is started again")
         running.wait_for(" answers at ", 2)
         assert running.url == url
         with Load(url, asked, clients=2) as load:

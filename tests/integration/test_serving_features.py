@@ -14,7 +14,8 @@ import pytest
 from rayml.config.components.build import build
 from rayml.data.prepare.prepare import PreparedDataset, prepare
 from rayml.data.sources.files import FileSource
-from rayml.registry.bundle.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.predict.predictor import Predictor

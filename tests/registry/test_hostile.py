@@ -257,7 +257,7 @@ def test_folders_are_bounded(bundle: Path) -> None:
         path.rmdir()
     for number in range(1100):
         (bundle / f"{number}.json").touch()
-    with pytest.raises(BundleError, match="at most 1,000 files"):
+    with pytest.raises(BundleError, match="more than 1,000 files"):
         Predictor.load(bundle)
 
 
@@ -286,7 +286,7 @@ def test_aliases_and_releases_hold_no_nodes(bundle: Path, tmp_path: Path) -> Non
     for content in ({"champion": node}, node, [node], "[" * 100_000, " " * (2 << 20)):
         text = content if isinstance(content, str) else json.dumps(content)
         (folder / "aliases.json").write_text(text)
-        with pytest.raises(Exception, match="aliases are"):
+        with pytest.raises(Exception, match="no JSON object of version numbers"):
             registry.resolve("boxes", "champion")
     (folder / "aliases.json").unlink()
     for content in (node, {"format": 1, "champion": node}, {"format": node}, " " * (2 << 20)):

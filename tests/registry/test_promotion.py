@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rayml.registry.promotion import (
     Champion,
     Constant,
-    Decision,
     Difference,
+    PromotionDecision,
     Verdict,
     decide,
     without_comparison,
@@ -88,7 +88,7 @@ def test_the_reason_tells_figures_in_plain_words() -> None:
 
 
 def test_other_policies_compare_nothing() -> None:
-    assert without_comparison("always") == Decision(
+    assert without_comparison("always") == PromotionDecision(
         promote=True, reason="without comparison (registry.promote=always)"
     )
     assert not without_comparison("never").promote

@@ -16,7 +16,7 @@ import pytest
 from rayml.errors import BundleError, RegistryError
 from rayml.registry.bundle.bundle import load_bundle
 from rayml.registry.champion import act, champion_of
-from rayml.registry.promotion import Decision
+from rayml.registry.promotion import PromotionDecision
 from rayml.registry.store import Registry
 
 MakeBundle = Callable[..., Path]
@@ -180,7 +180,9 @@ def test_a_decision_moves_the_alias_and_is_noted(
 ) -> None:
     for accuracy in (0.5, 0.6):
         registry.register(make_bundle("m", accuracy))
-    better = Decision(promote=True, reason="it is better", verdict="better", figures={"rows": 9})
+    better = PromotionDecision(
+        promote=True, reason="it is better", verdict="better", figures={"rows": 9}
+    )
     for version, promote in ((1, True), (2, False), (2, True)):
         seen = registry.release("m")
         act(registry, "m", version, replace(better, promote=promote), seen=seen)

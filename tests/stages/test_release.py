@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from rayml.cli import main
-from rayml.registry.promotion import Decision
+from rayml.registry.promotion import PromotionDecision
 from rayml.registry.store import Registry
 from rayml.testing.bundles import untrained_bundle
 
@@ -32,7 +32,7 @@ def test_promote_roll_back_and_status(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert rayml(registry, "rollback") == 1
-    assert "the one before it" in capsys.readouterr().err
+    assert "no earlier champion to roll back to" in capsys.readouterr().err
     for version in ("1", "latest"):
         assert rayml(registry, "promote", version) == 0
     assert "champion is version 3, was 1" in capsys.readouterr().out
@@ -76,10 +76,10 @@ def test_a_canary_is_drawn_by_a_column_that_the_model_has(
 
 
 @pytest.fixture
-def judged(tmp_path: Path) -> Callable[[Decision | None], Registry]:
+def judged(tmp_path: Path) -> Callable[[PromotionDecision | None], Registry]:
     """A registry of two versions, about the second of which something was decided."""
 
-    def make(decision: Decision | None) -> Registry:
+    def make(decision: PromotionDecision | None) -> Registry:
         table = pa.table({"x": [0.0, 1.0, 2.0], "y": ["a", "b", "a"]})
         registry = Registry(tmp_path / "judged")
         for number, each in enumerate((None, decision)):
@@ -93,9 +93,11 @@ def judged(tmp_path: Path) -> Callable[[Decision | None], Registry]:
 
 
 def test_promoting_what_was_found_worse_by_hand_warns(
-    judged: Callable[[Decision | None], Registry], capsys: pytest.CaptureFixture[str]
+    judged: Callable[[PromotionDecision | None], Registry], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    worse = Decision(promote=False, reason="it is worse: f1 0.1", verdict="worse", against=1)
+    worse = PromotionDecision(
+        promote=False, reason="it is worse: f1 0.1", verdict="worse", against=1
+    )
     registry = judged(worse)
     assert rayml(registry, "promote", "2") == 0
     shown = capsys.readouterr().out
@@ -104,9 +106,9 @@ def test_promoting_what_was_found_worse_by_hand_warns(
 
 
 def test_what_does_not_beat_a_constant_is_promoted_by_force_alone(
-    judged: Callable[[Decision | None], Registry], capsys: pytest.CaptureFixture[str]
+    judged: Callable[[PromotionDecision | None], Registry], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    useless = Decision(
+    useless = PromotionDecision(
         promote=False, reason="it does not beat a constant", verdict="no better than a constant"
     )
     registry = judged(useless)

@@ -3,7 +3,7 @@
 A bundle is a folder of plain files, with no pickle among them:
 
     manifest.json          size and SHA-256 of every other file
-    manifest.sig           signature of the manifest, if there is one
+    manifest.sig           seal of the manifest, where the bundle is signed
     bundle.json            what it is: `BundleInfo`
     signature.json         columns in, predictions out: `Signature`
     lineage.json           where it comes from: `Lineage`
@@ -11,7 +11,7 @@ A bundle is a folder of plain files, with no pickle among them:
                            members, each tensor with a first dimension of members
     members/0/             or the files of an estimator; of an ensemble those of each member
     preprocessor/          state of the fitted preprocessor, training profile of raw columns
-    MODEL_CARD.md          all that for people
+    MODEL_CARD.md          the same for people
 """
 
 from __future__ import annotations
@@ -19,18 +19,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from rayml import __version__
-from rayml.config.components.stored_node import NodeField
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import BundleError, DataError
 from rayml.registry.bundle.card import model_card
+from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.manifest import (
     FORMAT,
     FORMAT_OF_MEMBERS,
@@ -45,79 +43,29 @@ from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.published import published
 from rayml.registry.bundle.signature import Signature
 from rayml.registry.bundle.weights import Shape, read_shapes
-from rayml.registry.promotion import Decision
-from rayml.types import Count, Direction, settings
 
 if TYPE_CHECKING:
     import torch
 
-Metrics = Mapping[str, Annotated[float | None, Field(allow_inf_nan=True)]]
 T = TypeVar("T")
 
-MOST_MEMBERS = 1000
-# What a model's description takes, in bytes, and what its columns do.
+# Limits in bytes: a description takes some thousand, columns of many categories more.
 _MOST_BYTES = {"bundle.json": 4 << 20, "lineage.json": 4 << 20, "signature.json": 64 << 20}
 _WEIGHTS = "weights.safetensors"
 
 
-@settings
-class ConfirmedMetric:
-    """What the configuration of a bundle is worth, over several trainings.
-
-    Attributes:
-        seeds: number of trainings.
-        mean: of the bundle's metric on validation.
-        low: lower end of the mean's 95 % bootstrap interval.
-        high: upper end.
-    """
-
-    seeds: Count
-    mean: float
-    low: float
-    high: float
-
-
-@settings
-class BundleInfo:
-    """What a bundle is.
-
-    Attributes:
-        name: of the model in the registry.
-        model: component of the module or the estimator, which nobody has said may be built.
-        metric: name of the metric that chose it.
-        direction: whether more or less of it is better.
-        metrics: by split, then by name; of an ensemble those of its members' mean.
-        ensemble: number of members, `MOST_MEMBERS` at most; None where one model predicts.
-        confirmed: over several seeds; None where the sweep's winner was not confirmed.
-        decision: whether it was to become champion, and why; None where nothing was decided.
-        created: time in UTC, ISO 8601.
-        rayml: version that wrote it.
-    """
-
-    name: str
-    model: NodeField
-    metric: str
-    direction: Direction
-    metrics: Mapping[Literal["validation", "test"], Metrics]
-    ensemble: Annotated[int, Field(ge=2, le=MOST_MEMBERS)] | None = None
-    confirmed: ConfirmedMetric | None = None
-    decision: Decision | None = None
-    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    rayml: str = __version__
-
-
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle, its large parts still on the disk, and verified again as they are read.
+    """A verified bundle; its large parts stay on the disk and are verified again when read.
 
     Attributes:
         folder: where it lies.
-        manifest: what its files must be.
-        digest: SHA-256 of its manifest, which stands for all of it.
+        manifest: size and SHA-256 of each file.
+        digest: SHA-256 of the manifest, in hex; it identifies the content of the whole bundle.
         info: what it is.
         signature: its columns.
         lineage: where it comes from.
-        trust: with which it was opened, and its model is built.
+        trust: whose code its model may name.
     """
 
     folder: Path
@@ -132,8 +80,8 @@ class Bundle:
         """The fitted preprocessor, which also keeps the training profile of each raw column.
 
         Raises:
-            BundleError: its files are not what a preprocessor writes, of other columns than the
-                signature's, or not those that were verified.
+            BundleError: its files are torn, were altered since they were verified, or have
+                other columns than the signature.
         """
         try:
             fitted = Preprocessor.load(self.folder / "preprocessor", read=self._read)
@@ -144,7 +92,7 @@ class Bundle:
             fitted.target != self.signature.target
         ):
             raise BundleError(
-                "signature.json and preprocessor/preprocessor.json are of different columns",
+                "signature.json and preprocessor/preprocessor.json name different columns",
                 found=str(self.folder),
                 remedy="Copy the bundle again from where it was written",
             )
@@ -179,9 +127,9 @@ class Bundle:
         for name, shape in shapes.items():
             if not shape or shape[0] != members:
                 raise BundleError(
-                    f"the weights of an ensemble have a first dimension of {members} members",
-                    found=f"{name} {shape}",
-                    remedy="Register the model again",
+                    f"{name} of shape {list(shape)} in {_WEIGHTS} has no first dimension of"
+                    f" {members} members",
+                    remedy="Register the ensemble again",
                 )
         return {name: shape[1:] for name, shape in shapes.items()}
 
@@ -189,8 +137,8 @@ class Bundle:
         """The model's parameters and buffers by name, on the CPU; stacked where it is an ensemble.
 
         Raises:
-            BundleError: the file is torn, declares more than it holds, or is not the one that was
-                verified; or the weights of an ensemble are not stacked over its members.
+            BundleError: the file is torn, declares more than it holds, or was altered since it
+                was verified; or the weights of an ensemble are not stacked over its members.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -199,7 +147,7 @@ class Bundle:
         path = self.folder / _WEIGHTS
         record = self.manifest.files.get(_WEIGHTS)
         try:
-            # Not mapped into memory, where the file could still be changed.
+            # Read, not mapped into memory: a mapped file could still change.
             return load(self._read(path, 0 if record is None else record.size))
         except SafetensorError as error:
             raise BundleError(
@@ -226,10 +174,10 @@ def write_bundle(
     """Write a bundle; it appears complete or not at all.
 
     Args:
-        folder: where it will lie; must not exist yet.
-        info: what it is.
-        signature: its columns.
-        lineage: where it comes from.
+        folder: where to write it; must not exist yet.
+        info: content of `bundle.json`.
+        signature: content of `signature.json`.
+        lineage: content of `lineage.json`.
         preprocessor: fitted on the training split.
         weights: the `state_dict` of a module; of an ensemble see `rayml.models.ensemble`.
         files: of estimators instead, member by member.
@@ -240,7 +188,8 @@ def write_bundle(
     """
     if folder.exists():
         raise BundleError(
-            "a bundle is written once", found=str(folder), remedy="Choose another folder"
+            f"{folder} already exists, and a bundle is written once",
+            remedy="Choose another folder",
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as temporary:
@@ -261,11 +210,11 @@ def write_bundle(
 
 
 def load_bundle(folder: Path, trust: Trust = ONLY_OWN) -> Bundle:
-    """Open a bundle after checking its signature, and the size and hash of every file.
+    """Open a bundle after checking its seal, and the size and hash of every file.
 
     Args:
-        folder: of the bundle.
-        trust: whose code its model may name, and whose signature it needs.
+        folder: folder of the bundle.
+        trust: whose code its model may name, and whose keys must have signed it.
 
     Raises:
         BundleError: a file is missing, extra, altered, a link or unreadable, or the bundle was
@@ -287,8 +236,7 @@ def read_info(folder: Path, trust: Trust = ONLY_OWN) -> BundleInfo:
     """What the bundle in a folder is, without checking its other files.
 
     Raises:
-        BundleError: the signature that is asked for is absent or another's, or the folder holds no
-            readable `bundle.json`.
+        BundleError: no trusted key has signed the bundle, or `bundle.json` cannot be read.
     """
     manifest, _ = read_manifest(folder, trust.signers)
     return _load_json(folder, "bundle.json", manifest, BundleInfo)
@@ -303,7 +251,7 @@ def _save_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
 
 
 def _save_json(path: Path, kind: type[T], value: T) -> None:
-    # Numbers that are no JSON (a metric may be NaN) become null.
+    # JSON has no NaN, which a metric may be; it becomes null.
     path.write_bytes(TypeAdapter(kind).dump_json(value, indent=1) + b"\n")
 
 
@@ -313,9 +261,9 @@ def _load_json(folder: Path, name: str, manifest: Manifest, kind: type[T]) -> T:
         return TypeAdapter(kind).validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
+        place = "".join(f"{each}." for each in first["loc"]).rstrip(".")
         raise BundleError(
-            f"{name} of the bundle cannot be read: {place or 'it'}: {first['msg']}",
+            f"{name} of the bundle cannot be read ({place + ': ' if place else ''}{first['msg']})",
             found=str(folder / name),
             remedy="Copy the bundle again from where it was written",
         ) from error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from rayml.registry.bundle.bundle import BundleInfo
-    from rayml.registry.bundle.provenance import Lineage
-    from rayml.registry.bundle.signature import InputColumn, Signature
+from rayml.registry.bundle.info import BundleInfo
+from rayml.registry.bundle.provenance import Lineage
+from rayml.registry.bundle.signature import InputColumn, Signature
 
 
 def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: size and SHA-256 of every file, and nothing besides them."""
+"""The manifest of a bundle: the size and SHA-256 of every file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from rayml.errors import BundleError
-from rayml.registry.bundle.signing import SIGNATURE, require_signature
+from rayml.registry.bundle.signing import SEAL, require_signed
 from rayml.storage.bounded import TooLargeError, read_bounded
 from rayml.types import Size, settings
 
@@ -28,14 +28,14 @@ _MOST_BYTES = 1 << 20
 _MOST_FILES = 1000
 _MOST_LEVELS = 8
 
-_UNLISTED = (MANIFEST, SIGNATURE)
+_UNLISTED = (MANIFEST, SEAL)
 
 _REMEDY = "Copy the bundle again from where it was written"
 
 
 @settings
 class FileRecord:
-    """What one file of a bundle must be: its size in bytes and its SHA-256 in hex."""
+    """Size of a file in bytes, and its SHA-256 in hex."""
 
     size: Size
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -43,7 +43,7 @@ class FileRecord:
 
 @settings
 class Manifest:
-    """All files of a bundle by relative POSIX path, but the manifest and its signature."""
+    """The files of a bundle by relative POSIX path, without the manifest and its seal."""
 
     format: int
     files: dict[str, FileRecord]
@@ -67,35 +67,39 @@ def verify(folder: Path, signers: Sequence[bytes] = ()) -> str:
     """Check that a folder holds exactly the files of its manifest, unaltered.
 
     Args:
-        folder: of the bundle.
-        signers: public keys of which one must have signed the manifest; none asks for nothing.
+        folder: folder of the bundle.
+        signers: raw public keys, one of which must have signed the manifest; where the list is
+            empty, no seal is needed.
 
     Returns:
-        The SHA-256 of the manifest, which stands for the content of the whole bundle.
+        The SHA-256 of the manifest, which identifies the content of the whole bundle.
 
     Raises:
-        BundleError: as `verified`.
+        BundleError: see `verified`.
     """
     return verified(folder, signers)[1]
 
 
 def verified(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str]:
-    """As `verify`, but gives the manifest as well, by which files that are read later are checked.
+    """Check a folder as `verify` does, and return the manifest too.
 
-    Whoever may write the folder can change a file right after it was looked at.
+    Files that are read later are checked against it again, since a file can change after it was
+    verified.
 
     Raises:
-        BundleError: the signature is absent or another's; a file is missing, extra, altered or no
+        BundleError: no signer has signed the manifest; a file is missing, extra, altered or no
             regular file; the manifest is absent, torn, too large or written by a newer rayml. The
             message names the file.
     """
     manifest, digest = read_manifest(folder, signers)
     present = set(_listed(folder))
     for path in sorted(manifest.files.keys() - present):
-        raise BundleError("a bundle holds every file of its manifest", found=path, remedy=_REMEDY)
+        raise BundleError(f"{path} of the bundle {folder} is missing", remedy=_REMEDY)
     for path in sorted(present - manifest.files.keys()):
         raise BundleError(
-            "a bundle holds no file that its manifest lacks", found=path, remedy="Remove the file"
+            f"the bundle {folder} holds a file that its {MANIFEST} does not name",
+            found=path,
+            remedy="Remove the file",
         )
     for path, expected in manifest.files.items():
         _compare(folder / path, path, expected)
@@ -103,37 +107,39 @@ def verified(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str
 
 
 def read_manifest(folder: Path, signers: Sequence[bytes] = ()) -> tuple[Manifest, str]:
-    """Read a manifest once its signature is verified, and nothing else of the bundle.
+    """Read a manifest after verifying its seal; no other file of the bundle is read.
 
     Returns:
         The manifest and its SHA-256.
 
     Raises:
-        BundleError: as `verify`, but for the other files.
+        BundleError: no signer has signed the manifest, or it is absent, torn, too large or
+            written by a newer rayml.
     """
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file():
-        raise BundleError(
-            f"a bundle is a folder with a {MANIFEST}", found=str(folder), remedy=_REMEDY
-        )
+        raise BundleError(f"{folder} is no bundle: it holds no file {MANIFEST}", remedy=_REMEDY)
     try:
         content = read_bounded(path, _MOST_BYTES)
     except (OSError, TooLargeError) as error:
         raise BundleError(
-            f"{MANIFEST} of the bundle cannot be read: {error}", found=str(path), remedy=_REMEDY
+            f"{MANIFEST} of the bundle cannot be read ({error})", found=str(path), remedy=_REMEDY
         ) from error
-    require_signature(content, folder, signers)
+    require_signed(content, folder, signers)
     _refuse_newer(content, path)
     try:
         manifest = _MANIFEST.validate_json(content)
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise BundleError(
-            f"a manifest must be readable ({problem})", found=str(path), remedy=_REMEDY
+            f"{MANIFEST} of the bundle cannot be read ({problem})",
+            found=str(path),
+            remedy=_REMEDY,
         ) from error
     if len(manifest.files) > _MOST_FILES:
         raise BundleError(
-            f"{MANIFEST} names {len(manifest.files):,} files; a bundle has at most {_MOST_FILES:,}",
+            f"{MANIFEST} names {len(manifest.files):,} files, and a bundle has at most"
+            f" {_MOST_FILES:,}",
             found=str(path),
             remedy="Do not load it",
         )
@@ -148,11 +154,12 @@ def _refuse_newer(content: bytes, path: Path) -> None:
         version = json.loads(content)["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
-            "a manifest must be JSON with a format version", found=str(path), remedy=_REMEDY
+            f"{MANIFEST} of the bundle is not JSON with a format", found=str(path), remedy=_REMEDY
         ) from error
     if version not in _READABLE:
         raise BundleError(
-            f"{path}: this rayml reads bundles of the formats {', '.join(map(str, _READABLE))}",
+            f"{path} has a format that this rayml cannot read (it reads"
+            f" {', '.join(map(str, _READABLE))})",
             found=version,
             remedy="Upgrade rayml",
         )
@@ -163,21 +170,23 @@ def _refuse_escape(name: str) -> None:
     plain = name == str(path) and not path.is_absolute() and ".." not in path.parts
     if not plain or "\\" in name or "\0" in name or name in {".", *_UNLISTED}:
         raise BundleError(
-            "a manifest names files inside its folder", found=name, remedy="Do not load it"
+            f"{MANIFEST} names a file that is not inside its folder",
+            found=name,
+            remedy="Do not load it",
         )
 
 
 def read_verified(folder: Path, name: str, manifest: Manifest, most: int) -> bytes:
-    """Read a file of a bundle, if it is what the manifest says.
+    """Read a file of a bundle and check it against the manifest.
 
     Args:
-        folder: of the bundle.
-        name: of the file.
-        manifest: of the bundle.
-        most: bytes that such a file has at most.
+        folder: folder of the bundle.
+        name: relative POSIX path of the file.
+        manifest: manifest of the bundle.
+        most: largest size in bytes.
 
     Raises:
-        BundleError: it is absent, too large, or another one.
+        BundleError: the file is absent, too large, or altered.
     """
     record, path = manifest.files.get(name), folder / name
     try:
@@ -186,7 +195,7 @@ def read_verified(folder: Path, name: str, manifest: Manifest, most: int) -> byt
         content = read_bounded(path, most)
     except (OSError, TooLargeError) as error:
         raise BundleError(
-            f"{name} of the bundle cannot be read: {error}", found=str(path), remedy=_REMEDY
+            f"{name} of the bundle cannot be read ({error})", found=str(path), remedy=_REMEDY
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != record.sha256:
@@ -195,31 +204,30 @@ def read_verified(folder: Path, name: str, manifest: Manifest, most: int) -> byt
 
 
 def _listed(folder: Path) -> list[str]:
-    """The files that a manifest lists; too many of them are refused before all are looked at."""
+    """The files that a manifest lists; the walk stops with an error where there are too many."""
     found = []
     for path in _files(folder, 0):
         if path not in _UNLISTED:
             found.append(path)
         if len(found) > _MOST_FILES:
             raise BundleError(
-                f"a bundle has at most {_MOST_FILES:,} files", found=path, remedy="Do not load it"
+                f"{folder} holds more than {_MOST_FILES:,} files, the most of any bundle",
+                remedy="Do not load it",
             )
     return found
 
 
 def _files(folder: Path, level: int) -> Iterator[str]:
-    """Relative POSIX paths of all files, whose folders are followed but links are not."""
+    """Relative POSIX paths of all files below a folder; a link is an error."""
     if level > _MOST_LEVELS:
         raise BundleError(
-            f"a bundle has folders of at most {_MOST_LEVELS} levels",
-            found=str(folder),
+            f"{folder} lies more than {_MOST_LEVELS} levels deep, the most of any bundle",
             remedy="Do not load it",
         )
     for entry in folder.iterdir():
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             raise BundleError(
-                "a bundle holds regular files only, no links",
-                found=str(entry),
+                f"{entry} is a link or another special file, which no bundle holds",
                 remedy="Replace it by the file itself",
             )
         if entry.is_dir():
@@ -239,8 +247,7 @@ def _compare(path: Path, name: str, expected: FileRecord) -> None:
     size = path.stat().st_size
     if size != expected.size:
         raise BundleError(
-            f"{name}: a file of a bundle has the size of its manifest, {expected.size} bytes",
-            found=size,
+            f"{name} of the bundle was altered: it has {size} bytes, not {expected.size}",
             remedy=_REMEDY,
         )
     with path.open("rb") as content:
@@ -251,7 +258,6 @@ def _compare(path: Path, name: str, expected: FileRecord) -> None:
 
 def _altered(name: str, expected: FileRecord, digest: str) -> BundleError:
     return BundleError(
-        f"{name}: a file of a bundle has the SHA-256 of its manifest, {expected.sha256}",
-        found=digest,
+        f"{name} of the bundle was altered: its SHA-256 is {digest}, not {expected.sha256}",
         remedy=_REMEDY,
     )

@@ -26,19 +26,19 @@ def package_versions() -> dict[str, str]:
 
 @settings
 class Lineage:
-    """What has to be the same to make the same bundle again.
+    """The origin of a bundle; what makes the same bundle again.
 
     Attributes:
-        data_hash: of the prepared dataset.
-        source_fingerprint: of the source that it was prepared from.
+        data_hash: hash of the prepared dataset.
+        source_fingerprint: fingerprint of the source of that dataset.
         sweep: name of the sweep.
-        trial: its number in the study.
+        trial: number of the trial in the study.
         params: searched values of the trial, at its best epoch.
-        seed: of the training; of an ensemble that of its first member.
+        seed: seed of the training; of an ensemble that of its first member.
         members: seeds of all members of an ensemble.
         packages: installed versions by name.
-        schedule: where values changed while it trained, the epochs `first` to `last` with the
-            `trial` that trained them and its `params`; empty where they did not.
+        schedule: where values changed during training, the epochs `first` to `last` with the
+            `trial` that trained them and its `params`; empty where none changed.
     """
 
     data_hash: str

@@ -1,7 +1,7 @@
-"""What of a signature may be shown: no list of people, and no single row's number.
+"""The part of a signature that may be shown: no list of people, and no single row's number.
 
-`/metadata`, `/openapi.json`, the page, the model card and the example requests show this. The
-bundle itself holds the categories that its model knows; guard it as the data.
+`/metadata`, `/openapi.json`, the page, the model card and the example requests show this part. The
+bundle itself holds all categories that its model knows, so guard it as the data.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rayml.registry.bundle.signature import InputColumn, Signature
 def published(signature: Signature) -> Signature:
     """The signature without the values that are withheld.
 
-    Of a column that is private or looks like an identifier nothing is shown; of one of many values
-    no category and no example, and its range in two digits. `InputColumn.withheld` says why.
+    A private column and one that looks like an identifier show nothing; a column of many values
+    shows no category and no example, and its range in two digits. `InputColumn.withheld` says why.
     """
     columns = tuple(_published(each, signature.max_published) for each in signature.inputs)
     return replace(signature, inputs=columns)

@@ -19,14 +19,14 @@ class InputColumn:
     """One column that a request may hold; none is required, since a missing value is defined.
 
     Attributes:
-        name: of the column.
-        kind: of its values.
-        categories: values of a categorical column on the training split, the frequent first.
-        minimum: least value of a numeric column on the training split, where known.
-        maximum: greatest value likewise.
-        example: a typical value as JSON gives it; None where none is known.
-        withheld: why its values are not published, see `rayml.registry.bundle.published`; None if
-            they are.
+        name: name of the column.
+        kind: kind of its values.
+        categories: values of a categorical column on the training split, the most frequent first.
+        minimum: smallest value of a numeric column on the training split, where known.
+        maximum: largest value, where known.
+        example: a typical value as JSON has it; None where none is known.
+        withheld: why its values are not published, see `rayml.registry.bundle.published`; None
+            where they are.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Signature:
     Attributes:
         inputs: columns in the order of the feature schema.
         target: what is predicted.
-        csv: how the CSV files are written that the model was trained on; None if there were none,
-            or an older rayml wrote the bundle.
-        missing: texts that say that a value is missing, in training and in requests, unless they
-            are categories of the column.
-        max_published: the number of different values up to which those of a column are published.
+        csv: dialect of the CSV files that the model was trained on; None where there were none,
+            or where an older rayml wrote the bundle.
+        missing: texts that mean a missing value, in training and in requests, unless they are
+            categories of the column.
+        max_published: a column with more different values than this does not publish them.
     """
 
     inputs: tuple[InputColumn, ...]
@@ -71,8 +71,8 @@ def make_signature(preprocessor: Preprocessor, *, csv: CsvSettings | None = None
     """Derive the signature of a bundle from what its preprocessor learned.
 
     Args:
-        preprocessor: of the bundle.
-        csv: how the CSV files are written that it was fitted on, if there were any.
+        preprocessor: the fitted preprocessor of the bundle.
+        csv: dialect of the CSV files that it was fitted on; None where there were none.
     """
     profile, schema = preprocessor.profile(), preprocessor.schema
     known = {column.name: column.categories for column in preprocessor.categorical}
@@ -108,6 +108,6 @@ def _withheld(
         return "private"
     if name in schema.identifiers:
         return "identifier"
-    # The sample that the schema was inferred from may lack some.
+    # The sample that the schema was inferred from may lack some values.
     distinct = max(schema.distinct(name), len(profile.get("categories", ())))
     return "many" if distinct > schema.max_published else None

@@ -1,7 +1,7 @@
-"""Signatures of bundles: ed25519 over the manifest, which holds the SHA-256 of every other file.
+"""Signed bundles: a seal is an ed25519 signature of the manifest, which has every file's SHA-256.
 
-A signature says who made a bundle. It does not say which version should be served: that is in the
-release, which whoever may write the registry can change.
+A seal says who made a bundle. It does not say which version to serve: the release says that, and
+everyone who may write the registry can change the release.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from rayml.storage.bounded import TooLargeError, read_bounded
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SIGNATURE = "manifest.sig"
+SEAL = "manifest.sig"
 _MOST_BYTES = 16 << 10
-# So that a signature of something else by the same key is none of a bundle.
+# Signed with the manifest, so that what the same key signs elsewhere is no seal of a bundle.
 _CONTEXT = b"rayml bundle manifest 1\n"
 _REMEDY = (
-    "Register it with registry.signing.private_key, or take its public key into"
+    "Register it with registry.signing.private_key=PATH, or add the public key of who signed it to"
     " registry.signing.public_keys"
+)
+_PUBLIC_REMEDY = (
+    "Name the file .pub that `rayml keypair` wrote, as registry.signing.public_keys=[PATH.pub]"
 )
 
 
@@ -37,7 +40,7 @@ def make_key_pair(private: Path) -> Path:
         The file of the public key, `<private>.pub`.
 
     Raises:
-        ConfigError: a file is there already or cannot be written, or a package is missing.
+        ConfigError: a file already exists or cannot be written, or a package is missing.
     """
     serialization, ed25519 = _cryptography()
     key = ed25519.Ed25519PrivateKey.generate()
@@ -59,7 +62,7 @@ def make_key_pair(private: Path) -> Path:
     except OSError as error:
         raise ConfigError(
             f"the key {path} cannot be written ({error.strerror})",
-            remedy="Name another file by registry.signing.private_key",
+            remedy="Name another file: registry.signing.private_key=PATH",
         ) from error
     return public
 
@@ -68,7 +71,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     """Read the key that signs.
 
     Raises:
-        ConfigError: it cannot be read, others than its owner may read it, or it is no such key.
+        ConfigError: the file cannot be read, holds no ed25519 key, or others may read it.
     """
     serialization, ed25519 = _cryptography()
     try:
@@ -76,32 +79,36 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
         if mode & 0o077:
             raise ConfigError(
                 f"others may read the private key {path} (mode {mode:04o})",
-                remedy=f"Make a new one, or run chmod 600 {path} if nobody has read it",
+                remedy=f"Make a new one, or run `chmod 600 {path}` if nobody has read it",
             )
         key = serialization.load_pem_private_key(read_bounded(path, _MOST_BYTES), None)
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(
             f"the private key {path} cannot be read ({error})",
-            remedy="`rayml keypair registry.signing.private_key=PATH` makes one",
+            remedy="Make one with `rayml keypair registry.signing.private_key=PATH`",
         ) from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise ConfigError(f"the private key {path} is no ed25519 key")
+        raise ConfigError(
+            f"the private key {path} is no ed25519 key",
+            remedy="Make one with `rayml keypair registry.signing.private_key=PATH`",
+        )
     found: Ed25519PrivateKey = key
     return found
 
 
 def signing_key(settings: SigningSettings) -> Ed25519PrivateKey | None:
-    """The key that signs what is registered; None if nothing is signed.
+    """The key that signs what is registered; None where nothing is signed.
 
     Raises:
-        ConfigError: it cannot be read, there is none where signatures are asked for, or its own
-            would be refused.
+        ConfigError: the key cannot be read, `public_keys` does not accept what it signs, or
+            `public_keys` is set and there is no key.
     """
     if settings.private_key is None:
         if not settings.public_keys:
             return None
         raise ConfigError(
-            "registry.signing.public_keys asks for a signature, and there is no key to sign with",
+            "registry.signing.public_keys refuses bundles that are not signed, and there is no key"
+            " to sign with",
             remedy="Add registry.signing.private_key=PATH",
         )
     key = read_private_key(Path(settings.private_key))
@@ -109,17 +116,17 @@ def signing_key(settings: SigningSettings) -> Ed25519PrivateKey | None:
     if known and key.public_key().public_bytes_raw() not in known:
         raise ConfigError(
             f"the public key of {settings.private_key} is not in registry.signing.public_keys, so"
-            " that what it signs would be refused",
-            remedy=f"Add {settings.private_key}.pub to them",
+            " what it signs would be refused",
+            remedy=f"Add {settings.private_key}.pub to registry.signing.public_keys",
         )
     return key
 
 
 def read_public_key(path: Path) -> bytes:
-    """Read the raw bytes of a key that verifies.
+    """Read the raw bytes of a public key.
 
     Raises:
-        ConfigError: it cannot be read, or is no such key.
+        ConfigError: the file cannot be read, or holds no ed25519 key.
     """
     serialization, ed25519 = _cryptography()
     try:
@@ -127,15 +134,15 @@ def read_public_key(path: Path) -> bytes:
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(
             f"the public key {path} cannot be read ({error})",
-            remedy="Name the file .pub that `rayml keypair` wrote in registry.signing.public_keys",
+            remedy=_PUBLIC_REMEDY,
         ) from error
     if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise ConfigError(f"the public key {path} is no ed25519 key")
+        raise ConfigError(f"the public key {path} is no ed25519 key", remedy=_PUBLIC_REMEDY)
     return bytes(key.public_bytes_raw())
 
 
 def sign(manifest: Path, key: Ed25519PrivateKey) -> None:
-    """Write the signature of a manifest beside it, in place of any that is there."""
+    """Write the seal of a manifest beside it, in place of an older one."""
     text = json.dumps(
         {
             "format": 1,
@@ -143,24 +150,24 @@ def sign(manifest: Path, key: Ed25519PrivateKey) -> None:
             "signature": key.sign(_CONTEXT + manifest.read_bytes()).hex(),
         }
     )
-    part = manifest.with_name(f".{SIGNATURE}.part")
+    part = manifest.with_name(f".{SEAL}.part")
     with part.open("w", encoding="utf-8") as out:
         out.write(text + "\n")
         out.flush()
         os.fsync(out.fileno())
-    part.replace(manifest.with_name(SIGNATURE))
+    part.replace(manifest.with_name(SEAL))
 
 
-def require_signature(manifest: bytes, folder: Path, signers: Sequence[bytes]) -> None:
-    """Go on only if one of some keys has signed a manifest.
+def require_signed(manifest: bytes, folder: Path, signers: Sequence[bytes]) -> None:
+    """Check that one of some keys has signed a manifest.
 
     Args:
-        manifest: its bytes.
-        folder: of the bundle.
-        signers: raw public keys; none asks for no signature.
+        manifest: content of the manifest.
+        folder: folder of the bundle, with its seal.
+        signers: raw public keys; where the list is empty, no seal is needed.
 
     Raises:
-        BundleError: there is no signature, or another key's, or one of another manifest.
+        BundleError: the seal is absent, torn, another key's, or of another manifest.
     """
     if not signers:
         return
@@ -176,13 +183,13 @@ def require_signature(manifest: bytes, folder: Path, signers: Sequence[bytes]) -
         return
     raise BundleError(
         f"none of the {len(signers)} keys of registry.signing.public_keys has signed this bundle",
-        found=str(folder / SIGNATURE),
+        found=str(folder / SEAL),
         remedy=_REMEDY,
     )
 
 
 def _read(folder: Path) -> bytes:
-    path = folder / SIGNATURE
+    path = folder / SEAL
     try:
         if path.is_symlink():
             raise ValueError("it is a link")
@@ -190,13 +197,13 @@ def _read(folder: Path) -> bytes:
         return bytes.fromhex(content["signature"])
     except FileNotFoundError as error:
         raise BundleError(
-            f"the bundle has no {SIGNATURE}, and registry.signing.public_keys asks for one",
+            f"the bundle is not signed (no {SEAL}), and registry.signing.public_keys refuses that",
             found=str(folder),
             remedy=_REMEDY,
         ) from error
     except (OSError, TooLargeError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
-            f"{SIGNATURE} of the bundle cannot be read ({error})",
+            f"{SEAL} of the bundle cannot be read ({error})",
             found=str(path),
             remedy=_REMEDY,
         ) from error
@@ -208,7 +215,7 @@ def _cryptography() -> tuple[Any, Any]:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
         raise ConfigError(
-            "signatures need the package cryptography, which is not installed",
-            remedy="Run pip install 'rayml[signing]'",
+            "signing and verifying bundles needs the package cryptography, which is not installed",
+            remedy="Run `pip install 'rayml[signing]'`",
         ) from error
     return serialization, ed25519

@@ -16,7 +16,7 @@ from typing import Any
 
 from rayml.errors import BundleError
 
-# A tensor takes about a hundred bytes of it.
+# A tensor takes about a hundred bytes of the header.
 _MOST_HEADER_BYTES = 16 << 20
 _LENGTH_BYTES = 8
 _BYTES = {
@@ -55,17 +55,19 @@ def read_shapes(path: Path) -> dict[str, Shape]:
 
 
 def _shape(path: Path, name: str, tensor: Any, room: int) -> Shape:
-    """The shape of one tensor, which fits between its offsets, and those in the file."""
+    """The shape of one tensor, checked against its offsets, and those against the file."""
     try:
         shape, width = tuple(tensor["shape"]), _BYTES[tensor["dtype"]]
         begin, end = tensor["data_offsets"]
     except (KeyError, TypeError, ValueError) as error:
-        raise _refused(path, f"its tensor {name[:100]!r} has no type, shape and place") from error
+        raise _refused(
+            path, f"its tensor {name[:100]!r} lacks a type, a shape or offsets"
+        ) from error
     if not all(type(each) is int and 0 <= each < 2**63 for each in (*shape, begin, end)):
-        raise _refused(path, f"its tensor {name[:100]!r} has a size that is none")
-    # An empty tensor may declare whatever else: nothing holds it, and a member of it is a module.
+        raise _refused(path, f"its tensor {name[:100]!r} has an impossible size")
+    # No bytes bound the other dimensions of an empty tensor, and each may become an allocation.
     if len(shape) > 16 or (0 in shape and math.prod(each or 1 for each in shape) > 2**32):
-        raise _refused(path, f"its tensor {name[:100]!r} declares the shape {shape}")
+        raise _refused(path, f"its tensor {name[:100]!r} has the impossible shape {shape}")
     if not begin <= end <= room or math.prod(shape) * width != end - begin:
         raise _refused(
             path,

@@ -1,4 +1,4 @@
-"""Who is let in: keys and rates together, asked by every protocol in the same way."""
+"""Access to an endpoint: keys and rate limits together, the same for every protocol."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from pathlib import Path
 from typing import Literal
 
 from rayml.serve.access.key_file import KeyFile
-from rayml.serve.access.keys import Decision, Key, Keys
+from rayml.serve.access.keys import AccessDecision, Key, Keys
 from rayml.serve.access.rate import Rate
 from rayml.settings.serve import RateSettings
 
-# What a path asks for; `open` ones answer everybody.
+# The scope that a path needs; `open` needs none.
 Access = Literal["open", "predict", "feedback", "admin"]
 
-# What a browser may ask for by the password that its user gave.
+# Scopes that a browser may use with the password of its user.
 _BY_BROWSER = frozenset({"open", "predict"})
-_ALLOWED = Decision(200)
+_ALLOWED = AccessDecision(200)
 
 
 class Guard:
-    """Decides on each request by its key, and by how many its client made.
+    """Decides on each request by its key and by the rate of its client.
 
-    The rate is that of a key's holder; where no key is asked for, or none is known, that of the
-    client's address.
+    A client is the holder of a key; without a known key, it is an address.
 
     Args:
-        keys: gives the keys of now; None asks for none.
-        rate: of a client; None for any.
+        keys: returns the keys that are valid now; None where no key is needed.
+        rate: limits each client; None for no limit.
     """
 
     def __init__(self, keys: Callable[[], Keys] | None, rate: Rate | None) -> None:
@@ -39,13 +38,13 @@ class Guard:
         self._rate = rate
         self.open = keys is None and rate is None
 
-    def check(self, token: bytes | None, access: Access, address: str) -> Decision:
+    def check(self, token: bytes | None, access: Access, address: str) -> AccessDecision:
         """Decide on a request.
 
         Args:
-            token: the key that it brings; None for none.
-            access: what it asks for.
-            address: of the client.
+            token: the key in the request; None where it has none.
+            access: the scope that its path needs.
+            address: IP address of the client.
         """
         if self.open or access == "open":
             return _ALLOWED
@@ -54,7 +53,7 @@ class Guard:
             return decision
         wait = self._rate.take(decision.name or f"address {_network(address)}")
         if wait:
-            return Decision(429, "too many requests of one client", decision.name, wait)
+            return AccessDecision(429, "too many requests of one client", decision.name, wait)
         return decision
 
 
@@ -63,8 +62,8 @@ def make_guard(file: str | None, keys: tuple[Key, ...], rate: RateSettings | Non
 
     Args:
         file: path of the file of keys; None for none.
-        keys: that are accepted besides.
-        rate: per client; None for any.
+        keys: further keys.
+        rate: limit per client; None for no limit.
 
     Raises:
         ServeError: the file cannot be used.
@@ -84,13 +83,13 @@ def _source(file: str | None, keys: tuple[Key, ...]) -> Callable[[], Keys] | Non
 def token_of(headers: Mapping[bytes, bytes], access: Access) -> bytes | None:
     """Find the key in the headers of HTTP, or in the metadata of gRPC.
 
-    It comes as `X-Api-Key`, as `Authorization: Bearer`, or, from a browser that asked its user,
-    as the password of `Authorization: Basic`. A browser sends that on its own, also when another
-    site makes it ask, so only what predicts accepts it.
+    The key is `X-Api-Key`, `Authorization: Bearer`, or the password of `Authorization: Basic`,
+    which a browser asks its user for. A browser also sends a password when another site makes it
+    send the request, so that only paths that predict accept one.
 
     Args:
-        headers: by their names in lower case.
-        access: what is asked for.
+        headers: values by name in lower case.
+        access: the scope that the path needs.
     """
     if (token := headers.get(b"x-api-key")) is not None:
         return token.strip()
@@ -107,7 +106,7 @@ def token_of(headers: Mapping[bytes, bytes], access: Access) -> bytes | None:
             return None
 
 
-def refusal_headers(decision: Decision, access: Access) -> tuple[tuple[bytes, bytes], ...]:
+def refusal_headers(decision: AccessDecision, access: Access) -> tuple[tuple[bytes, bytes], ...]:
     """Headers of HTTP that a refusal carries (RFC 6750, RFC 6585)."""
     match decision.status:
         case 401:
@@ -122,7 +121,7 @@ def refusal_headers(decision: Decision, access: Access) -> tuple[tuple[bytes, by
 
 
 def _network(address: str) -> str:
-    """An address, or of version 6 the network of 64 bits that one client usually has."""
+    """An address; of IPv6 the /64 network, which one client usually has as a whole."""
     if ":" not in address:
         return address
     try:

@@ -1,9 +1,9 @@
-"""Which names an endpoint answers to.
+"""The host names that an endpoint answers to, against DNS rebinding.
 
-A page of a stranger may let its own name lead to this machine's address (DNS rebinding), and ask
-the endpoint from the browser of whoever opened it; to the browser that is no other site. The `Host`
-of such a request is the page's name, which the endpoint does not answer to. An address as `Host`
-is nobody's name, so nothing can be rebound to it.
+A web page can point its own name at this machine's address, and use the endpoint from the browser
+of a visitor; the browser then takes both for the same site. The `Host` of such a request is the
+page's name, which the endpoint does not know. An IP address as `Host` is no name, so nothing can
+point it elsewhere.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from rayml.settings.serve import is_loopback
 
 ANY = "*"
 _FORM = re.compile(r"(\[[0-9a-f:.%]+\]|[^:@/\[\]\s]+)(?::(\d{1,5}))?")
-# Of ports there are many, so names that come with one are not kept without end.
+# The cache is bounded, since any port may follow a name.
 _MOST_KEPT = 1000
 
 
 class Hosts:
-    """Decides by the `Host` of a request, with one look-up for a host that came before.
+    """Decides by the `Host` of a request; a host that was known before costs one look-up.
 
     Args:
-        bound: address or name that the endpoint is bound to. On a loopback one it answers to
-            loopback addresses, on others to any address; to `localhost` and `bound` in any case.
-        names: that it answers to besides; one with a port at that port alone, `*` is any.
+        bound: address or name that the endpoint is bound to. Bound to loopback it answers to
+            loopback addresses, else to any address; always to `localhost` and `bound`.
+        names: further names; one with a port counts at that port alone, `*` is any name.
     """
 
     def __init__(self, *, bound: str, names: Iterable[str] = ()) -> None:
@@ -35,7 +35,7 @@ class Hosts:
         self._seen: set[bytes] = set()
 
     def knows(self, host: bytes) -> bool:
-        """Whether a `Host` is one of the endpoint's."""
+        """Whether the endpoint answers to a `Host`."""
         if host in self._seen:
             return True
         known = self._decide(host.decode("latin-1").lower())

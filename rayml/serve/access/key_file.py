@@ -24,15 +24,15 @@ _Mark = tuple[int, int, int, int]
 class KeyFile:
     """The keys of a file, which rotate without a restart.
 
-    A change is seen within a second. A file that cannot be used any more, half written or open to
-    others, leaves the keys as they were, and its fault in the log.
+    A change is seen within a second. Where the changed file cannot be used, half written or open
+    to others, the keys stay as they were and the log says why.
 
     Args:
-        path: of the file, the same on every node.
-        clock: seconds.
+        path: path of the file, the same on every node.
+        clock: time in seconds.
 
     Raises:
-        ServeError: the file cannot be read, is open to others than its owner, or a line is none.
+        ServeError: the file cannot be read, others may read it, or a line is malformed.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,7 +44,7 @@ class KeyFile:
         self._next_look = clock() + _LOOK_EVERY_S
 
     def current(self) -> Keys:
-        """The keys of now."""
+        """The keys that are valid now."""
         if (now := self._clock()) >= self._next_look:
             self._next_look = now + _LOOK_EVERY_S
             self._look()
@@ -54,7 +54,7 @@ class KeyFile:
         mark = _mark_at(self._path)
         if mark == self._mark:
             return
-        # Set before it is read, so that a fault is told once.
+        # Set before the file is read, so that a fault is logged once.
         self._mark = mark
         try:
             self._keys, self._mark = read_keys(self._path)
@@ -71,7 +71,7 @@ def read_keys(path: Path) -> tuple[Keys, _Mark]:
         The keys, and a mark that changes with the file.
 
     Raises:
-        ServeError: the file cannot be read, is open to others than its owner, or a line is none.
+        ServeError: the file cannot be read, others may read it, or a line is malformed.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -81,22 +81,21 @@ def read_keys(path: Path) -> tuple[Keys, _Mark]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise ServeError(
-            f"the file of keys can be read ({reason})",
-            found=str(path),
-            remedy="Make it with `rayml key NAME serve.keys.file=PATH`",
+            f"the file of keys {path} cannot be read ({reason})",
+            remedy=f"Make it with `rayml key NAME serve.keys.file={path}`",
         ) from error
     return parse_keys(text, place=str(path)), _mark(status)
 
 
 def keys_besides(file: str | None, variable: str | None) -> tuple[Key, ...]:
-    """Keys that replicas accept besides those of the file, which is checked only.
+    """Keys that replicas accept besides those of the file; the file is only checked here.
 
     Args:
         file: path of the file of keys.
-        variable: name of an environment variable that holds keys.
+        variable: name of an environment variable with keys.
 
     Returns:
-        Those of the variable, and nothing but their hashes.
+        The keys of the variable, as hashes only.
 
     Raises:
         ServeError: the file or the variable cannot be used.
@@ -107,28 +106,27 @@ def keys_besides(file: str | None, variable: str | None) -> tuple[Key, ...]:
         return ()
     if (text := os.environ.get(variable)) is None:
         raise ServeError(
-            "the environment variable that holds the keys is set",
-            found=variable,
+            f"the environment variable {variable} is not set, and serve.keys.variable names it",
             remedy="Set it to lines of `NAME SCOPES KEY`, or leave out serve.keys.variable",
         )
-    # A semicolon separates too, since few tools set variables of several lines.
+    # A semicolon also ends a line, since few tools can set a variable of several lines.
     text = text.replace(";", "\n")
     return parse_keys(text, place=f"the variable {variable}", plain=True).keys
 
 
 def add_key(path: Path, key: Key) -> None:
-    """Add a key to a file, which is made if there is none.
+    """Add a key to a file, which is made if it does not exist.
 
     Raises:
-        ServeError: the file is open to others than its owner.
-        StorageError: it cannot be written; a key of which only a part fits is not there.
+        ServeError: others than the owner may read the file.
+        StorageError: the file cannot be written; no part of the key stays in it.
     """
     make_folder(path.parent)
     with explained(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _require_private(path, os.fstat(descriptor))
-        # One at a time, so that two do not mix.
+        # One writer at a time, so that two lines do not mix.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         torn = os.lseek(descriptor, 0, os.SEEK_END) and not _ends_a_line(descriptor)
         append(descriptor, f"{chr(10) if torn else ''}{key.line()}\n".encode(), path)
@@ -154,12 +152,16 @@ def _mark(status: os.stat_result) -> _Mark:
 
 def _require_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise ServeError("the file of keys is a regular file", found=str(path))
+        raise ServeError(
+            f"the file of keys {path} is no regular file", remedy="Name a file by serve.keys.file"
+        )
     if status.st_uid not in {os.geteuid(), 0}:
-        raise ServeError("the file of keys belongs to who serves", found=str(path))
+        raise ServeError(
+            f"the file of keys {path} belongs to another user (uid {status.st_uid})",
+            remedy="Copy it to a file of your own",
+        )
     if status.st_mode & 0o077:
         raise ServeError(
-            "the file of keys can be read by its owner alone",
-            found=f"{path} with mode {stat.S_IMODE(status.st_mode):o}",
-            remedy=f"chmod 600 {path}",
+            f"others may read the file of keys {path} (mode {stat.S_IMODE(status.st_mode):04o})",
+            remedy=f"Run `chmod 600 {path}`, and make new keys if others have read it",
         )

@@ -1,16 +1,16 @@
-"""API keys: who may do what, decided without any knowledge of HTTP or gRPC.
+"""API keys and their scopes, independent of HTTP and gRPC.
 
-A key is 32 random bytes as text. Only its SHA-256 is ever stored or sent to a replica; a key that
-is random needs no slower hash, since there is nothing to guess. Keys are listed one a line:
+A key is 32 random bytes as text. Only its SHA-256 is stored or sent to a replica; a random key
+cannot be guessed, so it needs no slower hash. A list has one key a line:
 
     # name  scopes  SHA-256 of the key
     orders  predict  sha256:0f4c…
     labels  feedback  sha256:77d0…
     ops     predict,admin  sha256:9a1e…
 
-`predict` is for asking, `feedback` for labels, by which a canary lives or dies, and `admin` for
-what measures an endpoint; none includes another. A name may have several keys, so that a new one is
-added before the old one is removed.
+`predict` allows predictions, `feedback` sending labels (they decide on a canary), and `admin`
+reading metrics; none includes another. A name may have several keys, so that a new one can be added
+before the old one is removed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
 _SHORTEST_KEY = 32
 _KNOWN = "predict, feedback and admin, several with commas between them"
-_FORM = f"`name scopes sha256:HEX`, scopes being {_KNOWN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Key:
     """A key that is accepted.
 
     Attributes:
-        name: of its holder.
+        name: name of its holder.
         scopes: what it allows.
         digest: SHA-256 of the key.
     """
@@ -51,20 +50,20 @@ class Key:
     digest: bytes
 
     def line(self) -> str:
-        """As a list of keys holds it."""
+        """The key's line in a list of keys."""
         return f"{self.name} {_listed(self.scopes)} sha256:{self.digest.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Whether a key allows something.
+class AccessDecision:
+    """Whether a request is allowed.
 
     Attributes:
-        status: as HTTP has it: 200; 401 for no key or an unknown one; 403 for a missing scope;
-            429 for too many requests.
-        reason: for the client; empty where it is allowed.
-        name: of the key's holder; None where the key is absent or unknown.
-        retry_after_s: seconds until a request would be allowed, of 429.
+        status: HTTP status: 200; 401 for no key or an unknown one; 403 for a missing scope; 429
+            for too many requests.
+        reason: message for the client; empty where the request is allowed.
+        name: name of the key's holder; None where the key is absent or unknown.
+        retry_after_s: of status 429, seconds until a request is allowed again.
     """
 
     status: Literal[200, 401, 403, 429]
@@ -77,20 +76,20 @@ class Keys:
     """The keys that are accepted.
 
     Args:
-        keys: in any order.
+        keys: the keys, in any order.
     """
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self.keys = tuple(keys)
 
-    def check(self, token: bytes | None, scope: Scope) -> Decision:
+    def check(self, token: bytes | None, scope: Scope) -> AccessDecision:
         """Decide whether a token allows a scope.
 
-        Its time depends neither on the token's bytes nor on which key it is: hashes are compared,
-        in constant time, and with all keys.
+        The time depends neither on the token's bytes nor on which key matches: hashes are
+        compared, in constant time, with all keys.
         """
         if token is None:
-            return Decision(
+            return AccessDecision(
                 401, "a key is needed: send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`"
             )
         digest = digest_of(token)
@@ -99,11 +98,11 @@ class Keys:
             if hmac.compare_digest(key.digest, digest):
                 found = key
         if found is None:
-            return Decision(401, "the key is not known")
+            return AccessDecision(401, "the key is unknown")
         if scope not in found.scopes:
             remedy = f"make one that has it with `{_command(found, scope)}`"
-            return Decision(403, f"the key lacks the scope {scope}; {remedy}", found.name)
-        return Decision(200, name=found.name)
+            return AccessDecision(403, f"the key lacks the scope {scope}; {remedy}", found.name)
+        return AccessDecision(200, name=found.name)
 
 
 def _listed(scopes: Iterable[Scope]) -> str:
@@ -127,7 +126,7 @@ def new_key(name: str, scopes: Iterable[Scope]) -> tuple[str, Key]:
         The key itself, and what is stored of it.
 
     Raises:
-        ServeError: the name is none.
+        ServeError: the name is malformed.
     """
     token = _PREFIX + secrets.token_urlsafe(32)
     return token, Key(_name(name), frozenset(scopes), digest_of(token.encode()))
@@ -142,7 +141,7 @@ def parse_scopes(text: str) -> frozenset[Scope]:
     named = text.split(",")
     scopes = frozenset(scope for scope in SCOPES if scope in named)
     if len(scopes) != len(named):
-        raise ServeError(f"the scopes of a key are {_KNOWN}", found=text)
+        raise ServeError("unknown scopes", found=text, remedy=f"The scopes are {_KNOWN}")
     return scopes
 
 
@@ -150,12 +149,12 @@ def parse_keys(text: str, *, place: str, plain: bool = False) -> Keys:
     """Read a list of keys.
 
     Args:
-        text: a key a line; empty lines and those with # are left out.
-        place: where it comes from, for messages.
-        plain: whether a key itself may stand where its hash does.
+        text: one key a line; empty lines and those that begin with # are skipped.
+        place: source of the text, for messages.
+        plain: whether a line may hold the key itself in place of its hash.
 
     Raises:
-        ServeError: a line is none, or there is no key at all. The message never holds a key.
+        ServeError: a line is malformed, or there is no key. The message never holds a key.
     """
     lines = [line.strip() for line in text.splitlines()]
     keys = [
@@ -165,7 +164,8 @@ def parse_keys(text: str, *, place: str, plain: bool = False) -> Keys:
     ]
     if not keys:
         raise ServeError(
-            f"{place} has at least one key", remedy="Make one with `rayml key NAME` and list it"
+            f"{place} holds no key",
+            remedy="Make one with `rayml key NAME serve.keys.file=PATH`",
         )
     return Keys(keys)
 
@@ -174,15 +174,21 @@ def _parse(line: str, *, place: str, plain: bool) -> Key:
     # No message shows the line, which may hold a key by mistake.
     parts = line.split()
     if len(parts) != 3:
-        raise ServeError(f"{place}: a key is listed as {_FORM}", found=f"{len(parts)} words")
+        raise ServeError(
+            f"{place} has {len(parts)} words, not 3",
+            remedy=f"Write `name scopes sha256:HEX`; the scopes are {_KNOWN}",
+        )
     name, scopes, secret = parts
     if match := _HASH.fullmatch(secret):
         digest = bytes.fromhex(match[1])
     elif plain and len(secret) >= _SHORTEST_KEY and not secret.startswith("sha256:"):
         digest = digest_of(secret.encode())
     else:
-        also = f", or a key of {_SHORTEST_KEY} characters or more" if plain else ""
-        raise ServeError(f"{place}: the third word is sha256: and 64 hex digits{also}")
+        also = f" or a key of {_SHORTEST_KEY} characters or more" if plain else ""
+        raise ServeError(
+            f"{place}: the third word is no hash of a key",
+            remedy=f"Write sha256: and 64 hex digits{also}",
+        )
     try:
         return Key(_name(name), parse_scopes(scopes), digest)
     except ServeError as error:
@@ -192,6 +198,8 @@ def _parse(line: str, *, place: str, plain: bool) -> Key:
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ServeError(
-            "the name of a key is letters, digits, dots, dashes and underlines, 64 at most"
+            "a key cannot have this name",
+            remedy="Use at most 64 letters, digits, dots, dashes and underscores, the first a"
+            " letter or a digit",
         )
     return name

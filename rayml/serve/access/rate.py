@@ -13,14 +13,13 @@ class Rate:
     """Token buckets by client.
 
     A bucket holds `burst` tokens at most and gains `per_second` of them each second; a request
-    takes one. Of more clients than are remembered, the one that asked longest ago is forgotten,
-    which gives it a full bucket.
+    takes one. Beyond `clients` the least recent client is forgotten; its next bucket is full.
 
     Args:
         per_second: requests that a client may make each second, in the long run.
         burst: requests that it may make at once.
-        clients: that are remembered.
-        clock: seconds.
+        clients: number of clients that are remembered.
+        clock: time in seconds.
     """
 
     def __init__(
@@ -35,14 +34,14 @@ class Rate:
         self._burst = burst
         self._clients = clients
         self._clock = clock
-        # Tokens, and when they were counted.
+        # Tokens, and the time at which they were counted.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str) -> float:
         """Take a token of a client.
 
         Returns:
-            0 if there was one, else the seconds until there is.
+            0 if there was one, else the seconds until the next one.
         """
         now = self._clock()
         tokens, counted = self._buckets.pop(client, (float(self._burst), now))

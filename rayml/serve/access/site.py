@@ -1,8 +1,8 @@
-"""Who may ask an endpoint from a browser: the names of its site, and the pages of others.
+"""Requests from browsers: the endpoint's own site, and pages of other sites (CORS).
 
-A browser asks whatever a page tells it to, and says by `Origin` whose page that was. What comes
+A browser sends the requests that a page makes, and names the page's site in `Origin`. A request
 without an `Origin` does not come from a page of another site. https://fetch.spec.whatwg.org
-describes how a page is allowed to read what it asked for.
+describes how a page gets to read an answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from rayml.serve.access.hosts import Hosts
 from rayml.serve.http.messages import Headers, Request, Response, error_response
 
-# Asked by load balancers and orchestrators by whatever name they have; they tell nothing.
+# Load balancers and orchestrators ask these under any host name; the answers reveal nothing.
 PROBES = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXPOSED = (
@@ -23,11 +23,11 @@ _PREFLIGHT_S = b"600"
 
 
 class Site:
-    """Refuses what came under a foreign name, and what a page of another site changes.
+    """Refuses requests for an unknown host, and changes that a page of another site asks for.
 
     Args:
-        hosts: that the endpoint answers to.
-        origins: of other sites whose pages may ask it, as `https://shop.example`.
+        hosts: the host names that the endpoint answers to.
+        origins: other sites whose pages may use the endpoint, as `https://shop.example`.
     """
 
     def __init__(self, hosts: Hosts, origins: Iterable[str] = ()) -> None:
@@ -36,7 +36,7 @@ class Site:
         self.shared = bool(self._origins)
 
     def refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is refused; None for others."""
+        """The answer that refuses a request; None where it is allowed."""
         headers = request.headers
         host = headers.get(b"host")
         if host is not None and not self._hosts.knows(host) and request.path not in PROBES:
@@ -49,7 +49,7 @@ class Site:
         return _foreign(origin)
 
     def preflight(self, request: Request, methods: Iterable[str]) -> Response | None:
-        """Answer a browser that asks whether a page may ask; None for what is no such question."""
+        """Answer a CORS preflight request; None for any other request."""
         headers = request.headers
         origin = headers.get(b"origin")
         if request.method != "OPTIONS" or b"access-control-request-method" not in headers:
@@ -65,14 +65,14 @@ class Site:
         return Response(200, b"", b"text/plain", answer)
 
     def allows(self, origin: bytes) -> bool:
-        """Whether pages of another site may ask."""
+        """Whether pages of another site may use the endpoint."""
         return origin.lower() in self._origins
 
     def headers(self, request: Mapping[bytes, bytes]) -> Headers:
-        """Headers of any answer that let a page of an allowed site read it.
+        """Headers of an answer that let a page of an allowed site read it.
 
         Args:
-            request: its headers.
+            request: headers of the request.
         """
         origin = request.get(b"origin")
         if origin is None or not self.allows(origin):
@@ -85,7 +85,7 @@ class Site:
 
 
 def _same(origin: bytes, host: bytes | None) -> bool:
-    """Whether an origin is the site that was asked; what stands before it may speak TLS."""
+    """Whether an origin is the requested host; a proxy in front may add TLS, so schemes differ."""
     scheme, _, authority = origin.lower().partition(b"://")
     return scheme in {b"http", b"https"} and host is not None and authority == host.lower()
 
@@ -95,7 +95,7 @@ def _no_such_host(host: bytes) -> Response:
     return error_response(
         421,
         f"this endpoint does not answer to the host {name!r}. "
-        "Add the name to serve.hosts if it is the endpoint's, or use its address",
+        "If it is a name of the endpoint, add it to serve.hosts; or use the endpoint's address",
     )
 
 
@@ -103,6 +103,6 @@ def _foreign(origin: bytes) -> Response:
     name = origin.decode("latin-1")[:200]
     return error_response(
         403,
-        f"pages of {name!r} may not ask this endpoint. "
-        "Add the origin to serve.origins if they should",
+        f"pages of {name!r} may not use this endpoint. "
+        "Add that origin to serve.origins to allow them",
     )

@@ -1,11 +1,11 @@
-"""What rayml changes in the configuration that Ray Serve writes for HAProxy.
+"""Changes the configuration that Ray Serve writes for HAProxy.
 
-Serve has no option for any of it. The endpoint's own ports are bound to its host, and every other
-one to the loopback address; the admin socket is its owner's.
+Serve has no options for these changes. The endpoint's own ports bind to its host, and every other
+port to the loopback address; only its owner may use the admin socket.
 
-Serve sends a request again only if no byte of it reached a replica, since it cannot know what a
-request does. A prediction changes nothing, so one whose replica dies is sent to another. What
-cannot be sent again is refused in the form of every other error, with the time to come again.
+Serve sends a request again only if no byte of it reached a replica, since a request may change
+something. A prediction changes nothing, so where a replica dies, another one gets the request. A
+request that cannot be sent again gets an error like every other, with a Retry-After.
 https://docs.haproxy.org/2.8/configuration.html describes the directives.
 """
 
@@ -23,16 +23,15 @@ from rayml.serve.ingress.haproxy_http import rules, said
 # A request that fits in a buffer can be sent again; a busy connection holds two or three.
 BUFFER_BYTES = 65536
 RETRY_ON = "conn-failure empty-response"
-# Replicas are in the same cluster. It also bounds the pause before another one is tried.
+# Replicas are in the same cluster. This also bounds the pause before another replica is tried.
 _CONNECT_MS = 250
-# A replica that refuses a check has died, but one that answers it late is only busy; were it taken
-# out by the default, which is the time between checks, the load would fall on the others.
+# A replica that refuses a check has died; one that answers late is busy. HAProxy's default timeout,
+# the time between checks, would take busy replicas out and move their load to the others.
 _CHECK_S = 10
 
 
 _ADMIN_MODE = "600"
-# A client cannot change how long a request may take, nor where it seems to come from, nor learn
-# by what it is served.
+# A client can neither set a request's timeout nor its source address, nor see the server's name.
 _HEADERS = """\
     http-request del-header x-request-timeout-seconds
     http-request del-header x-request-disconnect-disabled
@@ -48,10 +47,10 @@ def _said_again(error: str) -> str:
 
 GONE = "the replica that held the request has ended; send it again"
 _NOBODY = "no replica can take the request now; send it again"
-_TORN = f"the request is HTTP/1.1, and its head has less than {BUFFER_BYTES} bytes"
-# HAProxy 2.8 has pages of its own for what it cannot read as a request (400, 422) and for a head
-# that does not come in time (408), which no directive reaches; later ones use these files for them,
-# see https://github.com/haproxy/haproxy/issues/3032.
+_TORN = f"the request is not HTTP/1.1, or its head is larger than {BUFFER_BYTES} bytes"
+# HAProxy 2.8 answers a malformed request (400, 422) and a late head (408) with pages of its own,
+# which no directive replaces; later versions use these files for them, see
+# https://github.com/haproxy/haproxy/issues/3032.
 _ERRORS = {
     400: ("400 Bad Request", _TORN),
     408: ("408 Request Timeout", "the request did not arrive in time"),
@@ -60,17 +59,17 @@ _ERRORS = {
     503: ("503 Service Unavailable", _NOBODY),
     504: ("503 Service Unavailable", GONE),
 }
-# A request goes to a replica once it is here, so that it can be sent again, and an answer goes to
-# the client once it is here, since half of one helps nobody; as far as a buffer holds them.
+# HAProxy passes a request on once it has all of it, so that it can send it again, and an answer
+# likewise, so that no client gets half of one; as far as a buffer holds them.
 _WHOLE = f"""\
     http-response wait-for-body time 5s
     http-response set-var(txn.length) res.body_size
     http-response return status 503 {_said_again(GONE)} if \
 {{ res.body_size lt {BUFFER_BYTES // 2} }} {{ res.body_len,sub(txn.length) lt 0 }}
-    # What a replica's server cannot read, it refuses as text.
+    # A replica's server refuses a malformed request as plain text.
     http-response return status 400 {said(_TORN)} if \
 {{ status 400 }} !{{ res.hdr(content-type) -m beg application/json }}
-    # What is no JSON does not come from the endpoint but from Serve, while no replica runs.
+    # An answer that is not JSON comes from Serve, while no replica runs.
     http-response return status 503 {_said_again(_NOBODY)} if \
 {{ status 404 408 500:599 }} !{{ res.hdr(content-type) -m beg application/json }}
 """
@@ -87,8 +86,8 @@ def addresses(text: str, host: str) -> list[str]:
     """The addresses that clients connect to, as `host:port`.
 
     Args:
-        text: as Serve wrote it.
-        host: that the endpoint is bound to, one of IPv6 in brackets.
+        text: the configuration that Serve wrote.
+        host: address that the endpoint is bound to; an IPv6 address in brackets.
     """
     return [
         f"{host}:{bind.group(3)}"
@@ -98,7 +97,7 @@ def addresses(text: str, host: str) -> list[str]:
 
 
 def admin_socket(text: str) -> Path:
-    """Where Serve looks for HAProxy's admin socket."""
+    """Path of HAProxy's admin socket, as Serve expects it."""
     found = _SOCKET.search(text)
     if found is None:
         raise ValueError("the configuration has no `stats socket`")
@@ -106,12 +105,12 @@ def admin_socket(text: str) -> Path:
 
 
 def knows_replicas(text: str) -> bool:
-    """Whether there is anybody to send requests to."""
+    """Whether the configuration sends requests to any server."""
     return re.search(r"^ *use_backend ", text, re.MULTILINE) is not None
 
 
 def replicas(text: str) -> int:
-    """How many replicas are asked without a detour by Serve's own proxy."""
+    """Number of replicas that HAProxy asks directly, not through Serve's own proxy."""
     return len(set(_REPLICA.findall(text)))
 
 
@@ -129,17 +128,17 @@ def adapt(
     """Change a configuration.
 
     Args:
-        text: as Serve wrote it.
+        text: the configuration that Serve wrote.
         host: see `addresses`.
-        binds: what is bound in place of each of its `addresses`.
-        admin: where HAProxy puts its admin socket.
+        binds: what to bind in place of each of the `addresses`.
+        admin: path of HAProxy's admin socket.
         errors: folder of the files that `write_errors` wrote.
         arrival_s: seconds in which a request must arrive.
-        max_body_bytes: a body declared to be larger is refused before it comes; None refuses none.
-        logs: whether a line for each request is sent to the log of the configuration.
+        max_body_bytes: a body declared to be larger is refused before it comes; None for no limit.
+        logs: whether HAProxy logs a line for each request.
 
     Raises:
-        ServeError: it opens something that nothing is known of here.
+        ServeError: the configuration opens another port or socket to other machines.
     """
     first = rules(max_body_bytes=max_body_bytes, arrival_s=arrival_s, buffer_bytes=BUFFER_BYTES)
     text = _PUBLIC.sub(lambda part: _public(part.group(), host, binds, first), text)
@@ -175,14 +174,14 @@ def _require_closed(text: str, known: Collection[str]) -> None:
     for found in _OPENS.finditer(text):
         if found.group(2) not in known and not _LOOPBACK.fullmatch(found.group(2)):
             raise ServeError(
-                "HAProxy opens nothing to others but the endpoint's own ports",
+                "Ray's configuration of HAProxy opens another port than the endpoint's",
                 found=found.group().strip(),
                 remedy="Use the Ray that rayml's lock file names",
             )
 
 
 def write_errors(folder: Path) -> None:
-    """Write the answers that HAProxy itself gives, in the form of every error."""
+    """Write the errors that HAProxy itself answers, in the JSON form of every error."""
     write_grpc_errors(folder, {status: message for status, (_, message) in _ERRORS.items()})
     for status, (line, message) in _ERRORS.items():
         body = json.dumps({"error": message})

@@ -1,8 +1,8 @@
-"""What rayml changes in the configuration of HAProxy for calls of gRPC.
+"""Changes the configuration of HAProxy for gRPC.
 
-A call goes to a replica once it is here, so that it can be sent again, and its answer to the client
-once that is here, status and all, as far as a buffer holds them. What cannot be sent again is
-refused with the status UNAVAILABLE, which clients with a policy of retries send again themselves.
+HAProxy passes a call on once it has all of it, so that it can send it again, and an answer once it
+has all of that with its status; as far as a buffer holds them. A call that cannot be sent again
+gets the status UNAVAILABLE, and clients with a retry policy send it again themselves.
 https://grpc.github.io/grpc/core/md_doc_statuscodes.html lists the statuses.
 """
 
@@ -16,21 +16,21 @@ from typing import Final
 _FRONTEND = "frontend grpc_frontend\n"
 _BACKEND = re.compile(r"^backend .*\n(?:[ ].*\n|\n)*", re.MULTILINE)
 _NOT_FOUND = re.compile(r'hdr grpc-status 5 hdr grpc-message "[^"]*"')
-# Serve checks servers of gRPC in this way, and no others.
+# Serve checks only gRPC servers in this way.
 _OF_GRPC = "option tcp-check"
-# Serve's proxy would answer it, which knows no keys; replicas do.
+# Serve's proxy would answer it without asking for a key; replicas ask for one.
 _LIST = re.compile(r"^ *use_backend grpc_fallback_backend if is_list_applications\n", re.MULTILINE)
 _FALLBACK = "backend grpc_fallback_backend"
-# Calls whose client waits for answers before it has said all, or whose answer has no end.
+# Calls whose client waits for answers before it has sent everything, or whose answer has no end.
 _STREAMS = "/grpc.reflection. /grpc.health.v1.Health/Watch"
 STREAMS_SUFFIX = "_streams"
 """At the end of the name of a backend whose requests may last for ever."""
 _CHECKS = re.compile(r"^ *(?:option tcp-check|tcp-check|default-server|#).*\n", re.MULTILINE)
 _SERVER = re.compile(r"^( *server (\S+) \S+ proto h2) check.*?( backup)?$", re.MULTILINE)
 _UNAVAILABLE: Final = 14
-# By the status of HTTP, where it is not UNAVAILABLE: INVALID_ARGUMENT and DEADLINE_EXCEEDED.
+# gRPC statuses by HTTP status, else UNAVAILABLE: INVALID_ARGUMENT and DEADLINE_EXCEEDED.
 _CODES: Final = {400: 3, 408: 4}
-# As Retry-After is for HTTP: https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+# The Retry-After of gRPC: https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 _PUSHBACK = ("grpc-retry-pushback-ms", "1000")
 
 
@@ -40,11 +40,11 @@ def adapt_grpc(
     """Change a configuration; one without gRPC stays as it is.
 
     Args:
-        text: of which the other parts are adapted.
+        text: the configuration, its HTTP parts already changed.
         errors: folder of the files that `write_grpc_errors` wrote.
-        statuses: of HTTP for which there are files.
-        nobody: what a call is told while no replica runs, for which Serve has it not found.
-        buffer_bytes: that a buffer holds.
+        statuses: HTTP statuses that have such a file.
+        nobody: message while no replica runs; Serve would answer that the method is not found.
+        buffer_bytes: size of HAProxy's buffer.
     """
     files = "".join(f"    errorfile {each} {errors / f'{each}.grpc'}\n" for each in statuses)
     refused = (
@@ -61,7 +61,7 @@ def adapt_grpc(
 
     text = _BACKEND.sub(backend, _LIST.sub("", _NOT_FOUND.sub(refused, text)))
     known = re.findall(rf"^backend (\S+){STREAMS_SUFFIX}$", text, re.MULTILINE)
-    # There is one application.
+    # An endpoint is one application, so one backend.
     streams = "".join(
         f"    use_backend {each}{STREAMS_SUFFIX} if {{ path_beg {_STREAMS} }}\n" for each in known
     )
@@ -76,8 +76,9 @@ def _streams(head: str, files: str, rest: str) -> str:
 
 
 def _whole(buffer_bytes: int) -> str:
-    # The deny sends nothing, which makes of the call a refused stream: HAProxy would cancel it, and
-    # no client sends again what was cancelled. An answer that fills the buffer is on its way.
+    # The deny sends nothing, so the client sees a refused stream and may send the call again;
+    # without it HAProxy would cancel the call, which no client retries. An answer that fills the
+    # buffer is on its way already.
     return f"""\
     option http-buffer-request
     http-response wait-for-body time 5s
@@ -87,13 +88,11 @@ def _whole(buffer_bytes: int) -> str:
 
 
 def write_grpc_errors(folder: Path, messages: Mapping[int, str]) -> None:
-    """Write the answers that HAProxy itself gives to calls.
-
-    They are trailers alone, which clients take for the status of the call.
+    """Write the errors that HAProxy itself answers to calls: trailers with the call's status.
 
     Args:
-        folder: where they are written.
-        messages: by the status that HAProxy would answer.
+        folder: folder of the files.
+        messages: messages by the HTTP status that HAProxy would answer.
     """
     for status, message in messages.items():
         code = _CODES.get(status, _UNAVAILABLE)

@@ -1,7 +1,7 @@
-"""What HAProxy itself answers over HTTP, before the body of a request is waited for.
+"""The HTTP requests that HAProxy answers itself, before it waits for a body.
 
-A body that is declared too large is refused at once, also where its client waits to be told to go
-on (`Expect: 100-continue`), since HAProxy would tell it to before any replica is asked.
+A body whose declared size is too large is refused at once, also for `Expect: 100-continue`, since
+HAProxy would answer 100 before a replica sees the request.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
-# These reach a replica, which says what a path takes.
+# These reach a replica, which knows the methods of each path.
 _KNOWN = (*METHODS, "PUT", "DELETE", "PATCH", "TRACE")
 ALLOW = ", ".join(METHODS)
-UNKNOWN_METHOD = f"this is no method that the endpoint knows; it answers {ALLOW}"
+UNKNOWN_METHOD = f"the method is unknown; the endpoint answers {ALLOW}"
 
 
 def too_large(limit: int) -> str:
-    """What is said of a body of more bytes."""
+    """The message that refuses a body of more than `limit` bytes."""
     return f"the body has more than {limit} bytes. Send the rows in several requests"
 
 
 def said(error: str) -> str:
-    """An error as the argument of a rule that answers."""
+    """A JSON error as the arguments of an HAProxy `return` rule."""
     return f"content-type application/json string '{json.dumps({'error': error})}'"
 
 
@@ -29,9 +29,9 @@ def rules(*, max_body_bytes: int | None, arrival_s: float, buffer_bytes: int) ->
     """The rules of a frontend, in their order.
 
     Args:
-        max_body_bytes: a body declared to be larger is refused; None refuses none.
-        arrival_s: seconds in which a body, as far as it is waited for, must arrive.
-        buffer_bytes: that a buffer holds; a body is waited for until it is full.
+        max_body_bytes: a body declared to be larger is refused; None for no limit.
+        arrival_s: seconds in which a body, or its part that fills the buffer, must arrive.
+        buffer_bytes: size of HAProxy's buffer, which it fills before it asks a replica.
     """
     lines = [
         f"http-request return status 501 {said(UNKNOWN_METHOD)} hdr Allow '{ALLOW}' "

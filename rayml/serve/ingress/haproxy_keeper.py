@@ -1,12 +1,12 @@
 """Keeps HAProxy running: a small process between Ray Serve and HAProxy.
 
-It holds the sockets that clients connect to and hands them to HAProxy, so that a HAProxy that is
-killed is there again within tens of milliseconds, and those who connect meanwhile wait in the
-kernel's queue instead of being refused. Serve alone would notice after half a minute. A spare
-process, a copy of the keeper, holds the same sockets and takes its place if it is killed itself.
+It holds the sockets that clients connect to and hands them to HAProxy. A killed HAProxy runs again
+within tens of milliseconds, and clients that connect meanwhile wait in the kernel's queue instead
+of being refused; Serve alone would notice after half a minute. A spare process, a fork of the
+keeper, holds the same sockets and takes over if the keeper itself is killed.
 
-Serve starts one keeper in place of HAProxy whenever replicas come or go, and one more when its own
-process died; a keeper takes the sockets over from the one before it. It runs as
+Serve starts a keeper in place of HAProxy whenever replicas come or go, and when its own process was
+restarted; a keeper takes the sockets over from the one before it. It runs as
 
     python -m rayml.serve.ingress.haproxy_keeper HAPROXY -db -f CONFIG [options of HAProxy]
 """
@@ -43,17 +43,17 @@ from rayml.serve.ingress.spare import Spare
 from rayml.serve.ingress.suspended import PERIOD_S, Suspensions, servers
 from rayml.storage.temporary import claim
 
-# Serve's variable, whose default is a port that hardly anybody listens at.
+# Serve's variable; its default is a port at which usually nothing listens.
 LOG_TARGET = "RAY_SERVE_HAPROXY_LOG_TARGET"
 _POLL_S = 0.02
-# How long a keeper whose parent died waits for the next one.
+# How long a keeper whose parent has died waits for its successor.
 _ORPHAN_S = 60.0
 _BACKLOG = 4096
 _QUIET_S = 0.2
 
 
 def handover_socket(folder: Path) -> Path:
-    """Where the keeper that holds the clients' sockets listens, beside HAProxy's configuration."""
+    """Socket of the keeper that holds the clients' sockets, beside HAProxy's configuration."""
     return folder / "keeper.sock"
 
 
@@ -61,17 +61,17 @@ def ask(path: Path, word: str, *, timeout_s: float = 10.0) -> tuple[str, list[in
     """Ask a keeper.
 
     Args:
-        path: its socket.
-        word: `take` gives the addresses and their sockets, `superseded` makes it end once its
-            HAProxy has answered what it took in, `drain` does so and waits for it, `replicas`
-            gives the number of those that HAProxy asks.
+        path: socket of the keeper.
+        word: `take` returns the addresses and their sockets, `superseded` ends the keeper once its
+            HAProxy has answered all accepted requests, `drain` does so and waits for it, `replicas`
+            returns the number of replicas that HAProxy asks.
         timeout_s: seconds to wait.
 
     Returns:
-        Its answer, and file descriptors.
+        The answer, and file descriptors.
 
     Raises:
-        OSError: there is none, or it does not answer.
+        OSError: no keeper runs, or it does not answer.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
@@ -82,16 +82,16 @@ def ask(path: Path, word: str, *, timeout_s: float = 10.0) -> tuple[str, list[in
 
 
 class Keeper:
-    """One configuration's HAProxy, and what it stands on.
+    """Runs HAProxy with one configuration.
 
     Args:
-        binary: HAProxy.
-        config: the file that Serve wrote.
-        host: that the endpoint is bound to, one of IPv6 in brackets.
+        binary: path of HAProxy.
+        config: the configuration that Serve wrote.
+        host: address that the endpoint is bound to; an IPv6 address in brackets.
         arrival_s: seconds in which a request must arrive.
 
     Raises:
-        ServeError: the file opens more than the endpoint's own ports.
+        ServeError: the configuration opens another port than the endpoint's.
     """
 
     def __init__(self, binary: str, config: Path, *, host: str, arrival_s: float) -> None:
@@ -129,10 +129,9 @@ class Keeper:
         )
 
     def _inherit(self, text: str, wanted: list[str]) -> dict[str, socket.socket]:
-        """The clients' sockets, from the keeper before this one as far as it has them.
+        """The clients' sockets; those that the previous keeper has are taken over from it.
 
-        A new Serve process first knows of no replica; until it does, the sockets stay where they
-        are served.
+        A new Serve process knows no replica at first; until it does, the previous keeper goes on.
         """
         try:
             names, descriptors = ask(self._handover, "take")
@@ -147,7 +146,7 @@ class Keeper:
         return {name: taken[name] if name in taken else _listen(name) for name in wanted}
 
     def run(self) -> NoReturn:
-        """Run HAProxy until it is told to end, again and again if it ends otherwise."""
+        """Run HAProxy, and start it again whenever it ends unasked."""
         signal.signal(signal.SIGUSR1, lambda *_: self.end())
         signal.signal(signal.SIGTERM, lambda *_: self._kill())
         self._spawn()
@@ -158,23 +157,22 @@ class Keeper:
         self._keep(known=True)
 
     def _take_over(self) -> NoReturn:
-        """Go on in the place of this process's parent, which was killed."""
+        """Continue in place of the parent process, which was killed."""
         if not self._config.exists():
             os._exit(0)  # it was killed to end the endpoint
         wait_for_any([self._haproxy], None)
         self._spawn()
-        # Serve changes nothing by way of a process that has ended. Where the admin socket is silent
-        # it starts anew, with a keeper that takes over from here.
+        # Serve finds no admin socket and then starts a new keeper, which takes over from this one.
         self._admin.unlink(missing_ok=True)
         self._keep(known=False)
 
     def _keep(self, *, known: bool) -> NoReturn:
-        """Watch, and answer who asks.
+        """Watch HAProxy, and answer on the sockets.
 
         Args:
-            known: whether Serve knows this process, and is answered.
+            known: whether Serve started this process and asks it.
         """
-        # Before there are threads.
+        # Forked before any thread starts.
         self._spare = Spare(self._take_over) if self._listeners else None
         try:
             code = self._answer_and_watch(known=known)
@@ -206,11 +204,11 @@ class Keeper:
                 self._spare = None if self._ending.is_set() else Spare(self._take_over)
             if orphan_s is None and self._serve.ended():
                 orphan_s = time.monotonic()
-            # Serve ends whom it knows.
+            # Serve itself ends a keeper that it knows.
             alone = orphan_s is not None or not known
             if alone and self._is_forsaken(orphan_s):
                 self._kill()
-            # Nothing else needs looking at.
+            # Waits for a process to end; polls only where a file or time may end it, too.
             watched = [self._haproxy, *([self._spare.watch] if self._spare else [])]
             watched += [] if orphan_s else [self._serve]
             wait_for_any(watched, _POLL_S if alone else None)
@@ -221,11 +219,15 @@ class Keeper:
             suspensions.look()
 
     def _is_forsaken(self, orphan_s: float | None) -> bool:
-        """Whether no other keeper will come; Serve's process ended at a moment, or has not."""
+        """Whether no other keeper will take over.
+
+        Args:
+            orphan_s: time at which Serve's process was found ended; None while it runs.
+        """
         return (
             self._above.ended()
             or not self._listeners
-            # Whoever ends the endpoint removes its folder.
+            # The end of the endpoint removes its folder.
             or not self._config.exists()
             or (orphan_s is not None and time.monotonic() - orphan_s > _ORPHAN_S)
         )
@@ -235,7 +237,7 @@ class Keeper:
         self._child = subprocess.Popen(  # noqa: S603 (HAProxy, as the environment names it)
             [self._binary, "-db", "-f", str(self._config)],
             pass_fds=[each.fileno() for each in self._listeners.values()],
-            # HAProxy ends with its keeper, which Serve kills in order to stop it.
+            # Serve kills the keeper in order to stop HAProxy, so HAProxy dies with it.
             preexec_fn=die_with_parent,  # noqa: PLW1509
         )
         self._haproxy = Watch(self._child.pid)
@@ -248,7 +250,7 @@ class Keeper:
             time.sleep(_POLL_S)
 
     def end(self) -> None:
-        """Take nothing new in, and end once what was taken in is answered."""
+        """Accept no more requests, and end once the accepted ones are answered."""
         self._will_end()
         self._child.send_signal(signal.SIGUSR1)
 
@@ -266,7 +268,7 @@ class Keeper:
             path.unlink(missing_ok=True)
 
     def _relay(self, connection: socket.socket, command: str) -> None:
-        """Answer Serve on the admin socket, which knows HAProxy by the keeper's process."""
+        """Answer Serve on the admin socket with the keeper's process id in place of HAProxy's."""
         answer = self._ask_haproxy(command)
         own = f"Pid: {self._child.pid}\n".encode()
         connection.sendall(answer.replace(own, f"Pid: {os.getpid()}\n".encode()))
@@ -297,7 +299,7 @@ class Keeper:
                 connection.sendall(b"drained\n")
 
     def _drain(self) -> None:
-        """Refuse connections from now on, and wait until no request is on its way."""
+        """Refuse new connections, and wait until no request is open."""
         with Monitor(self._own) as monitor:
             for listener in self._listeners.values():
                 listener.shutdown(socket.SHUT_RD)
@@ -310,7 +312,7 @@ class Keeper:
 
 
 class _serving:  # noqa: N801 (a context manager)
-    """Answers one line a connection at a path, in threads, while the context lasts."""
+    """Answers one line per connection at a socket, in threads, while the context lasts."""
 
     def __init__(self, path: Path, answer: Callable[[socket.socket, str], None]) -> None:
         class Handler(socketserver.StreamRequestHandler):
@@ -340,7 +342,7 @@ def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Should a keeper have died with HAProxy still holding the old socket, a new one can be opened.
+    # reuse_port: where a keeper died and its HAProxy still holds the socket, this one opens too.
     return socket.create_server(
         ("" if host == "*" else host, int(port)), family=family, backlog=_BACKLOG, reuse_port=True
     )
@@ -351,27 +353,27 @@ def _adopt(descriptor: int) -> socket.socket:
 
 
 def _require_own(folder: Path) -> None:
-    """Whoever can write where the sockets are could answer in our place."""
+    """End with an error where others could put a socket of their own into the folder."""
     found = folder.lstat()
     if (
         found.st_uid != os.getuid()
         or not stat.S_ISDIR(found.st_mode)
         or found.st_mode & stat.S_ISVTX
     ):
-        sys.exit(f"rayml: {folder} is shared with others; remove it")
+        sys.exit(f"rayml: other users may write to {folder}; remove it")
     folder.chmod(0o700)
 
 
 def main() -> NoReturn:
     """Keep the HAProxy of the command line."""
-    # A signal to Serve's process group is not for the keeper, which outlives that process.
+    # The keeper outlives Serve's process, so signals to that process group must not reach it.
     os.setsid()
     os.umask(0o077)
     binary, *arguments = sys.argv[1:]
     config = Path(arguments[arguments.index("-f") + 1])
     for folder in (config.parent, config.parent.parent):
         _require_own(folder)
-    # The process above Serve's is the node's, which a later keeper belongs to as well.
+    # Claimed for the parent of Serve's process, the node's own, which outlives every keeper.
     claim(config.parent, parent_of(os.getppid()))
     host, arrival_s = os.environ["RAYML_HOST"], float(os.environ["RAYML_ARRIVAL_S"])
     try:

@@ -1,4 +1,4 @@
-"""What HAProxy has in hand, asked until its end."""
+"""Counts HAProxy's open requests, until HAProxy ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rayml.serve.ingress.haproxy_grpc import STREAMS_SUFFIX
 
 
 class Monitor:
-    """A connection to the admin socket that outlives the end of its listening."""
+    """A connection to the admin socket; it stays open when HAProxy stops listening."""
 
     def __init__(self, path: Path) -> None:
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -25,7 +25,7 @@ class Monitor:
         self._connection.close()
 
     def requests(self) -> int:
-        """Requests that are on their way to or from a replica, and have an end."""
+        """Number of open requests, without streams, which may last for ever."""
         try:
             self._connection.sendall(b"show stat -1 2 -1\n")
             lines = self._read().splitlines()

@@ -1,7 +1,7 @@
-"""How requests reach a replica: Serve's own proxy, or HAProxy straight into the replica.
+"""How requests reach a replica: through Serve's own proxy, or through HAProxy.
 
-Serve reads all of this from the environment of its controller, which its proxies and replicas
-inherit; https://docs.ray.io/en/latest/serve/advanced-guides/performance.html describes it.
+Serve reads these settings from the environment of its controller, which its proxies and replicas
+inherit; https://docs.ray.io/en/latest/serve/advanced-guides/performance.html describes them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 _WRAPPER = Path(__file__).with_name("haproxy-keeper")
 _HEAD = "node:__internal_head__"
-# Replicas stop once HAProxy has had this long to learn that they do; its default of 30 s would
-# hold up every shutdown.
+# Replicas stop this long after HAProxy took them out; Serve's default of 30 s would delay every
+# shutdown.
 _DRAIN_S = 1.0
-# HAProxy ends what a replica, which answers in time by itself, did not end.
-_PATIENCE_S = 10
-# One passes on more requests than four replicas answer.
+# A replica answers within its own deadline; HAProxy ends a request this long after it.
+_GRACE_S = 10
+# One thread of HAProxy passes on more requests than four replicas answer.
 _CORES_A_THREAD = 4
-# A replica that refuses a connection has died; the first to notice is a request, which another
-# replica answers. Checks find one that is there again within half a second.
+# A replica that refuses a connection has died; a request notices it first, and another replica
+# answers that. Checks find a restarted replica within half a second.
 _RETRIES = {
     "RAY_SERVE_HAPROXY_RETRY_ON": RETRY_ON,
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(BUFFER_BYTES),
@@ -54,11 +54,11 @@ def environment(
     """Environment variables of the Serve controller.
 
     Args:
-        ingress: which one.
+        ingress: how requests reach a replica.
         host: address that the endpoint is bound to.
         arrival_s: seconds in which a request must arrive at HAProxy.
-        ports: hold those that are chosen.
-        haproxy: what it spends beside answering; None takes the defaults.
+        ports: holds the ports that this function chooses.
+        haproxy: threads, metrics and log of HAProxy; None takes the defaults.
 
     Raises:
         ServeError: HAProxy is wanted but not installed.
@@ -71,23 +71,23 @@ def environment(
     if not uses_haproxy(ingress):
         proxy = "rayml.serve.rayserve.proxy_errors.middlewares"
         return {**always, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": proxy}
-    patience = str(math.ceil(arrival_s) + _PATIENCE_S)
+    timeout = str(math.ceil(arrival_s) + _GRACE_S)
     return {
         **always,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         # Runs the app on the replica's own event loop, without a hop between threads, and
         # buffers logs; `serve.batching` keeps long work off that loop.
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        # It would follow from that, unless whoever starts the endpoint had set it otherwise.
+        # Follows from the line above, unless the user's environment sets it otherwise.
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-        # It would also let the fallback proxy ask replicas at a port that is kept closed.
+        # With it, the fallback proxy would ask replicas at a port that is kept closed.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.choose()),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.choose()),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.choose(internal_host(host))),
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": patience,
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": patience,
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": timeout,
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": timeout,
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_WRAPPER),
         "RAYML_HOST": f"[{host}]" if ":" in host else host,
         "RAYML_HAPROXY": _binary(),
@@ -115,24 +115,24 @@ def uses_haproxy(ingress: Ingress) -> bool:
 
 
 def drain(timeout_s: float) -> bool:
-    """Take nothing new in, and wait until HAProxy has passed on all answers to what it took in.
+    """Accept no more requests, and wait until HAProxy has passed on all answers.
 
     Args:
-        timeout_s: seconds to wait at most.
+        timeout_s: longest wait in seconds.
 
     Returns:
-        Whether HAProxy runs and has come to rest.
+        Whether HAProxy runs and has no open request.
     """
     return _on_head(_drain_here, timeout_s)
 
 
 def discard() -> None:
-    """Remove what HAProxy worked with on the head node; called once it has ended."""
+    """Remove HAProxy's files on the head node, after HAProxy has ended."""
     _on_head(_discard_here)
 
 
 def replicas_asked() -> int:
-    """Replicas that HAProxy asks itself; until it knows them, Serve's own proxy does."""
+    """Number of replicas that HAProxy asks; 0 while requests go through Serve's own proxy."""
     return _on_head(_replicas_here)
 
 
@@ -160,7 +160,7 @@ def _drain_here(node: str, timeout_s: float) -> bool:
 
 def _discard_here(node: str) -> None:
     folder = shared_folder() / node
-    # At once, so that a keeper that Serve killed, and whose spare looks for it, cannot write there.
+    # Renamed first: the spare of a killed keeper looks for the folder and must not write there.
     with suppress(OSError):
         folder = folder.rename(f"{folder}.gone")
     remove_folder(folder)
@@ -170,12 +170,12 @@ def _discard_here(node: str) -> None:
 def _replicas_here(node: str) -> int:
     try:
         return int(ask(handover_socket(shared_folder() / node), "replicas")[0])
-    except (OSError, ValueError):  # it does not run yet, or ends just now
+    except (OSError, ValueError):  # it is starting or ending
         return 0
 
 
 def _places() -> dict[str, str]:
-    """A folder of the user's own, since Serve's default belongs to whoever came first."""
+    """Files in a folder of this user; Serve's default belongs to the first user who served."""
     folder = shared_folder()
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
@@ -189,13 +189,13 @@ def _places() -> dict[str, str]:
 def replica_host(ingress: Ingress, host: str, nodes: int) -> str:
     """Address that Serve's own HTTP servers bind to.
 
-    Behind HAProxy those are the replicas, which nobody but HAProxy asks. On one machine they stay
-    on the loopback address whatever the endpoint's is; on several, HAProxy must reach them.
+    Behind HAProxy those servers are the replicas, and only HAProxy asks them. On one machine they
+    bind to the loopback address; on several machines HAProxy must reach them from its own.
 
     Args:
-        ingress: of the endpoint.
+        ingress: how requests reach a replica.
         host: address that the endpoint is bound to.
-        nodes: of the cluster.
+        nodes: number of machines of the cluster.
     """
     if not uses_haproxy(ingress) or is_loopback(host):
         return host
@@ -203,7 +203,7 @@ def replica_host(ingress: Ingress, host: str, nodes: int) -> str:
 
 
 def internal_host(host: str) -> str:
-    """Address of this machine that the servers behind HAProxy are bound to, for an endpoint's."""
+    """Address that the servers behind HAProxy bind to, given the endpoint's address."""
     return host if is_loopback(host) else "127.0.0.1"
 
 

@@ -1,4 +1,4 @@
-"""How large a body may be, as those learn it who stand before the replicas."""
+"""The limit on bodies, for the proxies in front of the replicas; in an environment variable."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _VARIABLE = "RAYML_MAX_BODY_BYTES"
 
 
 def of_largest_body(size: int) -> dict[str, str]:
-    """The environment variable that tells it."""
+    """The environment variable with the limit in bytes."""
     return {_VARIABLE: str(size)}
 
 
 def largest_body() -> int | None:
-    """Bytes of a body at most; None where nobody said."""
+    """Largest body in bytes; None where the variable is not set."""
     size = os.environ.get(_VARIABLE)
     return None if size is None else int(size)

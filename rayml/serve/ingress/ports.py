@@ -1,9 +1,9 @@
 """Holds the ports of an endpoint from the moment they are chosen until it ends.
 
-Ray Serve is told its ports by number and binds them seconds later, in other processes; a port that
-only was free meanwhile goes to whoever comes first, be it an outgoing connection. A socket that is
-bound and does not listen keeps all others away, but for sockets of this user that ask to share the
-port (SO_REUSEPORT), which HAProxy, its keeper and Serve's proxies do.
+Ray Serve gets its ports as numbers and binds them seconds later, in other processes. A port that
+is only checked to be free can go to another process meanwhile, or to an outgoing connection. A
+socket that is bound and does not listen keeps the port, except from sockets of the same user that
+share it (SO_REUSEPORT), as HAProxy, its keeper and Serve's proxies do.
 https://man7.org/linux/man-pages/man7/socket.7.html describes the option.
 """
 
@@ -29,7 +29,7 @@ _ATTEMPTS = 100
 
 
 class Ports:
-    """Ports of this machine that are held until they are released, or the process ends."""
+    """Holds ports of this machine until `release`, or until the process ends."""
 
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
@@ -38,15 +38,15 @@ class Ports:
         """Hold a port that the config names.
 
         Args:
-            host: address that it is of.
-            port: its number; 0 chooses one.
-            key: of the config, for the message.
+            host: IP address of this machine.
+            port: number of the port; 0 chooses a free one.
+            key: config key of the port, for the message.
 
         Returns:
-            Its number.
+            Number of the port.
 
         Raises:
-            ServeError: it is in use, or not for this user.
+            ServeError: the port is in use, or this user may not bind it.
         """
         if not port:
             return self.choose(host)
@@ -54,17 +54,20 @@ class Ports:
             return self._keep(_bound(host, port, lingering=True))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                said = f"port {port} is already in use; choose another with {key}"
+                problem = f"port {port} is already in use; choose another with {key}"
             else:
-                said = f"port {port} of {host} cannot be opened ({error.strerror}); see {key}"
-            raise ServeError(said) from error
+                problem = (
+                    f"port {port} of {host} cannot be opened ({error.strerror}); check serve.host"
+                    f" and {key}"
+                )
+            raise ServeError(problem) from error
 
     def hold_all(self, host: str, settings: ServeSettings) -> tuple[int, int | None]:
-        """Hold the ports of an endpoint: of HTTP, and of gRPC, None if it is not answered.
+        """Hold the HTTP port of an endpoint, and its gRPC port, None where gRPC is off.
 
         Args:
-            host: address that they are of.
-            settings: of the endpoint.
+            host: IP address of this machine.
+            settings: settings of the endpoint.
 
         Raises:
             ServeError: see `hold`.
@@ -73,10 +76,10 @@ class Ports:
         return http, None if grpc is None else self.hold(host, grpc, "serve.grpc.port")
 
     def choose(self, host: str = _LOOPBACK) -> int:
-        """Hold a free port, which outgoing connections do not use if there is such a one.
+        """Hold a free port, outside of the range of outgoing connections where possible.
 
         Raises:
-            OSError: the address is none of this machine, or no port is free.
+            OSError: this machine does not have the address, or no port is free.
         """
         for port in _candidates():
             with suppress(OSError):
@@ -84,7 +87,7 @@ class Ports:
         return self._keep(_bound(host, 0))
 
     def release(self) -> None:
-        """Hold none any more."""
+        """Release all ports."""
         while self._held:
             self._held.pop().close()
 
@@ -95,22 +98,26 @@ class Ports:
 
 
 def address(host: str) -> str:
-    """The IP address of a host that the config names.
+    """The IP address of the config's `serve.host`.
 
     Raises:
-        ServeError: it is neither an address nor localhost.
+        ServeError: the host is neither an IP address nor localhost.
     """
     try:
         return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host))
     except ValueError as error:
-        raise ServeError("a host is an IP address or localhost", found=host) from error
+        raise ServeError(
+            "serve.host is neither an IP address nor localhost",
+            found=host,
+            remedy="Give an address of this machine, such as 127.0.0.1 or 0.0.0.0",
+        ) from error
 
 
 def require_free(settings: ServeSettings) -> None:
-    """Go on only if an endpoint could hold its ports now.
+    """Check that the ports of an endpoint are free.
 
     Raises:
-        ServeError: the host is no address, or a port is in use.
+        ServeError: the host is no IP address, or a port is in use.
     """
     ports = Ports()
     try:
@@ -135,12 +142,12 @@ def _outgoing() -> tuple[int, int]:
 
 
 def _bound(host: str, port: int, *, lingering: bool = False) -> socket.socket:
-    """A socket that holds a port which nobody held.
+    """A socket that holds a free port.
 
     Args:
-        host: address.
-        port: its number; 0 takes any.
-        lingering: whether a port may still have connections that are closed already.
+        host: IP address of this machine.
+        port: number of the port; 0 takes any.
+        lingering: whether the port may have closed connections in TIME_WAIT.
     """
     holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -148,7 +155,7 @@ def _bound(host: str, port: int, *, lingering: bool = False) -> socket.socket:
     except OSError:
         holder.close()
         raise
-    # Shared from here on only: bound with it, the port could be another holder's.
+    # Set only now: bound with this option, the port could be another holder's already.
     if hasattr(socket, "SO_REUSEPORT"):
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return holder

@@ -1,4 +1,4 @@
-"""A copy of a process that takes its place when it is killed."""
+"""A spare process: a fork that takes over when its parent is killed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rayml.processes import Watch
 
 
 class Spare:
-    """A copy of this process that waits for its death.
+    """A fork of this process that waits for its death.
 
     Args:
-        succeed: what the copy then does.
+        succeed: runs in the fork once this process was killed.
     """
 
     def __init__(self, succeed: Callable[[], NoReturn]) -> None:
@@ -23,7 +23,7 @@ class Spare:
         pid = os.fork()
         if pid == 0:
             os.close(self._over)
-            # The end of a parent that was killed is the end of the pipe.
+            # A parent that is killed closes the pipe without a byte.
             if os.read(over, 1):
                 os._exit(0)
             os.close(over)
@@ -33,14 +33,14 @@ class Spare:
         self.watch = Watch(pid)
 
     def dismiss(self) -> None:
-        """End it: what this process does from now on needs no successor."""
+        """End the fork: this process is about to end and needs no successor."""
         if not self._dismissed:
             self._dismissed = True
             with suppress(OSError):
                 os.write(self._over, b".")
 
     def ended(self) -> bool:
-        """Whether it has been killed."""
+        """Whether the fork has been killed."""
         if not self.watch.ended():
             return False
         with suppress(ChildProcessError):

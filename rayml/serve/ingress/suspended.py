@@ -1,9 +1,9 @@
-"""Takes replicas out of turn whose processes are suspended (SIGSTOP, a debugger).
+"""Takes replicas out of rotation whose processes are suspended (SIGSTOP, a debugger).
 
-The kernel goes on to accept connections for such a process, so HAProxy would only notice by checks
-that are not answered, for which it must have patience with replicas that are busy. The state of a
-process says it for certain. HAProxy is told that the server is down, which its next check that is
-answered undoes, and to give up what the server has in hand, which it then sends to another one.
+The kernel still accepts connections for such a process, so HAProxy would notice only by checks that
+time out, and their timeout must be long for busy replicas. The process state in /proc is certain.
+HAProxy then marks the server as down, until a check is answered again, and sends the server's open
+requests to another one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PERIOD_S = 0.5
-"""Between two looks."""
+"""Seconds between two looks."""
 
 _LISTENS = "0A"
 _STOPPED = frozenset("Tt")
@@ -30,9 +30,9 @@ class Server:
     """A replica as HAProxy knows it.
 
     Attributes:
-        name: with that of its backend, as `app/a`.
-        host: where it listens.
-        port: at which it listens there.
+        name: names of its backend and server, as `app/a`.
+        host: address at which it listens.
+        port: its port.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Server:
 
 
 def servers(text: str) -> list[Server]:
-    """The replicas of a configuration that are asked in turn."""
+    """The replicas in the rotation of a configuration."""
     return [
         Server(f"{backend}/{name}", host.strip("[]"), int(port))
         for backend, rest in _BACKEND.findall(text)
@@ -53,8 +53,8 @@ class Suspensions:
     """Watches the processes of replicas on this machine.
 
     Args:
-        watched: the replicas; those of other machines are left out.
-        say: gives a command to HAProxy.
+        watched: the replicas; those on other machines are ignored.
+        say: sends a command to HAProxy.
     """
 
     def __init__(self, watched: Iterable[Server], say: Callable[[str], object]) -> None:
@@ -64,7 +64,7 @@ class Suspensions:
         self._stopped: set[Server] = set()
 
     def look(self) -> None:
-        """Tell HAProxy of those that were suspended at the last look as well."""
+        """Take out the replicas that are suspended now and were at the last look."""
         self._find()
         stopped = {each for each in self._watched if _state(self._pids.get(each.port)) in _STOPPED}
         for each in sorted(stopped & self._stopped, key=lambda server: server.name):
@@ -73,7 +73,7 @@ class Suspensions:
         self._stopped = stopped
 
     def _find(self) -> None:
-        """Find the processes that are not known, or have ended."""
+        """Find the processes of ports whose process is unknown or has ended."""
         lost = {each.port for each in self._watched if not _state(self._pids.get(each.port))}
         if lost and (inodes := _listening(lost)):
             self._pids.update(_holders(inodes))
@@ -90,7 +90,7 @@ def _is_here(host: str) -> bool:
 
 
 def _state(pid: int | None) -> str:
-    """The state of a process as `ps` has it; empty if it has ended."""
+    """The state letter of a process, as `ps` shows it; empty where it has ended."""
     if pid is None:
         return ""
     try:
@@ -100,7 +100,7 @@ def _state(pid: int | None) -> str:
 
 
 def _listening(ports: set[int]) -> dict[str, int]:
-    """The ports by the sockets that listen at them, as links to those are called."""
+    """Ports by the socket that listens at them, named as the links in /proc/PID/fd are."""
     found = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
@@ -113,7 +113,7 @@ def _listening(ports: set[int]) -> dict[str, int]:
 
 
 def _holders(sockets: dict[str, int]) -> dict[int, int]:
-    """The processes of this user that have sockets, by the ports of these."""
+    """Process ids by port, of this user's processes that have one of the sockets open."""
     found: dict[int, int] = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():

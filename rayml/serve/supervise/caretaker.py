@@ -1,10 +1,10 @@
-"""Holds the local Ray of an endpoint, and ends what is left of it once its supervisor has ended.
+"""Holds the local Ray of an endpoint, and cleans up once its supervisor has ended.
 
-Ray's processes die with the process that starts them, so it is not the driver that does. On a
-cluster that runs by itself there is nothing to hold; there it only waits for the end, and imports
-Ray no sooner.
+Ray's processes die with the process that starts them, so the caretaker starts them, not the driver.
+On a cluster that runs by itself it holds nothing: it waits for the supervisor's end, and imports
+Ray only then.
 
-It runs as `python -m rayml.serve.supervise.caretaker`, and ends with 3 if its Ray ended by itself.
+It runs as `python -m rayml.serve.supervise.caretaker`, with exit code 3 if its Ray ended by itself.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from rayml.storage.temporary import remove_folder, sweep
 
 RAY_ENDED = 3
 _PERIOD_S = 0.5
-# What was taken in has this long to be answered when nobody is left who would wait for it.
+# Accepted requests have this long to be answered after the supervisor has ended.
 _DRAIN_S = 2.0
-# Without them no replica can be started again; Ray itself starts none of its processes again.
+# Ray restarts none of its own processes, and without these it can start no replica.
 _VITAL = {"gcs_server", "raylet"}
 
 
 class Caretaker:
-    """What one of these processes does.
+    """The work of this process.
 
     Args:
-        supervisor: which says what Ray is wanted, and what endpoint there is.
+        supervisor: sends which Ray to start, and which endpoint runs.
     """
 
     def __init__(self, supervisor: Messages) -> None:
@@ -45,7 +45,7 @@ class Caretaker:
         self._endpoint: Message | None = None
 
     def run(self) -> int:
-        """Work until the supervisor has ended; the exit code."""
+        """Work until the supervisor has ended, and return the exit code."""
         wanted = self._supervisor.receive()
         if wanted is None:
             return 0
@@ -98,7 +98,7 @@ class Caretaker:
         self._supervisor.send({"address": address, "holder": os.getpid()})
 
     def _supervisor_ended(self) -> bool:
-        """Listen for a moment; whether the supervisor has ended."""
+        """Listen for `_PERIOD_S`; whether the supervisor has ended."""
         if not select.select([self._supervisor], [], [], _PERIOD_S)[0]:
             return False
         while (message := self._supervisor.receive()) is not None:
@@ -117,7 +117,7 @@ class Caretaker:
 def _node() -> Any:
     from ray._private import worker
 
-    return worker._global_node  # noqa: SLF001 - Ray gives no other way to it
+    return worker._global_node  # noqa: SLF001 - Ray has no public access to it
 
 
 def _ray_has_ended() -> bool:
@@ -125,7 +125,7 @@ def _ray_has_ended() -> bool:
 
 
 def _reap_orphans() -> None:
-    """Collect the processes that have ended and are nobody else's; Ray asks for its own."""
+    """Wait for processes that have ended, but for Ray's own, which Ray waits for."""
     rays = {each.process.pid for kind in _node().all_processes.values() for each in kind}
     for pid in children(os.getpid()):
         if pid not in rays:
@@ -134,7 +134,7 @@ def _reap_orphans() -> None:
 
 
 def main() -> int:
-    """Take care until the supervisor has ended; returns the exit code."""
+    """Run until the supervisor has ended; returns the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt_orphans()
     return Caretaker(Messages.inherited(int(os.environ.pop(CHANNEL)))).run()

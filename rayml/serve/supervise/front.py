@@ -1,4 +1,4 @@
-"""What `rayml serve` itself is: it waits for the supervisor, and passes signals on."""
+"""The process of `rayml serve` itself: it waits for the supervisor and passes signals on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rayml.serve.supervise.supervisor import say
 from rayml.storage.temporary import sweep
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-# Within which the caretaker ends what is left.
+# The caretaker has this long to end the remaining processes.
 _LEFT_S = 14.0
 
 
 class _Front:
-    """Takes signals, and passes them on to a process once it is there."""
+    """Receives signals, and passes them on to a process once it has started."""
 
     def __init__(self) -> None:
         self._pid: int | None = None
@@ -31,7 +31,7 @@ class _Front:
                 signal.signal(number, self._take)
 
     def pass_on_to(self, pid: int) -> None:
-        """Pass signals on to a process from now on, and those that have come."""
+        """Pass on the signals received so far, and all later ones."""
         self._pid = pid
         for number in self._early:
             self._take(number, None)
@@ -40,7 +40,7 @@ class _Front:
         if self._pid is None:
             self._early.append(number)
             return
-        # What ends the command from a keyboard ends the endpoint in the same way.
+        # SIGQUIT (Ctrl-\) ends the command, and the endpoint in the same orderly way.
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGTERM if number == signal.SIGQUIT else number)
 
@@ -49,10 +49,10 @@ def run_supervised(arguments: Sequence[str]) -> int:
     """Run a command under a supervisor.
 
     Args:
-        arguments: of `rayml`, the verb first.
+        arguments: arguments of `rayml`, the verb first.
 
     Returns:
-        The exit code of its driver; 1 if the supervisor was killed.
+        The exit code of the driver; 1 if the supervisor was killed.
     """
     adopt_orphans()
     front = _Front()
@@ -60,7 +60,7 @@ def run_supervised(arguments: Sequence[str]) -> int:
     with subprocess.Popen(  # noqa: S603 (rayml itself)
         [sys.executable, *flags, "-m", "rayml.serve.supervise.supervisor", *arguments],
         stdin=subprocess.DEVNULL,
-        # A signal of the terminal comes to this process alone, which passes it on once.
+        # The terminal signals this process alone, which passes the signal on once.
         start_new_session=True,
     ) as supervisor:
         front.pass_on_to(supervisor.pid)

@@ -14,7 +14,7 @@ class Messages:
     """One end of a pair of sockets.
 
     Args:
-        end: of the pair; closed by `close`.
+        end: one socket of the pair; `close` closes it.
     """
 
     def __init__(self, end: socket.socket) -> None:
@@ -23,16 +23,16 @@ class Messages:
 
     @classmethod
     def inherited(cls, descriptor: int) -> Messages:
-        """The end that the parent process left open for this one; its children do not get it."""
+        """The end that the parent process passed to this one; children do not inherit it."""
         os.set_inheritable(descriptor, False)
         return cls(socket.socket(fileno=descriptor))
 
     def fileno(self) -> int:
-        """What can be read from once there is a message, or the other end is closed."""
+        """Descriptor for `select`: readable once a message has come or the other end is closed."""
         return self._end.fileno()
 
     def send(self, message: Message) -> bool:
-        """Send a message; whether anybody is there to read it."""
+        """Send a message; returns whether the other end is open."""
         try:
             self._end.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
@@ -59,11 +59,11 @@ class Messages:
         return b"\n" in self._unread
 
     def close(self) -> None:
-        """Close this end, which the other one notices."""
+        """Close this end; the other one then receives None."""
         self._end.close()
 
 
 def pair() -> tuple[Messages, socket.socket]:
-    """Both ends: this process's, and one to hand to a child."""
+    """Both ends: one for this process, and a socket for a child."""
     own, other = socket.socketpair()
     return Messages(own), other

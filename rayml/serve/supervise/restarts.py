@@ -11,21 +11,22 @@ _QUICK_S = 60.0
 
 @dataclass(frozen=True)
 class Deaths:
-    """Drivers that died one after the other.
+    """Counts of the latest deaths of drivers.
 
     Attributes:
-        failed_starts: the last ones, if they died before their endpoint answered.
-        quick: those that died soon after it did, with no longer life among them.
+        failed_starts: consecutive deaths before the endpoint answered.
+        quick: consecutive deaths within a minute after the endpoint answered.
     """
 
     failed_starts: int = 0
     quick: int = 0
 
     def and_one(self, answered_s: float | None) -> Deaths:
-        """These and another one.
+        """The counts after another death.
 
         Args:
-            answered_s: seconds from when its endpoint answered to its death; None if it never did.
+            answered_s: seconds from the first answer of its endpoint to the death; None if the
+                endpoint never answered.
         """
         if answered_s is None:
             return replace(self, failed_starts=self.failed_starts + 1)
@@ -35,16 +36,15 @@ class Deaths:
 def pause_before_restart(deaths: Deaths) -> float | None:
     """Seconds until the next start.
 
-    A driver whose endpoint answered is started at once, since what killed it may be over. One that
-    dies soon after meets the same fate again, so the pauses grow, but there is always a next start:
-    the endpoint answers between two deaths. A driver that dies before its endpoint answers is left
-    alone in the end.
+    A driver whose endpoint answered is started again at once, since the cause may be over. Where
+    drivers keep dying soon after, the pauses grow to 8 s and the restarts go on, since the endpoint
+    answers between two deaths. Where they keep dying before the endpoint answers, the restarts end.
 
     Args:
-        deaths: the last of which is the one that a start follows.
+        deaths: the counts, with the latest death.
 
     Returns:
-        The seconds; None if there is no next start.
+        The seconds; None to give up.
     """
     if deaths.failed_starts >= _MOST_FAILED_STARTS:
         return None

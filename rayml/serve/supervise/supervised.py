@@ -1,4 +1,4 @@
-"""What a driver says to its supervisor: which Ray it wants, and which endpoint it made."""
+"""The driver's side of supervision: it asks for a Ray, and reports its endpoint."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Supervision:
     """The supervisor of this process.
 
     Attributes:
-        channel: to it.
-        remembered: the endpoint that the driver before this one made, see `Endpoint.to_plain`.
-        holder: process that ends with the endpoint; 0 until there is one.
+        channel: connection to the supervisor.
+        remembered: the endpoint of the previous driver, see `Endpoint.to_plain`; None for none.
+        holder: id of the process that holds Ray and ends with the endpoint; 0 until it is known.
     """
 
     channel: Messages
@@ -33,23 +33,23 @@ class Supervision:
     holder: int = 0
 
     def remember(self, endpoint: Message | None, *, answers: bool = False) -> None:
-        """Let the next driver know of an endpoint, or of none any more.
+        """Report the endpoint, for the next driver to take over.
 
         Args:
-            endpoint: see `Endpoint.to_plain`.
-            answers: whether it does by now.
+            endpoint: see `Endpoint.to_plain`; None once it has ended.
+            answers: whether the endpoint answers requests.
         """
         self.channel.send({"endpoint": endpoint, "answers": answers})
 
 
 def possible() -> bool:
-    """Whether this process may start a driver under a supervisor, being none itself."""
+    """Whether this process can start a supervisor; a supervised driver cannot."""
     return sys.platform == "linux" and CHANNEL not in os.environ
 
 
 @cache
 def supervision() -> Supervision | None:
-    """The supervisor of this process; None if it has none."""
+    """The supervisor of this process; None where it has none."""
     descriptor = os.environ.pop(CHANNEL, None)
     if descriptor is None:
         return None
@@ -69,11 +69,11 @@ def connected(
     """Connect as `rayml.cluster.connection` does; a supervised process leaves its Ray behind.
 
     Args:
-        address: see there, as for the next three.
-        cpus: of a local Ray.
-        gpus: of a local Ray.
-        import_paths: of the user's code.
-        tell: is given a line of what takes a while.
+        address: address of a running cluster; None for a local Ray.
+        cpus: number of CPUs of a local Ray; None for all.
+        gpus: number of GPUs of a local Ray; None for all.
+        import_paths: folders of the user's code.
+        tell: prints a line about a step that takes a while.
 
     Raises:
         ConfigError: no cluster answers at the address.
@@ -85,8 +85,7 @@ def connected(
             yield
         return
     if address is None:
-        # As Ray itself has it where it starts a cluster, but not where it joins one. It reads it
-        # when it is imported.
+        # Ray's default where it starts a cluster, but not where it joins one; read at its import.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     wanted = {"address": address, "cpus": cpus, "gpus": gpus, "import_paths": list(import_paths)}
     supervisor.channel.send({"cluster": wanted})
@@ -96,7 +95,9 @@ def connected(
 
     told = supervisor.channel.receive()
     if told is None:
-        raise ServeError("the supervisor of this endpoint has ended")
+        raise ServeError(
+            "the supervisor of this endpoint has ended", remedy="Start `rayml serve` again"
+        )
     if "error" in told:
         raise (ConfigError if told["code"] == ConfigError.exit_code else ServeError)(told["error"])
     supervisor.holder = told["holder"]

@@ -4,13 +4,13 @@
                                └─ caretaker  holds the local Ray, and ends what is left
 
 `rayml serve` itself waits for the supervisor and passes signals on. A driver that is killed is
-started again and attaches to what still runs, since Ray is the caretaker's; if the caretaker or its
-Ray dies, both are started again. If `rayml serve` is killed, the endpoint goes on. If the
-supervisor is, the kernel kills the driver, and the caretaker ends everything else. A driver that
-ends by itself, well or with an error, is the end of it all.
+started again and attaches to the endpoint, since Ray is the caretaker's child; if the caretaker or
+its Ray dies, both are started again. If `rayml serve` is killed, the endpoint goes on. If the
+supervisor is killed, the kernel kills the driver, and the caretaker ends everything else. Once a
+driver ends by itself, with or without an error, everything ends.
 
 It runs as `python -m rayml.serve.supervise.supervisor VERB [key=value …]`. Processes below it that
-lose their parent become its children, so that none is left behind.
+lose their parent become its children, so that none outlives it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from rayml.serve.supervise.supervisors import answer, listener
 from rayml.storage.temporary import sweep
 
 CHANNEL = "RAYML_SUPERVISOR"
-"""Variable of a driver that holds the descriptor by which it speaks with its supervisor."""
+"""Environment variable of a driver: the descriptor of its channel to the supervisor."""
 
-# Longer than Ray takes to end, and shorter than anybody waits.
+# Longer than Ray takes to end.
 _CARETAKER_S = 20.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Child:
-    """A process that the supervisor speaks with."""
+    """A child process with a channel to it."""
 
     def __init__(self, command: Sequence[str], *, dies: bool) -> None:
         self.messages, end = pair()
-        # What is written when the terminal or the pipe has gone would end the process.
+        # Writing to a terminal or a pipe that is gone would end the process.
         streams = [None if writable(each) else subprocess.DEVNULL for each in (1, 2)]
         flags = ["-P"] if sys.flags.safe_path else []
         self._process = subprocess.Popen(  # noqa: S603 (rayml itself)
@@ -71,11 +71,11 @@ class _Child:
 
 
 class Supervisor:
-    """Starts a driver, and again when it is killed.
+    """Starts a driver, and starts it again when it is killed.
 
     Args:
-        driver: module, and its arguments.
-        caretaker: module.
+        driver: name of the driver's module, and its arguments.
+        caretaker: name of the caretaker's module.
         pause: see `pause_before_restart`.
     """
 
@@ -134,7 +134,7 @@ class Supervisor:
             self._signalled(self._wake.recv(4096))
 
     def _told(self) -> Message:
-        """What is told of it, see `Running`."""
+        """The answer to `rayml status`, see `Running`."""
         endpoint = self._endpoint or {}
         return {
             "driver": None if self._driver is None else self._driver.pid,
@@ -152,7 +152,7 @@ class Supervisor:
                     self._tell_cluster(self._driver)
             if not child.messages.pending:
                 return
-        time.sleep(0.01)  # it ends, which SIGCHLD says
+        time.sleep(0.01)  # its channel is closed: SIGCHLD follows
 
     def _driver_says(self, driver: _Child, message: Message) -> None:
         if "cluster" in message:
@@ -180,7 +180,7 @@ class Supervisor:
                 if self._driver is None:
                     self._finish(128 + number)
                 else:
-                    # Nobody reads what the driver says of a terminal that has gone.
+                    # A terminal that is gone shows nothing, so SIGHUP ends like SIGTERM.
                     self._driver.signal(signal.SIGTERM if number == signal.SIGHUP else number)
         ended = reap()
         if self._caretaker is not None and self._caretaker.pid in ended:
@@ -192,25 +192,25 @@ class Supervisor:
         driver.ended(code)
         self._driver = None
         if self._start_at is not None:
-            return  # it was killed together with Ray
+            return  # killed together with Ray: a restart is planned already
         answered = self._answered_at is not None
         if code >= 0 and answered and not self._asked and self._ray_has_ended():
-            self._restart("Ray has ended, and is started again")
+            self._restart("Ray has ended and is started again")
         elif code >= 0 or self._asked:
             self._finish(code if code >= 0 else 128 - code)
         else:
-            self._restart(f"the driver was killed by {_name(code)}, and is started again")
+            self._restart(f"the driver was killed by {_name(code)} and is started again")
 
     def _ray_has_ended(self) -> bool:
-        """Whether the driver ended since its Ray did, of which nothing is left then."""
-        # One that takes longer than it has has not found its Ray ended, which it tells at once.
+        """Whether the driver ended because its Ray did; the caretaker has ended then."""
+        # A caretaker whose Ray has ended exits at once with RAY_ENDED.
         return self._end_caretaker() not in {None, 0}
 
     def _lost_caretaker(self, caretaker: _Child, code: int) -> None:
         caretaker.ended(code)
         self._caretaker = None
         if self._cluster is not None and "error" in self._cluster:
-            return  # which the driver says
+            return  # the driver prints the error
         if self._driver is not None:
             self._driver.signal(signal.SIGKILL)
         end_all_below()
@@ -221,32 +221,32 @@ class Supervisor:
         if self._asked:
             self._finish(1)
         else:
-            self._restart("Ray has ended, and is started again")
+            self._restart("Ray has ended and is started again")
 
     def _restart(self, reason: str) -> None:
         if self._start_at is not None:
-            say(reason)  # of Ray, while a driver that has died already waits for its next start
+            say(reason)  # Ray died too, while the driver's next start was planned already
             return
         now, answered_at = time.monotonic(), self._answered_at
         self._deaths = self._deaths.and_one(None if answered_at is None else now - answered_at)
         pause = self._pause(self._deaths)
         if pause is None:
             failed = self._deaths.failed_starts
-            say(f"the driver died {failed} times before its endpoint answered")
+            say(f"the driver died {failed} times before its endpoint answered; giving up")
             self._finish(1)
             return
         say(reason)
         if pause:
-            say(f"that is in {pause:g} s, {self._why_later()}")
+            say(f"the next start is in {pause:g} s, {self._why_later()}")
         self._start_at = now + pause
 
     def _why_later(self) -> str:
         if self._deaths.failed_starts:
-            return "since its endpoint did not answer before"
-        return f"since it died {self._deaths.quick} times soon after its endpoint answered"
+            return "since the endpoint did not answer before"
+        return f"since the driver died {self._deaths.quick} times soon after the endpoint answered"
 
     def _end_caretaker(self) -> int | None:
-        """Have the caretaker end all that runs; its exit code, None if there is none."""
+        """Have the caretaker end everything; returns its exit code, None without a caretaker."""
         caretaker, self._caretaker, self._cluster = self._caretaker, None, None
         code = None
         if caretaker is not None:

@@ -1,4 +1,4 @@
-"""The supervisors that this user runs on this machine: found, asked, and ended."""
+"""The supervisors of this user on this machine: finds them, asks them, ends them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Running:
     """A supervisor.
 
     Attributes:
-        pid: its process.
-        command: what it was started with, the verb first.
-        driver: process of its driver; None while there is none.
-        url: of the endpoint; None until it answers for the first time.
-        version: that it was started with.
-        started: when its process did, as the kernel tells it; empty where nobody has looked.
+        pid: process id.
+        command: arguments of `rayml` that it was started with, the verb first.
+        driver: process id of its driver; None while there is none.
+        url: URL of the endpoint; None until the endpoint answers for the first time.
+        version: version of the model that the endpoint started with.
+        started: start time of the process, in clock ticks since boot; empty where unknown.
     """
 
     pid: int
@@ -40,10 +40,10 @@ class Running:
     started: str = field(default="", compare=False)
 
     def end(self, timeout_s: float) -> bool:
-        """Have it answer what was taken in and end; whether it has."""
+        """Stop it after it has answered all accepted requests; returns whether it has ended."""
         try:
             watch = Watch(self.pid)
-            # Its id may be another process's since it was found.
+            # Its id may have gone to another process since it was found.
             if self.started and _started(Path(f"/proc/{self.pid}")) != self.started:
                 return True
             signal.pidfd_send_signal(watch.fileno(), signal.SIGTERM)
@@ -53,7 +53,7 @@ class Running:
 
 
 def running() -> list[Running]:
-    """Those of this user, by their processes."""
+    """The running supervisors of this user, by process id."""
     found = []
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
@@ -67,27 +67,27 @@ def running() -> list[Running]:
 
 
 def _command(process: Path) -> tuple[str, ...] | None:
-    """What a supervisor was started with; None of another process."""
+    """Arguments of a supervisor; None of any other process."""
     words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
     return tuple(words[words.index(MODULE) + 1 : -1]) if MODULE in words[:4] else None
 
 
 def listener() -> socket.socket:
-    """The socket at which this process, a supervisor, can be asked; it leaves no file.
+    """The socket at which this supervisor answers `rayml status`; it leaves no file.
 
-    Where somebody has taken its name, it is another one that nobody finds.
+    Where another process has taken its name, the socket gets another name, which nobody finds.
     """
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         opened.bind(_address(os.getpid()))
     except OSError:
-        opened.bind("")  # which lets the kernel choose
+        opened.bind("")  # the kernel chooses a name
     opened.listen()
     return opened
 
 
 def answer(listening: socket.socket, message: Message) -> None:
-    """Answer one who asks, if it is this user or root."""
+    """Answer one connection, if it comes from this user or root."""
     with suppress(OSError):
         connection, _ = listening.accept()
         with connection:
@@ -96,7 +96,7 @@ def answer(listening: socket.socket, message: Message) -> None:
 
 
 def _started(process: Path) -> str:
-    # The name, in parentheses, may hold anything.
+    # The name of the program, in parentheses, may hold spaces and parentheses.
     return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[19]
 
 
@@ -109,12 +109,12 @@ def _asked(pid: int, command: tuple[str, ...]) -> Running:
                 return Running(pid, command)
             data = b"".join(iter(lambda: connection.recv(65536), b""))
         return Running(pid, command, **json.loads(data))
-    except (OSError, ValueError):  # it starts, or ends
+    except (OSError, ValueError):  # it is starting or ending
         return Running(pid, command)
 
 
 def _address(pid: int) -> str:
-    # Of Linux's abstract namespace, which containers with processes of the same ids may share.
+    # In Linux's abstract namespace, which containers with equal process ids may share.
     return f"\0rayml-supervisor-{Path('/proc/self/ns/pid').stat().st_ino}-{pid}"
 
 

@@ -18,8 +18,8 @@ from rayml.timing import Stopwatch
 if TYPE_CHECKING:
     from rayml.data.advice.advice import Advice
     from rayml.data.prepare.prepare import PreparedDataset
-    from rayml.registry.bundle.bundle import BundleInfo
-    from rayml.registry.promotion import Decision
+    from rayml.registry.bundle.info import BundleInfo
+    from rayml.registry.promotion import PromotionDecision
     from rayml.registry.release import Release
     from rayml.search.results.confirmation import Confirmation
     from rayml.search.results.leaderboard import Leaderboard
@@ -123,7 +123,7 @@ def registered(info: BundleInfo, version: int) -> None:
             line(f"`rayml promote {version}` makes it champion all the same")
 
 
-def decided(decision: Decision) -> str:
+def decided(decision: PromotionDecision) -> str:
     """What was decided of a version."""
     reason = decision.reason
     if decision.verdict == "not compared" and decision.promote:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
-from rayml.registry.promotion import Champion, Constant, Decision, Difference, decide
+from rayml.registry.promotion import Champion, Constant, Difference, PromotionDecision, decide
 from rayml.stages.winners.winner import Winner, members_of
 from rayml.tasks.objectives import DIRECTIONS, LOSS
 from rayml.train.trial import build_trial_task
@@ -64,7 +64,7 @@ def judge(
     *,
     force: bool = False,
     trust: Trust = ONLY_OWN,
-) -> Decision:
+) -> PromotionDecision:
     """Decide whether a sweep's winner becomes champion.
 
     Args:

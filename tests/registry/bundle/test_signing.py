@@ -17,7 +17,7 @@ from rayml.registry import release as releases
 from rayml.registry.bundle.bundle import load_bundle, read_info
 from rayml.registry.bundle.manifest import MANIFEST, verify, write_manifest
 from rayml.registry.bundle.signing import (
-    SIGNATURE,
+    SEAL,
     make_key_pair,
     read_private_key,
     read_public_key,
@@ -56,12 +56,12 @@ def test_a_signed_bundle_is_read(signed: Path, trust: Trust, tmp_path: Path) -> 
     assert load_bundle(signed, both).digest == verify(signed)
 
 
-def test_every_reader_refuses_a_bundle_without_a_signature(bundle: Path, trust: Trust) -> None:
+def test_every_reader_refuses_a_bundle_that_is_not_signed(bundle: Path, trust: Trust) -> None:
     # What is wrong besides is not looked at.
     (bundle / "weights.safetensors").write_bytes(b"")
     (bundle / "bundle.json").write_text("{")
     for read in (load_bundle, read_info, lambda path, t: Predictor.load(path, trust=t)):
-        with pytest.raises(BundleError, match=r"no manifest\.sig"):
+        with pytest.raises(BundleError, match=r"not signed \(no manifest\.sig\)"):
             read(bundle, trust)
 
 
@@ -99,24 +99,24 @@ def test_an_altered_bundle_with_a_manifest_to_match_is_refused(signed: Path, tru
     ],
 )
 def test_a_torn_signature_is_refused(signed: Path, trust: Trust, content: str) -> None:
-    (signed / SIGNATURE).write_text(content)
+    (signed / SEAL).write_text(content)
     with pytest.raises(BundleError, match=r"manifest\.sig|none of the 1 keys"):
         load_bundle(signed, trust)
 
 
 def test_a_linked_signature_is_refused(signed: Path, trust: Trust, tmp_path: Path) -> None:
-    elsewhere = (signed / SIGNATURE).rename(tmp_path / "elsewhere")
-    (signed / SIGNATURE).symlink_to(elsewhere)
+    elsewhere = (signed / SEAL).rename(tmp_path / "elsewhere")
+    (signed / SEAL).symlink_to(elsewhere)
     with pytest.raises(BundleError, match="link"):
         load_bundle(signed, trust)
 
 
-def test_a_manifest_cannot_list_its_signature(bundle: Path) -> None:
-    (bundle / SIGNATURE).write_text("{}")
+def test_a_manifest_cannot_list_its_seal(bundle: Path) -> None:
+    (bundle / SEAL).write_text("{}")
     write_manifest(bundle)
     manifest = json.loads((bundle / MANIFEST).read_text())
-    assert SIGNATURE not in manifest["files"]
-    manifest["files"][SIGNATURE] = {"size": 2, "sha256": "0" * 64}
+    assert SEAL not in manifest["files"]
+    manifest["files"][SEAL] = {"size": 2, "sha256": "0" * 64}
     (bundle / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="inside its folder"):
         verify(bundle)
@@ -127,17 +127,17 @@ def test_a_registry_that_asks_for_signatures_takes_no_other(
 ) -> None:
     registry = Registry(tmp_path / "registry", trust)
     assert registry.register(signed) == 1
-    (signed / SIGNATURE).unlink()
-    with pytest.raises(BundleError, match=r"no manifest\.sig"):
+    (signed / SEAL).unlink()
+    with pytest.raises(BundleError, match=r"not signed \(no manifest\.sig\)"):
         registry.register(bundle)
     Registry(registry.root).register(bundle)  # by somebody who may write the folder
     for transition in (
         lambda seen: releases.promote(seen, 2, "test"),
         lambda seen: releases.set_shadow(releases.promote(seen, 1, "test"), 2, "test"),
     ):
-        with pytest.raises(BundleError, match=r"no manifest\.sig"):
+        with pytest.raises(BundleError, match=r"not signed \(no manifest\.sig\)"):
             registry.change_release("boxes", transition)
-    with pytest.raises(BundleError, match=r"no manifest\.sig"):
+    with pytest.raises(BundleError, match=r"not signed \(no manifest\.sig\)"):
         registry.info("boxes", 2)
     assert registry.info("boxes", 1).name == "boxes"
     registry.change_release("boxes", lambda seen: releases.promote(seen, 1, "test"))
@@ -165,7 +165,7 @@ def test_key_files_are_made_once_and_the_private_one_for_its_owner(tmp_path: Pat
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o610])
 def test_a_private_key_that_others_may_read_is_refused(private: Path, mode: int) -> None:
     private.chmod(mode)
-    with pytest.raises(ConfigError, match=r"others may read .*key\.pem \(mode 0\d+\).* chmod 600"):
+    with pytest.raises(ConfigError, match=r"others may read .*key\.pem \(mode 0\d+\).* `chmod 600"):
         read_private_key(private)
     private.chmod(0o400)
     read_private_key(private)

@@ -202,7 +202,7 @@ def test_it_is_made_of_what_a_replica_is_told(tmp_path: Path) -> None:
     assert guard.check(READER.encode(), "predict", "").status == 200
     assert guard.check(BOSS.encode(), "admin", "").status == 200
     assert make_guard(None, (RULE,), None).check(None, "predict", "").status == 401
-    with pytest.raises(ServeError, match="can be read"):
+    with pytest.raises(ServeError, match="cannot be read"):
         make_guard(str(tmp_path / "absent"), (RULE,), None)
 
 

@@ -53,7 +53,7 @@ def test_a_file_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> N
     add_key(path, key)
     path.chmod(mode)
     for use in (read_keys, KeyFile, lambda path: add_key(path, key)):
-        with pytest.raises(ServeError, match=rf"mode {mode:o}.*chmod 600"):
+        with pytest.raises(ServeError, match=rf"mode {mode:04o}.*chmod 600"):
             use(path)
 
 
@@ -120,7 +120,7 @@ def test_keys_of_the_environment_leave_only_their_hashes(
     monkeypatch.delenv("KEYS")
     with pytest.raises(ServeError, match=r"KEYS.*Set it"):
         keys_besides(None, "KEYS")
-    with pytest.raises(ServeError, match="can be read"):
+    with pytest.raises(ServeError, match="cannot be read"):
         keys_besides(str(tmp_path / "absent"), None)
 
 

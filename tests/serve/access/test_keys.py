@@ -81,8 +81,8 @@ def test_a_key_survives_its_line(name: str, allowed: set) -> None:  # type: igno
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "at least one key"),
-        ("# only this", "at least one key"),
+        ("", "holds no key"),
+        ("# only this", "holds no key"),
         ("a predict", r"line 1.*3|2 words"),
         ("a predict sha256:12", "64 hex digits"),
         (f"a predict sha256:{'0' * 64} more", "4 words"),
@@ -117,7 +117,7 @@ def test_scopes_are_named_exactly() -> None:
 
 def test_a_name_is_short_and_plain() -> None:
     for wrong in ("", "a b", "-a", "a" * 65, "a\n"):
-        with pytest.raises(ServeError, match="name of a key"):
+        with pytest.raises(ServeError, match="this name"):
             new_key(wrong, ["predict"])
 
 

@@ -72,7 +72,9 @@ def test_a_port_whose_last_connections_linger_is_free(ports: Ports) -> None:
 
 
 def test_what_cannot_be_opened_is_said_in_one_line(ports: Ports) -> None:
-    with pytest.raises(ServeError, match=r"192\.0\.2\.1 cannot be opened .*see serve\.port"):
+    with pytest.raises(
+        ServeError, match=r"192\.0\.2\.1 cannot be opened .*check serve\.host and serve\.port"
+    ):
         ports.hold("192.0.2.1", 8000, "serve.port")
 
 

@@ -12,7 +12,8 @@ import torch
 
 from rayml.config.components.build import build
 from rayml.errors import BundleError
-from rayml.registry.bundle.bundle import BundleInfo, load_bundle, write_bundle
+from rayml.registry.bundle.bundle import load_bundle, write_bundle
+from rayml.registry.bundle.info import BundleInfo
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
 

@@ -20,7 +20,10 @@ from tests.serve.supervised_stub import ENDPOINT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for orphans")
 
-WAITS = "rayml: that is in 3600 s, since it died 8 times soon after its endpoint answered\n"
+WAITS = (
+    "rayml: the next start is in 3600 s, since the driver died 8 times soon after the endpoint"
+    " answered\n"
+)
 
 
 @contextmanager

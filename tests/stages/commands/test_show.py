@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 
 from rayml.data.advice.advice import Advice
-from rayml.registry.bundle.bundle import BundleInfo
-from rayml.registry.promotion import Decision, Verdict
+from rayml.registry.bundle.info import BundleInfo
+from rayml.registry.promotion import PromotionDecision, Verdict
 from rayml.search.results.confirmation import Confirmation, ConfirmedTrial
 from rayml.stages.commands import show
 from rayml.timing import Stopwatch
@@ -84,24 +84,24 @@ def test_a_confirmation_names_its_winner_and_what_is_served(
     ("decision", "said"),
     [
         (
-            Decision(promote=True, reason="without comparison (registry.promote=always)"),
+            PromotionDecision(promote=True, reason="without comparison (registry.promote=always)"),
             "promoted to champion without comparison (registry.promote=always)",
         ),
         (
-            Decision(promote=True, reason="f1 0.9", verdict="first"),
+            PromotionDecision(promote=True, reason="f1 0.9", verdict="first"),
             "promoted to champion: f1 0.9",
         ),
         (
-            Decision(promote=False, reason="it is worse", verdict="worse", against=3),
+            PromotionDecision(promote=False, reason="it is worse", verdict="worse", against=3),
             "not made champion, version 3 stays it: it is worse",
         ),
         (
-            Decision(promote=False, reason="without comparison (registry.promote=never)"),
+            PromotionDecision(promote=False, reason="without comparison (registry.promote=never)"),
             "not made champion: without comparison (registry.promote=never)",
         ),
     ],
 )
-def test_a_decision_is_said_in_plain_words(decision: Decision, said: str) -> None:
+def test_a_decision_is_said_in_plain_words(decision: PromotionDecision, said: str) -> None:
     assert show.decided(decision) == said
 
 
@@ -110,7 +110,7 @@ def test_a_version_that_cannot_be_compared_comes_with_the_way_to_promote_it(
     comparable: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verdict: Verdict = "worse" if comparable else "not comparable"
-    decision = Decision(promote=False, reason="so it is", verdict=verdict, against=1)
+    decision = PromotionDecision(promote=False, reason="so it is", verdict=verdict, against=1)
     show.registered(cast("BundleInfo", SimpleNamespace(metrics={}, decision=decision)), 4)
     assert ("`rayml promote 4`" in capsys.readouterr().out) != comparable
 

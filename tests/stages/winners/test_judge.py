@@ -15,7 +15,8 @@ import torch
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
-from rayml.registry.bundle.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.stages.winners.judge import judge

@@ -20,7 +20,8 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.models.ensemble import stack_weights
 from rayml.models.estimators.members import ModuleMember
-from rayml.registry.bundle.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.predict.predictor import Predictor
