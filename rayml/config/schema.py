@@ -14,13 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rayml.config.components.build import TARGET
 from rayml.config.components.trust import SigningSettings, TrustSettings
 from rayml.settings.release import CanarySettings
-from rayml.settings.search import (
-    BoundSettings,
-    CohortSettings,
-    ObjectiveEntry,
-    PopulationSettings,
-    PriceSettings,
-)
+from rayml.settings.search import SearchSettings
 from rayml.settings.serve import ServeSettings
 from rayml.types import (
     ClassLabel,
@@ -29,14 +23,10 @@ from rayml.types import (
     Name,
     Positive,
     PreprocessSettings,
-    PrunerSettings,
-    ResourceSettings,
-    SamplerSettings,
     SchemaSettings,
     Size,
     SplitSettings,
     TaskName,
-    TrackingSettings,
     TrainSettings,
     settings,
 )
@@ -113,56 +103,6 @@ class TaskConfig:
     name: TaskName
     metric: str | None = None
     metrics: dict[str, ComponentNode] = Field(default_factory=dict)
-
-
-@settings
-class SearchConfig:
-    """How a sweep searches.
-
-    Attributes:
-        name: of the sweep; None makes one from the data, the model and the time.
-        trials: trials at most.
-        seconds: wall-clock budget; None sets none.
-        epochs: budget of epochs, summed over all trials; None sets none.
-        cost: budget of the workers' time at `prices`; None sets none.
-        prices: what the resources of a trial cost.
-        objectives: what is optimised beside `task.metric`, which stays the first objective.
-        constraints: bounds that a trial keeps, by metric or measured quantity.
-        concurrency: trials in progress at most; None takes what the cluster's resources allow.
-        resources: of one trial.
-        max_failures: restarts of a cohort whose worker died.
-        cohort: see `CohortSettings`.
-        sampler: see `SamplerSettings`.
-        pruner: see `PrunerSettings`.
-        storage: URL of a database that the study is written to as well, for shared use; None
-            keeps it in the sweep's folder alone.
-        warm_start: names of sweeps whose trials inform this one.
-        tracking: see `TrackingSettings`.
-        deterministic: whether a run on the same machine gives the same trials and values again,
-            however long anything takes. Cohorts then wait for one another, and hold 32 lanes at
-            most where `cohort.lanes` is `auto`.
-        population: see `PopulationSettings`; None trains each trial for itself.
-    """
-
-    name: Name | None = None
-    trials: Count = 20
-    seconds: Positive | None = None
-    epochs: Count | None = None
-    cost: Positive | None = None
-    prices: PriceSettings = Field(default_factory=PriceSettings)
-    objectives: tuple[ObjectiveEntry, ...] = ()
-    constraints: Mapping[str, BoundSettings] = Field(default_factory=dict)
-    concurrency: Count | None = None
-    resources: ResourceSettings = Field(default_factory=ResourceSettings)
-    max_failures: Size = 3
-    cohort: CohortSettings = Field(default_factory=CohortSettings)
-    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
-    pruner: PrunerSettings = Field(default_factory=PrunerSettings)
-    storage: str | None = None
-    warm_start: tuple[str, ...] = ()
-    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
-    deterministic: bool = False
-    population: PopulationSettings | None = None
 
 
 @settings
@@ -253,7 +193,7 @@ class Config:
     task: TaskConfig
     train: TrainSettings
     space: Mapping[str, Any]
-    search: SearchConfig
+    search: SearchSettings
     registry: RegistryConfig
     serve: ServeConfig
     cluster: ClusterConfig

@@ -112,7 +112,7 @@ def require_trusted_params(params: Mapping[str, Any], trust: Trust) -> None:
 def _untrusted(plain: Mapping[str, Any], trust: Trust) -> Iterator[str]:
     """What a stored config names without leave."""
     rest = {key: each for key, each in plain.items() if key != "space"}
-    for key, node in [*_nodes(rest), *_settings_of_optimizer(plain)]:
+    for key, node in [*_nodes(rest), *_nodes_as_settings(plain)]:
         role = _role(key)
         try:
             if role is None:
@@ -134,19 +134,21 @@ def _untrusted(plain: Mapping[str, Any], trust: Trust) -> Iterator[str]:
 
 
 def _require_node(node: StoredNode, role: Role, trust: Trust) -> None:
-    if role == "optimizer":
-        # It lies beside defaults of rayml's own optimizers, which its class need not take.
+    if role in {"optimizer", "sampler", "pruner"}:
+        # It lies beside defaults of rayml's own, which its class need not take.
         locate_trusted(node.target, role, trust)
     else:
         require_trusted(node, role, trust)
 
 
-def _settings_of_optimizer(plain: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The user's optimizer, where it stands as the settings that a node of it becomes."""
-    train = plain.get("train")
-    found = train.get("optimizer") if isinstance(train, Mapping) else None
-    if isinstance(found, Mapping) and TARGET not in found and found.get("target") is not None:
-        yield "train.optimizer", {TARGET: found["target"], "arguments": found.get("arguments")}
+def _nodes_as_settings(plain: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The user's classes where they stand as the settings that a node of them becomes."""
+    for key in ("train.optimizer", "search.sampler", "search.pruner"):
+        section, _, name = key.partition(".")
+        tree = plain.get(section)
+        found = tree.get(name) if isinstance(tree, Mapping) else None
+        if isinstance(found, Mapping) and TARGET not in found and found.get("target") is not None:
+            yield key, {TARGET: found["target"], "arguments": found.get("arguments")}
 
 
 def _holds_component(key: str, value: object) -> bool:
@@ -185,6 +187,8 @@ _PLACES: Mapping[str, Role] = {
     "model": "model",
     "data.source": "source",
     "train.optimizer": "optimizer",
+    "search.sampler": "sampler",
+    "search.pruner": "pruner",
 }
 
 

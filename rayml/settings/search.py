@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import BeforeValidator, Field
 
-from rayml.types import Compile, Direction, NonNegative, settings
+from rayml.types import (
+    Compile,
+    Count,
+    Direction,
+    Name,
+    NonNegative,
+    Positive,
+    PrunerSettings,
+    ResourceSettings,
+    SamplerSettings,
+    Size,
+    TrackingSettings,
+    settings,
+)
 
 
 @settings
@@ -90,3 +104,53 @@ class PriceSettings:
 
     cpu_hour: NonNegative = 0.0
     gpu_hour: NonNegative = 0.0
+
+
+@settings
+class SearchSettings:
+    """How a sweep searches.
+
+    Attributes:
+        name: of the sweep; None makes one from the data, the model and the time.
+        trials: trials at most.
+        seconds: wall-clock budget; None sets none.
+        epochs: budget of epochs, summed over all trials; None sets none.
+        cost: budget of the workers' time at `prices`; None sets none.
+        prices: what the resources of a trial cost.
+        objectives: what is optimised beside `task.metric`, which stays the first objective.
+        constraints: bounds that a trial keeps, by metric or measured quantity.
+        concurrency: trials in progress at most; None takes what the cluster's resources allow.
+        resources: of one trial.
+        max_failures: restarts of a cohort whose worker died.
+        cohort: see `CohortSettings`.
+        sampler: see `SamplerSettings`.
+        pruner: see `PrunerSettings`.
+        storage: URL of a database that the study is written to as well, for shared use; None
+            keeps it in the sweep's folder alone.
+        warm_start: names of sweeps whose trials inform this one.
+        tracking: see `TrackingSettings`.
+        deterministic: whether a run on the same machine gives the same trials and values again,
+            however long anything takes. Cohorts then wait for one another, and hold 32 lanes at
+            most where `cohort.lanes` is `auto`.
+        population: see `PopulationSettings`; None trains each trial for itself.
+    """
+
+    name: Name | None = None
+    trials: Count = 20
+    seconds: Positive | None = None
+    epochs: Count | None = None
+    cost: Positive | None = None
+    prices: PriceSettings = Field(default_factory=PriceSettings)
+    objectives: tuple[ObjectiveEntry, ...] = ()
+    constraints: Mapping[str, BoundSettings] = Field(default_factory=dict)
+    concurrency: Count | None = None
+    resources: ResourceSettings = Field(default_factory=ResourceSettings)
+    max_failures: Size = 3
+    cohort: CohortSettings = Field(default_factory=CohortSettings)
+    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
+    pruner: PrunerSettings = Field(default_factory=PrunerSettings)
+    storage: str | None = None
+    warm_start: tuple[str, ...] = ()
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    deterministic: bool = False
+    population: PopulationSettings | None = None

@@ -13,10 +13,9 @@ from rayml.config.secrets import MASK, masked
 from rayml.config.stored import changed_keys, recompose
 from rayml.errors import ConfigError, InvalidConfigError, SearchError
 from rayml.search.journal.repair import mend
-from rayml.search.journal.sweep_status import Standing, read_standing
-from rayml.search.problem.budget import Budget, cost_per_second
+from rayml.search.journal.sweep_status import SweepStatus, read_status
 from rayml.search.problem.space import lookup
-from rayml.search.sweep import JOURNAL
+from rayml.search.problem.sweep_plan import JOURNAL
 from rayml.settings.serve import is_loopback
 from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import config_of_sweep, find_sweep
@@ -98,23 +97,20 @@ def extended_config(
     return _changed(stored, folder, absolute, config_dirs, _EXTEND, "extended")
 
 
-def require_more(folder: Path, composed: Composed) -> Standing:
+def require_more(folder: Path, composed: Composed) -> SweepStatus:
     """Where a sweep stands, for one that is extended.
 
     Raises:
         SearchError: it runs, or its budget is spent all the same.
     """
-    standing, search = read_standing(folder / JOURNAL), composed.typed().search
-    budget = Budget(
-        trials=search.trials, seconds=search.seconds, epochs=search.epochs, cost=search.cost
-    )
-    if standing.is_over(budget, cost_per_second(search.resources, search.prices)):
+    status, search = read_status(folder / JOURNAL), composed.typed().search
+    if status.is_over(search):
         raise SearchError(
-            "an extended sweep has trials left to do",
-            found=f"{standing.finished} of {search.trials} done",
-            remedy="Add some by search.trials=+N, or seconds by search.seconds=+N",
+            f"the sweep has nothing left to do: {status.finished} of {search.trials} trials are"
+            " finished",
+            remedy="Add trials by search.trials=+N, or seconds by search.seconds=+N",
         )
-    return standing
+    return status
 
 
 def _changed(

@@ -12,16 +12,16 @@ import ray
 
 from rayml.config.stored import require_trusted_params
 from rayml.data.prepare.prepare import PreparedDataset
-from rayml.search.cohort.plan import SweepData, SweepPlan
+from rayml.search.cohort.plan import SweepData
 from rayml.search.journal.repair import TORN
-from rayml.search.journal.sweep_status import read_standing
-from rayml.search.problem.budget import Budget, cost_per_second
+from rayml.search.journal.sweep_status import read_status
 from rayml.search.problem.space import Space
+from rayml.search.problem.sweep_plan import JOURNAL, TIMINGS, SweepPlan
 from rayml.search.report.tables import write_tables
 from rayml.search.results.confirmation import FILE as CONFIRMATION
 from rayml.search.results.progress import choose_view
 from rayml.search.study.claim import claimed
-from rayml.search.sweep import JOURNAL, TIMINGS, check_sweep, goals_of, run_sweep
+from rayml.search.sweep import check_sweep, run_sweep
 from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import CONFIG, find_sweep
@@ -55,37 +55,36 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
 
 
 def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
-    goal = check_sweep(plan, context.config.data.task)
-    goals = goals_of(plan, context.config.data.task)
+    goals = check_sweep(plan, context.config.data.task)
     done = 0
     if plan.resume:
-        standing = read_standing(plan.folder / JOURNAL)
-        for params in standing.params:
+        status = read_status(plan.folder / JOURNAL)
+        for params in status.params:
             require_trusted_params(params, context.trust)
-        done = standing.finished
-        if standing.torn:
+        done = status.finished
+        if status.torn:
             show.line(
-                f"its journal ends in an unfinished line of {standing.torn} bytes, which is cut"
+                f"its journal ends in an unfinished line of {status.torn} bytes, which is cut"
                 f" off and kept in {JOURNAL}{TORN}"
             )
         if context.extended:
             _replace_config(plan.folder, context.composed.yaml())
         show.line(
-            f"sweep {plan.name} goes on for the best {goals}: {done} of {plan.trials} trials"
-            f" are finished, {standing.running} go on from their checkpoints"
+            f"sweep {plan.name} goes on for the best {goals}: {done} of {plan.search.trials} trials"
+            f" are finished, {status.running} go on from their checkpoints"
         )
     else:
         # Before the journal: a sweep that is there can be resumed.
         write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
-        show.line(f"sweep {plan.name}: {plan.trials} trials for the best {goals}")
+        show.line(f"sweep {plan.name}: {plan.search.trials} trials for the best {goals}")
     go_on = context.command("sweep", f"resume={plan.name}")
     words = f"sweep {plan.name} is not finished; go on with {go_on}"
     context.so_far.say(words, once=plan.folder / JOURNAL)
     before = context.watch.total
     with context.watch.stage("sweep"):
-        view = choose_view(goal.metric, show.console(), done)
-        result = run_sweep(plan, sweep_data(data), view=view)
+        view = choose_view(goals.first.metric, show.console(), done)
+        result = run_sweep(plan, sweep_data(data), goals=goals, view=view)
     _add_timings(plan.folder, context.watch.rows())
     show.leaderboard(write_tables(plan.folder))
     show.line(f"`rayml report {plan.name}` writes its page")
@@ -105,15 +104,11 @@ def show_finished(context: Context) -> bool:
     """Tell of a sweep that has nothing left to do, and report it; False if there is something."""
     if context.resumed is None:
         return False
-    search = context.config.search
-    standing = read_standing(context.resumed / JOURNAL)
-    budget = Budget(
-        trials=search.trials, seconds=search.seconds, epochs=search.epochs, cost=search.cost
-    )
-    if not standing.is_over(budget, cost_per_second(search.resources, search.prices)):
+    status = read_status(context.resumed / JOURNAL)
+    if not status.is_over(context.config.search):
         return False
     show.line(
-        f"sweep {context.resumed.name} is finished: {standing.finished} trials;"
+        f"sweep {context.resumed.name} is finished: {status.finished} trials;"
         f" `rayml sweep extend={context.resumed.name} search.trials=+N` adds some"
     )
     show.leaderboard(write_tables(context.resumed))
@@ -151,28 +146,10 @@ def _plan(context: Context) -> SweepPlan:
         sweeps=sweeps,
         trial=trial_config(context.composed.plain),
         space=Space.parse(config.space),
-        trials=search.trials,
-        seconds=search.seconds,
-        epochs=search.epochs,
-        cost=search.cost,
-        prices=search.prices,
-        objectives=search.objectives,
-        constraints=search.constraints,
-        concurrency=search.concurrency,
-        resources=search.resources,
-        max_failures=search.max_failures,
-        lanes=None if search.cohort.lanes == "auto" else search.cohort.lanes,
-        fillings=search.cohort.fillings,
-        compile=search.cohort.compile,
-        sampler=search.sampler,
-        pruner=search.pruner,
+        search=search,
         seed=config.seed,
         resume=context.resumed is not None,
-        storage=search.storage,
         warm_start=tuple(find_sweep(sweeps, each) for each in search.warm_start),
-        tracking=search.tracking,
-        deterministic=search.deterministic,
-        population=search.population,
     )
 
 

@@ -21,8 +21,9 @@ import numpy as np
 
 from rayml.search.problem.space import Space
 from rayml.search.problem.trials import AskedTrial, Report
-from rayml.search.study.study import Study, StudyPlan
+from rayml.search.study.study import Study
 from rayml.types import Direction, PrunerSettings, SamplerSettings
+from tests.search.plans import study_plan, tell
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,11 @@ def open_study(
     pruner: PrunerSettings,
 ) -> Study:
     """A study of an objective on a journal that does not exist yet."""
-    plan = StudyPlan(
+    plan = study_plan(
         name="simulated",
         journal=journal,
         space=Space.parse(objective.tree),
-        config={},
+        trial={},
         metric="value",
         direction=objective.direction,
         trials=trials,
@@ -183,12 +184,12 @@ def _report(study: Study, objective: Objective, lanes: list[_Lane]) -> list[tupl
         value = float(lane.curve.values[lane.epoch - 1])
         reports.append(Report(lane.number, lane.epoch, value, {"value": value}, 0.0, 0.0, 1))
     found = []
-    for lane, decision in zip(lanes, study.report_all(reports), strict=True):
+    for lane, decision in zip(lanes, study.report(reports), strict=True):
         if lane.epoch == objective.epochs:
             pick = min if objective.direction == "minimize" else max
-            study.tell(lane.number, "COMPLETE", pick(lane.curve.values))
+            tell(study, lane.number, "COMPLETE", pick(lane.curve.values))
         elif decision.action == "prune":
-            study.tell(lane.number, "PRUNED", reason=decision.reason)
+            tell(study, lane.number, "PRUNED", reason=decision.reason)
         else:
             found.append((lane, False))
             continue

@@ -31,6 +31,7 @@ from simulated import Curve, History, open_study, simulate
 from rayml.search.problem.space import Space
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
+from tests.search.plans import report, tell
 
 CALLS = ("ask", "report", "tell")
 OWN = ("ask, fixed", "snapshot")
@@ -147,9 +148,9 @@ def _ours(study: Study, calls: int) -> Times:
             value = objective.curve(each.params).values[0]
             _timed(
                 measured["report"],
-                lambda: study.report(each.number, 1, value, {"value": value}),  # noqa: B023
+                lambda: report(study, each.number, 1, value, {"value": value}),  # noqa: B023
             )
-            _timed(measured["tell"], lambda: study.tell(each.number, "COMPLETE", value))  # noqa: B023
+            _timed(measured["tell"], lambda: tell(study, each.number, "COMPLETE", value))  # noqa: B023
         _timed(measured["snapshot"], lambda: study.snapshot(trial.number))  # noqa: B023
     return _medians(measured)
 

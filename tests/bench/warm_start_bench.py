@@ -29,10 +29,10 @@ import optuna
 
 from rayml.search.problem.prior_trials import History
 from rayml.search.problem.space import Space
-from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
+from tests.search.plans import report, study_plan, tell
 
 TASKS = ("3945", "7593", "34539", "126025", "126026")
 EPOCHS = 50
@@ -77,11 +77,11 @@ def sweep(
     """Values of a sweep's trials, in order."""
     folder.mkdir(parents=True)
     study = Study(
-        StudyPlan(
+        study_plan(
             name="s",
             journal=folder / "journal.log",
             space=SPACE,
-            config=CONFIG,
+            trial=CONFIG,
             metric="accuracy",
             direction="maximize",
             trials=trials,
@@ -96,8 +96,8 @@ def sweep(
     values = []
     while asked := study.ask():
         value = float(surrogate.accuracy(task, [asked[0].params])[0])
-        study.report(asked[0].number, 1, value, {})
-        study.tell(asked[0].number, "COMPLETE", value)
+        report(study, asked[0].number, 1, value, {})
+        tell(study, asked[0].number, "COMPLETE", value)
         values.append(value)
     study.close()
     return values

@@ -1,4 +1,4 @@
-"""A user's own data set, model and metric, from a folder of their own and with no edit here."""
+"""A user's own components, from a folder of their own and with no edit here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rayml.search.journal.journal import read_study
 from tests.e2e.command import Rayml
 
 FILES = {
@@ -57,6 +58,46 @@ class Profit:
         chosen = prediction > 0.5
         return (chosen * (target * self.margin - 1.0)).mean()
 """,
+    "shop/search.py": """
+from optuna.samplers import BaseSampler
+
+from rayml.search.pruning.pruning import KEEP, PruningDecision
+
+class Steps(BaseSampler):
+    def __init__(self, seed, share):
+        assert isinstance(seed, int)
+        self.share = share
+
+    def infer_relative_search_space(self, study, trial):
+        return {}
+
+    def sample_relative(self, study, trial, search_space):
+        return {}
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        low, high = param_distribution.low, param_distribution.high
+        return low + (high - low) * self.share * trial.number
+
+class OddOnes:
+    def __init__(self, max_epochs, after):
+        self.after = min(after, max_epochs)
+
+    def seen(self, number, step, value):
+        pass
+
+    def decide(self, number, step, value):
+        if number % 2 and step >= self.after:
+            return PruningDecision("prune", f"trial {number} is odd")
+        return KEEP
+
+    def completed(self, number):
+        pass
+""",
+    "conf/search/steps.yaml": """
+defaults: [default, _self_]
+sampler: {_target_: shop.search.Steps, share: 0.25}
+pruner: {_target_: shop.search.OddOnes, after: 2}
+""",
     "conf/data/visits.yaml": """
 name: visits
 task: binary
@@ -101,3 +142,28 @@ def test_a_users_project_goes_from_rows_to_an_endpoint(project: Path, rayml: Ray
     assert info["model"]["_target_"] == "shop.nets.Linear"
     assert info["metric"] == "profit"
     assert 0 < info["metrics"]["test"]["profit"] <= 2.0
+
+
+def test_a_users_sampler_and_pruner_decide_a_sweep(project: Path, rayml: Rayml) -> None:
+    choices = ("data=visits", "model=linear", "space=linear", "search=steps")
+    rayml(
+        project, "sweep", *choices, "--config-dir", "conf", "search.name=s", "search.trials=4",
+        "train.epochs=3", "confirm=none",
+    )  # fmt: skip
+    trials = read_study(project / "runs/sweeps/s/journal.log").trials
+    assert [each.params["model.gain"] for each in trials] == [0.5, 0.875, 1.25, 1.625]
+    assert [each.state.name for each in trials] == ["COMPLETE", "PRUNED", "COMPLETE", "PRUNED"]
+    assert [len(each.intermediate_values) for each in trials] == [3, 2, 3, 2]
+    assert trials[1].user_attrs["reason"] == "trial 1 is odd"
+
+
+def test_check_refuses_what_is_no_sampler_and_no_pruner(project: Path, rayml: Rayml) -> None:
+    swapped = (
+        "search.sampler={_target_: shop.search.OddOnes, after: 2, max_epochs: 3}",
+        "search.pruner={_target_: shop.search.Steps, share: 0.5, seed: 1}",
+    )
+    done = rayml(
+        project, "check", "data=visits", "model=linear", *swapped, "--config-dir", "conf", code=2
+    )
+    assert "search.sampler: shop.search.OddOnes makes no optuna.samplers.BaseSampler" in done.stderr
+    assert "search.pruner: shop.search.Steps is no pruner, as it has no seen" in done.stderr

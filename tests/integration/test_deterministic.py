@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 from optuna.trial import FrozenTrial
 from safetensors.numpy import load_file
 
-from rayml.search.cohort.plan import SweepPlan
 from rayml.search.journal.journal import read_study
+from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.sweep import run_sweep
 from rayml.tasks.objectives import TRAIN_SECONDS
 from rayml.types import PrunerSettings, SamplerSettings
@@ -24,6 +23,7 @@ from tests.integration.test_sweep import (
     make_plan,  # noqa: F401 - a fixture
 )
 from tests.processes import command, descendants, kill
+from tests.search.plans import changed
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 MakePlan = Callable[..., SweepPlan]
@@ -49,7 +49,7 @@ def sweep(make: MakePlan, name: str, *, delay: float, **changes: Any) -> SweepPl
     }  # fmt: skip
     budget = changes.pop("epochs_budget", None)
     plan = make(**(given | changes))
-    return replace(plan, epochs=budget, trial={**plan.trial, "model": model})
+    return changed(plan, epochs=budget, trial={**plan.trial, "model": model})
 
 
 def outcome(folder: Path) -> list[dict[str, Any]]:

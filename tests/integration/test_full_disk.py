@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rayml.errors import StorageError
-from rayml.search.cohort.plan import SweepPlan
+from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.sweep import run_sweep
 from tests.disks import fill, free
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture
 from tests.record import assert_continued, epochs, finished, recorded
+from tests.search.plans import changed
 
 MakePlan = Callable[..., SweepPlan]
 
@@ -34,7 +34,7 @@ def test_a_sweep_on_a_full_disk_goes_on_once_there_is_room(
     assert len(before) < 6
     assert all(trial.state.name != "FAIL" for trial in recorded(journal))
     free(small_disk)
-    run_sweep(replace(plan, resume=True), DATA)
+    run_sweep(changed(plan, resume=True), DATA)
     assert_continued(journal, before, 6)
     assert all(epochs(trial) == 60 for trial in recorded(journal))
 

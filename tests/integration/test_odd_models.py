@@ -11,17 +11,18 @@ import pytest
 from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.search.cohort.plan import SweepPlan
 from rayml.search.journal.journal import read_study
 from rayml.search.problem.space import Space
+from rayml.search.problem.sweep_plan import JOURNAL, SweepPlan
 from rayml.search.problem.trials import Progress
-from rayml.search.sweep import JOURNAL, run_sweep
+from rayml.search.sweep import run_sweep
 from rayml.types import (
     PrunerSettings,
     SamplerSettings,
     TrainSettings,
 )
 from tests.integration.test_sweep import DATA, LR
+from tests.search.plans import sweep_plan
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -56,7 +57,7 @@ def make_plan(tmp_path: Path) -> Callable[..., SweepPlan]:
             "pruner": PrunerSettings(name="none"),
             "concurrency": 1,
         }
-        return SweepPlan(**(plan | changes))
+        return sweep_plan(**(plan | changes))
 
     return make
 

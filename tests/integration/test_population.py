@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ from optuna.trial import FrozenTrial
 from safetensors.numpy import load_file
 
 from rayml.errors import SearchError
-from rayml.search.cohort.plan import SweepPlan
 from rayml.search.journal.journal import read_study
+from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.results.leaderboard import read_leaderboard, schedule_of
 from rayml.search.sweep import run_sweep
 from rayml.settings.search import PopulationSettings
@@ -23,6 +22,7 @@ from tests.integration.test_sweep import (
     kill_worker,
     make_plan,  # noqa: F401 - a fixture
 )
+from tests.search.plans import changed
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 MakePlan = Callable[..., SweepPlan]
@@ -98,6 +98,6 @@ def test_trials_that_cannot_be_lanes_are_no_population(
 ) -> None:
     plan = population(make_plan, "alone", trials=2)
     model = {"_target_": "tests.integration.slow_model.Slow", "width": 4, "dropout": 0.1}
-    plan = replace(plan, trial={**plan.trial, "model": {**model, "alone": True}})
+    plan = changed(plan, trial={**plan.trial, "model": {**model, "alone": True}})
     with pytest.raises(SearchError, match="a population trains as lanes of one cohort"):
         run_sweep(plan, DATA)

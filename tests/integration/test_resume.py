@@ -7,20 +7,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rayml.errors import SearchError
-from rayml.search.cohort.plan import SweepPlan
 from rayml.search.journal.journal import SweepJournal
 from rayml.search.problem.space import Space
+from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.sweep import run_sweep
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture
 from tests.processes import command, descendants, kill, wait_until
 from tests.record import assert_continued, epochs, finished, recorded
+from tests.search.plans import changed
 
 MakePlan = Callable[..., SweepPlan]
 
@@ -44,7 +44,7 @@ def test_an_interrupted_sweep_goes_on(make_plan: MakePlan) -> None:  # noqa: F81
     )
     before = finished(journal)
     assert 0 < len(before) < 8
-    result = run_sweep(replace(plan, resume=True), DATA)
+    result = run_sweep(changed(plan, resume=True), DATA)
     assert_continued(journal, before, 8)
     assert result.best.value == max(trial.value for trial in recorded(journal))  # type: ignore[type-var]
     assert result.progress.epochs == sum(map(epochs, recorded(journal))) == 800
@@ -89,7 +89,7 @@ def test_a_study_that_cannot_be_opened_again_names_the_way_on(
     with pytest.raises(SearchError, match=rf"line 1 is none.*rayml sweep resume={plan.name}"):
         run_sweep(plan, DATA, view=Watcher(20, damage_and_kill))
     journal.write_bytes(journal.read_bytes()[1:])
-    run_sweep(replace(plan, resume=True), DATA)
+    run_sweep(changed(plan, resume=True), DATA)
     assert_continued(journal, {}, 4)
 
 
@@ -103,10 +103,10 @@ def test_two_drivers_cannot_go_on_with_one_sweep(
     plan.folder.mkdir(parents=True)
     other = SweepJournal(plan.folder / "journal.log")
     with pytest.raises(SearchError, match="another one does"):
-        run_sweep(replace(plan, resume=True), DATA)
+        run_sweep(changed(plan, resume=True), DATA)
     other.close()
     # Nothing was written: the other one was killed before it could.
-    run_sweep(replace(plan, resume=True), DATA)
+    run_sweep(changed(plan, resume=True), DATA)
     assert_continued(plan.folder / "journal.log", {}, 2)
 
 
@@ -154,7 +154,7 @@ def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Pa
         "gate": str(tmp_path / "gate"),
         "passes": 200,
     }
-    plan = replace(plan, trial={**plan.trial, "model": gated})
+    plan = changed(plan, trial={**plan.trial, "model": gated})
     (tmp_path / "plan").write_bytes(pickle.dumps((plan, DATA)))
     fast = {
         "RAY_health_check_initial_delay_ms": "0",
@@ -186,12 +186,12 @@ def test_a_sweep_is_written_to_a_database_too(make_plan: MakePlan, tmp_path: Pat
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     plan = make_plan(trials=3, epochs=100, concurrency=1, storage=url)
     interrupted(plan, 150)
-    run_sweep(replace(plan, resume=True), DATA)
+    run_sweep(changed(plan, resume=True), DATA)
     shared = optuna.load_study(study_name=plan.name, storage=url).trials
     own = recorded(plan.folder / "journal.log")
     assert [described(trial) for trial in shared] == [described(trial) for trial in own]
     with pytest.raises(SearchError, match="belongs to one sweep"):
-        run_sweep(replace(plan, sweeps=tmp_path / "others"), DATA)
+        run_sweep(changed(plan, sweeps=tmp_path / "others"), DATA)
 
 
 def described(trial: Any) -> tuple[Any, ...]:
@@ -214,7 +214,7 @@ def test_a_finished_sweep_is_extended_in_another_space(make_plan: MakePlan) -> N
     width = {"type": "categorical", "choices": [8, 16]}
     lr = {"type": "float", "low": 1e-2, "high": 1.0, "log": True}
     space = Space.parse({"model": {"width": width}, "train": {"optimizer": {"lr": lr}}})
-    result = run_sweep(replace(plan, resume=True, trials=5, space=space), DATA)
+    result = run_sweep(changed(plan, resume=True, trials=5, space=space), DATA)
     assert_continued(journal, before, 5)
     assert [len(trial.params) for trial in recorded(journal)] == [1, 1, 1, 2, 2]
     assert result.best.value is not None

@@ -20,11 +20,11 @@ from optuna.trial import TrialState
 from safetensors.numpy import load_file
 
 from rayml.errors import ConfigError, SearchError
-from rayml.search.cohort.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.sequential import train_trial
 from rayml.search.journal.journal import read_study
 from rayml.search.problem.space import Space
-from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.problem.trials import Progress
 from rayml.search.pruning.quota import Quota
 from rayml.search.report.tables import write_tables
@@ -43,6 +43,7 @@ from rayml.types import (
     TrainSettings,
 )
 from tests.processes import command, descendants
+from tests.search.plans import changed, study_plan, sweep_plan
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -84,7 +85,7 @@ def make_plan(tmp_path: Path) -> Callable[..., SweepPlan]:
             "sampler": SamplerSettings(name="random"),
             "pruner": PrunerSettings(name="none"),
         }
-        return SweepPlan(**(plan | changes))
+        return sweep_plan(**(plan | changes))
 
     return make
 
@@ -212,11 +213,11 @@ def test_a_worker_that_died_after_its_trial_ended_does_not_train_it_again(
     plan = make_plan()
     plan.folder.mkdir(parents=True)
     study = start_study(
-        StudyPlan(
+        study_plan(
             name=plan.name,
             journal=plan.folder / "journal.log",
             space=plan.space,
-            config=plan.trial,
+            trial=plan.trial,
             metric="accuracy",
             direction="maximize",
             trials=1,
@@ -374,7 +375,7 @@ def test_a_model_that_cannot_be_stacked_trains_alone(
     plan = make_plan(trials=16, concurrency=1)  # cohorts of four
     model = {"_target_": "tests.integration.slow_model.Slow", "width": 8, "dropout": 0.1}
     trial = {**plan.trial, "model": {**model, **own}}
-    result = run_sweep(dataclasses.replace(plan, trial=trial), DATA)
+    result = run_sweep(changed(plan, trial=trial), DATA)
     assert states(result) == ["COMPLETE"] * 16
     [note] = [each for each in result.progress.notes if "alone" in each]
     assert note.startswith(f"trials train alone: {reason}")

@@ -12,12 +12,12 @@ import optuna
 import pytest
 
 from rayml.search.problem.space import Space
-from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.study.study import Study
 from rayml.settings.search import BoundSettings
 from rayml.tasks.objectives import Objective
 from rayml.types import PrunerSettings, SamplerSettings, TrainSettings
 from tests.search import simulated_sweeps as simulated
+from tests.search.plans import report, study_plan, tell
 
 TREE = {
     "model": {"width": {"type": "int", "low": 16, "high": 64, "step": 16}},
@@ -53,7 +53,7 @@ def make_study(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[...,
             "name": "s",
             "journal": tmp_path / "journal.log",
             "space": Space.parse(changes.pop("tree", TREE)),
-            "config": config,
+            "trial": config,
             "metric": "accuracy",
             "direction": "maximize",
             "trials": 100,
@@ -62,7 +62,7 @@ def make_study(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[...,
             "pruner": PrunerSettings(name="none"),
             "started": time.time(),
         }
-        made.append(Study(StudyPlan(**(plan | changes))))
+        made.append(Study(study_plan(**(plan | changes))))
         return made[-1]
 
     yield make
@@ -76,12 +76,12 @@ def study(make_study: Callable[..., Study]) -> Study:
     study = make_study()
     trials = study.ask(5, tune_trial="t")
     for trial, value in zip(trials, [0.5, 0.75, 0.875, 0.1, 0.6], strict=True):
-        study.report(trial.number, 1, value, {"accuracy": value, "loss": 1 - value})
-    study.report(1, 2, 0.5, {"accuracy": 0.5, "auroc": float("nan")})
-    study.tell(0, "COMPLETE", 0.5)
-    study.tell(1, "COMPLETE", 0.75)
-    study.tell(2, "PRUNED", reason="rank 3 of 3")
-    study.tell(3, "FAIL", reason="ValueError: no")
+        report(study, trial.number, 1, value, {"accuracy": value, "loss": 1 - value})
+    report(study, 1, 2, 0.5, {"accuracy": 0.5, "auroc": float("nan")})
+    tell(study, 0, "COMPLETE", 0.5)
+    tell(study, 1, "COMPLETE", 0.75)
+    tell(study, 2, "PRUNED", reason="rank 3 of 3")
+    tell(study, 3, "FAIL", reason="ValueError: no")
     return study
 
 
@@ -95,10 +95,10 @@ def goals(make_study: Callable[..., Study]) -> Study:
     rows = [(0.7, 90, 0.4), (0.8, 80, 0.4), (0.6, 10, 0.5), (0.9, 50, 0.6), (0.95, 5, 0.55)]
     for trial, (accuracy, parameters, loss) in zip(study.ask(5), rows, strict=True):
         metrics = {"accuracy": accuracy, "parameters": parameters, "loss": loss}
-        study.report(trial.number, 1, accuracy, metrics)
-        study.report(trial.number, 2, accuracy - 0.1, {**metrics, "loss": 9.0})
-        study.tell(trial.number, "PRUNED" if trial.number == 4 else "COMPLETE")
-    study.tell(study.ask()[0].number, "PRUNED", reason="no time")
+        report(study, trial.number, 1, accuracy, metrics)
+        report(study, trial.number, 2, accuracy - 0.1, {**metrics, "loss": 9.0})
+        tell(study, trial.number, "PRUNED" if trial.number == 4 else "COMPLETE")
+    tell(study, study.ask()[0].number, "PRUNED", reason="no time")
     return study
 
 

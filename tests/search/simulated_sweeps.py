@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from rayml.search.results.leaderboard import rank_trials
 from rayml.search.results.record import Searched, SweepRecord
 from rayml.search.study.study import Study
+from tests.search.plans import report, tell
 
 # Conditional parameters, logarithmic and stepped ranges, choices of several types.
 TREE: dict[str, Any] = {
@@ -66,18 +67,18 @@ def run_trial(
     study: Study, number: int, params: Mapping[str, Any], epochs: int, random_: random.Random
 ) -> None:
     if number % 29 == 11:
-        study.tell(number, "FAIL", reason="DivergedError: the loss is nan after step 7")
+        tell(study, number, "FAIL", reason="DivergedError: the loss is nan after step 7")
         return
     best = -math.inf
     for epoch in range(1, epochs + 1):
         value = accuracy(params, epoch, random_.gauss(0, 0.004))
         best = max(best, value)
         metrics = {"accuracy": value, "loss": 1 - value, "train_loss": 0.9 - value}
-        decision = study.report(number, epoch, value, metrics)
+        decision = report(study, number, epoch, value, metrics)
         if decision.action == "prune" and epoch < epochs:
-            study.tell(number, "PRUNED", reason=decision.reason)
+            tell(study, number, "PRUNED", reason=decision.reason)
             return
-    study.tell(number, "COMPLETE", best)
+    tell(study, number, "COMPLETE", best)
 
 
 def write_surroundings(folder: Path, tree: Mapping[str, Any] = TREE) -> None:
@@ -153,14 +154,14 @@ def run_hostile(study: Study, count: int = 40) -> None:
     """Trials whose reasons would be code, too."""
     for asked in study.ask(count):
         if asked.number % 5 == 4:
-            study.tell(asked.number, "FAIL", reason=HOSTILE[asked.number % 3])
+            tell(study, asked.number, "FAIL", reason=HOSTILE[asked.number % 3])
             continue
         value = 0.5 + asked.params["model.width"] / 200
-        study.report(asked.number, 1, value, {"accuracy": value})
+        report(study, asked.number, 1, value, {"accuracy": value})
         if asked.number % 5 == 3:
-            study.tell(asked.number, "PRUNED", reason=HOSTILE[asked.number % 3])
+            tell(study, asked.number, "PRUNED", reason=HOSTILE[asked.number % 3])
         else:
-            study.tell(asked.number, "COMPLETE", value)
+            tell(study, asked.number, "COMPLETE", value)
 
 
 def many(count: int, epochs: int = 9) -> optuna.Study:

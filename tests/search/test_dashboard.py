@@ -15,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from rayml.search.journal.database_mirror import mirroring
 from rayml.search.study.study import Study
+from tests.search.plans import report, tell
 
 
 def get(storage: BaseStorage, path: str) -> Any:
@@ -37,9 +38,9 @@ def test_a_dashboard_reads_a_study_that_runs(
 ) -> None:
     study = make_study()
     done, running = study.ask(2)
-    study.report(done.number, 1, 0.5, {"auroc": 0.75})
-    study.tell(done.number, "COMPLETE", 0.5)
-    study.report(running.number, 1, 0.25, {})
+    report(study, done.number, 1, 0.5, {"auroc": 0.75})
+    tell(study, done.number, "COMPLETE", 0.5)
+    report(study, running.number, 1, 0.25, {})
     journal = tmp_path / "journal.log"
     if where == "database":
         url = f"sqlite:///{tmp_path / 'studies.db'}"

@@ -13,12 +13,12 @@ from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
-from rayml.search.journal.replay import Cohort
 from rayml.search.problem.space import Space
-from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.problem.trials import UnfinishedCohort
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
+from tests.search.plans import begin, report, study_plan, tell
 
 ASHA = PrunerSettings(name="asha", reduction=2)
 
@@ -31,12 +31,12 @@ def open_study(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[...,
     def open_(session: str = "", **changes: Any) -> Study:
         resume = bool(opened)
         if resume:
-            opened[-1]._ledger._journal._file.close()  # as the death of its process does
+            opened[-1]._journal._file._file.close()  # as the death of its process does
         plan: dict[str, Any] = {
             "name": "s",
             "journal": tmp_path / "journal.log",
             "space": Space.parse(changes.pop("tree", TREE)),
-            "config": config,
+            "trial": config,
             "metric": "accuracy",
             "direction": "maximize",
             "trials": 20,
@@ -46,11 +46,11 @@ def open_study(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[...,
             "started": time.time(),
             "session": session or str(len(opened)),
         }
-        opened.append(Study(StudyPlan(**(plan | changes)), resume=resume))
+        opened.append(Study(study_plan(**(plan | changes)), resume=resume))
         return opened[-1]
 
     yield open_
-    opened[-1]._ledger._journal._file.close()
+    opened[-1]._journal._file._file.close()
 
 
 OpenStudy = Callable[..., Study]
@@ -59,13 +59,13 @@ OpenStudy = Callable[..., Study]
 def train(study: Study, number: int, values: list[float]) -> None:
     """Report a trial's epochs and tell its end as a worker does."""
     for step, value in enumerate(values, start=1):
-        decision = study.report(
-            number, step, value, {"auroc": value}, train_seconds=2.0, eval_seconds=1.0
+        decision = report(
+            study, number, step, value, {"auroc": value}, train_seconds=2.0, eval_seconds=1.0
         )
         if decision.action == "prune":
-            study.tell(number, "PRUNED", reason=decision.reason)
+            tell(study, number, "PRUNED", reason=decision.reason)
             return
-    study.tell(number, "COMPLETE", max(values))
+    tell(study, number, "COMPLETE", max(values))
 
 
 def tables(study: Study) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def test_what_a_study_knew_it_knows_again(open_study: OpenStudy) -> None:
     ):
         train(study, trial.number, values)
     [failed, running] = study.ask(2)
-    study.tell(failed.number, "FAIL", reason="broken")
+    tell(study, failed.number, "FAIL", reason="broken")
     before = tables(study)
     again = open_study(pruner=ASHA)
     assert tables(again) == before
@@ -95,13 +95,13 @@ def test_rungs_are_remembered(open_study: OpenStudy) -> None:
     def decisions(study: Study) -> list[str]:
         asked = study.ask(3)
         return [
-            study.report(trial.number, 1, value, {}).action
+            report(study, trial.number, 1, value, {}).action
             for trial, value in zip(asked, (0.35, 0.95, 0.6), strict=True)
         ]
 
     study = open_study(pruner=ASHA)
     for trial, value in zip(study.ask(6), (0.1, 0.3, 0.5, 0.7, 0.8, 0.9), strict=True):
-        study.report(trial.number, 1, value, {})
+        report(study, trial.number, 1, value, {})
     again = open_study(pruner=ASHA)
     assert decisions(again) == ["prune", "keep", "prune"]
 
@@ -123,8 +123,8 @@ def test_every_sampler_goes_on(name: str, open_study: OpenStudy) -> None:
         for _ in range(5):
             [trial] = study.ask()
             seen.append(trial.params["train.optimizer.lr"])
-            study.report(trial.number, 1, 0.5, {})
-            study.tell(trial.number, "COMPLETE", 0.5)
+            report(study, trial.number, 1, 0.5, {})
+            tell(study, trial.number, "COMPLETE", 0.5)
     # A Gaussian process may well propose an end of the range again.
     assert len(set(seen)) == 10 or name == "gp"
     assert [trial.number for trial in read_study(study._plan.journal).trials] == list(range(10))
@@ -170,13 +170,13 @@ def test_cohorts_that_were_left_come_first_and_keep_their_numbers(open_study: Op
     second, others = study.next_cohort(2, tune_trial="b")
     assert (first, second) == (0, 1)
     [joined] = study.ask(1, {"model.width": 16}, tune_trial="b", cohort=second)
-    study.report(lanes[0].number, 1, 0.5, {})
+    report(study, lanes[0].number, 1, 0.5, {})
     train(study, lanes[1].number, [0.5])
     again = open_study()
     left = (lanes[0], lanes[2])
     assert again.orphans() == (
-        Cohort(0, left, (1, 0)),
-        Cohort(1, (*others, joined), (0, 0, 0)),
+        UnfinishedCohort(0, left, (1, 0)),
+        UnfinishedCohort(1, (*others, joined), (0, 0, 0)),
     )
     assert again.next_cohort(1, tune_trial="c") == (0, list(left))
     assert again.next_cohort(1, tune_trial="d") == (1, [*others, joined])
@@ -213,16 +213,16 @@ def test_a_request_that_is_made_again_gives_the_same_trials(open_study: OpenStud
 def test_an_unfinished_trial_is_trained_from_its_checkpoint(open_study: OpenStudy) -> None:
     study = open_study()
     _, [trial] = study.next_cohort(tune_trial="a")
-    study.begin(trial.number, 0)
+    begin(study, trial.number, 0)
     for step in (1, 2, 3):
-        study.report(trial.number, step, 0.1 * step, {})
+        report(study, trial.number, step, 0.1 * step, {})
     again = open_study()
     _, [same] = again.next_cohort(tune_trial="b")
     assert same == trial
-    assert again.begin(same.number, 2)
+    assert begin(again, same.number, 2)
     for step in (3, 4):
-        again.report(same.number, step, 0.1 * step, {})
-    again.tell(same.number, "COMPLETE", 0.4)
+        report(again, same.number, step, 0.1 * step, {})
+    tell(again, same.number, "COMPLETE", 0.4)
     [recorded] = read_study(again._plan.journal).trials
     assert list(recorded.intermediate_values) == [1, 2, 3, 4]
     assert recorded.user_attrs == {
@@ -237,9 +237,9 @@ def test_an_ended_trial_is_not_told_again(open_study: OpenStudy) -> None:
     [trial] = study.ask()
     train(study, trial.number, [0.5])
     again = open_study()
-    assert again.tell(trial.number, "FAIL", reason="late").state == "COMPLETE"
-    assert not again.begin(trial.number, 0)
-    assert again.report(trial.number, 2, 0.5, {}).action == "prune"
+    assert tell(again, trial.number, "FAIL", reason="late").state == "COMPLETE"
+    assert not begin(again, trial.number, 0)
+    assert report(again, trial.number, 2, 0.5, {}).action == "prune"
     assert again.snapshot().complete == 1
 
 

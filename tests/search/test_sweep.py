@@ -4,82 +4,83 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rayml.errors import ConfigError, InvalidConfigError, SearchError, SpaceError
-from rayml.search.cohort.plan import SweepPlan
 from rayml.search.problem.space import Space
-from rayml.search.sweep import check_sweep, goals_of, max_epochs
+from rayml.search.problem.study_plan import max_epochs
+from rayml.search.problem.sweep_plan import SweepPlan
+from rayml.search.sweep import check_sweep
 from rayml.settings.search import BoundSettings, ObjectiveSettings, PopulationSettings
 from rayml.tasks.objectives import Objective
 from rayml.types import PrunerSettings, SamplerSettings
+from tests.search.plans import changed
 
 WIDTH = {"model": {"width": {"type": "int", "low": 16, "high": 64}}}
 
 
 @pytest.fixture
 def plan(config: dict[str, Any], tmp_path: Path) -> SweepPlan:
-    return SweepPlan(name="s", sweeps=tmp_path, trial=config, space=Space.parse(WIDTH), trials=3)
+    return SweepPlan(name="s", sweeps=tmp_path, trial=config, space=Space.parse(WIDTH))
 
 
 def test_the_objective_follows_from_the_task(plan: SweepPlan) -> None:
-    assert check_sweep(plan, "binary") == Objective("accuracy", "maximize")
-    assert check_sweep(plan, "regression") == Objective("rmse", "minimize")
+    assert check_sweep(plan, "binary").first == Objective("accuracy", "maximize")
+    assert check_sweep(plan, "regression").first == Objective("rmse", "minimize")
 
 
 def test_a_space_that_does_not_fit(plan: SweepPlan) -> None:
     space = Space.parse({"data": {"seed": {"type": "int", "low": 0, "high": 1}}})
     with pytest.raises(InvalidConfigError, match=r"space\.data\.seed"):
-        check_sweep(replace(plan, space=space), "binary")
+        check_sweep(changed(plan, space=space), "binary")
 
 
 def test_a_grid_over_a_range(plan: SweepPlan) -> None:
     space = Space.parse({"model": {"dropout": {"type": "float", "low": 0.0, "high": 0.5}}})
     with pytest.raises(SpaceError, match=r"space\.model\.dropout"):
-        check_sweep(replace(plan, space=space, sampler=SamplerSettings(name="grid")), "binary")
+        check_sweep(changed(plan, space=space, sampler=SamplerSettings(name="grid")), "binary")
 
 
 def test_an_unknown_metric(plan: SweepPlan) -> None:
     trial = {**plan.trial, "task": {"metric": "rmse", "metrics": {}}}
     with pytest.raises(ConfigError, match=r"task\.metric"):
-        check_sweep(replace(plan, trial=trial), "binary")
+        check_sweep(changed(plan, trial=trial), "binary")
 
 
 def test_goals_are_checked_with_the_sweep(plan: SweepPlan) -> None:
     size = (ObjectiveSettings(metric="parameters"),)
-    assert goals_of(replace(plan, objectives=size), "binary").objectives == (
+    assert check_sweep(changed(plan, objectives=size), "binary").objectives == (
         Objective("accuracy", "maximize"),
         Objective("parameters", "minimize"),
     )
     with pytest.raises(InvalidConfigError, match=r"search\.constraints\.grace"):
-        check_sweep(replace(plan, constraints={"grace": BoundSettings(max=1)}), "binary")
-    with pytest.raises(ConfigError, match="takes one objective"):
-        check_sweep(replace(plan, objectives=size, sampler=SamplerSettings(name="cmaes")), "binary")
-    with pytest.raises(ConfigError, match="needs a price"):
-        check_sweep(replace(plan, cost=1.0), "binary")
+        check_sweep(changed(plan, constraints={"grace": BoundSettings(max=1)}), "binary")
+    with pytest.raises(ConfigError, match="takes one"):
+        check_sweep(changed(plan, objectives=size, sampler=SamplerSettings(name="cmaes")), "binary")
+    with pytest.raises(ConfigError, match="nothing that a trial takes has a price"):
+        check_sweep(changed(plan, cost=1.0), "binary")
 
 
 def test_times_and_populations_are_checked_with_the_sweep(plan: SweepPlan) -> None:
     with pytest.raises(ConfigError, match=r"search\.seconds"):
-        check_sweep(replace(plan, deterministic=True, seconds=1.0), "binary")
+        check_sweep(changed(plan, deterministic=True, seconds=1.0), "binary")
     with pytest.raises(ConfigError, match=r"search\.pruner\.name=asha"):
         check_sweep(
-            replace(plan, population=PopulationSettings(), sampler=SamplerSettings(name="random")),
+            changed(plan, population=PopulationSettings(), sampler=SamplerSettings(name="random")),
             "binary",
         )
     with pytest.raises(ConfigError, match=r"search\.sampler\.name=tpe"):
-        check_sweep(replace(plan, population=PopulationSettings()), "binary")
-    sound = replace(
+        check_sweep(changed(plan, population=PopulationSettings()), "binary")
+    sound = changed(
         plan,
         population=PopulationSettings(),
         pruner=PrunerSettings(name="none"),
         sampler=SamplerSettings(name="random"),
     )
-    check_sweep(replace(sound, deterministic=True), "binary")
+    check_sweep(changed(sound, deterministic=True), "binary")
 
 
 def test_a_name_that_is_taken(plan: SweepPlan) -> None:
@@ -93,14 +94,14 @@ def test_a_name_that_is_taken(plan: SweepPlan) -> None:
 def test_a_sweep_that_is_there_can_be_resumed(plan: SweepPlan) -> None:
     plan.folder.mkdir()
     (plan.folder / "journal.log").touch()
-    check_sweep(replace(plan, resume=True), "binary")
+    check_sweep(changed(plan, resume=True), "binary")
     with pytest.raises(SearchError, match="rayml sweep resume=s"):
         check_sweep(plan, "binary")
 
 
-def test_a_grid_has_no_warm_start(plan: SweepPlan, tmp_path: Path) -> None:
-    grid = replace(plan, sampler=SamplerSettings(name="grid"), warm_start=(tmp_path,))
-    with pytest.raises(ConfigError, match="no history changes"):
+def test_a_grid_has_no_warm_start(plan: SweepPlan) -> None:
+    grid = changed(plan, sampler=SamplerSettings(name="grid"), warm_start=("other",))
+    with pytest.raises(ConfigError, match="tries every point"):
         check_sweep(grid, "binary")
 
 

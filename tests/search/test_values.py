@@ -22,6 +22,7 @@ from rayml.search.sampling.axis import Axis
 from rayml.search.study.study import Study
 from rayml.train.trial import apply, as_scalar
 from rayml.types import SamplerSettings
+from tests.search.plans import tell
 
 LAYERS = [[64, 64], [128], []]
 BLOCKS = [{"kind": "wide", "units": [3, 4]}, {"kind": "deep", "units": []}]
@@ -49,7 +50,7 @@ def test_study_journal_and_config_hold_the_same_values(
     space = Space.parse(TREE)
     check_fit(space, CONFIG)
     settings = SamplerSettings(name=sampler, startup_trials=5)  # type: ignore[arg-type]
-    made = make_study(tree=TREE, config=CONFIG, sampler=settings, seed=3)
+    made = make_study(tree=TREE, trial=CONFIG, sampler=settings, seed=3)
     plan = replace(made._plan, journal=tmp_path / "own.log")
     study = Study(plan)
     asked = []
@@ -58,7 +59,7 @@ def test_study_journal_and_config_hold_the_same_values(
         if trial is None:
             break  # a grid has no more
         asked.append(trial)
-        study.tell(trial.number, "COMPLETE", value=float(value))
+        tell(study, trial.number, "COMPLETE", value=float(value))
     study.close()
     written = read_study(plan.journal).get_trials()
     assert [dict(each.params) for each in asked] == [each.params for each in written]

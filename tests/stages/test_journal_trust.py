@@ -13,8 +13,9 @@ from optuna.trial import TrialState, create_trial
 
 from rayml.config.compose import compose
 from rayml.errors import BuildError
-from rayml.search.journal.replay import LINEAGE, SUGGESTIONS
-from rayml.search.sweep import JOURNAL
+from rayml.search.journal.optuna_study import SUGGESTIONS
+from rayml.search.journal.trial_record import DESCENTS
+from rayml.search.problem.sweep_plan import JOURNAL
 from rayml.stages.context import Context
 from rayml.stages.sweep import run_search
 
@@ -37,7 +38,7 @@ def hostile_journal(path: Path, place: str) -> None:
     else:
         study.add_trial(create_trial(state=RUNNING))
         descent = {"epoch": 1, "from": 0, "params": params}
-        storage.set_trial_system_attr(0, LINEAGE, [descent])
+        storage.set_trial_system_attr(0, DESCENTS, [descent])
 
 
 @pytest.mark.parametrize("place", ["running", "suggested", "descended"])

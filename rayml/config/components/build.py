@@ -18,6 +18,8 @@ from rayml.config.components.parameters import is_own, read_signature
 from rayml.errors import BuildError, RaymlError
 
 TARGET = "_target_"
+# Nodes of these become settings, with a key of their own for the target.
+_TARGETS = {"train.optimizer.target", "search.sampler.target", "search.pruner.target"}
 Node = Mapping[str, Any]
 
 
@@ -70,6 +72,22 @@ def check(node: Node, /, *extra: str) -> None:
     _bind(signature, node, arguments | dict.fromkeys(extra))
 
 
+def taken(target: str, arguments: Mapping[str, Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    """A node of the user's arguments, and of those offered ones that its constructor names.
+
+    Args:
+        target: dotted path of the user's class.
+        arguments: that the user wrote.
+        offered: by rayml.
+
+    Raises:
+        BuildError: the target does not import.
+    """
+    named = inspect.signature(locate(target)).parameters
+    fitting = {key: value for key, value in offered.items() if key in named}
+    return {TARGET: target, **fitting, **arguments}
+
+
 def imports_users_code(node: Node, /) -> bool:
     """Whether checking a node imports code that does not come with rayml."""
     values = [value for value in node.values() if is_node(value)]
@@ -78,8 +96,7 @@ def imports_users_code(node: Node, /) -> bool:
 
 def names_target(key: str) -> bool:
     """Whether the value at a dotted key of a config is the name of a component."""
-    # A node of an optimizer becomes settings with a key of their own for it.
-    return key.rpartition(".")[2] == TARGET or key == "train.optimizer.target"
+    return key.rpartition(".")[2] == TARGET or key in _TARGETS
 
 
 def named_targets(tree: object) -> Iterator[str]:

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-Role = Literal["model", "source", "metric", "optimizer"]
+Role = Literal["model", "source", "metric", "optimizer", "sampler", "pruner"]
 
 # Everything else below `rayml.` is no component, whatever it can be called with.
 OWN: Mapping[Role, frozenset[str]] = {
@@ -29,6 +29,8 @@ OWN: Mapping[Role, frozenset[str]] = {
             "SGD",
         )
     ),
+    "sampler": frozenset(),
+    "pruner": frozenset(),
 }
 OWN_ESTIMATORS: frozenset[str] = frozenset()
 """Rayml's own models that are estimators, known without importing them."""
@@ -41,6 +43,8 @@ EXPECTED: Mapping[Role, str] = {
     "source": "a class with fingerprint() and read()",
     "metric": "a class whose objects are called with predictions and targets",
     "optimizer": "a subclass of torch.optim.Optimizer",
+    "sampler": "a subclass of optuna.samplers.BaseSampler",
+    "pruner": "a class with seen(), decide() and completed()",
 }
 
 
@@ -82,6 +86,16 @@ def _is_optimizer(found: type[Any]) -> bool:
     return issubclass(found, Optimizer)
 
 
+def _is_sampler(found: type[Any]) -> bool:
+    from optuna.samplers import BaseSampler
+
+    return issubclass(found, BaseSampler)
+
+
+def _is_pruner(found: type[Any]) -> bool:
+    return all(callable(getattr(found, name, None)) for name in ("seen", "decide", "completed"))
+
+
 def _is_source(found: type[Any]) -> bool:
     return all(callable(getattr(found, name, None)) for name in ("fingerprint", "read"))
 
@@ -96,4 +110,6 @@ _KINDS: Mapping[Role, Callable[[type[Any]], bool]] = {
     "source": _is_source,
     "metric": _is_metric,
     "optimizer": _is_optimizer,
+    "sampler": _is_sampler,
+    "pruner": _is_pruner,
 }

@@ -26,15 +26,15 @@ from rayml.search.cohort.worker import (
     Refusal,
     attempt,
     forget,
+    report_of,
     trial_of,
     write_weights,
 )
 from rayml.search.problem.parameter import Params
-from rayml.search.problem.trials import AskedTrial, Ended, Report
+from rayml.search.problem.trials import AskedTrial, Ended
 from rayml.search.pruning.forecast import steps_together
-from rayml.search.pruning.pruning import Decision
+from rayml.search.pruning.pruning import PruningDecision
 from rayml.search.pruning.quota import left, refill
-from rayml.tasks.objectives import PARAMETERS
 from rayml.train.blame import explain
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.lanes.structure import live_keys, same_structure, structural_values
@@ -69,8 +69,8 @@ class Cohort:
         self._plan = plan
         self._data = data
         self._study = study
-        self._evolution = None if plan.population is None else Evolution(number, plan, study)
-        self._turn = Turn(number, study if plan.deterministic else None)
+        self._evolution = None if plan.search.population is None else Evolution(number, plan, study)
+        self._turn = Turn(number, study if plan.search.deterministic else None)
         self._last = plan.cohorts / str(number) / LAST
         self._given = 0
         self._dry = False
@@ -79,7 +79,9 @@ class Cohort:
         self._setting: Setting | None = None
         self._model: nn.Module | None = None
         self._loop: LaneLoop | None = None
-        self._accelerator = Accelerator(plan.compile, measures=not plan.deterministic)
+        self._accelerator = Accelerator(
+            plan.search.cohort.compile, measures=not plan.search.deterministic
+        )
 
     def run(self, asked: Sequence[AskedTrial]) -> None:
         """Train trials, and those that the study proposes to join them, to their ends."""
@@ -162,7 +164,7 @@ class Cohort:
             self._evolution.explores(self._changeable(params[lanes[0].number]))
             # A population begins as one: no trial joins those that have trained.
             self._dry = any(lane.epoch for lane in loop.lanes)
-        ray.get(self._study.begin_all.remote([(each.number, each.epoch) for each in loop.lanes]))
+        ray.get(self._study.begin.remote([(each.number, each.epoch) for each in loop.lanes]))
         self._end([Ended(lane.number, "COMPLETE") for lane in loop.lanes if lane.finished])
         self._join(self._more())
         self._dry = self._dry or self._evolution is not None
@@ -175,7 +177,7 @@ class Cohort:
         assert self._setting is not None
         lanes = self._loop.lanes
         steps = steps_together(
-            self._plan.pruner,
+            self._plan.search.pruner,
             [(lane.epoch, lane.settings.epochs) for lane in lanes],
             0 if self._dry else left(self._given, self._capacity, self._plan.quota),
             self._setting.train.steps,
@@ -203,12 +205,13 @@ class Cohort:
     def _judge(self, results: Mapping[int, EpochResult | DivergedError]) -> list[Ended]:
         """Report an epoch of all lanes; those that end with it."""
         assert self._loop is not None
+        metric = self._plan.objective.metric
         reports = [
-            self._report(number, each)
+            report_of(number, each, metric, self._loop.parameters)
             for number, each in results.items()
             if not isinstance(each, DivergedError)
         ]
-        decisions: list[Decision] = ray.get(self._study.report_all.remote(reports))
+        decisions: list[PruningDecision] = ray.get(self._study.report.remote(reports))
         told = {each.number: decision for each, decision in zip(reports, decisions, strict=True)}
         ended = []
         for lane in self._loop.lanes:
@@ -220,18 +223,6 @@ class Cohort:
             elif told[lane.number].action == "prune":
                 ended.append(Ended(lane.number, "PRUNED", told[lane.number].reason))
         return ended
-
-    def _report(self, number: int, result: EpochResult) -> Report:
-        assert self._loop is not None
-        return Report(
-            number,
-            result.epoch,
-            result.metrics[self._plan.objective.metric],
-            {"train_loss": result.loss, PARAMETERS: self._loop.parameters, **result.metrics},
-            result.train_seconds,
-            result.eval_seconds,
-            result.steps,
-        )
 
     def _evolve(self, results: Mapping[int, EpochResult | DivergedError]) -> None:
         """Let the worst lanes of a population go on as copies of the best."""
@@ -259,7 +250,7 @@ class Cohort:
                 weights = self._loop.best_weights(each.number)
                 write_weights(weights, self._plan.trials / str(each.number))
         if ended:
-            ray.get(self._study.tell_all.remote(ended))
+            ray.get(self._study.tell.remote(ended))
         if len(ended) == len(self._loop):
             self._loop = None
         else:
@@ -297,7 +288,7 @@ class Cohort:
             self._accelerator.go_on(self._loop)
         else:
             self._loop.add(lanes)
-        ray.get(self._study.begin_all.remote([(each.number, 0) for each in lanes]))
+        ray.get(self._study.begin.remote([(each.number, 0) for each in lanes]))
 
     def _built(self, asked: Sequence[AskedTrial]) -> list[NewLane]:
         """Lanes of trials; one that cannot be built fails, one of another shape trains alone."""
@@ -309,7 +300,7 @@ class Cohort:
                 lane = self._lane(each)
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything
                 ended = Ended(each.number, "FAIL", explain(error))
-                ray.get(self._study.tell_all.remote([ended]))
+                ray.get(self._study.tell.remote([ended]))
                 continue
             if self._model is None or same_structure(self._model, lane.model):
                 lanes.append(lane)
@@ -369,7 +360,7 @@ class Cohort:
             why = f"a population trains as lanes of one cohort, which these cannot: {reason}"
             with self._turn.taken():
                 ended = [Ended(each.number, "FAIL", why) for each in asked]
-                ray.get(self._study.tell_all.remote(ended))
+                ray.get(self._study.tell.remote(ended))
             return
         if reason:
             self._study.note.remote(f"trials train alone: {reason}")

@@ -29,8 +29,8 @@ class Evolution:
     def __init__(self, cohort: int, plan: CohortPlan, study: Any) -> None:
         self._cohort = cohort
         self._plan = plan
-        assert plan.population is not None
-        self._settings = plan.population
+        assert plan.search.population is not None
+        self._settings = plan.search.population
         self._study = study
         self._family: dict[int, Ancestry] = {}
         self._live: tuple[Parameter, ...] = ()
@@ -44,7 +44,7 @@ class Evolution:
             asked: the trials, with the values that they began with.
             last: folder of the checkpoint, which may be absent.
         """
-        recorded = ray.get(self._study.lineages.remote(self._cohort))
+        recorded = ray.get(self._study.descents.remote(self._cohort))
         epochs = _saved_epochs(last)
         found = []
         for each in asked:

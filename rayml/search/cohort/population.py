@@ -18,7 +18,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from rayml.errors import ConfigError
 from rayml.search.problem.parameter import Parameter, Params, Scalar
-from rayml.settings.search import PopulationSettings
+from rayml.settings.search import PopulationSettings, SearchSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,12 @@ _LEARNING = {"tpe", "optuna_tpe", "cmaes", "gp", "nsga2"}
 
 
 def check_population(
-    sampler: str,
-    pruner: str,
-    lanes: int | None,
-    train: Mapping[str, Any],
-    searched: Collection[str],
+    search: SearchSettings, train: Mapping[str, Any], searched: Collection[str]
 ) -> None:
     """Check that trials can train as populations.
 
     Args:
-        sampler: name of the sampler.
-        pruner: name of the pruner.
-        lanes: of a cohort as the user sets them.
+        search: whose population it is; nothing is checked without one.
         train: the section `train` of the trial config.
         searched: keys of the space.
 
@@ -54,23 +48,24 @@ def check_population(
         ConfigError: trials would end before others of their cohort, or have no cohort; or the
             sampler would have nothing to learn from.
     """
-    if sampler in _LEARNING:
+    if search.population is None:
+        return
+    if search.sampler.kind in _LEARNING:
         raise ConfigError(
-            "search.population changes what a sampler proposed, so one that learns from trials is"
-            " of no use",
-            found=f"search.sampler.name={sampler}",
+            f"search.sampler.name={search.sampler.kind} learns from values that"
+            " search.population changes",
             remedy="Set search.sampler.name=random, qmc or grid",
         )
     wrong = {
-        f"search.pruner.name={pruner}": pruner != "none",
-        "search.cohort.lanes=1": lanes == 1,
+        f"search.pruner.name={search.pruner.kind}": search.pruner.kind != "none",
+        "search.cohort.lanes=1": search.cohort.lanes == 1,
         "train.patience": train["patience"] is not None,
         **{f"space.{key}": key in searched for key in ("train.patience", "train.epochs")},
     }
     if found := [name for name, given in wrong.items() if given]:
         raise ConfigError(
-            "search.population trains all trials of a cohort for the same epochs",
-            found=", ".join(found),
+            "search.population trains all trials of a cohort for the same epochs, which"
+            f" {', '.join(found)} {'prevents' if len(found) == 1 else 'prevent'}",
             remedy="Set search.pruner.name=none, train.patience=null and search.cohort.lanes of 2"
             " or more, and search neither train.epochs nor train.patience",
         )

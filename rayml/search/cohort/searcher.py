@@ -33,7 +33,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         None makes Tune ask again.
         """
         # Its worker asks for the others, once it knows what they must share.
-        given = ray.get(self._study.offer.remote(trial_id))
+        given = ray.get(self._study.next_cohort.remote(tune_trial=trial_id))
         if given is None:
             return None
         cohort, asked = given
@@ -80,7 +80,7 @@ class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no t
         cohort, _ = asked_cohort(trial.config)
         left = ray.get(self._study.lanes.remote(cohort))
         ended = [Ended(asked.number, "FAIL", reason) for asked in left]
-        ray.get(self._study.tell_all.remote(ended))
+        ray.get(self._study.tell.remote(ended))
         ray.get(self._study.leave.remote(cohort))
 
 

@@ -14,12 +14,12 @@ from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.turn_client import ANY_TIME, Turn
 from rayml.search.cohort.worker import (
     forget,
+    report_of,
     require_objective,
     trial_of,
     write_weights,
 )
-from rayml.search.problem.trials import AskedTrial
-from rayml.tasks.objectives import PARAMETERS
+from rayml.search.problem.trials import AskedTrial, Ended
 from rayml.train.blame import explain
 from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_loop, train_settings
@@ -50,24 +50,24 @@ def train_trial(
     try:
         loop = _start(asked, plan, data, folder)
         # If not, an earlier worker finished it and died before Tune knew: its weights stay.
-        if ray.get(study.begin.remote(asked.number, loop.epoch)):
+        if ray.get(study.begin.remote([(asked.number, loop.epoch)]))[0]:
             reason = _epochs(asked.number, loop, plan.objective.metric, folder, study, turn)
             write_weights(loop.best_weights(), folder)
-            state = "PRUNED" if reason else "COMPLETE"
+            ended = Ended(asked.number, "PRUNED" if reason else "COMPLETE", reason)
             with turn.taken():
-                ray.get(study.tell.remote(asked.number, state, reason=reason))
+                ray.get(study.tell.remote([ended]))
     except (RayError, StorageError):
         raise
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         with turn.taken():
-            ray.get(study.tell.remote(asked.number, "FAIL", reason=explain(error)))
+            ray.get(study.tell.remote([Ended(asked.number, "FAIL", explain(error))]))
     forget(folder / LAST)
 
 
 def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -> TrialLoop:
     """A fresh training loop, or one that goes on where a dead worker left it."""
     config = trial_of(asked.params, plan)
-    reset_process(train_settings(config["train"]), deterministic=plan.deterministic)
+    reset_process(train_settings(config["train"]), deterministic=plan.search.deterministic)
     loop = build_loop(
         config,
         train=data.train,
@@ -95,17 +95,8 @@ def _epochs(number: int, loop: TrialLoop, metric: str, folder: Path, study: Any,
     while not loop.finished:
         result = loop.run_epoch()
         with turn.taken():
-            decision = ray.get(
-                study.report.remote(
-                    number,
-                    result.epoch,
-                    result.metrics[metric],
-                    {"train_loss": result.loss, PARAMETERS: loop.parameters, **result.metrics},
-                    train_seconds=result.train_seconds,
-                    eval_seconds=result.eval_seconds,
-                    steps=result.steps,
-                )
-            )
+            report = report_of(number, result, metric, loop.parameters)
+            (decision,) = ray.get(study.report.remote([report]))
         if decision.action == "prune" and not loop.finished:
             return str(decision.reason)
         # After the report: an epoch that a dead worker had not saved is redone and reported

@@ -33,7 +33,7 @@ class Setting:
             SearchError: it optimises something else than the sweep.
         """
         settings = train_settings(config["train"])
-        reset_process(settings, deterministic=plan.deterministic)
+        reset_process(settings, deterministic=plan.search.deterministic)
         device = choose_device(settings.device)
         task = build_trial_task(config["task"], data.target)
         require_objective(task, plan)

@@ -56,7 +56,7 @@ def train_cohort(
     except Exception as error:  # noqa: BLE001 - a new worker would meet it once more
         left: list[AskedTrial] = ray.get(study.lanes.remote(cohort))
         ended = [Ended(each.number, "FAIL", explain(error)) for each in left]
-        ray.get(study.tell_all.remote(ended))
+        ray.get(study.tell.remote(ended))
     training.leave()
 
 

@@ -16,9 +16,10 @@ from ray import tune
 
 from rayml.errors import ConfigError
 from rayml.interrupts import keeping_handlers
-from rayml.search.cohort.plan import CohortPlan, SweepData, SweepPlan
+from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.searcher import StudySearcher, WorkerDeaths
 from rayml.search.cohort.trainable import train_cohort
+from rayml.search.problem.sweep_plan import SweepPlan
 
 _FOLDER = ".tune"
 # Tune reads these when it starts a run.
@@ -43,20 +44,20 @@ def concurrency(plan: SweepPlan) -> int:
         ConfigError: the cluster, or each of its nodes, cannot hold a single trial.
     """
     cluster = ray.cluster_resources()
-    wanted = {"CPU": plan.resources.cpu, "GPU": plan.resources.gpu}
+    wanted = {"CPU": plan.search.resources.cpu, "GPU": plan.search.resources.gpu}
     room = [int(cluster.get(name, 0) / amount) for name, amount in wanted.items() if amount]
-    if min(room) < 1 or (plan.deterministic and not _places(wanted)):
+    if min(room) < 1 or (plan.search.deterministic and not _places(wanted)):
         raise ConfigError(
-            "a trial's search.resources must fit in the cluster",
-            found=wanted,
-            remedy=f"The cluster has {cluster.get('CPU', 0):g} CPUs and"
-            f" {cluster.get('GPU', 0):g} GPUs",
+            f"a trial takes {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs, and the cluster has"
+            f" {cluster.get('CPU', 0):g} and {cluster.get('GPU', 0):g}"
+            + (" on no single machine" if min(room) >= 1 else ""),
+            remedy="Lower search.resources, or add a machine",
         )
-    most = plan.concurrency or min(room)
-    if plan.deterministic:
+    most = plan.search.concurrency or min(room)
+    if plan.search.deterministic:
         # Cohorts wait for one another's turns, so each of them must find a place.
         most = min(most, _places(wanted))
-    return min(most, plan.trials)
+    return min(most, plan.search.trials)
 
 
 def _places(wanted: Mapping[str, float]) -> int:
@@ -77,7 +78,7 @@ def run_cohorts(
         KeyboardInterrupt: the user interrupted it; workers end with Ray.
     """
     trainable = tune.with_parameters(train_cohort, plan=cohorts, data=data, study=study)
-    resources = {"CPU": plan.resources.cpu, "GPU": plan.resources.gpu}
+    resources = {"CPU": plan.search.resources.cpu, "GPU": plan.search.resources.gpu}
     tuner = tune.Tuner(
         tune.with_resources(trainable, {name: n for name, n in resources.items() if n}),
         tune_config=tune.TuneConfig(
@@ -91,7 +92,7 @@ def run_cohorts(
         run_config=tune.RunConfig(
             name=_FOLDER,
             storage_path=str(plan.folder.resolve()),
-            failure_config=tune.FailureConfig(max_failures=plan.max_failures),
+            failure_config=tune.FailureConfig(max_failures=plan.search.max_failures),
             callbacks=[WorkerDeaths(study)],
             verbose=0,
         ),

@@ -14,7 +14,9 @@ from rayml.config.components.build import named_targets, names_target
 from rayml.errors import SearchError, StorageError
 from rayml.search.cohort.plan import CohortPlan
 from rayml.search.problem.parameter import Params
+from rayml.search.problem.trials import Report
 from rayml.storage.disk import make_folder, write
+from rayml.tasks.objectives import PARAMETERS
 from rayml.train.blame import explain
 from rayml.train.trial import apply
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rayml.tasks.task import Task
+    from rayml.train.loop.results import EpochResult
 
 WEIGHTS = "best.safetensors"
 
@@ -83,6 +86,26 @@ def require_objective(task: Task, plan: CohortPlan) -> None:
             found=task.metric,
             remedy="Do not search keys of `task` that change the metric",
         )
+
+
+def report_of(number: int, result: EpochResult, metric: str, parameters: int) -> Report:
+    """What the study is told of an epoch of a trial.
+
+    Args:
+        number: of the trial.
+        result: of the epoch.
+        metric: that is optimised first.
+        parameters: weights of the model.
+    """
+    return Report(
+        number,
+        result.epoch,
+        result.metrics[metric],
+        {"train_loss": result.loss, PARAMETERS: parameters, **result.metrics},
+        result.train_seconds,
+        result.eval_seconds,
+        result.steps,
+    )
 
 
 def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -31,7 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rayml.config.secrets import masked
 from rayml.errors import ConfigError, SearchError
 from rayml.search.journal.journal import read_study
-from rayml.search.journal.replay import IDENTITY
+from rayml.search.journal.optuna_study import IDENTITY
 
 _INTERVAL = 1.0
 _ERRORS = (OptunaError, SQLAlchemyError, OSError)

@@ -14,13 +14,17 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from rayml.errors import SearchError
-from rayml.search.journal.replay import IDENTITY, METRIC, SUGGESTIONS
 from rayml.search.problem.goals import Goals
 from rayml.search.problem.parameter import Params
 from rayml.settings.search import BoundSettings
 from rayml.tasks.objectives import Objective
 from rayml.types import Direction
 
+# Attributes of the study.
+METRIC = "metric"
+IDENTITY = "identity"
+SUGGESTIONS = "suggestions"
+FIRST_EPOCH = "first_epoch"
 # Optuna's samplers and dashboards read a trial's excesses under this name, as a list. Of the
 # study it is the bounds by name, in the order of that list.
 CONSTRAINTS = "constraints"

@@ -18,7 +18,7 @@ from typing import Any
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
-from rayml.search.journal.replay import REASON
+from rayml.search.journal.trial_record import REASON
 
 Log = dict[str, Any]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rayml.errors import ConfigError
-from rayml.settings.search import PriceSettings
-from rayml.types import ResourceSettings
+from rayml.settings.search import SearchSettings
 
 _HOUR = 3600.0
 
@@ -76,21 +75,28 @@ def seconds_left(budget: Budget, usage: Usage) -> float | None:
     return max(min(left), 0.0) if left else None
 
 
-def check_cost(cost: float | None, resources: ResourceSettings, prices: PriceSettings) -> None:
+def budget_of(search: SearchSettings) -> Budget:
+    """The budget that a search is given."""
+    return Budget(
+        trials=search.trials, seconds=search.seconds, epochs=search.epochs, cost=search.cost
+    )
+
+
+def check_cost(search: SearchSettings) -> None:
     """Check that a budget of cost can be spent.
 
     Raises:
         ConfigError: nothing that a trial takes has a price.
     """
-    if cost is not None and cost_per_second(resources, prices) <= 0:
+    if search.cost is not None and cost_per_second(search) <= 0:
         raise ConfigError(
-            "search.cost needs a price of what a trial takes",
-            found={"cpu_hour": prices.cpu_hour, "gpu_hour": prices.gpu_hour},
+            f"search.cost is {search.cost:g}, and nothing that a trial takes has a price",
             remedy="Set search.prices.cpu_hour or search.prices.gpu_hour",
         )
 
 
-def cost_per_second(resources: ResourceSettings, prices: PriceSettings) -> float:
+def cost_per_second(search: SearchSettings) -> float:
     """What a busy second of one worker costs."""
+    resources, prices = search.resources, search.prices
     hourly = resources.cpu * prices.cpu_hour + resources.gpu * prices.gpu_hour
     return hourly / _HOUR

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from rayml.errors import ConfigError, InvalidConfigError
 from rayml.search.problem.feasibility import Quantities, excesses
-from rayml.settings.search import BoundSettings, ObjectiveSettings
+from rayml.settings.search import BoundSettings, ObjectiveSettings, SearchSettings
 from rayml.tasks.objectives import MEASURED, Objective
 from rayml.types import Direction
 
-# Samplers that make nothing of what they would be told.
+# Samplers that would ignore further objectives, or constraints.
 _ONE_OBJECTIVE = ("cmaes",)
 _NO_CONSTRAINTS = ("cmaes",)
 
@@ -144,27 +144,22 @@ def choose_goals(
     return Goals(tuple(chosen), dict(constraints or {}))
 
 
-def check_goals_of_sampler(sampler: str, *, objectives: int, constraints: int) -> None:
+def check_goals_of_sampler(search: SearchSettings) -> None:
     """Check that a sampler can search for several objectives and under constraints.
-
-    Args:
-        sampler: its name.
-        objectives: how many there are.
-        constraints: likewise.
 
     Raises:
         ConfigError: it knows one objective alone, or would ignore the constraints.
     """
+    sampler, objectives = search.sampler.kind, 1 + len(search.objectives)
     if objectives > 1 and sampler in _ONE_OBJECTIVE:
         raise ConfigError(
-            f"search.sampler.name={sampler} takes one objective",
-            found=objectives,
+            f"the search has {objectives} objectives, and search.sampler.name={sampler} takes one",
             remedy="Choose tpe, nsga2 or gp, or empty search.objectives",
         )
-    if constraints and sampler in _NO_CONSTRAINTS:
+    if search.constraints and sampler in _NO_CONSTRAINTS:
         raise ConfigError(
-            f"search.sampler.name={sampler} cannot learn from constraints",
-            found=constraints,
+            f"search.sampler.name={sampler} does not learn from constraints, and the search has"
+            f" {len(search.constraints)}",
             remedy="Choose tpe, nsga2 or gp, or empty search.constraints",
         )
 

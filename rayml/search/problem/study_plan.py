@@ -1,4 +1,4 @@
-"""What a study is told when it is made."""
+"""What a study is given when it is made."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from rayml.search.problem.goals import Goals
 from rayml.search.problem.prior_trials import History
-from rayml.search.problem.space import Space
-from rayml.settings.search import BoundSettings
-from rayml.tasks.objectives import Objective
-from rayml.types import Direction, PrunerSettings, SamplerSettings
+from rayml.search.problem.space import Space, lookup
+from rayml.settings.search import SearchSettings
+
+_EPOCHS = "train.epochs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,51 +23,41 @@ class StudyPlan:
         name: of the sweep.
         journal: file that the study creates.
         space: what is searched.
-        config: of a trial, for conditions on keys that are not searched.
-        metric: name of what is optimised first.
-        direction: of the metric.
-        objectives: further ones.
-        constraints: bounds by name of a quantity.
-        trials: budget.
-        seconds: wall-clock budget; None sets none.
-        epochs: budget of epochs, summed over all trials; None sets none.
-        cost: budget of the workers' time; None sets none.
-        cost_per_second: of a busy worker.
-        max_epochs: epochs of a trial that is never stopped.
-        sampler: who proposes.
-        pruner: who is stopped.
+        trial: plain config of a trial, for conditions on keys that are not searched.
+        goals: what is sought.
+        search: budgets, sampler and pruner.
         seed: of the sampler.
-        started: `time.time()` of the moment that the wall-clock counts from.
+        started: `time.time()` at which the wall-clock begins.
         session: of the driver; trials that were given to another one are handed out again.
-        history: of other sweeps, which informs the sampler.
+        history: trials of other sweeps, which inform the sampler.
         slots: cohorts that live at a time and speak with the study in turns; None lets each
-            speak whenever it likes.
+            speak at any time.
     """
 
     name: str
     journal: Path
     space: Space
-    config: Mapping[str, Any]
-    metric: str
-    direction: Direction
-    trials: int
-    max_epochs: int
+    trial: Mapping[str, Any]
+    goals: Goals
+    search: SearchSettings
     started: float
-    objectives: tuple[Objective, ...] = ()
-    constraints: Mapping[str, BoundSettings] = field(default_factory=dict)
-    seconds: float | None = None
-    epochs: int | None = None
-    cost: float | None = None
-    cost_per_second: float = 0.0
-    sampler: SamplerSettings = field(default_factory=SamplerSettings)
-    pruner: PrunerSettings = field(default_factory=PrunerSettings)
     seed: int = 0
     session: str = ""
     history: History = field(default_factory=History)
     slots: int | None = None
 
     @property
-    def goals(self) -> Goals:
-        """What the study seeks."""
-        first = Objective(self.metric, self.direction)
-        return Goals((first, *self.objectives), self.constraints)
+    def max_epochs(self) -> int:
+        """Epochs of a trial that is never stopped, at most."""
+        return max_epochs(self.space, self.trial)
+
+
+def max_epochs(space: Space, config: Mapping[str, Any]) -> int:
+    """The most epochs that a trial may train for."""
+    most = [int(lookup(config, _EPOCHS))]
+    for parameter in space.parameters:
+        if parameter.key == _EPOCHS:
+            searched = [int(value) for value in parameter.extremes() if value is not None]
+            # Where its condition fails, a trial keeps what the config holds.
+            most = most + searched if parameter.when else searched
+    return max(most)

@@ -1,4 +1,4 @@
-"""What the study tells of its trials."""
+"""What passes between a study and those that train and watch its trials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Report:
         value: of the first objective.
         metrics: all that was measured after the epoch.
         train_seconds: that the epoch trained; of a cohort the trial's share.
-        eval_seconds: that its evaluation took, likewise.
+        eval_seconds: that its evaluation took; of a cohort the trial's share.
         steps: of the optimizer.
     """
 
@@ -48,11 +48,49 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a trial: its state, and why it is PRUNED or FAIL."""
+    """The end of a trial.
+
+    Attributes:
+        number: of the trial.
+        state: COMPLETE needs an epoch or a value.
+        reason: why it is PRUNED or FAIL.
+        value: of the first objective; None takes that of the trial's best epoch.
+    """
 
     number: int
     state: State
     reason: str = ""
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedCohort:
+    """Trials that train together and have not ended.
+
+    Attributes:
+        number: of the cohort.
+        trials: by number.
+        epochs: reported of each; the cohort's checkpoint may hold one less.
+    """
+
+    number: int
+    trials: tuple[AskedTrial, ...]
+    epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a study found in the journal that it went on with.
+
+    Attributes:
+        done: trials that had ended.
+        cohorts: trials that had not.
+        torn: bytes of an unfinished last line, which were cut off.
+    """
+
+    done: int
+    cohorts: tuple[UnfinishedCohort, ...]
+    torn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +102,7 @@ class FinishedTrial:
         params: its searched values.
         state: COMPLETE trained to its end, PRUNED was stopped, FAIL could not go on.
         value: of its best epoch by the first objective; None if it has none, or failed.
-        epoch: its best epoch, from 1; None likewise.
+        epoch: its best epoch, from 1; None where there is no value.
         epochs: how many it finished.
         reason: why it was stopped or failed; empty for COMPLETE.
         values: of all objectives by name after its best epoch; None where undefined.
@@ -103,9 +141,9 @@ class Progress:
         first_epoch: of them until the first epoch was reported; None before.
         epochs: finished, over all trials.
         train_seconds: of training, added over the workers.
-        eval_seconds: of evaluation likewise.
+        eval_seconds: of evaluation, added over the workers.
         steps: of the optimizers, over all trials.
-        notes: what the workers told, in order.
+        notes: what the workers reported, in order.
         best: the best trial so far.
         finished: trials that finished since the caller last looked.
         epochs_budget: budget of epochs; None sets none.

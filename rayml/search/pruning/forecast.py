@@ -22,7 +22,7 @@ def epochs_together(pruner: PrunerSettings, done: int, epochs: int) -> int:
         done: epochs that the trial has finished, and gone on after.
         epochs: of a trial that is not stopped.
     """
-    if pruner.name not in _HALVING:
+    if pruner.kind not in _HALVING:
         return epochs - done
     rung = pruner.min_epochs
     while rung <= done:
@@ -46,5 +46,5 @@ def steps_together(
     """
     longest = max(most for _, most in alive)
     together = [epochs_together(pruner, done, most) for done, most in alive]
-    later = 0 if pruner.name in _HALVING else more // len(alive) * longest
+    later = 0 if pruner.kind in _HALVING else more // len(alive) * longest
     return (math.floor(sum(together) / len(alive)) + later) * epoch

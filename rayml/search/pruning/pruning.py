@@ -1,7 +1,7 @@
-"""Which trials stop early: policies that decide from plain numbers, whatever trains.
+"""Which trials stop early: pruners that decide from plain numbers, whatever trains.
 
-Values are better the smaller they are; whoever maximises hands in negated ones. A policy keeps
-sorted tables that grow with each report, so a decision costs O(log n) comparisons.
+Values are better the smaller they are; a study that maximises negates them. A pruner keeps sorted
+tables that grow with each report, so a decision costs O(log n) comparisons.
 """
 
 from __future__ import annotations
@@ -12,25 +12,31 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, Protocol
 
+from rayml.config.components.build import build, taken
+from rayml.errors import ConfigError
 from rayml.types import PrunerSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PruningDecision:
     """Whether a trial goes on, and why it does not."""
 
     action: Literal["keep", "prune"]
     reason: str = ""
 
 
-KEEP = Decision("keep")
+KEEP = PruningDecision("keep")
 
 
-class Policy(Protocol):
-    """Decides from the reports of all trials which of them to stop."""
+class Pruner(Protocol):
+    """Decides from the reports of all trials which of them to stop.
+
+    A class of the user's, named by `search.pruner._target_`, has these three methods. When a
+    sweep is resumed a new one is built, and `seen` and `completed` tell it of all trials again.
+    """
 
     def seen(self, number: int, step: int, value: float) -> None:
-        """Take in the value of a trial after an epoch; the same one given again counts once.
+        """Take in the value of a trial after an epoch; a value that is given again counts once.
 
         Args:
             number: of the trial.
@@ -38,7 +44,7 @@ class Policy(Protocol):
             value: smaller is better.
         """
 
-    def decide(self, number: int, step: int, value: float) -> Decision:
+    def decide(self, number: int, step: int, value: float) -> PruningDecision:
         """Take in such a value, and decide whether the trial goes on."""
 
     def completed(self, number: int) -> None:
@@ -51,7 +57,7 @@ class NoPruning:
     def seen(self, number: int, step: int, value: float) -> None:
         """Nothing depends on it."""
 
-    def decide(self, number: int, step: int, value: float) -> Decision:  # noqa: ARG002
+    def decide(self, number: int, step: int, value: float) -> PruningDecision:  # noqa: ARG002
         """Keep."""
         return KEEP
 
@@ -84,7 +90,7 @@ class AsyncHalving:
             insort(self._rungs.setdefault(step, []), value)
             values[number] = value
 
-    def decide(self, number: int, step: int, value: float) -> Decision:
+    def decide(self, number: int, step: int, value: float) -> PruningDecision:
         """Compare a trial at a rung with all that were there; between rungs it goes on."""
         self.seen(number, step, value)
         if not self._is_rung(step):
@@ -94,7 +100,7 @@ class AsyncHalving:
         places = max(1, len(rung) // self._reduction)
         if better < places:
             return KEEP
-        return Decision(
+        return PruningDecision(
             "prune", f"rank {better + 1} of {len(rung)} after {step} epochs, {places} go on"
         )
 
@@ -147,7 +153,7 @@ class Hyperband:
         """Take in a value in the trial's bracket."""
         self._brackets[self.bracket(number)].seen(number, step, value)
 
-    def decide(self, number: int, step: int, value: float) -> Decision:
+    def decide(self, number: int, step: int, value: float) -> PruningDecision:
         """Compare a trial with those of its bracket."""
         return self._brackets[self.bracket(number)].decide(number, step, value)
 
@@ -175,7 +181,7 @@ class MedianStopping:
         """Take in a value of the trial's curve."""
         self._curves.setdefault(number, {}).setdefault(step, value)
 
-    def decide(self, number: int, step: int, value: float) -> Decision:
+    def decide(self, number: int, step: int, value: float) -> PruningDecision:
         """Compare a trial's best value with the median of the completed trials."""
         self.seen(number, step, value)
         curve = self._curves[number]
@@ -186,7 +192,7 @@ class MedianStopping:
         best = min(curve.values())
         if best <= median:
             return KEEP
-        return Decision(
+        return PruningDecision(
             "prune", f"best {best:.6g} after {step} epochs is worse than the median {median:.6g}"
         )
 
@@ -202,13 +208,19 @@ class MedianStopping:
             insort(self._averages.setdefault(step, []), total / count)
 
 
-def build_policy(settings: PrunerSettings, max_epochs: int) -> Policy:
-    """The policy that the settings name.
+def build_pruner(settings: PrunerSettings, max_epochs: int) -> Pruner:
+    """The pruner that the settings name.
 
     Args:
         settings: its name and numbers.
         max_epochs: epochs of a trial that is never stopped, from which Hyperband's brackets follow.
+
+    Raises:
+        BuildError: the user's class does not import, or does not take its arguments.
+        ConfigError: what it makes has not the methods of `Pruner`.
     """
+    if settings.target is not None:
+        return _users_pruner(settings, max_epochs)
     if settings.name == "asha":
         return AsyncHalving(settings.min_epochs, settings.reduction)
     if settings.name == "hyperband":
@@ -216,6 +228,23 @@ def build_policy(settings: PrunerSettings, max_epochs: int) -> Policy:
     if settings.name == "median":
         return MedianStopping(settings.min_epochs, settings.startup_trials)
     return NoPruning()
+
+
+def _users_pruner(settings: PrunerSettings, max_epochs: int) -> Pruner:
+    assert settings.target is not None
+    given = {"max_epochs": max_epochs} | settings.known
+    pruner = build(taken(settings.target, settings.arguments, given))
+    missing = [
+        name
+        for name in ("seen", "decide", "completed")
+        if not callable(getattr(pruner, name, None))
+    ]
+    if missing:
+        raise ConfigError(
+            f"{settings.target} is no pruner, as it has no {' and no '.join(missing)}",
+            remedy="Give it the methods of rayml.search.pruning.pruning.Pruner",
+        )
+    return pruner  # type: ignore[no-any-return]
 
 
 def _median(ordered: list[float]) -> float:

@@ -14,14 +14,13 @@ from rich.table import Table
 from rayml.search.journal.ancestry import Ancestry, Descent, Stretch, read_descents, schedule
 from rayml.search.journal.journal import read_study
 from rayml.search.journal.optuna_study import read_goals
-from rayml.search.journal.replay import EPOCH, LINEAGE, REASON, TUNE_TRIAL
+from rayml.search.journal.trial_record import read_trial
 from rayml.search.problem.goals import Goals, outcome
 from rayml.search.problem.parameter import Params
 from rayml.search.problem.ranking import Merit, TrialState, front, rank
+from rayml.search.problem.sweep_plan import JOURNAL
 from rayml.search.results.wording import params_text, value_text
 from rayml.types import Direction
-
-JOURNAL = "journal.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,25 +162,23 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
 
 
 def _row(trial: FrozenTrial, goals: Goals) -> TrialRow:
-    curve = dict(sorted(trial.intermediate_values.items()))
-    metrics = {epoch: trial.system_attrs.get(f"{EPOCH}{epoch}", {}) for epoch in curve}
+    record = read_trial(trial)
     state: TrialState = trial.state.name  # type: ignore[assignment]
-    counted = {} if state == "FAIL" else curve
-    told = trial.values[0] if state == "COMPLETE" else None
-    result = outcome(goals, counted, metrics, told)
+    counted = {} if state == "FAIL" else record.curve
+    result = outcome(goals, counted, record.metrics, record.value)
     return TrialRow(
-        number=trial.number,
+        number=record.number,
         state=state,
         value=result.value,
         epoch=result.epoch,
-        epochs=len(curve),
-        params=trial.params,
-        reason=trial.user_attrs.get(REASON, ""),
-        tune_trial=trial.user_attrs.get(TUNE_TRIAL, ""),
-        started=trial.datetime_start,
-        ended=trial.datetime_complete,
-        curve={epoch: (value, metrics[epoch]) for epoch, value in curve.items()},
+        epochs=len(record.curve),
+        params=record.params,
+        reason=record.reason,
+        tune_trial=record.tune_trial or "",
+        started=record.started,
+        ended=record.ended,
+        curve={epoch: (value, record.metrics[epoch]) for epoch, value in record.curve.items()},
         values=result.values,
         violation=result.violation,
-        descents=read_descents(trial.system_attrs.get(LINEAGE, ())),
+        descents=read_descents(record.descents),
     )

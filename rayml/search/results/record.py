@@ -15,14 +15,11 @@ from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
 from rayml.search.problem.parameter import Distribution
 from rayml.search.problem.space import Space
+from rayml.search.problem.sweep_plan import CONFIG, DATA, JOURNAL, SPACE, TIMINGS
 from rayml.search.results.confirmation import Confirmation, read_confirmation
-from rayml.search.results.leaderboard import JOURNAL, Leaderboard, TrialRow, rank_trials
+from rayml.search.results.leaderboard import Leaderboard, TrialRow, rank_trials
 from rayml.storage.bounded import read_bounded
 
-SPACE = "space.json"
-TIMINGS = "timings.json"
-CONFIG = "config.yaml"
-DATA = "data.json"
 _MOST_BYTES = 16 << 20  # of a JSON or YAML file; they have some kilobytes
 
 

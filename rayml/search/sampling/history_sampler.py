@@ -1,4 +1,4 @@
-"""A sampler that is shown a history beside the trials of its study."""
+"""A sampler that sees the trials of other sweeps beside those of its study."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rayml.search.problem.prior_trials import History, Ranks
 from rayml.search.sampling.delegating import DelegatingSampler
 
 
-class Informed(DelegatingSampler):
+class HistorySampler(DelegatingSampler):
     """Shows another sampler the study with the trials of a history in it.
 
     The study itself stays as it is: what the history adds is never one of its trials.
 
     Args:
         sampler: the one that proposes.
-        history: what it is shown.
+        history: trials of other sweeps, and how trials of an earlier space look.
     """
 
     def __init__(self, sampler: BaseSampler, history: History) -> None:

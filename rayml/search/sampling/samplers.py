@@ -1,4 +1,4 @@
-"""Samplers by name: Optuna's, seeded, with what each needs checked beforehand."""
+"""Samplers by name or by the user's class, seeded, with what each needs checked beforehand."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
+from rayml.config.components.build import build, taken
 from rayml.errors import ConfigError, SpaceError
-from rayml.search.journal.replay import Record
 from rayml.search.problem.parameter import Params, Scalar
 from rayml.search.problem.prior_trials import History
 from rayml.search.problem.space import Space
 from rayml.search.sampling.cmaes_sampler import PlainCmaEsSampler
 from rayml.search.sampling.delegating import DelegatingSampler
-from rayml.search.sampling.history_sampler import Informed
+from rayml.search.sampling.draws_by_number import draws_by_number
+from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.tpe import BoundedTPESampler
 from rayml.types import SamplerSettings
 
@@ -40,6 +41,8 @@ _CLASSES: dict[str, type[BaseSampler]] = {
 }
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 _OWN = {"seed", "startup_trials"}
+# Optuna keeps the place in a sequence with the study, and the sequence is one by its seed.
+_SEQUENCES = {"qmc"}
 _GRID_LIMIT = 100_000
 
 
@@ -47,10 +50,14 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
     """Check that a sampler can be built and can search the space.
 
     Raises:
-        ConfigError: an option that its class does not have or take, or a package that is not
-            installed.
+        BuildError: the user's class does not import, or does not take its arguments.
+        ConfigError: an option that its class does not have or take, a package that is not
+            installed, or a class of the user's that is no sampler.
         SpaceError: a grid over a range without steps, or of too many points.
     """
+    if settings.target is not None:
+        build_sampler(settings, seed=0)
+        return
     for package in _PACKAGES.get(settings.name, ()):
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
@@ -80,28 +87,55 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
 
 
 def build_sampler(
-    settings: SamplerSettings, seed: int, *, history: History | None = None
+    settings: SamplerSettings, seed: int, *, history: History | None = None, asked: int = 0
 ) -> BaseSampler:
     """Build a sampler, seeded.
 
     `startup_trials` random trials come first, where a sampler has a model to learn: exactly so
     many for both TPE, by their number; GP and CMA-ES count the completed ones, as Optuna does.
-    The trials of a history stand in for them. Our own TPE knows its study alone, so where there
-    is a history Optuna's takes its place.
+    The trials of a history stand in for them. Our own TPE knows its study alone, so the name
+    `tpe` means Optuna's where there is a history.
+
+    A sampler that goes on after some trials gets another seed, so that it does not propose them
+    again, unless its class says that it needs none, see `DrawsByNumber`.
 
     Args:
         settings: its name and numbers.
         seed: of its draws.
-        history: what it knows besides the trials of its study.
+        history: trials that it sees besides those of its study.
+        asked: trials of its study so far.
 
     Raises:
-        ConfigError: there is a history, and options of the TPE that cannot take it.
+        BuildError: the user's class does not import, or does not take its arguments.
+        ConfigError: options of `tpe` where there is a history; or the user's class is no sampler.
     """
     history = history or History()
     settings = _for_history(settings) if history.matters else settings
     settings = replace(
         settings, startup_trials=max(settings.startup_trials - len(history.trials), 0)
     )
+    make = _users_sampler if settings.target is not None else _named_sampler
+    sampler = make(settings, seed)
+    if asked and settings.kind not in _SEQUENCES and not draws_by_number(sampler):
+        later = np.random.SeedSequence([seed % 2**32, asked]).generate_state(1)[0]
+        sampler = make(settings, int(later))
+    return HistorySampler(sampler, history) if history.matters else sampler
+
+
+def _users_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
+    assert settings.target is not None
+    given = {"seed": seed, "startup_trials": settings.startup_trials}
+    sampler = build(taken(settings.target, settings.arguments, given))
+    if not isinstance(sampler, BaseSampler):
+        raise ConfigError(
+            f"{settings.target} makes no optuna.samplers.BaseSampler",
+            found=type(sampler).__name__,
+            remedy="Name a subclass of it by search.sampler._target_",
+        )
+    return sampler
+
+
+def _named_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
     given: dict[str, Any] = {"seed": seed}
     if settings.name == "tpe":
         given["startup_trials"] = settings.startup_trials
@@ -118,30 +152,21 @@ def build_sampler(
         sampler = _CLASSES[settings.name](**(given | dict(settings.options)))
     if settings.name == "optuna_tpe":
         sampler = RandomFirst(settings.startup_trials, RandomSampler(seed=seed), sampler)
-    return Informed(sampler, history) if history.matters else sampler
+    return sampler
 
 
 def _for_history(settings: SamplerSettings) -> SamplerSettings:
-    if settings.name != "tpe":
+    if settings.kind != "tpe":
         return settings
     if settings.options:
         raise ConfigError(
-            "a warm start, or a changed space, takes search.sampler.name=optuna_tpe, whose options"
-            " are others than those of tpe",
+            "search.sampler.name=tpe has no options where a sweep has a warm start or its space"
+            " has changed, since Optuna's TPE then takes its place",
             found=dict(settings.options),
-            remedy="Name optuna_tpe with its own options, or empty search.sampler.options",
+            remedy="Set search.sampler.name=optuna_tpe with options of its own, or empty"
+            " search.sampler.options",
         )
     return replace(settings, name="optuna_tpe")
-
-
-def seed_after(settings: SamplerSettings, seed: int, asked: int, *, history: History) -> int:
-    """The seed of a sampler that goes on after some trials, which it shall not propose again."""
-    # A sequence is one by its seed, and Optuna keeps the place in it with the study; our own TPE
-    # draws by the trials' numbers.
-    by_number = settings.name == "tpe" and not history.matters
-    if asked == 0 or by_number or settings.name == "qmc":
-        return seed
-    return int(np.random.SeedSequence([seed % 2**32, asked]).generate_state(1)[0])
 
 
 def grid_points(space: Space, config: Mapping[str, Any], seed: int) -> list[dict[str, Scalar]]:
@@ -152,11 +177,11 @@ def grid_points(space: Space, config: Mapping[str, Any], seed: int) -> list[dict
 
 
 def points_left(
-    points: Sequence[dict[str, Scalar]], records: Iterable[Record]
+    points: Sequence[dict[str, Scalar]], asked: Iterable[Params]
 ) -> list[dict[str, Scalar]]:
-    """The points of a grid that no trial has taken."""
-    taken = {_identity(record.params) for record in records}
-    return [point for point in points if _identity(point) not in taken]
+    """The points of a grid that no trial was asked with."""
+    known = {_identity(params) for params in asked}
+    return [point for point in points if _identity(point) not in known]
 
 
 def _identity(params: Params) -> tuple[tuple[str, str, Scalar], ...]:

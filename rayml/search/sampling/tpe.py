@@ -51,6 +51,8 @@ class BoundedTPESampler(DelegatingSampler):
         ValueError: a number out of its range.
     """
 
+    draws_by_number = True
+
     def __init__(
         self,
         *,

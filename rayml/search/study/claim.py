@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rayml.errors import SearchError
-from rayml.search.sampling.warm_start import JOURNAL
+from rayml.search.problem.sweep_plan import JOURNAL
 from rayml.storage.disk import explained, make_folder
 
 _LOCK = ".lock"

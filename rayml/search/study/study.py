@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from typing import Any
 
-from rayml.search.journal.ledger import Ledger
-from rayml.search.journal.replay import (
-    FIRST_EPOCH,
-    SUGGESTIONS,
-    Cohort,
-    Record,
-    Resumed,
-    Spent,
-    in_order,
-    read_record,
-)
+from rayml.errors import StorageError
+from rayml.search.journal.optuna_study import FIRST_EPOCH
+from rayml.search.journal.study_journal import StudyJournal
+from rayml.search.journal.trial_record import TrialRecord, in_order, read_trial
 from rayml.search.problem.goals import Outcome, outcome
 from rayml.search.problem.parameter import Params
 from rayml.search.problem.study_plan import StudyPlan
@@ -27,22 +20,16 @@ from rayml.search.problem.trials import (
     FinishedTrial,
     Progress,
     Report,
+    Resumed,
     State,
+    UnfinishedCohort,
 )
-from rayml.search.pruning.pruning import KEEP, Decision, build_policy
-from rayml.search.sampling.samplers import build_sampler, grid_points, points_left, seed_after
-from rayml.search.study.expenses import Expenses
-from rayml.search.study.running_trials import (
-    Running,
-    cohort_of,
-    lanes,
-    left_behind,
-    recalled,
-    requested,
-)
-from rayml.search.study.suggestions import Agenda
-from rayml.search.study.totals import Tally
-from rayml.tasks.objectives import TRAIN_SECONDS
+from rayml.search.pruning.pruning import KEEP, PruningDecision, build_pruner
+from rayml.search.study.full_disk import Halt
+from rayml.search.study.proposals import Proposals
+from rayml.search.study.running_trials import RunningTrials
+from rayml.search.study.totals import Totals
+from rayml.search.study.turn_order import AnyOrder, TurnOrder
 
 
 class Study:
@@ -58,22 +45,29 @@ class Study:
         plan: of the study.
         resume: go on with the plan's journal, in place of a new one. What ended stays as it is;
             `next_cohort` gives out again what did not.
+        order: of the cohorts that speak with it; None lets each speak at any time.
 
     Raises:
         SearchError: the journal exists, or it is to be resumed and cannot be.
     """
 
-    def __init__(self, plan: StudyPlan, *, resume: bool = False) -> None:
+    def __init__(
+        self, plan: StudyPlan, *, resume: bool = False, order: TurnOrder | None = None
+    ) -> None:
         self._plan = plan
-        self._sign = 1.0 if plan.direction == "minimize" else -1.0
-        self._goals = plan.goals
-        self._ledger = Ledger(plan, resume=resume)
-        self._policy = build_policy(plan.pruner, plan.max_epochs)
-        self._asked = 0
+        self._sign = 1.0 if plan.goals.first.direction == "minimize" else -1.0
+        self._journal = StudyJournal(plan, resume=resume)
+        self._pruner = build_pruner(plan.search.pruner, plan.max_epochs)
+        self._order = order or AnyOrder()
+        self._halt = Halt()
+        self._running = RunningTrials()
         self._cohorts = 0
-        self._running: dict[int, Running] = {}
-        self._tally = Tally(self._goals.directions)
-        self._restore()
+        records = [read_trial(trial) for trial in self._journal.trials()]
+        self._proposals = Proposals(plan, self._journal, records)
+        first_epoch = self._journal.attributes.get(FIRST_EPOCH)
+        self._totals = Totals(plan, trials=self._proposals.most, first_epoch=first_epoch)
+        for record in in_order(records):
+            self._recall(record)
 
     def ask(
         self,
@@ -88,28 +82,37 @@ class Study:
 
         Args:
             n: trials wanted.
-            fixed: values that all of them shall have.
+            fixed: values that all of them have.
             tune_trial: id of the Ray Tune trial that will train them.
             cohort: that they join; None makes each of them a cohort of its own.
-            request: names this call; where it is made again, because its answer was lost, it
-                gives the same trials.
+            request: names this call; a repeated call, whose answer was lost, gives the same
+                trials.
         """
-        if held := requested(self._running, request):
-            return held
-        asked: list[AskedTrial] = []
-        while len(asked) < n and self.has_more:
-            joined = self._new_cohort() if cohort is None else cohort
-            asked.append(self._ask_one(fixed or {}, joined, tune_trial, request))
-        self._ledger.commit()
+        if self._halt.reason:
+            return []
+        with self._halt.on_full_disk():
+            if held := self._running.requested(request):
+                return held
+            asked: list[AskedTrial] = []
+            while len(asked) < n and self.has_more:
+                joined = self._new_cohort() if cohort is None else cohort
+                record = self._proposals.ask(
+                    fixed or {}, cohort=joined, tune_trial=tune_trial, request=request
+                )
+                self._running[record.number] = record
+                asked.append(record.asked)
+            self._journal.commit()
         return asked
 
     @property
     def has_more(self) -> bool:
         """Whether there are trials to ask for; once there are none, there never will be."""
-        return self._asked < self._expenses.budget.trials and not self._expenses.reason_to_end()
+        return (
+            not self._halt.reason and self._proposals.left > 0 and not self._totals.reason_to_end()
+        )
 
-    def next_cohort(self, n: int = 1, *, tune_trial: str) -> tuple[int, list[AskedTrial]]:
-        """The cohort that a Ray Tune trial shall train: one that a dead driver left, or a new one.
+    def next_cohort(self, n: int = 1, *, tune_trial: str) -> tuple[int, list[AskedTrial]] | None:
+        """The cohort that a Ray Tune trial trains: one that a dead driver left, or a new one.
 
         A call that is made again, because its answer was lost, gives the same trials.
 
@@ -119,271 +122,225 @@ class Study:
 
         Returns:
             The cohort's number, which its checkpoint is kept under, and its trials: none once a
-            budget is spent.
+            budget is spent. None while it is another cohort's turn.
         """
-        held = cohort_of(self._running, tune_trial, self._plan.session)
-        if held is not None:
+        held = self._running.cohort_of(tune_trial, self._plan.session)
+        if held is not None and not self._halt.reason:
             return held, self.lanes(held)
-        for left in self.orphans():
-            self._claim(left, tune_trial)
-            return left.number, list(left.trials)
-        number = self._new_cohort()
-        return number, self.ask(n, tune_trial=tune_trial, cohort=number)
+        if self._more_cohorts and not self._order.vacant:
+            return None
+        try:
+            number, asked = self._give(n, tune_trial)
+        except StorageError:
+            return 0, []  # the driver asks for the reason once the sweep has ended
+        if asked:  # a cohort without trials never ends a turn
+            self._order.enter(number)
+        return number, asked
 
-    def orphans(self) -> tuple[Cohort, ...]:
-        """The cohorts that no worker of this session's driver was given, unfinished."""
-        return left_behind(self._running, self._plan.session)
+    def orphans(self) -> tuple[UnfinishedCohort, ...]:
+        """Unfinished cohorts that no worker of this session was given; a halted study has none."""
+        return () if self._halt.reason else self._running.left_behind(self._plan.session)
 
     def lanes(self, cohort: int) -> list[AskedTrial]:
-        """The trials of a cohort that have not ended, by number."""
-        return lanes(self._running, cohort)
+        """The trials of a cohort that have not ended, by number; a halted study has none."""
+        found = [] if self._halt.reason else self._running.of_cohort(cohort)
+        return [each.asked for each in found]
+
+    def take_turn(self, cohort: int) -> bool:
+        """Whether it is a cohort's turn; once it is, it stays so until `end_turn` or `leave`."""
+        if not self._more_cohorts:
+            self._order.close()
+        return self._order.is_of(cohort)
+
+    def end_turn(self, cohort: int) -> None:
+        """Let the next cohort take its turn."""
+        self._order.end(cohort)
+
+    def leave(self, cohort: int) -> None:
+        """Forget the turns of a cohort that has ended."""
+        self._order.leave(cohort)
 
     def resumed(self) -> Resumed:
         """What was found in the journal, and what is left to do of it."""
-        return Resumed(len(self._tally.finished), self.orphans(), len(self._ledger.torn))
+        return Resumed(len(self._totals.finished), self.orphans(), len(self._journal.torn))
 
-    def begin(self, number: int, epoch: int) -> bool:
-        """Take note that a worker trains a trial; from the second time on it is a restart.
+    def begin(self, begun: Sequence[tuple[int, int]]) -> list[bool]:
+        """Record that a worker trains some trials; of each, from the second time on, a restart.
 
         Args:
-            number: of the trial.
-            epoch: that its checkpoint had finished; 0 without one.
+            begun: number of each, and the epoch that its checkpoint had finished; 0 without one.
 
         Returns:
-            Whether there is anything to train: False if the trial has ended.
+            Whether there is anything to train of each: False if the trial has ended.
         """
-        running = self._running.get(number)
-        if running is None:
-            return False
-        if running.begun:
-            self._tally.restarts += 1
-            running.restarts.append({"reported": len(running.curve), "checkpoint": epoch})
-            self._ledger.restarted(running.trial_id, running.restarts)
-            self._ledger.commit()
-        running.begun = True
-        return True
+        with self._halt.on_full_disk():
+            for number, epoch in begun:
+                if number in self._running:
+                    self._totals.restarts += self._running[number].begun
+                    self._journal.begin(self._running[number], epoch)
+            self._journal.commit()
+        return [number in self._running for number, _ in begun]
 
-    def report(
-        self,
-        number: int,
-        step: int,
-        value: float,
-        metrics: Mapping[str, float],
-        *,
-        train_seconds: float = 0.0,
-        eval_seconds: float = 0.0,
-        steps: int = 0,
-    ) -> Decision:
-        """Record an epoch of a trial and decide whether it goes on.
+    def report(self, reports: Sequence[Report]) -> list[PruningDecision]:
+        """Record an epoch of each of some trials and decide which go on; in their order.
 
-        An epoch that is reported again, after a restart, is recorded once and decided anew.
+        Their epoch ends at one time, so each is judged beside all the others. An epoch that is
+        reported again, after a restart, is recorded once and decided anew. A trial whose value
+        is not finite fails.
+        """
+        with self._halt.on_full_disk():
+            for each in reports:
+                if each.number in self._running and math.isfinite(each.value):
+                    self._pruner.seen(each.number, each.epoch, self._sign * each.value)
+            decisions = [self._report(each) for each in reports]
+            self._journal.commit()
+        return decisions
+
+    def tell(self, ended: Sequence[Ended]) -> list[FinishedTrial]:
+        """Record the end of each of some trials; one that has ended already stays as it is.
+
+        An objective that is not finite, or a constraint on something undefined, makes a COMPLETE
+        trial FAIL.
+        """
+        with self._halt.on_full_disk():
+            results = [
+                self._end(self._running[each.number], each)
+                for each in ended
+                if each.number in self._running
+            ]
+            self._journal.commit()
+        for record, result in results:
+            self._finish(record, result)
+        return [self._totals.known(each.number) for each in ended]
+
+    def inherit(self, cohort: int, epoch: int, descents: Mapping[int, Mapping[str, Any]]) -> None:
+        """Record which trials of a population went on as copies after an epoch.
+
+        This replaces what was recorded of that epoch and of later ones: a cohort that went back
+        to its checkpoint trains them again.
 
         Args:
-            number: of the trial.
-            step: finished epochs, from 1.
-            value: of the metric that is optimised; a trial with one that is not finite fails.
-            metrics: all that was measured after the epoch.
-            train_seconds: that the epoch trained.
-            eval_seconds: that its evaluation took.
-            steps: of the optimizer.
+            cohort: its number.
+            epoch: that its trials have finished.
+            descents: `Descent.to_json` of those that went on as copies, by number.
         """
-        running = self._running.get(number)
-        if running is None:
-            return Decision("prune", f"trial {number} is {self._tally.known(number).state} already")
-        if not math.isfinite(value):
-            self.tell(number, "FAIL", reason=f"{self._plan.metric} is {value} after epoch {step}")
-            return Decision("prune", self._tally.known(number).reason)
-        if step not in running.curve:
-            self._note_epoch(running, train_seconds, eval_seconds, steps)
-            measured = {**metrics, TRAIN_SECONDS: running.spent.train}
-            self._record(running, step, value, measured)
-        decision = self._policy.decide(number, step, self._sign * value)
-        if decision == KEEP and (reason := self._expenses.reason_to_end()):
-            return Decision("prune", reason)
-        return decision
+        with self._halt.on_full_disk():
+            for record in self._running.of_cohort(cohort):
+                self._journal.inherit(record, epoch, descents.get(record.number))
+            self._journal.commit()
 
-    def report_all(self, reports: Sequence[Report]) -> list[Decision]:
-        """Record an epoch of each of some trials, see `report`; the decisions in their order.
-
-        Their epoch ends at one time, so each is judged beside all the others.
-        """
-        for each in reports:
-            if each.number in self._running and math.isfinite(each.value):
-                self._policy.seen(each.number, each.epoch, self._sign * each.value)
-        return [
-            self.report(
-                each.number,
-                each.epoch,
-                each.value,
-                each.metrics,
-                train_seconds=each.train_seconds,
-                eval_seconds=each.eval_seconds,
-                steps=each.steps,
-            )
-            for each in reports
-        ]
-
-    def tell(
-        self, number: int, state: State, value: float | None = None, reason: str = ""
-    ) -> FinishedTrial:
-        """Record the end of a trial; one that has ended already stays as it is.
-
-        Args:
-            number: of the trial.
-            state: COMPLETE needs an epoch or a value; an objective that is not finite, or a
-                constraint on something undefined, makes it FAIL.
-            value: of the first objective; None takes that of the trial's best epoch.
-            reason: why it is PRUNED or FAIL.
-        """
-        running = self._running.get(number)
-        if running is None:
-            return self._tally.known(number)
-        result = outcome(self._goals, running.curve, running.metrics, value)
-        if state == "COMPLETE" and result.undefined:
-            state, reason = "FAIL", result.undefined
-        running.spent = replace(running.spent, elapsed=self._expenses.elapsed())
-        self._ledger.end(
-            number, running.trial_id, state, result, reason=reason, spent=running.spent
-        )
-        self._ledger.commit()
-        if state == "COMPLETE":
-            self._policy.completed(number)
-        return self._finish(number, running, state, result, reason)
-
-    def tell_all(self, ended: Sequence[Ended]) -> None:
-        """Record the end of each of some trials, see `tell`."""
-        for each in ended:
-            self.tell(each.number, each.state, reason=each.reason)
-
-    def begin_all(self, begun: Sequence[tuple[int, int]]) -> None:
-        """Take note that a worker trains some trials: number and epoch of each, see `begin`."""
-        for number, epoch in begun:
-            self.begin(number, epoch)
+    def descents(self, cohort: int) -> dict[int, list[Mapping[str, Any]]]:
+        """What was recorded by `inherit` of the trials of a cohort that run, by number."""
+        return {each.number: each.descents for each in self._running.of_cohort(cohort)}
 
     def note(self, text: str) -> None:
-        """Take in something that whoever watches the sweep shall read once."""
-        if text not in self._tally.notes:
-            self._tally.notes.append(text)
+        """Keep a line for those that watch the sweep, who read it once."""
+        if text not in self._totals.notes:
+            self._totals.notes.append(text)
 
     def snapshot(self, since: int = 0) -> Progress:
         """Where the sweep stands.
 
         Args:
-            since: how many finished trials the caller has seen; the later ones are told.
+            since: finished trials that the caller has seen; the answer holds the later ones.
         """
-        return self._expenses.progress(len(self._running), since)
+        return self._totals.progress(len(self._running), since)
 
     def curves(self, numbers: Sequence[int]) -> dict[int, Curve]:
-        """What was measured after each epoch of some trials, for those who keep it elsewhere.
+        """What was measured after each epoch of some trials, by number."""
+        metric = self._plan.goals.first.metric
+        return {number: self._journal.curve(number, metric) for number in numbers}
 
-        Args:
-            numbers: of the trials.
-        """
-        return {number: self._ledger.curve(number, self._plan.metric) for number in numbers}
+    def halt(self, reason: str) -> None:
+        """Propose and record nothing from now on, see `Halt`; the first reason stays."""
+        self._halt.because(reason)
+
+    def halted(self) -> str:
+        """Why nothing is recorded any more; empty while something is."""
+        return self._halt.reason
 
     def close(self) -> None:
         """Write and close the journal; trials that still run stay RUNNING in it."""
-        self._ledger.close()
+        with self._halt.on_full_disk():
+            self._journal.close()
 
-    def _restore(self) -> None:
-        """Fill the tables from the journal, and choose who proposes what comes next."""
-        plan = self._plan
-        trials, attributes = self._ledger.trials(), self._ledger.attributes
-        records = [read_record(trial) for trial in trials]
-        points = None
-        if plan.sampler.name == "grid":
-            points = points_left(grid_points(plan.space, plan.config, plan.seed), records)
-        taken = [each.suggested for each in records if each.suggested is not None]
-        self._agenda = Agenda(points, attributes.get(SUGGESTIONS, []), taken)
-        possible = plan.trials if points is None else len(records) + len(points)
-        self._expenses = Expenses(
-            plan,
-            self._tally,
-            trials=min(plan.trials, possible),
-            first_epoch=attributes.get(FIRST_EPOCH),
-        )
-        for record in in_order(records):
-            self._restore_trial(record)
-        history = plan.history.over(plan.space, plan.config, trials)
-        seed = seed_after(plan.sampler, plan.seed, len(records), history=history)
-        self._ledger.propose_by(build_sampler(plan.sampler, seed, history=history))
+    @property
+    def _more_cohorts(self) -> bool:
+        """Whether there will be another cohort; once there is none, there never will be."""
+        return self.has_more or bool(self.orphans())
 
-    def _restore_trial(self, record: Record) -> None:
-        running = self._running[record.number] = recalled(record)
-        self._asked += 1
-        self._cohorts = max(self._cohorts, record.cohort + 1)
-        self._tally.recall(record)
-        self._expenses.recall(record)
-        for step, value in record.curve.items():
-            self._policy.seen(record.number, step, self._sign * value)
-        if record.state == "COMPLETE":
-            self._policy.completed(record.number)
-        if record.state is not None:
-            told = outcome(self._goals, running.curve, running.metrics, record.value)
-            self._finish(record.number, running, record.state, told, record.reason)
-
-    def _ask_one(
-        self, fixed: Params, cohort: int, tune_trial: str | None, request: str
-    ) -> AskedTrial:
-        number, session = self._asked, self._plan.session
-        suggested, values = self._agenda.next(fixed)
-        trial_id, params = self._ledger.ask(
-            number,
-            values,
-            lambda trial: self._plan.space.suggest(trial, self._plan.config),
-            cohort=cohort,
-            session=session,
-            tune_trial=tune_trial,
-            request=request,
-            suggested=suggested,
-        )
-        self._running[number] = Running(trial_id, params, cohort, session, tune_trial, request)
-        self._asked += 1
-        return AskedTrial(number, params)
-
-    def _claim(self, left: Cohort, tune_trial: str) -> None:
-        for trial in left.trials:
-            running = self._running[trial.number]
-            running.session, running.tune_trial = self._plan.session, tune_trial
-            self._ledger.give(running.trial_id, tune_trial, running.session)
-        self._ledger.commit()
+    def _give(self, n: int, tune_trial: str) -> tuple[int, list[AskedTrial]]:
+        with self._halt.on_full_disk():
+            for left in self.orphans():
+                for asked in left.trials:
+                    record = self._running[asked.number]
+                    self._journal.give(record, tune_trial, self._plan.session)
+                self._journal.commit()
+                return left.number, list(left.trials)
+        number = self._new_cohort()
+        return number, self.ask(n, tune_trial=tune_trial, cohort=number)
 
     def _new_cohort(self) -> int:
         self._cohorts += 1
         return self._cohorts - 1
 
-    def _record(
-        self, running: Running, step: int, value: float, metrics: Mapping[str, float]
-    ) -> None:
-        finite = self._ledger.epoch(running.trial_id, step, value, metrics)
-        running.curve[step], running.metrics[step] = value, finite
-        self._ledger.commit()
+    def _report(self, report: Report) -> PruningDecision:
+        number, record = report.number, self._running.get(report.number)
+        if record is None:
+            state = self._totals.known(number).state
+            return PruningDecision("prune", f"trial {number} is {state} already")
+        if not math.isfinite(report.value):
+            metric = self._plan.goals.first.metric
+            reason = f"{metric} is {report.value} after epoch {report.epoch}"
+            self._finish(*self._end(record, Ended(number, "FAIL", reason)))
+            return PruningDecision("prune", reason)
+        if report.epoch not in record.curve:
+            self._totals.report(report)
+            if self._totals.first_epoch is None:
+                self._totals.first_epoch = self._totals.elapsed()
+                self._journal.first_epoch(self._totals.first_epoch)
+            self._journal.report(record, report)
+        decision = self._pruner.decide(number, report.epoch, self._sign * report.value)
+        if decision == KEEP and (reason_to_end := self._totals.reason_to_end()):
+            return PruningDecision("prune", reason_to_end)
+        return decision
 
-    def _note_epoch(
-        self, running: Running, train_seconds: float, eval_seconds: float, steps: int
-    ) -> None:
-        before = running.spent
-        running.spent = Spent(before.train + train_seconds, before.eval + eval_seconds)
-        self._tally.epoch(train_seconds, eval_seconds, steps)
-        if self._expenses.first_epoch is None:
-            self._expenses.first_epoch = self._expenses.elapsed()
-            self._ledger.first_epoch(self._expenses.first_epoch)
+    def _end(self, record: TrialRecord, ended: Ended) -> tuple[TrialRecord, Outcome]:
+        result = outcome(self._plan.goals, record.curve, record.metrics, ended.value)
+        state: State = ended.state
+        reason = ended.reason
+        if state == "COMPLETE" and result.undefined:
+            state, reason = "FAIL", result.undefined
+        self._journal.end(record, state, result, reason=reason, elapsed=self._totals.elapsed())
+        return record, result
 
-    def _finish(
-        self, number: int, running: Running, state: State, result: Outcome, reason: str
-    ) -> FinishedTrial:
-        kept = state != "FAIL"
-        finished = FinishedTrial(
-            number,
-            running.params,
-            state,
-            result.value if kept else None,
-            result.epoch if kept else None,
-            len(running.curve),
-            reason,
-            result.values if kept else {},
-            result.violation if kept else 0.0,
+    def _finish(self, record: TrialRecord, result: Outcome) -> None:
+        assert record.state is not None
+        if record.state == "COMPLETE":
+            self._pruner.completed(record.number)
+        kept = record.state != "FAIL"
+        del self._running[record.number]
+        self._totals.finish(
+            FinishedTrial(
+                record.number,
+                record.params,
+                record.state,
+                result.value if kept else None,
+                result.epoch if kept else None,
+                len(record.curve),
+                record.reason,
+                result.values if kept else {},
+                result.violation if kept else 0.0,
+            )
         )
-        del self._running[number]
-        self._tally.finish(finished)
-        return finished
+
+    def _recall(self, record: TrialRecord) -> None:
+        """Take in a trial that an earlier process left."""
+        self._running[record.number] = record
+        self._cohorts = max(self._cohorts, record.cohort + 1)
+        self._totals.recall(record)
+        for step, value in record.curve.items():
+            self._pruner.seen(record.number, step, self._sign * value)
+        if record.state is not None:
+            result = outcome(self._plan.goals, record.curve, record.metrics, record.value)
+            self._finish(record, result)

@@ -11,25 +11,29 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayml.errors import SearchError
 from rayml.search.problem.study_plan import StudyPlan
-from rayml.search.study.halting_study import HaltingStudy
+from rayml.search.study.study import Study
+from rayml.search.study.turn_order import RoundRobin
 
 NAMESPACE = "rayml"
 _PATIENCE = 15.0
 _POLL = 0.2
 
 
-class _HostedStudy(HaltingStudy):
-    """A study that workers and driver share.
+class _HostedStudy(Study):
+    """A study in an actor, which takes no CPU of the trials' budget.
 
-    It takes no CPU of the trials' budget. Calls run one at a time: Optuna's samplers and the
-    pruning tables are not made for threads, and a call takes well under a millisecond, but for
-    a model-based proposal.
+    Calls run one at a time: Optuna's samplers and the pruning tables are not made for threads.
+    All but a model-based proposal take well under a millisecond.
     """
 
     def __init__(self, plan: StudyPlan, resume: bool) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         again = ray.get_runtime_context().was_current_actor_reconstructed
-        super().__init__(plan, resume=resume or (again and plan.journal.exists()))
+        super().__init__(
+            plan,
+            resume=resume or (again and plan.journal.exists()),
+            order=None if plan.slots is None else RoundRobin(plan.slots),
+        )
 
 
 # A study whose process died is opened anew from its journal, and calls that were not answered
@@ -49,7 +53,7 @@ def start_study(plan: StudyPlan, *, resume: bool = False) -> Any:
         resume: go on with the plan's journal.
 
     Raises:
-        SearchError: a sweep of that name runs on the cluster, and goes on doing so.
+        SearchError: a sweep of that name keeps running on the cluster.
     """
     here = ray.get_runtime_context().get_node_id()
     actor = StudyActor.options(
@@ -66,7 +70,7 @@ def start_study(plan: StudyPlan, *, resume: bool = False) -> Any:
                 raise
             if time.monotonic() >= deadline:
                 raise SearchError(
-                    f"the name {plan.name} is taken: a sweep of that name runs on this cluster",
+                    f"a sweep named {plan.name} runs on this cluster",
                     remedy="Choose another search.name, or wait until it has ended",
                 ) from error
         # The study of a killed driver ends some seconds after it.

@@ -14,30 +14,21 @@ from rayml.config.components.trust import Trust
 from rayml.config.components.trusted import require_trusted
 from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
-from rayml.search.cohort.population import check_population
-from rayml.search.problem.budget import check_cost
-from rayml.search.problem.determinism import check_deterministic
+from rayml.search.checks import component_checks, goals_of, search_checks
 from rayml.search.problem.effect import check_effect
 from rayml.search.problem.fit import check_fit
-from rayml.search.problem.goals import check_goals_of_sampler, choose_goals
 from rayml.search.problem.space import Space
-from rayml.search.sampling.samplers import check_sampler
-from rayml.search.tracking.tracker import check_tracking
-from rayml.settings.search import BoundSettings, ObjectiveEntry
+from rayml.settings.search import SearchSettings
 from rayml.stages.commands import show
 from rayml.tasks.objectives import DEFAULTS
 from rayml.train.blame import users_line
-from rayml.train.trial import SECTIONS, build_loop, known_metrics, objective
+from rayml.train.trial import SECTIONS, build_loop, objective
 
 if TYPE_CHECKING:
-    from rayml.config.schema import Config, SearchConfig
+    from rayml.config.schema import Config
     from rayml.data.prepare.preview import Glance
-    from rayml.types import TaskName
 
-_objectives: pydantic.TypeAdapter[tuple[Any, ...]] = pydantic.TypeAdapter(
-    tuple[ObjectiveEntry, ...]
-)
-_constraints = pydantic.TypeAdapter(dict[str, BoundSettings])
+_search = pydantic.TypeAdapter(SearchSettings)
 
 # Arguments that only the program knows.
 _GIVEN = {"model": ("shape", "outputs")}
@@ -52,18 +43,18 @@ def config_problems(composed: Composed, *, again: bool = False) -> list[str]:
     """
     problems = [*composed.problems, *_space_problems(composed.plain, again)]
     if not problems:
-        search = composed.typed().search
-        problems += _told_by("search.sampler", lambda: _check_sampler(composed))
-        problems += _search_problems(composed)
-        problems += _told_by("search.tracking", lambda: check_tracking(search.tracking))
+        space, trial = Space.parse(composed.plain["space"]), trial_config(composed.plain)
+        for key, check_one in search_checks(composed.typed().search, space, trial):
+            problems += _told_by(key, check_one)
     return problems
 
 
 def component_problems(plain: Mapping[str, Any]) -> list[str]:
     """What can be told by importing the code that a config names.
 
-    Targets that do not import or whose arguments do not bind, and an unknown metric, further
-    objective or constraint. The user's code may load PyTorch; without any nothing does.
+    Targets that do not import or whose arguments do not bind, an unknown metric, further
+    objective or constraint, and a sampler or pruner that is none. The
+    user's code may load PyTorch; without any nothing does.
     """
     data, task = _section(plain, "data"), _section(plain, "task")
     problems: list[str] = []
@@ -74,9 +65,9 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
             problems += _told_by(key, partial(_require_storable, node))
     problems += _told_by("train.optimizer", lambda: _check_optimizer(plain))
     if not problems and data.get("task") in DEFAULTS:
-        problems += _told_by("task", lambda: objective(task, data["task"])) or _told_by(
-            "search", lambda: _check_goals(plain, data["task"])
-        )
+        problems += _told_by("task", lambda: objective(task, data["task"]))
+    if not problems:
+        problems += _search_problems(plain)
     return problems
 
 
@@ -92,7 +83,9 @@ def _require_storable(node: Mapping[str, Any]) -> None:
 
 def names_users_code(plain: Mapping[str, Any]) -> bool:
     """Whether `component_problems` imports code that does not come with rayml."""
-    named = [*_components(plain), ("train.optimizer", _section(plain, "train").get("optimizer"))]
+    named = [*_components(plain)]
+    for section, name in (("train", "optimizer"), ("search", "sampler"), ("search", "pruner")):
+        named.append((f"{section}.{name}", _section(plain, section).get(name)))
     return any(is_node(node) and imports_users_code(node) for _, node in named)
 
 
@@ -225,50 +218,21 @@ def _space_problems(plain: Mapping[str, Any], again: bool) -> list[str]:
     return _told_by("space", fit)
 
 
-def _check_sampler(composed: Composed) -> None:
-    space = Space.parse(composed.plain["space"])
-    check_sampler(composed.typed().search.sampler, space, trial_config(composed.plain))
-
-
-def _search_problems(composed: Composed) -> list[str]:
-    search = composed.typed().search
-    counts = {"objectives": 1 + len(search.objectives), "constraints": len(search.constraints)}
-    return [
-        *_told_by("search", lambda: check_goals_of_sampler(search.sampler.name, **counts)),
-        *_told_by("search", lambda: check_cost(search.cost, search.resources, search.prices)),
-        *_told_by("search", lambda: _check_deterministic(search)),
-        *_told_by("search", lambda: _check_population(composed)),
-    ]
-
-
-def _check_population(composed: Composed) -> None:
-    search = composed.typed().search
-    if search.population is not None:
-        lanes = None if search.cohort.lanes == "auto" else search.cohort.lanes
-        keys = Space.parse(composed.plain["space"]).keys
-        names = (search.sampler.name, search.pruner.name)
-        check_population(*names, lanes, composed.plain["train"], keys)
-
-
-def _check_deterministic(search: SearchConfig) -> None:
-    if search.deterministic:
-        check_deterministic(
-            seconds=search.seconds,
-            cost=search.cost,
-            objectives=[each.metric for each in search.objectives],
-            constraints=search.constraints,
-        )
-
-
-def _check_goals(plain: Mapping[str, Any], task: TaskName) -> None:
-    search, section = _section(plain, "search"), _section(plain, "task")
+def _search_problems(plain: Mapping[str, Any]) -> list[str]:
+    """That the goals of the search, or the user's sampler or pruner, cannot be used."""
+    task: Any = _section(plain, "data").get("task")
     try:
-        objectives = _objectives.validate_python(search.get("objectives", ()))
-        constraints = _constraints.validate_python(search.get("constraints", {}))
-    except pydantic.ValidationError:
-        return  # composition has told already
-    first, known = objective(section, task), known_metrics(section, task)
-    choose_goals(first, known, objectives, constraints)
+        search = _search.validate_python(_section(plain, "search"))
+        space = Space.parse(_section(plain, "space"))
+    except (pydantic.ValidationError, InvalidConfigError):
+        return []  # composition has told already
+    problems: list[str] = []
+    if task in DEFAULTS:
+        section = _section(plain, "task")
+        problems += _told_by("search", lambda: goals_of(section, task, search))
+    for key, check_one in component_checks(search, space, trial_config(plain)):
+        problems += _told_by(key, check_one)
+    return problems
 
 
 def _told_by(key: str, action: Callable[[], object]) -> list[str]:

@@ -15,7 +15,8 @@ from rayml.errors import ConfigError
 from rayml.search.cohort.population import check_population, exploit, explore, generator, perturbed
 from rayml.search.problem.parameter import Parameter
 from rayml.search.problem.space import Space
-from rayml.settings.search import PopulationSettings
+from rayml.settings.search import CohortSettings, PopulationSettings, SearchSettings
+from rayml.types import PrunerSettings, SamplerSettings
 
 SETTINGS = st.builds(
     PopulationSettings,
@@ -151,19 +152,23 @@ def test_a_drawn_value_is_anywhere_in_its_range() -> None:
         ({"sampler": "tpe"}, r"search\.sampler\.name=tpe"),
         ({"pruner": "asha"}, r"search\.pruner\.name=asha"),
         ({"lanes": 1}, r"search\.cohort\.lanes=1"),
-        ({"train": {"patience": 3}}, r"train\.patience"),
+        ({"patience": 3}, r"train\.patience"),
         ({"searched": ["train.epochs"]}, r"space\.train\.epochs"),
         ({"searched": ["train.patience"]}, r"space\.train\.patience"),
     ],
 )
 def test_trials_that_cannot_be_a_population(changes: dict[str, Any], words: str) -> None:
-    given_: dict[str, Any] = {
-        "sampler": "random",
-        "pruner": "none",
-        "lanes": None,
-        "train": {"patience": None},
-        "searched": ["model.width"],
-    }
-    check_population(**given_)
+    def check(**given_: Any) -> None:
+        train = {"patience": given_.pop("patience", None)}
+        searched = given_.pop("searched", ["model.width"])
+        search = {
+            "sampler": SamplerSettings(name=given_.pop("sampler", "random")),
+            "pruner": PrunerSettings(name=given_.pop("pruner", "none")),
+            "cohort": CohortSettings(lanes=given_.pop("lanes", "auto")),
+        }
+        check_population(SearchSettings(**search, **given_), train, searched)
+
+    check(population=PopulationSettings())
+    check(**changes)
     with pytest.raises(ConfigError, match=words):
-        check_population(**(given_ | changes))
+        check(population=PopulationSettings(), **changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rayml.search.journal.journal import read_study
 from rayml.search.study.study import Study
 from tests.integration.postgres import binaries, running
 from tests.search.conftest import TREE
+from tests.search.plans import begin, report, tell
 
 MakeStudy = Callable[..., Study]
 
@@ -56,10 +58,10 @@ def work(study: Study) -> None:
     """A trial of each state."""
     done, stopped, failed, _ = study.ask(4, tune_trial="t")
     for trial in (done, stopped):
-        study.report(trial.number, 1, 0.5, {"auroc": 0.25})
-    study.tell(done.number, "COMPLETE", 0.5)
-    study.tell(stopped.number, "PRUNED", reason="late")
-    study.tell(failed.number, "FAIL", reason="broken")
+        report(study, trial.number, 1, 0.5, {"auroc": 0.25})
+    tell(study, done.number, "COMPLETE", 0.5)
+    tell(study, stopped.number, "PRUNED", reason="late")
+    tell(study, failed.number, "FAIL", reason="broken")
 
 
 def test_a_database_follows_the_journal(make_study: MakeStudy, journal: Path, url: str) -> None:
@@ -70,12 +72,12 @@ def test_a_database_follows_the_journal(make_study: MakeStudy, journal: Path, ur
     asked = study.ask(2)
     mirror.sync()
     assert_alike(journal, url)
-    study.report(asked[0].number, 1, 0.5, {})
-    study.begin(asked[1].number, 0)
+    report(study, asked[0].number, 1, 0.5, {})
+    begin(study, asked[1].number, 0)
     mirror.sync()
     assert_alike(journal, url)
-    study.report(asked[0].number, 2, 0.75, {})
-    study.tell(asked[0].number, "COMPLETE", 0.75)
+    report(study, asked[0].number, 2, 0.75, {})
+    tell(study, asked[0].number, "COMPLETE", 0.75)
     work(study)
     mirror.sync()
     mirror.sync()
@@ -90,7 +92,7 @@ def test_a_database_that_was_left_behind_is_caught_up(
     with mirroring(journal, url):
         work(study)
     assert_alike(journal, url)
-    study.report(3, 1, 0.5, {})
+    report(study, 3, 1, 0.5, {})
     work(study)
     with mirroring(journal, url):
         pass
@@ -124,12 +126,8 @@ def test_choices_that_changed_are_written_together(
     work(study)
     with mirroring(journal, url):
         pass
-    study._plan = study._plan.__class__(
-        **{
-            **{name: getattr(study._plan, name) for name in study._plan.__dataclass_fields__},
-            "space": Space.parse({"model": {"width": {"type": "categorical", "choices": [2, 3]}}}),
-        }
-    )
+    space = Space.parse({"model": {"width": {"type": "categorical", "choices": [2, 3]}}})
+    study._proposals._plan = replace(study._plan, space=space)
     work(study)
     with mirroring(journal, url):
         pass

@@ -21,6 +21,7 @@ from rayml.search.study.study import Study
 from rayml.settings.search import BoundSettings
 from rayml.tasks.objectives import Objective
 from rayml.types import PrunerSettings, SamplerSettings
+from tests.search.plans import report, tell
 
 MakeStudy = Callable[..., Study]
 PARAMETERS = Objective("parameters", "minimize")
@@ -43,12 +44,12 @@ def front(make_study: MakeStudy) -> Study:
     asked = study.ask(len(rows))
     for trial, (accuracy, parameters) in zip(asked, rows, strict=True):
         metrics = {"accuracy": accuracy, "parameters": parameters}
-        assert study.report(trial.number, 1, accuracy / 2, metrics).action
+        assert report(study, trial.number, 1, accuracy / 2, metrics).action
         if trial.number == 4:
-            study.tell(4, "PRUNED", reason="rank 5 of 5")
+            tell(study, 4, "PRUNED", reason="rank 5 of 5")
             continue
-        study.report(trial.number, 2, accuracy, metrics)
-        study.tell(trial.number, "COMPLETE")
+        report(study, trial.number, 2, accuracy, metrics)
+        tell(study, trial.number, "COMPLETE")
     return study
 
 
@@ -136,16 +137,16 @@ def test_a_study_goes_on_with_the_goals_it_had() -> None:
 def test_trials_are_pruned_on_the_first_objective(make_study: MakeStudy) -> None:
     study = make_study(objectives=(PARAMETERS,), pruner=PrunerSettings(name="asha", reduction=2))
     good, bad = study.ask(2)
-    assert study.report(good.number, 1, 0.9, {"parameters": 99}).action == "keep"
-    assert study.report(bad.number, 1, 0.1, {"parameters": 1}).action == "prune"
+    assert report(study, good.number, 1, 0.9, {"parameters": 99}).action == "keep"
+    assert report(study, bad.number, 1, 0.1, {"parameters": 1}).action == "prune"
 
 
 def test_a_value_follows_from_the_curve(make_study: MakeStudy, tmp_path: Path) -> None:
     study = make_study()
     [asked] = study.ask()
     for step, value in enumerate([0.5, 0.75, 0.25], start=1):
-        study.report(asked.number, step, value, {})
-    assert study.tell(asked.number, "COMPLETE").value == 0.75
+        report(study, asked.number, step, value, {})
+    assert tell(study, asked.number, "COMPLETE").value == 0.75
     assert read_study(tmp_path / "journal.log").trials[0].value == 0.75
 
 
@@ -153,9 +154,9 @@ def test_seconds_of_training_are_those_up_to_the_best_epoch(make_study: MakeStud
     study = make_study(objectives=(Objective("train_seconds", "minimize"),))
     [asked] = study.ask()
     for step, value in enumerate([0.5, 0.75, 0.25], start=1):
-        study.report(asked.number, step, value, {}, train_seconds=2.0)
-        study.report(asked.number, step, value, {}, train_seconds=2.0)
-    assert study.tell(asked.number, "COMPLETE").values["train_seconds"] == 4.0
+        report(study, asked.number, step, value, {}, train_seconds=2.0)
+        report(study, asked.number, step, value, {}, train_seconds=2.0)
+    assert tell(study, asked.number, "COMPLETE").values["train_seconds"] == 4.0
 
 
 @pytest.mark.parametrize("metrics", [{}, {"parameters": float("nan")}])
@@ -165,8 +166,8 @@ def test_a_trial_whose_goals_are_undefined_fails(
 ) -> None:
     study = make_study(**changes)
     [asked] = study.ask()
-    study.report(asked.number, 1, 0.5, metrics)
-    assert study.tell(asked.number, "COMPLETE").state == "FAIL"
+    report(study, asked.number, 1, 0.5, metrics)
+    assert tell(study, asked.number, "COMPLETE").state == "FAIL"
     [trial] = read_study(tmp_path / "journal.log").trials
     assert trial.state == TrialState.FAIL
     assert "parameters is " in trial.user_attrs["reason"]
@@ -175,10 +176,10 @@ def test_a_trial_whose_goals_are_undefined_fails(
 def test_a_trial_without_an_epoch_is_not_complete(make_study: MakeStudy) -> None:
     study = make_study(objectives=(PARAMETERS,), constraints=SMALL)
     first, second = study.ask(2)
-    assert study.tell(first.number, "COMPLETE").reason == "accuracy is None at its end"
-    assert study.tell(second.number, "PRUNED", reason="x").value is None
-    with pytest.raises(SearchError, match="asked before"):
-        study.tell(7, "COMPLETE")
+    assert tell(study, first.number, "COMPLETE").reason == "accuracy is None at its end"
+    assert tell(study, second.number, "PRUNED", reason="x").value is None
+    with pytest.raises(SearchError, match="no trial 7 was asked"):
+        tell(study, 7, "COMPLETE")
 
 
 def test_a_stopped_trial_of_an_undefined_quantity_is_far_from_feasible(
@@ -186,8 +187,8 @@ def test_a_stopped_trial_of_an_undefined_quantity_is_far_from_feasible(
 ) -> None:
     study = make_study(constraints={"auroc": BoundSettings(min=0.5), **SMALL})
     [asked] = study.ask()
-    study.report(asked.number, 1, 0.5, {"auroc": float("nan"), "parameters": 30})
-    assert study.tell(asked.number, "PRUNED", reason="x").violation == float("inf")
+    report(study, asked.number, 1, 0.5, {"auroc": float("nan"), "parameters": 30})
+    assert tell(study, asked.number, "PRUNED", reason="x").violation == float("inf")
     assert list(read_study(tmp_path / "journal.log").trials[0].constraints.values()) == [
         sys.float_info.max,
         -70.0,
@@ -210,9 +211,9 @@ def test_samplers_search_several_objectives_with_pruned_and_infeasible_trials(
     for turn in range(4):
         for trial in study.ask(4):
             size = 1000 * float(trial.params["model.dropout"])  # type: ignore[arg-type]
-            study.report(trial.number, 1, 0.5, {"parameters": size})
+            report(study, trial.number, 1, 0.5, {"parameters": size})
             pruned = (trial.number + turn) % 4 == 0
-            study.tell(trial.number, "PRUNED" if pruned else "COMPLETE", reason="x" * pruned)
+            tell(study, trial.number, "PRUNED" if pruned else "COMPLETE", reason="x" * pruned)
     trials = read_study(tmp_path / "journal.log").trials
     assert sum(trial.state == TrialState.PRUNED for trial in trials) == 4
     assert all(len(trial.constraints) == 1 for trial in trials)
@@ -232,8 +233,8 @@ def test_tpe_learns_from_a_constraint(make_study: MakeStudy, tmp_path: Path) -> 
         sizes = []
         while asked := study.ask():
             sizes.append(float(asked[0].params["model.dropout"]))  # type: ignore[arg-type]
-            study.report(asked[0].number, 1, sizes[-1], {"size": sizes[-1]})
-            study.tell(asked[0].number, "COMPLETE")
+            report(study, asked[0].number, 1, sizes[-1], {"size": sizes[-1]})
+            tell(study, asked[0].number, "COMPLETE")
         best = study.snapshot().best
         assert best is not None
         assert best.value is not None

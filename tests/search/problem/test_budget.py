@@ -17,7 +17,7 @@ from rayml.search.problem.budget import (
     seconds_left,
     spent,
 )
-from rayml.settings.search import PriceSettings
+from rayml.settings.search import PriceSettings, SearchSettings
 from rayml.types import ResourceSettings
 
 USED = Usage(done=4, seconds=30.0, epochs=40, cost=0.5, first_epoch=10.0)
@@ -71,13 +71,13 @@ def test_a_budget_is_spent_exactly_when_no_time_is_left(
 
 def test_the_cost_of_a_second() -> None:
     resources = ResourceSettings(cpu=2.0, gpu=0.5)
-    assert cost_per_second(resources, PriceSettings(cpu_hour=0.25, gpu_hour=2.6)) == 1.8 / 3600
+    prices = PriceSettings(cpu_hour=0.25, gpu_hour=2.6)
+    assert cost_per_second(SearchSettings(resources=resources, prices=prices)) == 1.8 / 3600
 
 
 def test_a_budget_of_cost_needs_a_price() -> None:
-    resources = ResourceSettings()
-    check_cost(None, resources, PriceSettings())
-    check_cost(1.0, resources, PriceSettings(cpu_hour=0.1))
+    check_cost(SearchSettings())
+    check_cost(SearchSettings(cost=1.0, prices=PriceSettings(cpu_hour=0.1)))
     for prices in (PriceSettings(), PriceSettings(gpu_hour=3.0)):
         with pytest.raises(ConfigError, match=r"Set search\.prices\.cpu_hour"):
-            check_cost(1.0, resources, prices)
+            check_cost(SearchSettings(cost=1.0, prices=prices))

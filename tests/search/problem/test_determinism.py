@@ -9,14 +9,19 @@ import pytest
 from rayml.errors import ConfigError
 from rayml.search.problem.determinism import check_deterministic
 from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
+from rayml.settings.search import BoundSettings, ObjectiveSettings, SearchSettings
 
 SOUND: dict[str, Any] = {
-    "seconds": None, "cost": None, "objectives": ["parameters"], "constraints": ["loss"],
-}  # fmt: skip
+    "deterministic": True,
+    "objectives": (ObjectiveSettings(metric="parameters"),),
+    "constraints": {"loss": BoundSettings(max=1.0)},
+}
+SECONDS = "train_seconds"
 
 
 def test_what_is_no_time_may_decide() -> None:
-    check_deterministic(**SOUND)
+    check_deterministic(SearchSettings(**SOUND))
+    check_deterministic(SearchSettings(seconds=3.0))
 
 
 @pytest.mark.parametrize(
@@ -24,14 +29,17 @@ def test_what_is_no_time_may_decide() -> None:
     [
         ({"seconds": 3.0}, r"search\.seconds"),
         ({"cost": 3.0}, r"search\.cost"),
-        ({"objectives": ["train_seconds"]}, r"search\.objectives: train_seconds"),
-        ({"constraints": ["train_seconds"]}, r"search\.constraints\.train_seconds"),
+        (
+            {"objectives": (ObjectiveSettings(metric=SECONDS),)},
+            r"search\.objectives: train_seconds",
+        ),
+        ({"constraints": {SECONDS: BoundSettings(max=9.0)}}, r"search\.constraints\.train_seconds"),
         ({"seconds": 3.0, "cost": 3.0}, r"search\.seconds, search\.cost"),
     ],
 )
 def test_what_is_a_time_may_not(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        check_deterministic(**(SOUND | changes))
+        check_deterministic(SearchSettings(**(SOUND | changes)))
 
 
 def test_a_cohort_that_is_not_measured_is_not_too_large() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from rayml.errors import ConfigError, InvalidConfigError
 from rayml.search.problem.goals import Goals, check_goals_of_sampler, choose_goals, outcome
-from rayml.settings.search import BoundSettings, ObjectiveSettings
+from rayml.settings.search import BoundSettings, ObjectiveSettings, SearchSettings
 from rayml.tasks.objectives import Objective, metric_directions
+from rayml.types import SamplerSettings
 
 ACCURACY = Objective("accuracy", "maximize")
 KNOWN = {**metric_directions("binary", {}), "profit": None}
@@ -74,16 +75,24 @@ def test_goals_in_words() -> None:
     assert str(chosen()) == "accuracy"
 
 
+def search(sampler: str, objectives: int, constraints: int) -> SearchSettings:
+    return SearchSettings(
+        sampler=SamplerSettings(name=sampler),  # type: ignore[arg-type]
+        objectives=tuple(ObjectiveSettings(metric=f"m{i}") for i in range(objectives - 1)),
+        constraints={f"c{i}": BoundSettings(max=1.0) for i in range(constraints)},
+    )
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "random", "qmc", "grid"])
 def test_samplers_that_take_any_goals(sampler: str) -> None:
-    check_goals_of_sampler(sampler, objectives=3, constraints=2)
+    check_goals_of_sampler(search(sampler, 3, 2))
 
 
 @pytest.mark.parametrize(("objectives", "constraints"), [(2, 0), (1, 1)])
 def test_a_sampler_of_one_objective(objectives: int, constraints: int) -> None:
-    check_goals_of_sampler("cmaes", objectives=1, constraints=0)
-    with pytest.raises(ConfigError, match=r"sampler\.name=cmaes .*Choose tpe, nsga2 or gp"):
-        check_goals_of_sampler("cmaes", objectives=objectives, constraints=constraints)
+    check_goals_of_sampler(search("cmaes", 1, 0))
+    with pytest.raises(ConfigError, match=r"sampler\.name=cmaes.*Choose tpe, nsga2 or gp"):
+        check_goals_of_sampler(search("cmaes", objectives, constraints))
 
 
 def test_all_values_are_those_of_the_best_epoch_by_the_first_objective() -> None:

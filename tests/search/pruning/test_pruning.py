@@ -16,7 +16,7 @@ from rayml.search.pruning.pruning import (
     Hyperband,
     MedianStopping,
     NoPruning,
-    build_policy,
+    build_pruner,
 )
 from rayml.types import PrunerSettings
 
@@ -132,7 +132,7 @@ def test_without_pruning_all_go_on(curve: list[float]) -> None:
     ],
 )
 def test_policies_by_name(name: str, kind: type) -> None:
-    assert isinstance(build_policy(PrunerSettings(name=name), 20), kind)  # type: ignore[arg-type]
+    assert isinstance(build_pruner(PrunerSettings(name=name), 20), kind)  # type: ignore[arg-type]
 
 
 @given(values=st.lists(st.integers(0, 50), min_size=1, max_size=40), reduction=st.integers(2, 5))

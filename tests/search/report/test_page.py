@@ -21,6 +21,7 @@ from rayml.search.report.page import render, write_page
 from rayml.search.results.record import read_record
 from rayml.search.study.study import Study
 from rayml.web.style import base_style
+from tests.search.plans import report, tell
 from tests.search.simulated_sweeps import (
     CONFIRMED,
     TREE,
@@ -189,11 +190,11 @@ def test_a_sweep_before_its_first_trial(make_study: Callable[..., Study], tmp_pa
 def test_a_sweep_of_one_trial(make_study: Callable[..., Study], tmp_path: Path) -> None:
     study = make_study()
     study.ask()
-    study.report(0, 1, 0.5, {"accuracy": 0.5})
+    report(study, 0, 1, 0.5, {"accuracy": 0.5})
     running = page_of(tmp_path)
     assert "1 in progress" in running.text
     assert {"history-0", "curves"} <= set(running.figures)
-    study.tell(0, "COMPLETE", 0.5)
+    tell(study, 0, "COMPLETE", 0.5)
     over = page_of(tmp_path)
     assert "It takes 20 finished trials to tell what matters; there are 1." in over.text
 
@@ -201,7 +202,7 @@ def test_a_sweep_of_one_trial(make_study: Callable[..., Study], tmp_path: Path) 
 def test_a_sweep_whose_trials_all_failed(make_study: Callable[..., Study], tmp_path: Path) -> None:
     study = make_study()
     for asked in study.ask(3):
-        study.tell(asked.number, "FAIL", reason="ValueError: no" if asked.number else "")
+        tell(study, asked.number, "FAIL", reason="ValueError: no" if asked.number else "")
     page = page_of(tmp_path)
     assert "3 trials failed." in page.text
     assert "no reason was recorded" in page.text
@@ -211,8 +212,8 @@ def test_a_sweep_whose_trials_all_failed(make_study: Callable[..., Study], tmp_p
 def test_equal_values_have_no_importance(make_study: Callable[..., Study], tmp_path: Path) -> None:
     study = make_study()
     for asked in study.ask(25):
-        study.report(asked.number, 1, 0.5, {"accuracy": 0.5})
-        study.tell(asked.number, "COMPLETE", 0.5)
+        report(study, asked.number, 1, 0.5, {"accuracy": 0.5})
+        tell(study, asked.number, "COMPLETE", 0.5)
     page = page_of(tmp_path)
     assert "All 25 finished trials came to the same value, 0.5" in page.text
     assert "importance-0" not in page.figures

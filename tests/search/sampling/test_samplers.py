@@ -14,6 +14,7 @@ from rayml.search.problem.space import Space
 from rayml.search.sampling.samplers import RandomFirst, check_sampler
 from rayml.search.study.study import Study
 from rayml.types import SamplerSettings
+from tests.search.plans import report, tell
 
 FLOATS = {
     "model": {"dropout": {"type": "float", "low": 0.0, "high": 0.5}},
@@ -35,8 +36,8 @@ def run(study: Study, trials: int, at_once: int = 1) -> list[dict[str, Any]]:
         for trial in asked:
             params.append(dict(trial.params))
             value = sum(float(v) for v in trial.params.values())  # type: ignore[arg-type]
-            study.report(trial.number, 1, value, {})
-            study.tell(trial.number, "COMPLETE", value)
+            report(study, trial.number, 1, value, {})
+            tell(study, trial.number, "COMPLETE", value)
     return params
 
 

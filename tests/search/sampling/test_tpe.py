@@ -301,4 +301,4 @@ def test_a_new_parameter_and_a_changed_range(make_study: Callable[..., Study]) -
 
 def test_it_is_the_default_of_a_study(make_study: Callable[..., Study]) -> None:
     study = make_study(sampler=SamplerSettings())
-    assert isinstance(study._ledger._optuna.sampler, BoundedTPESampler)
+    assert isinstance(study._journal._optuna.sampler, BoundedTPESampler)

@@ -18,12 +18,12 @@ from optuna.trial import TrialState
 from rayml.errors import SearchError
 from rayml.search.problem.prior_trials import History, Ranks
 from rayml.search.problem.space import Space
-from rayml.search.problem.study_plan import StudyPlan
-from rayml.search.sampling.history_sampler import Informed
+from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
+from tests.search.plans import report, study_plan, tell
 
 SPACE = Space.parse(TREE)
 FLOATS = st.floats(-1e6, 1e6)
@@ -40,7 +40,7 @@ def sweep(tmp_path: Path, config: dict[str, Any]) -> Callable[..., Path]:
             "name": name,
             "journal": folder / "journal.log",
             "space": Space.parse(changes.pop("tree", TREE)),
-            "config": config,
+            "trial": config,
             "metric": "accuracy",
             "direction": "maximize",
             "trials": 50,
@@ -49,14 +49,14 @@ def sweep(tmp_path: Path, config: dict[str, Any]) -> Callable[..., Path]:
             "pruner": PrunerSettings(name="none"),
             "started": time.time(),
         }
-        study = Study(StudyPlan(**(plan | changes)))
+        study = Study(study_plan(**(plan | changes)))
         for trial, values in zip(study.ask(len(curves)), curves, strict=True):
             for step, value in enumerate(values, start=1):
-                study.report(trial.number, step, value, {})
+                report(study, trial.number, step, value, {})
             if len(values) == 2:
-                study.tell(trial.number, "COMPLETE", max(values))
+                tell(study, trial.number, "COMPLETE", max(values))
             else:
-                study.tell(trial.number, "PRUNED", reason="x")
+                tell(study, trial.number, "PRUNED", reason="x")
         study.close()
         return folder
 
@@ -169,7 +169,7 @@ class Recorder(RandomSampler):
 def test_foreign_values_lie_on_the_studys_own_scale(sweep: Sweep, config: dict[str, Any]) -> None:
     history = read([sweep("a", [[0.1, 0.1 * i] for i in range(1, 6)])], config)
     recorder = Recorder(seed=0)
-    study = optuna.create_study(sampler=Informed(recorder, history), direction="maximize")
+    study = optuna.create_study(sampler=HistorySampler(recorder, history), direction="maximize")
     for value in (700.0, 900.0, 800.0):
         trial = study.ask()
         SPACE.suggest(trial, config)
@@ -195,7 +195,7 @@ def test_a_sampler_sees_of_earlier_spaces_what_fits(config: dict[str, Any]) -> N
     space = Space.parse({**TREE, "model": {**TREE["model"], "dropout": dropout}})
     history = History().over(space, config, study.trials)
     assert history.matters
-    study.sampler = Informed(recorder, history)
+    study.sampler = HistorySampler(recorder, history)
     space.suggest(study.ask(), config)
     shown = [trial for trial in recorder.shown if trial.state.is_finished()]
     assert [trial.params["model.width"] for trial in shown] == [16, 48]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayml.search.study.turn_order import Turns
+from rayml.search.study.turn_order import RoundRobin
 
 
 class Play:
@@ -22,7 +22,7 @@ class Play:
     """
 
     def __init__(self, lives: Sequence[int], slots: int) -> None:
-        self.turns, self.slots = Turns(slots), slots
+        self.turns, self.slots = RoundRobin(slots), slots
         self.lives = list(lives)
         self.left: dict[int, int] = {}
         self.waiting_to_leave: list[int] = []
@@ -107,7 +107,7 @@ def test_slots_go_round() -> None:
 
 
 def test_a_turn_is_kept_until_it_is_ended() -> None:
-    turns = Turns(2)
+    turns = RoundRobin(2)
     turns.enter(5)
     turns.enter(6)
     assert turns.is_of(5)
@@ -120,7 +120,7 @@ def test_a_turn_is_kept_until_it_is_ended() -> None:
 
 
 def test_a_cohort_that_leaves_within_its_turn_holds_no_one_up() -> None:
-    turns = Turns(2)
+    turns = RoundRobin(2)
     turns.enter(0)
     turns.enter(1)
     assert turns.is_of(0)
@@ -134,7 +134,7 @@ def test_a_cohort_that_leaves_within_its_turn_holds_no_one_up() -> None:
 
 @given(st.integers(1, 5), st.permutations(range(5)), st.booleans())
 def test_cohorts_of_a_lost_record_find_a_slot(slots: int, asking: list[int], closed: bool) -> None:
-    turns = Turns(slots)
+    turns = RoundRobin(slots)
     if closed:
         turns.close()
     live = asking[:slots]
@@ -148,7 +148,7 @@ def test_cohorts_of_a_lost_record_find_a_slot(slots: int, asking: list[int], clo
 
 
 def test_there_is_no_slot_for_more_cohorts_than_can_live() -> None:
-    turns = Turns(1)
+    turns = RoundRobin(1)
     turns.enter(0)
     with pytest.raises(ValueError, match="not in list"):
         turns.is_of(1)

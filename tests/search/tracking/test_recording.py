@@ -14,6 +14,7 @@ from rayml.search.problem.trials import Curve, FinishedTrial
 from rayml.search.study.study import Study
 from rayml.search.tracking import recording as module
 from rayml.search.tracking.recording import record, recording
+from tests.search.plans import report, tell
 
 
 class Memory:
@@ -37,10 +38,10 @@ class Memory:
 
 def finish_two(study: Study) -> None:
     first, second = study.ask(2)
-    study.report(first.number, 1, 0.5, {"accuracy": 0.5, "loss": float("nan")})
-    study.report(first.number, 2, 0.75, {"accuracy": 0.75, "loss": 0.25})
-    study.tell(first.number, "COMPLETE", 0.75)
-    study.tell(second.number, "FAIL", reason="ValueError: no")
+    report(study, first.number, 1, 0.5, {"accuracy": 0.5, "loss": float("nan")})
+    report(study, first.number, 2, 0.75, {"accuracy": 0.75, "loss": 0.25})
+    tell(study, first.number, "COMPLETE", 0.75)
+    tell(study, second.number, "FAIL", reason="ValueError: no")
 
 
 def test_a_tracker_gets_each_trial_with_its_curve(make_study: Callable[..., Study]) -> None:

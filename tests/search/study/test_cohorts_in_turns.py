@@ -18,9 +18,11 @@ from rayml.search.journal.journal import read_study
 from rayml.search.problem.space import Space
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.problem.trials import AskedTrial, Ended, Report
-from rayml.search.study.ordered_study import OrderedStudy
+from rayml.search.study.study import Study
+from rayml.search.study.turn_order import AnyOrder, RoundRobin, TurnOrder
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
+from tests.search.plans import study_plan
 
 EPOCHS = 4
 
@@ -30,15 +32,19 @@ def make_plan(tmp_path: Path, config: dict[str, Any]) -> Callable[..., StudyPlan
     def make(**changes: Any) -> StudyPlan:
         journal = tmp_path / f"{len(list(tmp_path.iterdir()))}.log"
         plan: dict[str, Any] = {
-            "name": "s", "journal": journal, "space": Space.parse(TREE), "config": config,
+            "name": "s", "journal": journal, "space": Space.parse(TREE), "trial": config,
             "metric": "accuracy", "direction": "maximize", "trials": 24, "max_epochs": EPOCHS,
             "sampler": SamplerSettings(name="tpe", startup_trials=4),
             "pruner": PrunerSettings(name="asha", reduction=2), "started": time.time(),
             "slots": 2,
         }  # fmt: skip
-        return StudyPlan(**(plan | changes))
+        return study_plan(**(plan | changes))
 
     return make
+
+
+def order_of(plan: StudyPlan) -> TurnOrder:
+    return AnyOrder() if plan.slots is None else RoundRobin(plan.slots)
 
 
 def value(trial: AskedTrial, epoch: int) -> float:
@@ -48,7 +54,7 @@ def value(trial: AskedTrial, epoch: int) -> float:
     return random.Random(f"{trial.params} {epoch}").random() - abs(rate - 0.01) + epoch
 
 
-def worker(study: OrderedStudy, cohort: int, first: list[AskedTrial]) -> Iterator[None]:
+def worker(study: Study, cohort: int, first: list[AskedTrial]) -> Iterator[None]:
     """What a cohort's worker does with the study; it may be held up wherever it yields."""
     trials = {each.number: 0 for each in first}
     asked = {each.number: each for each in first}
@@ -73,23 +79,23 @@ def worker(study: OrderedStudy, cohort: int, first: list[AskedTrial]) -> Iterato
     study.leave(cohort)
 
 
-def _exchange(study: OrderedStudy, trials: dict[int, int], asked: dict[int, AskedTrial]) -> None:
+def _exchange(study: Study, trials: dict[int, int], asked: dict[int, AskedTrial]) -> None:
     reports = [
         Report(number, epoch, value(asked[number], epoch), {}, 0.0, 0.0, 1)
         for number, epoch in trials.items()
     ]
     ended = []
-    for each, decision in zip(reports, study.report_all(reports), strict=True):
+    for each, decision in zip(reports, study.report(reports), strict=True):
         if each.epoch == EPOCHS:
             ended.append(Ended(each.number, "COMPLETE"))
         elif decision.action == "prune":
             ended.append(Ended(each.number, "PRUNED", decision.reason))
-    study.tell_all(ended)
+    study.tell(ended)
     for each_ended in ended:
         del trials[each_ended.number]
 
 
-def sweep(study: OrderedStudy, slots: int, draw: Callable[[int], int]) -> None:
+def sweep(study: Study, slots: int, draw: Callable[[int], int]) -> None:
     """Run cohorts to their end, in each step one that is drawn, or the driver (the first)."""
     workers: list[Iterator[None]] = []
     finished, idle = False, 0
@@ -101,7 +107,7 @@ def sweep(study: OrderedStudy, slots: int, draw: Callable[[int], int]) -> None:
             except StopIteration:
                 del workers[chosen]
         elif not finished and len(workers) < slots:
-            offered = study.offer(f"tune-{random.random()}")
+            offered = study.next_cohort(tune_trial=f"tune-{random.random()}")
             if offered is not None and offered[1]:
                 workers.append(worker(study, *offered))
             finished = offered is not None and not offered[1]
@@ -128,7 +134,7 @@ def test_trials_do_not_depend_on_who_is_late(
     found = []
     for order in (0, seed):
         plan = make_plan(slots=slots, epochs=epochs)
-        study = OrderedStudy(plan)
+        study = Study(plan, order=order_of(plan))
         sweep(study, slots, random.Random(order).randrange)
         study.close()
         found.append(outcome(plan.journal))
@@ -141,7 +147,7 @@ def test_without_turns_they_do_depend_on_it(make_plan: Callable[..., StudyPlan])
     found = []
     for seed in range(6):
         plan = make_plan(slots=None)
-        study = OrderedStudy(plan)
+        study = Study(plan, order=order_of(plan))
         sweep(study, 2, random.Random(seed).randrange)
         study.close()
         found.append(outcome(plan.journal))
@@ -149,22 +155,23 @@ def test_without_turns_they_do_depend_on_it(make_plan: Callable[..., StudyPlan])
 
 
 def test_a_cohort_is_offered_when_its_turn_comes(make_plan: Callable[..., StudyPlan]) -> None:
-    study = OrderedStudy(make_plan(trials=3))
-    first = study.offer("a")
-    second = study.offer("b")
+    plan = make_plan(trials=3)
+    study = Study(plan, order=order_of(plan))
+    first = study.next_cohort(tune_trial="a")
+    second = study.next_cohort(tune_trial="b")
     assert first is not None
     assert second is not None
-    assert study.offer("a") == first  # its answer was lost
+    assert study.next_cohort(tune_trial="a") == first  # its answer was lost
     assert study.take_turn(first[0])
     assert not study.take_turn(second[0])
     study.leave(first[0])
     assert not study.take_turn(second[0])
-    third = study.offer("c")
+    third = study.next_cohort(tune_trial="c")
     assert third is not None
     assert third[1]
     assert study.take_turn(second[0])
     # No cohort will come any more: those that are left go on, and the driver hears of the end.
-    assert study.offer("d") == (3, [])
+    assert study.next_cohort(tune_trial="d") == (3, [])
     study.leave(second[0])
     assert study.take_turn(third[0])
     study.close()
@@ -172,11 +179,11 @@ def test_a_cohort_is_offered_when_its_turn_comes(make_plan: Callable[..., StudyP
 
 def test_cohorts_of_a_study_that_died_go_on(make_plan: Callable[..., StudyPlan]) -> None:
     plan = make_plan(trials=2, session="one")
-    study = OrderedStudy(plan)
-    offers = [study.offer("a"), study.offer("b")]
+    study = Study(plan, order=order_of(plan))
+    offers = [study.next_cohort(tune_trial="a"), study.next_cohort(tune_trial="b")]
     study.close()
-    again = OrderedStudy(plan, resume=True)
-    assert again.offer("b") == offers[1]
+    again = Study(plan, resume=True, order=order_of(plan))
+    assert again.next_cohort(tune_trial="b") == offers[1]
     numbers = [offer[0] for offer in offers if offer is not None]
     had = []
     for _ in range(4):
@@ -190,14 +197,14 @@ def test_cohorts_of_a_study_that_died_go_on(make_plan: Callable[..., StudyPlan])
 
 def test_what_a_dead_driver_left_is_offered_in_turn(make_plan: Callable[..., StudyPlan]) -> None:
     plan = make_plan(trials=2, session="one")
-    study = OrderedStudy(plan)
+    study = Study(plan, order=order_of(plan))
     for name in "ab":
-        study.offer(name)
+        study.next_cohort(tune_trial=name)
     study.close()
-    again = OrderedStudy(replace(plan, session="two"), resume=True)
-    left = [again.offer(name) for name in "cd"]
+    again = Study(replace(plan, session="two"), resume=True, order=order_of(plan))
+    left = [again.next_cohort(tune_trial=name) for name in "cd"]
     assert [each[0] for each in left if each is not None] == [0, 1]
-    assert again.offer("e") == (2, [])
+    assert again.next_cohort(tune_trial="e") == (2, [])
     assert again.take_turn(0)
     again.leave(0)
     assert again.take_turn(1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rayml.search.study.study import Study
+from tests.search.plans import report, tell
 
 MakeStudy = Callable[..., Study]
 
@@ -16,7 +17,7 @@ MakeStudy = Callable[..., Study]
 def test_the_budget_of_seconds(make_study: MakeStudy) -> None:
     study = make_study(seconds=1000.0, started=time.time())
     [asked] = study.ask()
-    assert study.report(asked.number, 1, 0.5, {}).action == "keep"
+    assert report(study, asked.number, 1, 0.5, {}).action == "keep"
     spent = make_study(
         seconds=1000.0, started=time.time() - 1001, journal=study._plan.journal.parent / "2.log"
     )
@@ -30,9 +31,9 @@ def test_a_running_trial_is_stopped_when_the_seconds_are_spent(
     study = make_study(seconds=10.0, started=start)
     [asked] = study.ask()
     monkeypatch.setattr(time, "time", lambda: start + 11)
-    decision = study.report(asked.number, 1, 0.5, {})
+    decision = report(study, asked.number, 1, 0.5, {})
     assert decision.reason == "the budget of 10 seconds is spent"
-    study.tell(asked.number, "PRUNED", reason=decision.reason)
+    tell(study, asked.number, "PRUNED", reason=decision.reason)
     best = study.snapshot().best
     assert best is not None
     assert (best.state, best.value) == ("PRUNED", 0.5)
@@ -53,13 +54,13 @@ def test_the_budgets_of_epochs_and_cost(
     first, second = study.ask(2)
     for step in (1, 2):
         spent = {"train_seconds": 2.0, "eval_seconds": 1.0}
-        assert study.report(first.number, step, 0.5, {}, **spent).action == "keep"
+        assert report(study, first.number, step, 0.5, {}, **spent).action == "keep"
     assert study.ask() != []
-    assert study.report(second.number, 1, 0.5, {}, **spent).reason == reason
+    assert report(study, second.number, 1, 0.5, {}, **spent).reason == reason
     assert study.ask() == []
     # An epoch in progress meanwhile still counts, and ends its trial too.
-    assert study.report(first.number, 3, 0.5, {}, **spent).reason == reason
-    assert study.tell(second.number, "PRUNED", reason=reason).value == 0.5
+    assert report(study, first.number, 3, 0.5, {}, **spent).reason == reason
+    assert tell(study, second.number, "PRUNED", reason=reason).value == 0.5
     progress = study.snapshot()
     assert progress.seconds_left == 0
     assert (progress.epochs, progress.cost) == (4, 12 * budget.get("cost_per_second", 0))
