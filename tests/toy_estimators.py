@@ -41,7 +41,7 @@ class Slopes(Estimator):
         self.shape = shape
         self.rate = rate
         width = shape.numeric + sum(shape.cardinalities)
-        self.weights = np.random.default_rng(0).normal(0, 0.1, (width, outputs))
+        self.weights = np.random.normal(0, 0.1, (width, outputs))
 
     def fit(
         self, train: Examples, validation: Examples, *, task: Task, settings: TrainSettings

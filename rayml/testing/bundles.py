@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rayml.data.delimited.dialect import CsvSettings
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
+from rayml.models.estimators.estimator import Estimator
 from rayml.registry.bundle.bundle import write_bundle
 from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
@@ -55,19 +56,14 @@ def untrained_bundle(
         missing: texts that the rows' source took as missing values.
         decision: whether it was to become champion.
     """
-    import torch
-
-    from rayml.models.ensemble import stack_weights
+    from rayml.train.loop.randomness import seed_all
 
     found = infer_schema(table, target=target, settings=schema or SchemaSettings(), missing=missing)
     statistics = observe(table, found, task)
     preprocessor = Preprocessor.fit(found, statistics, PreprocessSettings(), task)
-    torch.manual_seed(0)
+    seed_all(0)
     outputs = preprocessor.target.outputs
-    states = [
-        build(model, shape=preprocessor.shape, outputs=outputs).state_dict()
-        for _ in range(ensemble or 1)
-    ]
+    models = [build(model, shape=preprocessor.shape, outputs=outputs) for _ in range(ensemble or 1)]
     metrics = {"accuracy": accuracy}
     return write_bundle(
         folder,
@@ -91,5 +87,15 @@ def untrained_bundle(
             members=tuple(range(ensemble or 0)),
         ),
         preprocessor=preprocessor,
-        weights=stack_weights(states) if ensemble else states[0],
+        **_state(models),
     )
+
+
+def _state(models: Sequence[Any]) -> dict[str, Any]:
+    """Models as `write_bundle` takes them."""
+    from rayml.models.ensemble import stack_weights
+
+    if isinstance(models[0], Estimator):
+        return {"files": [each.save() for each in models]}
+    states = [each.state_dict() for each in models]
+    return {"weights": stack_weights(states) if len(states) > 1 else states[0]}

@@ -146,17 +146,24 @@ def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
     return build_task(target, metric=section["metric"], metrics=_users_metrics(section))
 
 
-def is_estimator(node: Node) -> bool:
-    """Whether the section `model` names an estimator, which trains alone and round by round.
+def estimator_of(node: Node) -> type[Estimator] | None:
+    """The estimator that the section `model` names, by its class; None if it names a module.
+
+    An estimator trains alone and round by round, a module in lanes and epoch by epoch.
 
     Raises:
         BuildError: its target does not import.
     """
     path = current_name(str(node.get(TARGET)))
-    if path in OWN["model"]:
-        return path in OWN_ESTIMATORS
+    if path in OWN["model"] - OWN_ESTIMATORS:
+        return None  # known without loading PyTorch
     made = made_class(locate(path))
-    return made is not None and issubclass(made, Estimator)
+    return made if made is not None and issubclass(made, Estimator) else None
+
+
+def is_estimator(node: Node) -> bool:
+    """Whether the section `model` names an estimator, see `estimator_of`."""
+    return estimator_of(node) is not None
 
 
 def build_model(node: Node, *, shape: FeatureShape, outputs: int) -> nn.Module:

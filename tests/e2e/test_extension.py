@@ -47,6 +47,67 @@ class Linear(torch.nn.Module):
         parts = [table(categorical[:, i]) for i, table in enumerate(self.codes)]
         return self.gain * (self.numeric(numeric) + sum(parts))
 """,
+    # No PyTorch: the nearest centroid, of a part of the rows that the seed draws.
+    "shop/nearest.py": """
+import json
+
+import numpy as np
+
+from rayml.models.estimators.estimator import Estimator, Round
+
+
+class NearestCentroid(Estimator):
+    batch_invariant = True
+
+    def __init__(self, shape, outputs, *, sharpness=1.0, part=0.5):
+        self.shape, self.sharpness, self.part = shape, sharpness, part
+        self.centres = np.zeros((2, shape.numeric + sum(shape.cardinalities)))
+
+    def inputs(self, features):
+        sizes = enumerate(self.shape.cardinalities)
+        codes = [np.eye(size)[features.categorical[:, place]] for place, size in sizes]
+        return np.concatenate([features.numeric.astype(float), *codes], axis=1)
+
+    def fit(self, train, validation, *, task, settings):
+        draw = np.random.default_rng(settings.seed)
+        chosen = draw.random(len(train)) < self.part
+        x, y = self.inputs(train.features)[chosen], train.target[chosen]
+        self.centres = np.stack([x[y == code].mean(0) for code in (0, 1)])
+        wrong = (self.predict(train.features)[:, 0] > 0) != train.target
+        yield Round(float(wrong.mean()), last=True)
+
+    def slopes(self):
+        return 2 * self.sharpness * (self.centres[1] - self.centres[0])
+
+    def predict(self, features):
+        middle = self.centres.mean(0)
+        return ((self.inputs(features) - middle) * self.slopes()).sum(1, keepdims=True)
+
+    def save(self):
+        return {"centroids.json": json.dumps(self.centres.tolist()).encode()}
+
+    def load(self, files):
+        self.centres = np.array(json.loads(files["centroids.json"]))
+
+    @property
+    def parameters(self):
+        return self.centres.size
+
+    def explain(self, rows, baseline, codes, task):
+        moved = (self.inputs(rows) - self.inputs(baseline)) * self.slopes()
+        ends = np.cumsum(self.shape.cardinalities)[:-1]
+        numbers, codes_ = np.split(moved, [self.shape.numeric], axis=1)
+        parts = [part.sum(1, keepdims=True) for part in np.split(codes_, ends, axis=1)]
+        shares = np.concatenate([numbers, *parts], axis=1)
+        start, end = (1 / (1 + np.exp(-self.predict(each)[:, 0])) for each in (baseline, rows))
+        odds = shares.sum(1)
+        rate = np.where(odds == 0, 0, (end - start) / np.where(odds == 0, 1, odds))
+        return shares * (rate * np.where(codes == 1, 1, -1))[:, None]
+""",
+    "conf/model/nearest.yaml": "{_target_: shop.nearest.NearestCentroid, sharpness: 1.0}",
+    "conf/space/nearest.yaml": """
+model: {sharpness: {type: float, low: 0.1, high: 10.0, log: true}}
+""",
     "shop/measures.py": """
 class Profit:
     direction = "maximize"
@@ -167,3 +228,36 @@ def test_check_refuses_what_is_no_sampler_and_no_pruner(project: Path, rayml: Ra
     )
     assert "search.sampler: shop.search.OddOnes makes no optuna.samplers.BaseSampler" in done.stderr
     assert "search.pruner: shop.search.Steps is no pruner, as it has no seen" in done.stderr
+
+
+def test_a_users_estimator_goes_from_a_sweep_to_an_endpoint(project: Path, rayml: Rayml) -> None:
+    choices = ("data=visits", "model=nearest", "space=nearest", "name=near", "--config-dir", "conf")
+    small = ("search.trials=2", "confirm=ensemble", "confirm.top=1", "confirm.seeds=2")
+    done = rayml(project, "run", *choices, *small, "serve=one")
+    assert "2 trials for the best accuracy" in done.stdout
+    (asked,) = [line for line in done.stdout.splitlines() if line.startswith("HTTP ")]
+    (prediction,) = json.loads(asked.partition(": ")[2])["predictions"]
+    assert prediction["label"] in {"yes", "no"}
+    assert prediction["spread"] > 0
+
+    bundle = project / "runs/registry/near/versions/1"
+    info = json.loads((bundle / "bundle.json").read_text())
+    assert info["model"]["_target_"] == "shop.nearest.NearestCentroid"
+    assert info["metrics"]["test"]["accuracy"] > 0.8
+    assert info["confirmed"]["seeds"] == 2
+    listed = json.loads((bundle / "manifest.json").read_text())["files"]
+    assert {f"members/{i}/centroids.json" for i in (0, 1)} <= listed.keys()
+    assert "weights.safetensors" not in listed
+
+    (project / "rows.csv").write_text("pages,channel\n12,mail\n0,search\n1,\n")
+    answers = rayml(project, "predict", "rows.csv", *choices).stdout
+    labels = [json.loads(each)["label"] for each in answers.splitlines() if each.startswith("{")]
+    assert labels == ["yes", "no", "no"]
+    told = rayml(project, "explain", "rows.csv", *choices).stdout
+    for each in map(json.loads, (line for line in told.splitlines() if line.startswith("{"))):
+        difference = each["prediction"] - each["baseline"]
+        assert sum(each["attributions"].values()) == pytest.approx(difference, abs=1e-5)
+
+    # Without --config-dir nothing of the project is trusted, and nothing of it runs.
+    refused = rayml(project, "predict", "rows.csv", "data=wine", "name=near", code=1)
+    assert "that code is not trusted" in refused.stderr

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Files = Mapping[str, bytes]
 """The content of plain files by name, see `rayml.models.estimators.files`."""
 
+READ_BY_ALL = frozenset({"epochs", "patience", "seed", "threads"})
+"""Settings of the section `train` that matter to every estimator."""
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -60,8 +63,8 @@ class Estimator(ABC):
             of one that does not starts again when its worker dies.
         batch_invariant: whether a row's outputs have the same bits in every batch. An endpoint
             with `serve.batch_invariant` asks one that does not for one row at a time.
-        reads: settings of the section `train` that `fit` reads; a space that searches others is
-            refused. rayml itself reads `epochs`, `patience`, `seed` and `threads`.
+        reads: settings of the section `train` that `fit` reads besides `READ_BY_ALL`, such as
+            `label_smoothing`; a space that searches others is refused.
     """
 
     resumes: ClassVar[bool] = False

@@ -14,6 +14,7 @@ from rayml.config.components.trust import Trust
 from rayml.config.components.trusted import require_trusted
 from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
+from rayml.models.estimators.estimator import READ_BY_ALL
 from rayml.search.checks import component_checks, goals_of, search_checks
 from rayml.search.problem.effect import check_effect
 from rayml.search.problem.fit import check_fit
@@ -22,7 +23,7 @@ from rayml.settings.search import SearchSettings
 from rayml.stages.commands import show
 from rayml.tasks.objectives import DEFAULTS
 from rayml.train.blame import users_line
-from rayml.train.trial import SECTIONS, build_loop, objective
+from rayml.train.trial import SECTIONS, build_loop, estimator_of, objective
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config
@@ -63,6 +64,7 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
         problems += found
         if key == "model" and not found:
             problems += _told_by(key, partial(_require_storable, node))
+            problems += _told_by(key, partial(_check_estimator, node, plain))
     problems += _told_by("train.optimizer", lambda: _check_optimizer(plain))
     if not problems and data.get("task") in DEFAULTS:
         problems += _told_by("task", lambda: objective(task, data["task"]))
@@ -79,6 +81,27 @@ def _require_storable(node: Mapping[str, Any]) -> None:
     """
     stored = StoredNode.of(node)
     require_trusted(stored, "model", Trust(targets=frozenset({stored.target})))
+
+
+def _check_estimator(node: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
+    """Refuse a space that searches settings of training which the config's estimator ignores.
+
+    Raises:
+        InvalidConfigError: all of them.
+    """
+    kind = estimator_of(node)
+    if kind is None:
+        return
+    used = READ_BY_ALL | kind.reads
+    searched = Space.parse(_section(plain, "space")).keys
+    keys = (each.removeprefix("train.") for each in searched if each.startswith("train."))
+    if idle := [
+        f"space.train.{key}: searching it does nothing, as {kind.__name__} does not read it;"
+        " remove it"
+        for key in keys
+        if key.partition(".")[0] not in used
+    ]:
+        raise InvalidConfigError(idle)
 
 
 def names_users_code(plain: Mapping[str, Any]) -> bool:

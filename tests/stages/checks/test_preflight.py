@@ -12,6 +12,7 @@ from rayml.config.compose import compose
 from rayml.errors import BuildError, InvalidConfigError
 from rayml.search.tracking import tracker
 from rayml.stages.checks.preflight import (
+    _check_estimator,
     _check_optimizer,
     _told_by,
     component_problems,
@@ -147,3 +148,21 @@ def test_the_shipped_spaces_suit_every_task_and_a_setting_in_vain_is_refused() -
     assert "searching it does nothing, as train.optimizer.name is adamw" in problem
     # A sweep that was begun with it goes on.
     assert config_problems(composed, again=True) == []
+
+
+def test_settings_that_an_estimator_does_not_read_are_not_searched() -> None:
+    node = {"_target_": "tests.toy_estimators.Centroids"}
+    rate = {"type": "float", "low": 0.1, "high": 0.5}
+    plain = {
+        "model": node,
+        "space": {
+            "model": {"shrink": rate},
+            "train": {"optimizer": {"lr": rate}, "label_smoothing": rate, "patience": rate},
+        },
+    }
+    with pytest.raises(InvalidConfigError) as told:
+        _check_estimator(node, plain)
+    keys = [problem.partition(":")[0] for problem in told.value.problems]
+    assert keys == ["space.train.optimizer.lr", "space.train.label_smoothing"]
+    assert "as Centroids does not read it" in told.value.problems[0]
+    _check_estimator({"_target_": "rayml.models.nets.mlp.MLP"}, plain)
