@@ -54,8 +54,8 @@ def grpc_options(port: int, *, timeout_s: float) -> gRPCOptions:
         port=port,
         grpc_servicer_functions=[f"{add_to_server.__module__}.{add_to_server.__name__}"],
         request_timeout_s=timeout_s,
-        # It would look for the messages in protobuf's default pool, where they are not, and ask
-        # for no key; `grpc_standard` has another.
+        # Serve's own reflection looks for the messages in protobuf's default pool, where they are
+        # not, and needs no key; `rayml.serve.grpc.standard` has another.
         enable_reflection=False,
     )
 
