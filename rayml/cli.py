@@ -1,8 +1,7 @@
 """The command line: `rayml <verb> [name] [key=value …]`.
 
-Each verb composes a config and calls one function of the pipeline. Exit codes: 0 done,
-1 a run that failed, 2 bad usage or config, 130 interrupted, 143 asked to end by SIGTERM, 141 nobody
-reads the output any more.
+Each verb composes a config and calls one function of the pipeline. Exit codes: 0 done, 1 failed,
+2 bad usage or config, 130 interrupted, 141 the reader of the output has gone, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ class Verb:
     Attributes:
         action: function of the pipeline; takes the context, and the argument if there is one.
         help: one line.
-        argument: what the verb's own argument is called; None if it takes none.
-        epilog: what else its help tells.
-        supervised: whether its driver is started again when it is killed.
+        argument: name of the verb's own argument; None if it takes none.
+        epilog: further text of its help.
+        supervised: whether its driver is started again after it is killed.
     """
 
     action: Callable[..., None]
@@ -51,8 +50,8 @@ class Verb:
 
 
 _SWEEP_EPILOG = """\
-go on with a sweep, by its name:
-  rayml sweep resume=NAME               after a crash or Ctrl-C: unfinished trials go on from
+continue a sweep, by its name:
+  rayml sweep resume=NAME               after a crash or Ctrl-C: unfinished trials continue from
                                         their checkpoints; it may run elsewhere (cluster.*,
                                         search.concurrency=…, search.resources.*)
   rayml sweep extend=NAME search.trials=+100
@@ -68,18 +67,18 @@ _KEY_EPILOG = """\
   rayml key NAME serve.keys.file=PATH              prints the key; the file keeps its hash only
   rayml key NAME:predict,feedback serve.keys.file=PATH
                                                    scopes: predict, feedback (labels), admin
-To take a key back, remove its line. An endpoint sees a change of the file within a second.
+To revoke a key, remove its line. An endpoint reads a changed file within a second.
 """
 
 _RELEASE_EPILOG = """\
-what is served, by which replicas, and why (the default):
+show what is served, by which replicas, and why (the default):
   rayml release status
-let version 4 answer a tenth of the requests, or all of those of every tenth user:
+let version 4 answer a tenth of the requests, or all requests of every tenth user:
   rayml release canary serve.canary.version=4 serve.canary.weight=0.1
   rayml release canary serve.canary.version=4 serve.canary.key=header:x-user
 end the canary:
   rayml release canary
-ask version 5 as well, and give its answers to nobody; then no more:
+start a shadow: version 5 predicts each request too, and its answers are not sent; end it:
   rayml release shadow serve.shadow=5
   rayml release shadow
 """
@@ -121,7 +120,7 @@ Overrides follow Hydra's grammar: data=adult train.epochs=5 '+model.extra=1' '~e
 
 @dataclass(frozen=True)
 class Invocation:
-    """What the command line says."""
+    """A parsed command line."""
 
     verb: str
     argument: str | None
@@ -135,7 +134,7 @@ class Invocation:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     started = time.perf_counter()
-    # The interpreter looks for unreachable objects once more when it ends: a second for nothing.
+    # The interpreter collects garbage once more when it ends, which takes a second.
     atexit.register(gc.freeze)
     so_far = SoFar()
     with answering(lambda: so_far.words):
@@ -149,35 +148,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as signalled:
             return TERMINATED if isinstance(signalled, TerminatedError) else INTERRUPTED
         except Exception as error:
-            told = explained(error, log_folder()) or disk_refusal(error) or error
-            if not isinstance(told, RaymlError):
+            shown = explained(error, log_folder()) or disk_refusal(error) or error
+            if not isinstance(shown, RaymlError):
                 raise
-            print(f"rayml: {told}", file=sys.stderr)
+            print(f"rayml: {shown}", file=sys.stderr)
             if so_far.words:
                 print(f"rayml: {so_far.words}", file=sys.stderr)
-            return told.exit_code
+            return shown.exit_code
 
 
 def parse(argv: Sequence[str]) -> Invocation:
     """Read the command line.
 
     Raises:
-        ConfigError: an argument that the verb does not take.
-        SystemExit: `--help` and `--version` end here with 0, bad usage with 2.
+        ConfigError: an argument is one that the verb does not take.
+        SystemExit: with 0 for `--help` and `--version`, with 2 for bad usage.
     """
     name = _parser().parse_args(argv[:1] or ["--help"]).verb
     arguments = _verb_parser(name).parse_intermixed_args(argv[1:])
     names = [word for word in arguments.words if not _is_override(word)]
     expected = VERBS[name].argument
     if len(names) > (1 if expected else 0):
+        most = f"one {expected}" if expected else "no argument"
         raise ConfigError(
-            f"`rayml {name}` takes {expected or 'no argument'} and key=value pairs",
-            found=" ".join(names),
+            f"`rayml {name}` takes {most}, and the command gives {' '.join(names)}",
+            remedy="Write settings as key=value",
         )
     overrides = [word for word in arguments.words if _is_override(word)]
     resume, extend = (_take(name, overrides, each) for each in ("resume", "extend"))
     if resume and extend:
-        raise ConfigError("a sweep is resumed or extended", found=f"{resume} and {extend}")
+        raise ConfigError(
+            f"the command has both resume={resume} and extend={extend}", remedy="Give one of them"
+        )
     return Invocation(
         verb=name,
         argument=names[0] if names else None,
@@ -200,7 +202,11 @@ def _take(verb: str, overrides: list[str], key: str) -> str | None:
         overrides.remove(word)
     names = [word.partition("=")[2] for word in found]
     if len(names) > 1 or "" in names:
-        raise ConfigError(f"`rayml sweep {key}=NAME` names one sweep", found=" ".join(found))
+        what = "several sweeps" if len(names) > 1 else "no sweep"
+        raise ConfigError(
+            f"the command names {what} ({' '.join(found)})",
+            remedy=f"Use `rayml sweep {key}=NAME` with one name",
+        )
     return names[0] if names else None
 
 
@@ -283,20 +289,20 @@ def _execute(invocation: Invocation, started: float, so_far: SoFar) -> int:
 
 
 def _words(invocation: Invocation) -> tuple[str, ...]:
-    """What another command about the same takes over."""
+    """The words that a command which continues this one needs again."""
     folders = (word for each in invocation.config_dirs for word in ("--config-dir", str(each)))
     return (*folders, *invocation.overrides)
 
 
 def _compose(invocation: Invocation) -> tuple[Composed, Path | None]:
-    """The config, and the folder of the sweep that goes on with it."""
+    """The config, and the folder of the sweep that continues with it."""
     if not (name := invocation.resume or invocation.extend):
         return compose(invocation.overrides, invocation.config_dirs), None
     from rayml.stages import resume
     from rayml.stages.commands.trusting import trust_of
 
     add_import_paths(invocation.config_dirs)
-    # Not from the sweep's file: where it is, and whose code it may name.
+    # The sweep's file decides neither where it lies nor whose code it may name.
     own = [each for each in invocation.overrides if each.startswith(("paths.", "trust."))]
     base = compose(own, invocation.config_dirs)
     config = base.typed()

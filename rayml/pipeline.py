@@ -1,6 +1,6 @@
 """The flow: from a config to an answering endpoint.
 
-`run` is all of it; the other functions are its stages, one for each verb of the command line.
+`run` is the whole flow; the other functions are its stages, one for each verb of the command line.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def check(context: Context) -> None:
     Raises:
         InvalidConfigError: all of them.
     """
-    if told := config_problems(context.composed):
-        # What Ray could tell besides needs a config that composes.
-        raise InvalidConfigError([*told, *component_problems(context.composed.plain)])
+    if found := config_problems(context.composed):
+        # The checks that need Ray need a config that composes.
+        raise InvalidConfigError([*found, *component_problems(context.composed.plain)])
     with context.checked_cluster() as checking:
-        # Without a CPU nothing reads a row, and without a file not every machine does.
+        # Reading rows needs a CPU, and the files on every machine.
         machines = cpu_problems() or machine_problems(context.config)
         problems = [*machines, *resource_problems(context.config), *checking.problems()]
         if not machines:
@@ -93,7 +93,7 @@ def prepare(context: Context) -> None:
 
 
 def sweep(context: Context) -> None:
-    """Search the space, or go on with a sweep that did not end, and confirm the winner."""
+    """Search the space, or continue a sweep that did not end, and confirm the winner."""
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweeps.metric import with_metric
 
@@ -125,7 +125,7 @@ def sweep(context: Context) -> None:
 
 
 def confirm(context: Context, name: str | None) -> None:
-    """Confirm the winner of a sweep, the latest one by default; what is done is not done again."""
+    """Confirm the winner of a sweep, the latest one by default; finished seeds are kept."""
     from rayml.stages.confirm import confirm_winner
     from rayml.stages.sweeps.sweep_data import data_of_sweep
 
@@ -154,7 +154,7 @@ def register(context: Context, name: str | None) -> None:
 
 
 def _named(context: Context, name: str | None) -> Path:
-    """The folder of a sweep; says which one, where the user left that open."""
+    """The folder of a sweep; prints its name if the user gave none."""
     from rayml.stages.commands.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
@@ -186,7 +186,9 @@ def release(context: Context, action: str | None) -> None:
     elif action in {"canary", "shadow"}:
         change_beside(context, action)
     else:
-        raise ConfigError("`rayml release` takes status, canary or shadow", found=action)
+        raise ConfigError(
+            f"`rayml release` has no action {action!r}", remedy="Use status, canary or shadow"
+        )
 
 
 def serve(context: Context, version: str | None) -> None:
@@ -234,7 +236,8 @@ def predict(context: Context, file: str | None) -> None:
 
     if file is None:
         raise ConfigError(
-            "`rayml predict` takes a file of rows", remedy="CSV, Parquet, Arrow or JSON"
+            "`rayml predict` names no file of rows",
+            remedy="Use `rayml predict FILE`, of CSV, Parquet, Arrow or JSON",
         )
     bundle = served_bundle(context.config)
     settings = context.config.serve
@@ -243,7 +246,7 @@ def predict(context: Context, file: str | None) -> None:
         Path(file),
         batch_invariant=settings.batch_invariant,
         unknown=settings.unknown,
-        tell=show.aside,
+        note=show.aside,
         trust=context.trust,
     )
     for answer in answers:
@@ -256,7 +259,8 @@ def explain(context: Context, file: str | None) -> None:
 
     if file is None:
         raise ConfigError(
-            "`rayml explain` takes a file of rows", remedy="CSV, Parquet, Arrow or JSON"
+            "`rayml explain` names no file of rows",
+            remedy="Use `rayml explain FILE`, of CSV, Parquet, Arrow or JSON",
         )
     bundle = served_bundle(context.config)
     for explanation in explain_file(
@@ -265,7 +269,7 @@ def explain(context: Context, file: str | None) -> None:
         tolerance=context.config.serve.explain_tolerance,
         max_steps=context.config.serve.max_explain_steps,
         unknown=context.config.serve.unknown,
-        tell=show.aside,
+        note=show.aside,
         trust=context.trust,
     ):
         sys.stdout.write(json.dumps(explanation) + "\n")

@@ -1,4 +1,4 @@
-"""What a command has finished, and how to go on should it not end well."""
+"""What a command has finished, and how to continue if it fails."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 
 
 class SoFar:
-    """Where a command stands, in words; empty until something would be lost.
-
-    What is said replaces what was said before.
-    """
+    """What a command has finished, in words; empty while a failure would lose nothing."""
 
     def __init__(self) -> None:
         self._words = ""
@@ -19,28 +16,27 @@ class SoFar:
 
     @property
     def words(self) -> str:
-        """Where the command stands now."""
+        """What the command has finished by now."""
         return self._words if self._once is None or self._once.exists() else ""
 
     def say(self, words: str, *, once: Path | None = None) -> None:
-        """The command stands here now.
+        """Replace the words.
 
         Args:
-            words: what to tell.
-            once: a file; before it is there, nothing can be gone on with.
+            words: what is finished, and how to continue.
+            once: a file; the words are empty until it exists, since nothing can continue before.
         """
         self._words, self._once = words, once
 
 
 def command(verb: str, *first: str, words: Sequence[str], about: Sequence[str]) -> str:
-    """A command that goes on from another one, as the user types it.
+    """A command that continues another one, as the user types it.
 
     Args:
         verb: of the command.
         first: its own words.
-        words: `--config-dir`s and overrides of the one before.
-        about: the config groups and sections that it shares with that; config folders it always
-            shares.
+        words: `--config-dir`s and overrides of the command before.
+        about: the config groups and sections that both share; config folders are always shared.
     """
     kept: list[str] = []
     for before, word in zip(["", *words], words, strict=False):

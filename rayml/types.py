@@ -39,8 +39,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def _known_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(
-            "a name has letters, digits, '.', '_' and '-', begins with a letter or a digit, and is"
-            " 100 characters long at most"
+            f"the name {name[:110]!r} is not allowed; use letters, digits, '.', '_' and '-', begin"
+            " with a letter or a digit, and stay within 100 characters"
         )
     return name
 
@@ -444,7 +444,13 @@ class ConfirmSettings:
     @pydantic.model_validator(mode="after")
     def _enough(self) -> ConfirmSettings:
         if self.ensemble is not None and not self.top:
-            raise ValueError("an ensemble is made of confirmed seeds, so top is at least 1")
+            raise ValueError(
+                f"ensemble={self.ensemble} is set with top=0, and an ensemble is made of confirmed"
+                " seeds; set top to 1 or more"
+            )
         if self.ensemble is not None and self.ensemble > self.seeds:
-            raise ValueError(f"ensemble is at most seeds: {self.ensemble} and {self.seeds}")
+            raise ValueError(
+                f"ensemble={self.ensemble} is more than seeds={self.seeds}; raise seeds, or lower"
+                " ensemble"
+            )
         return self

@@ -56,8 +56,8 @@ def test_examples_know_their_size() -> None:
     [
         ({"seeds": 1}, "greater than or equal to 2"),
         ({"ensemble": 1}, "greater than or equal to 2"),
-        ({"seeds": 3, "ensemble": 4}, "ensemble is at most seeds"),
-        ({"top": 0, "ensemble": 2}, "top is at least 1"),
+        ({"seeds": 3, "ensemble": 4}, "more than seeds=3"),
+        ({"top": 0, "ensemble": 2}, "set with top=0"),
     ],
 )
 def test_what_cannot_be_confirmed(values: dict[str, int], message: str) -> None:

@@ -28,7 +28,7 @@ _schema = pydantic.TypeAdapter(Config)
 
 @dataclass(frozen=True)
 class Composed:
-    """A composed config and what is wrong with it.
+    """A composed config and its problems.
 
     Attributes:
         plain: the config as nested plain containers, every interpolation resolved.
@@ -77,12 +77,15 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> 
     """
     for folder in config_dirs:
         if not folder.is_dir():
-            raise ConfigError("--config-dir must be a folder", found=str(folder))
+            what = "is not a folder" if folder.exists() else "does not exist"
+            raise ConfigError(
+                f"--config-dir {folder} {what}", remedy="Give a folder of config groups"
+            )
     search = ",".join(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     base = [f"hydra.searchpath=[{search}]"] if search else []
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config, problems = _apply(base, list(overrides))
-    # What is wrong with one key does not hide what is wrong with another.
+    # A problem with one key does not hide a problem with another.
     missing = _missing(config)
     if missing:
         return Composed(_masked(config), (*problems, *missing))
@@ -112,7 +115,7 @@ def groups(config_dirs: Sequence[Path] = ()) -> dict[str, list[str]]:
 
 
 def _apply(base: list[str], overrides: list[str]) -> tuple[DictConfig, list[str]]:
-    """Compose; on an error find out which overrides are to blame and leave them out."""
+    """Compose; on an error find the overrides that cause it and leave them out."""
     try:
         return hydra_compose("config", overrides=base + overrides), []
     except _COMPOSITION_ERRORS:
@@ -129,9 +132,8 @@ def _apply(base: list[str], overrides: list[str]) -> tuple[DictConfig, list[str]
         return hydra_compose("config", overrides=base + sound), problems
     except _COMPOSITION_ERRORS as error:
         raise ConfigError(
-            f"the config composes without overrides ({_first_line(error)})",
-            found=base,
-            remedy="Mend the files in your --config-dir",
+            f"the config does not compose, even without overrides ({_first_line(error)})",
+            remedy="Correct the files in your --config-dir",
         ) from error
 
 
@@ -143,7 +145,7 @@ def _explain(override: str, error: Exception, sound: list[str]) -> str:
     known = OmegaConf.to_container(hydra_compose("config", overrides=sound))
     keys = [name for name, _ in _values(known)]
     if key in keys:
-        return f"{key}: holds names of your own; to add one write +{override}"
+        return f"{key}: its keys are names that you choose; to add one write +{override}"
     near = difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"to add a new key write +{override}"
     return f"{key}: unknown key; {hint}"
@@ -157,7 +159,7 @@ def _values(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def checked(plain: dict[str, Any]) -> Composed:
-    """A config of plain containers, and what is wrong with it."""
+    """A config of plain containers, and its problems."""
     return Composed(plain, tuple(_invalid(plain)))
 
 
@@ -176,7 +178,7 @@ def _without_passwords(tree: Any) -> Any:
 
 
 def _masked(config: DictConfig) -> dict[str, Any]:
-    """The config as far as it can be shown although it has errors."""
+    """The config with its interpolations unresolved, which can be shown although it has errors."""
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     return plain  # type: ignore[return-value]
@@ -211,5 +213,5 @@ def add_import_paths(config_dirs: Sequence[Path]) -> list[str]:
 
 
 def project_folders(config_dirs: Sequence[Path]) -> list[str]:
-    """The folders beside the user's config folders, where the code that those name lies."""
+    """The folders beside the user's config folders, which hold the code that those name."""
     return [str(folder.resolve().parent) for folder in config_dirs]

@@ -1,4 +1,4 @@
-"""YAML from files: plain values alone, and as many of them as the text has."""
+"""Reads YAML of files: plain values alone, without aliases that multiply them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_plain(text: str) -> Any:
     """Read YAML.
 
     Raises:
-        ValueError: it is none, has aliases, or is nested too deeply.
+        ValueError: it is not YAML, has aliases, or is nested too deeply.
     """
     try:
         return yaml.load(text, _PlainLoader)  # noqa: S506 - a safe loader

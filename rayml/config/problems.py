@@ -1,4 +1,4 @@
-"""What is wrong with settings, in a line for each."""
+"""The problems of settings, in a line for each."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import pydantic
 
 from rayml.config.secrets import masked
 
-# A whole section says nothing of what is wrong in it.
+# Characters of a value that is shown: a whole section does not show what is wrong in it.
 _LONGEST = 100
 
 
 def problems_of(error: pydantic.ValidationError, prefix: str = "") -> Iterator[str]:
-    """One line a problem, each with the config key that it is about.
+    """One line for each problem, with the config key that it is about.
 
     Args:
         error: of settings that could not be built.
-        prefix: what comes before the keys, such as `train.`.
+        prefix: of the keys, such as `train.`.
     """
     for found in error.errors():
         key = prefix + ".".join(map(str, found["loc"]))
@@ -25,7 +25,7 @@ def problems_of(error: pydantic.ValidationError, prefix: str = "") -> Iterator[s
             yield f"{key}: unknown key; remove it, or check its spelling"
         elif found["type"] == "missing":
             yield f"{key}: a value is missing; set {key}=…"
-        elif found["type"] == "value_error":  # ours: it says what is wrong by itself
+        elif found["type"] == "value_error":  # ours, which is complete by itself
             yield f"{key.rstrip('.')}: {found['ctx']['error']}"
         else:
             yield f"{key}: {_lowered(found['msg'])}{_shown(found['input'])}"

@@ -35,7 +35,9 @@ from rayml.types import (
 def _require_target(node: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(node.get(TARGET), str):
         # The only kind of error that pydantic gathers with the others.
-        raise ValueError("a component has a _target_")  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004
+            f"a component has no {TARGET}; add it with the dotted path of a class or function"
+        )
     return node
 
 
@@ -71,7 +73,7 @@ class DataConfig:
         target: the column that is predicted.
         positive: label of the positive class of a binary task; None takes the last in order.
         source: component node of a `rayml.data.sources.sources.Source`.
-        schema: what is known of the columns.
+        schema: see `SchemaSettings`.
         split: see `SplitSettings`.
         preprocess: see `PreprocessSettings`.
         bad_rows: `fail` names the first bad rows and stops; `quarantine` writes them to a file.
@@ -113,7 +115,7 @@ class RegistryConfig:
         promote: `better` makes it champion if it beats a constant answer and is at least as good
             as the champion on the same test rows, `always` without comparison; `never` leaves
             the champion as it is.
-        force: promote what `better` would not.
+        force: promote a version that `better` would not.
         signing: see `SigningSettings`.
     """
 
@@ -130,7 +132,8 @@ class ServeConfig(ServeSettings):
         version: `champion` follows the release of the model; the number of a version, another
             alias or `latest` serves that one alone.
         canary: put beside the champion; see `CanarySettings`.
-        shadow: version, alias or `latest` that is asked as well and whose answers nobody gets.
+        shadow: version, alias or `latest` that predicts each request too; its answers are
+            compared and not sent.
         follow_timeout_s: seconds in which every replica takes up a change of the release.
     """
 
@@ -144,7 +147,8 @@ class ServeConfig(ServeSettings):
         beside = self.canary.version is not None or self.shadow is not None
         if beside and self.version != "champion":
             raise ValueError(
-                "a canary and a shadow run beside version=champion; remove them, or the version"
+                f"a canary or a shadow is set with version={self.version}, and they run beside"
+                " version=champion; remove them, or the version"
             )
         return self
 

@@ -1,7 +1,6 @@
-"""The config that a sweep was started with, for what goes on with it.
+"""Reads the config of a stored sweep.
 
-A file holds it, so that it is a claim: only what `StoredConfig.trusted` lets through is a config
-whose components are built.
+Anybody may have written the file, so its components are built only after `StoredConfig.trusted`.
 """
 
 from __future__ import annotations
@@ -34,26 +33,27 @@ _MOST_BYTES = 4 << 20
 _NOT_STORED = ("trust",)
 _UNREADABLE = (OSError, TooLargeError, ValueError, RecursionError)
 _ABSENT = object()
+_NOT_HERE = "a stored config names a component here, where none belongs"
 
 
 @dataclass(frozen=True)
 class StoredConfig:
-    """A config from a file, which names components that nobody has looked at yet.
+    """A config from a file, whose components are not checked yet.
 
     Attributes:
         path: of the file.
-        plain: what it says, to be shown or compared; no component of it may be built.
+        plain: its content, to be shown or compared; no component of it may be built.
     """
 
     path: Path
     plain: Mapping[str, Any]
 
     def trusted(self, trust: Trust) -> Composed:
-        """The config, once all that it names is found to be trusted.
+        """The config, if all the components that it names are trusted.
 
         Raises:
-            InvalidConfigError: a component that is not trusted or no component of its place, one
-                inside another, or arguments that it does not take; all of them.
+            InvalidConfigError: a component is not trusted or not of the role of its place, lies
+                inside another, or does not take its arguments; all of them are reported.
         """
         problems = list(_untrusted(self.plain, trust))
         if problems:
@@ -66,7 +66,7 @@ def read_stored(path: Path) -> StoredConfig:
     """Read the config that `Composed.yaml` was written to.
 
     Raises:
-        ConfigError: the file is absent, too large, or no YAML mapping of plain values.
+        ConfigError: the file is absent, too large, or not a YAML mapping of plain values.
     """
     try:
         text = read_bounded(path, _MOST_BYTES).decode()
@@ -80,43 +80,50 @@ def read_stored(path: Path) -> StoredConfig:
             remedy="Check the sweep's name",
         ) from error
     if not isinstance(plain, dict):
-        raise ConfigError("a config is a YAML mapping", found=str(path))
+        raise ConfigError(
+            "the config of a sweep is not a YAML mapping",
+            found=str(path),
+            remedy="Restore the file from a copy",
+        )
     # In the values, not the text: an escaped dollar is none there, and is resolved later.
     if any(isinstance(each, str) and "${" in each for each in _leaves(plain)):
         raise ConfigError(
-            "the config of a sweep has interpolations, which are not written there",
+            "the config of a sweep has interpolations, which rayml does not write there",
             found=str(path),
-            remedy="Copy the file again from where it was written",
+            remedy="Restore the file from a copy",
         )
     return StoredConfig(path, plain)  # type: ignore[arg-type]
 
 
 def require_trusted_params(params: Mapping[str, Any], trust: Trust) -> None:
-    """Go on only if searched values from a study name no component that is not trusted.
+    """Check that the searched values of a study name only trusted components.
 
     Args:
         params: values by dotted key.
         trust: whose code may run.
 
     Raises:
-        BuildError: one does.
+        BuildError: one names another.
     """
     for key, value in params.items():
         place = key.rpartition(".")[0]
         if names_target(key):
             _require_choice(place, value, trust)
         elif _holds_component(key, value):
-            raise BuildError(f"a stored trial has a component as the value of {key}")
+            raise BuildError(
+                f"a stored trial has a component as the value of {key}",
+                remedy="Use a sweep whose files you trust",
+            )
 
 
 def _untrusted(plain: Mapping[str, Any], trust: Trust) -> Iterator[str]:
-    """What a stored config names without leave."""
+    """The components of a stored config that may not be built, a line for each."""
     rest = {key: each for key, each in plain.items() if key != "space"}
     for key, node in [*_nodes(rest), *_nodes_as_settings(plain)]:
         role = _role(key)
         try:
             if role is None:
-                raise BuildError("a file may name no component here")
+                raise BuildError(_NOT_HERE)
             _require_node(StoredNode.of(node), role, trust)
         except BuildError as error:
             yield f"{key}: {error}"
@@ -128,7 +135,7 @@ def _untrusted(plain: Mapping[str, Any], trust: Trust) -> Iterator[str]:
                 for choice in value if isinstance(value, list) else [value]:
                     _require_choice(place, choice, trust)
             elif _holds_component(searched, value):
-                raise BuildError("a file may name no component here")
+                raise BuildError(_NOT_HERE)
         except BuildError as error:
             yield f"space.{key}: {error}"
 
@@ -153,15 +160,17 @@ def _nodes_as_settings(plain: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
 
 def _holds_component(key: str, value: object) -> bool:
     """Whether a searched value, or one of several, becomes a component or the settings of one."""
-    values = [_told(each) for each in value] if isinstance(value, list | tuple) else [_told(value)]
+    values = (
+        [_parsed(each) for each in value] if isinstance(value, list | tuple) else [_parsed(value)]
+    )
     settings = key == "train.optimizer" and any(
         isinstance(each, Mapping) and "target" in each for each in values
     )
     return settings or any(True for _ in _nodes(values))
 
 
-def _told(value: object) -> object:
-    """What a value stands for: a study has lists and mappings as their text."""
+def _parsed(value: object) -> object:
+    """A value of a study, which holds lists and mappings as their text."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
@@ -171,7 +180,9 @@ def _told(value: object) -> object:
 def _require_choice(place: str, value: object, trust: Trust) -> None:
     role = _role(place)
     if role is None:
-        raise BuildError(f"{place} is no component, but a file names {str(value)[:100]!r} there")
+        raise BuildError(
+            f"a file names {str(value)[:100]!r} at {place}, where no component belongs"
+        )
     require_target(str(value), role, trust)
 
 
@@ -206,7 +217,7 @@ def _nodes(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any
 
 
 def _values(tree: object, key: str = "") -> Iterator[tuple[str, Any]]:
-    """All values of a space that are no mappings, by key."""
+    """All values of a space except mappings, by key."""
     if not isinstance(tree, Mapping):
         yield key, tree
         return
@@ -215,7 +226,7 @@ def _values(tree: object, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(tree: object) -> Iterator[object]:
-    """All keys, and all values that are no containers."""
+    """All keys, and all values except containers."""
     if isinstance(tree, Mapping):
         yield from tree
         yield from (leaf for each in tree.values() for leaf in _leaves(each))
@@ -237,7 +248,7 @@ def recompose(
         config_dirs: the user's own folders of config groups.
 
     Raises:
-        InvalidConfigError: overrides that do not apply, all of them.
+        InvalidConfigError: overrides do not apply; all of those are reported.
     """
     config = OmegaConf.create(stored.plain)
     OmegaConf.set_struct(config, True)
@@ -256,7 +267,7 @@ def recompose(
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Dotted keys whose values differ, a section that is there in one alone told as one."""
+    """Dotted keys whose values differ; a section that only one config has counts as one key."""
     found = []
     for name in dict.fromkeys([*before, *after]):
         one, other = before.get(name, _ABSENT), after.get(name, _ABSENT)
@@ -289,6 +300,6 @@ def _delete(config: DictConfig, key: str) -> None:
     section, _, name = key.rpartition(".")
     node = OmegaConf.select(config, section) if section else config
     if not isinstance(node, DictConfig) or name not in node:
-        raise KeyError(f"{key} is no key of the config")
+        raise KeyError(f"the config has no key {key}")
     OmegaConf.set_struct(node, False)
     del node[name]

@@ -14,7 +14,9 @@ _KEY = re.compile(r"(header:[A-Za-z0-9-]+|column:.+)")
 
 def _known_key(key: str) -> str:
     if not _KEY.fullmatch(key):
-        raise ValueError(f"a key is header:NAME or column:NAME: {key!r}")
+        raise ValueError(
+            f"the key {key!r} is neither a header nor a column; write header:NAME or column:NAME"
+        )
     return key
 
 

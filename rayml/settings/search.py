@@ -55,9 +55,9 @@ class BoundSettings:
     @pydantic.model_validator(mode="after")
     def _bounds(self) -> BoundSettings:
         if self.min is None and self.max is None:
-            raise ValueError("a constraint has a min, a max, or both")
+            raise ValueError("the constraint has no bound; set its min, its max, or both")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min is at most max: {self.min} and {self.max}")
+            raise ValueError(f"min={self.min:g} is above max={self.max:g}; exchange them")
         return self
 
 

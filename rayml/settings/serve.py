@@ -40,7 +40,7 @@ class ReplicaSettings:
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> ReplicaSettings:
         if self.min > self.max:
-            raise ValueError(f"min is at most max: {self.min} and {self.max}")
+            raise ValueError(f"min={self.min} is above max={self.max}; raise max, or lower min")
         return self
 
 
@@ -238,8 +238,8 @@ class ServeSettings:
     def _holds_a_body(self) -> ServeSettings:
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
-                "max_held_bytes is at least max_body_bytes, "
-                f"got {self.max_held_bytes} and {self.max_body_bytes}"
+                f"max_held_bytes={self.max_held_bytes} is less than"
+                f" max_body_bytes={self.max_body_bytes}; raise the one, or lower the other"
             )
         return self
 
@@ -247,7 +247,7 @@ class ServeSettings:
     def _keeps_strangers_out(self) -> ServeSettings:
         if not is_loopback(self.host) and not self.keys.given:
             raise ValueError(
-                f"others can reach {self.host}, so the endpoint asks for a key: make one with "
+                f"others can reach {self.host}, and the endpoint asks for no key; make one with "
                 "`rayml key NAME serve.keys.file=PATH` and serve with serve.keys.file=PATH, or "
                 "name an environment variable that holds keys with serve.keys.variable"
             )

@@ -21,8 +21,8 @@ from rayml.stages.sweep import say_finished, sweep_data
 def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None:
     """Train the best trials of a sweep again over several seeds, and choose the winner.
 
-    Where the config confirms nothing, or no trial may be confirmed, what an earlier
-    confirmation found is forgotten: the sweep may have gone on since.
+    If the config confirms nothing, or no trial can be confirmed, the result of an earlier
+    confirmation is removed: the sweep may have continued since.
     """
     settings, search = context.config.confirm, context.config.search
     if not settings.top:
@@ -30,7 +30,7 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
         return
     if search.population is not None:
         forget_confirmation(sweep)
-        show.line("a population is not confirmed: its values changed while its trials trained")
+        show.line("the winner is not confirmed: values of a population change during training")
         return
     plan = ConfirmPlan(
         sweep=sweep,
@@ -44,11 +44,11 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
         require_trusted_params(row.params, context.trust)
     if not (count := len(candidates(board, plan.trial, settings.top))):
         forget_confirmation(sweep)
-        show.line("no trial trained to its end and keeps the constraints: none is confirmed")
+        show.line("no trial is confirmed: none trained to its end within the constraints")
         return
     show.line(announced(count, sweep.name, settings.seeds))
     go_on = context.command("confirm", sweep.name, about=("confirm",))
-    context.so_far.say(f"sweep {sweep.name} is finished, not confirmed; go on with {go_on}")
+    context.so_far.say(f"sweep {sweep.name} is finished, not confirmed; continue with {go_on}")
     with context.watch.stage("confirm"):
         found = confirm(plan, board, sweep_data(data), on_progress=show.line)
     if found is not None:
@@ -57,7 +57,7 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
 
 
 def announced(count: int, sweep: str, seeds: int) -> str:
-    """What is about to be confirmed, in words."""
+    """The line that says which trials are confirmed over how many seeds."""
     over = "1 seed" if seeds == 1 else f"{seeds} seeds"
     if count == 1:
         return f"sweep {sweep}: confirming the best trial over {over}"

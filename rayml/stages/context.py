@@ -1,4 +1,4 @@
-"""What every stage of the pipeline is given: the config, Ray, and a watch."""
+"""What every stage of the pipeline takes: the config, Ray, and a stopwatch."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from rayml.stages.commands import show
 from rayml.stages.commands.trusting import trust_of
 from rayml.timing import Stopwatch
 
-# Tune imports them when it is given a callback, and with them each tracker that is installed.
+# Tune imports them when it takes a callback, and with them each tracker that is installed.
 _TRACKERS = tuple(f"ray.air.integrations.{each}" for each in ("comet", "mlflow", "wandb"))
 
 
 class Checking:
     """The check of a config's components.
 
-    Importing a user's code may take seconds of PyTorch, so that goes on in a worker while the
-    driver prepares.
+    Importing a user's code may take seconds of PyTorch, so a worker does it while the driver
+    prepares.
 
     Args:
         plain: the config in plain containers.
@@ -49,7 +49,7 @@ class Checking:
             self._found = component_problems(plain)
 
     def problems(self) -> list[str]:
-        """What is wrong with the components; waits for the answer."""
+        """The problems of the components; waits for the answer."""
         import ray
 
         if self._pending is not None:
@@ -57,10 +57,10 @@ class Checking:
         return self._found
 
     def require(self) -> None:
-        """Go on only if nothing is wrong.
+        """Wait for the check.
 
         Raises:
-            InvalidConfigError: all that is wrong.
+            InvalidConfigError: the components have problems; all are reported.
         """
         problems = self.problems()
         if problems:
@@ -69,17 +69,17 @@ class Checking:
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage is given.
+    """What every stage takes.
 
     Attributes:
         composed: the config.
         import_paths: folders of the user's code.
-        watch: counts where the seconds go.
-        resumed: folder of the sweep that goes on; None if a new one is meant.
-        extended: whether its config is a new one.
-        so_far: what is finished, for a user whose command does not end well.
-        words: of the command line, that a command which goes on from this one may share.
-        project_folders: beside the user's config folders; those of the code that is trusted.
+        watch: counts the seconds of each stage.
+        resumed: folder of the sweep that continues; None for a new one.
+        extended: whether that sweep gets a new config.
+        so_far: what is finished, for a user whose command fails.
+        words: of the command line, which a command that continues this one may share.
+        project_folders: beside the user's config folders; their code is trusted.
     """
 
     composed: Composed
@@ -92,7 +92,7 @@ class Context:
     project_folders: list[str] = field(default_factory=list)
 
     def command(self, verb: str, *first: str, about: Sequence[str] = ()) -> str:
-        """A command that goes on from this one; see `rayml.so_far.command`."""
+        """A command that continues this one; see `rayml.so_far.command`."""
         return command(verb, *first, words=self.words, about=("paths", *about))
 
     @cached_property
@@ -100,7 +100,7 @@ class Context:
         """The typed config.
 
         Raises:
-            InvalidConfigError: all that is wrong with it.
+            InvalidConfigError: it has problems; all are reported.
         """
         return self.composed.typed()
 
@@ -111,7 +111,7 @@ class Context:
         Raises:
             ConfigError: the config has problems, or a key cannot be read.
         """
-        # The config of a sweep that goes on is what a file said.
+        # The config of a sweep that continues comes from a file.
         written = () if self.resumed else named_targets(self.composed.plain)
         return trust_of(
             self.config.trust,
@@ -122,13 +122,13 @@ class Context:
         )
 
     def require_signing(self) -> None:
-        """Go on only if the keys that sign and verify can be read, before anything is spent.
+        """Check that the keys that sign and verify can be read, before anything is spent.
 
         Raises:
             ConfigError: one cannot.
         """
         if self.composed.problems:
-            return  # told with the others
+            return  # reported with the others
         signing = self.config.registry.signing
         if signing.private_key is not None or signing.public_keys:
             from rayml.registry.bundle.signing import signing_key
@@ -160,7 +160,7 @@ class Context:
         """Ray for a search, and the check of the code that the config names.
 
         Raises:
-            InvalidConfigError: what can be told of the config without its code.
+            InvalidConfigError: the config has problems that show without its code.
         """
         source = self.config.data.source["_target_"]
         problems = config_problems(self.composed, again=self.resumed is not None)
@@ -175,12 +175,12 @@ class Context:
 
 
 def _preload(source: str) -> None:
-    """Import what preparing needs, then what a sweep does."""
+    """Import the modules that preparing needs, then those of a sweep."""
     import ray.data  # noqa: F401 - for its effect on the module cache
 
     try:
         locate(source)
     except BuildError:
-        return  # `component_problems` tells
+        return  # `component_problems` reports it
     for module in ("rayml.search.sweep", *_TRACKERS):
         importlib.import_module(module)

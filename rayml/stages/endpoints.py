@@ -8,7 +8,7 @@ from rayml.errors import ConfigError, ServeError
 from rayml.serve.supervise.supervisors import Running, running
 from rayml.stages.commands import show
 
-# What is on its way may take as long as a request may, and Ray some seconds.
+# Seconds: the requests in progress end within their timeout, and Ray within some seconds.
 _END_S = 120.0
 
 
@@ -22,26 +22,34 @@ def show_endpoints() -> None:
 
 
 def end_endpoint(port: str | None) -> None:
-    """End an endpoint once it has answered what it took in.
+    """End an endpoint after it has answered the requests in progress.
 
     Args:
         port: of HTTP; None ends the only one.
 
     Raises:
-        ConfigError: there is none, or several and none is named.
-        ServeError: it does not end.
+        ConfigError: none runs, or several do and none is named.
+        ServeError: it does not end in time.
     """
     found = running()
     chosen = [each for each in found if port is None or (each.url or "").endswith(f":{port}")]
     if not chosen:
         at = "" if port is None else f" at port {port}"
-        raise ConfigError(f"no endpoint of `rayml serve` runs{at}; see `rayml status`")
+        raise ConfigError(
+            f"no endpoint of `rayml serve` runs{at}", remedy="See `rayml status` for all of them"
+        )
     if len(chosen) > 1:
         known = ", ".join((each.url or "").rpartition(":")[2] or "starting" for each in chosen)
-        raise ConfigError(f"several endpoints run; name one of their ports: {known}")
+        raise ConfigError(
+            f"{len(chosen)} endpoints run, and the command names none",
+            remedy=f"Use `rayml down PORT` with one of {known}",
+        )
     (one,) = chosen
     if not one.end(_END_S):
-        raise ServeError(f"process {one.pid} has not ended in {_END_S:g} s; `kill -9` ends it")
+        raise ServeError(
+            f"process {one.pid} has not ended in {_END_S:g} s",
+            remedy=f"End it with `kill -9 {one.pid}`",
+        )
     show.line(f"ended {_described(one)}")
 
 

@@ -14,14 +14,14 @@ def write_key_pair(context: Context) -> None:
     """Write a new private key and its public key.
 
     Raises:
-        ConfigError: no file is named, it is there already or cannot be written.
+        ConfigError: no file is named, the file exists or it cannot be written.
     """
     private = context.config.registry.signing.private_key
     if private is None:
         raise ConfigError(
-            "no file is named for the private key",
+            "`rayml keypair` names no file for the private key",
             remedy="Use `rayml keypair registry.signing.private_key=PATH`",
         )
     public = make_key_pair(Path(private))
-    show.line(f"wrote {private}, which signs: keep it where bundles are registered")
-    show.line(f"wrote {public}, which verifies: registry.signing.public_keys=[{public}]")
+    show.line(f"wrote the private key {private}; keep it where bundles are registered")
+    show.line(f"wrote the public key {public}; use it as registry.signing.public_keys=[{public}]")

@@ -11,7 +11,7 @@ from rayml.errors import DataError
 from rayml.registry.store import Registry
 from rayml.serve.predict.odd_values import described
 from rayml.settings.serve import Unknown
-from rayml.stages.rows.row_file import RowFile, Tell
+from rayml.stages.rows.row_file import Note, RowFile
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config
@@ -23,7 +23,7 @@ _EXPLAINED_ROWS = 100  # at a time, which bounds memory
 
 
 def _silent(_: str) -> None:
-    """Tell nobody."""
+    """Drop a note."""
 
 
 def served_bundle(config: Config) -> Path:
@@ -41,7 +41,7 @@ def predict_file(
     *,
     batch_invariant: bool = False,
     unknown: Unknown = "warn",
-    tell: Tell = _silent,
+    note: Note = _silent,
     trust: Trust = ONLY_OWN,
 ) -> Iterator[Answer]:
     """Predict the rows of a file, in its order.
@@ -49,16 +49,16 @@ def predict_file(
     Args:
         bundle: folder of the bundle.
         file: CSV, Parquet, Arrow, JSON or JSON lines, see `RowFile`. Columns of the training data
-            that are no features are left aside, those that the file lacks are missing values.
+            that are not features are ignored; features that the file lacks are missing values.
         batch_invariant: see `Predictor`; this process then computes with one thread.
-        unknown: as an endpoint takes it, see `ServeSettings`.
-        tell: is told what was taken or left aside without being asked for.
+        unknown: as for an endpoint, see `ServeSettings`.
+        note: called with a line for each assumption about the file, and for ignored columns.
         trust: whose code the bundle may name, and whose signature it needs.
 
     Raises:
         ConfigError: the file is absent or of another format.
-        DataError: a column or a row that does not fit the signature, or has values that are
-            refused; the message names it.
+        DataError: a column or a row does not fit the signature, or has values that are refused;
+            the message names it.
         BundleError: the bundle is torn or altered.
     """
     from rayml.serve.predict.predictor import Predictor
@@ -70,7 +70,7 @@ def predict_file(
     warn = unknown != "ignore"
     predictor = Predictor.load(bundle, warn=warn, batch_invariant=batch_invariant, trust=trust)
     before = 0
-    for table in RowFile(predictor, file, tell).tables():
+    for table in RowFile(predictor, file, note).tables():
         answers = predictor.predict(table)
         if unknown == "refuse":
             _refuse(predictor, file, answers, before)
@@ -85,19 +85,19 @@ def explain_file(
     tolerance: float,
     max_steps: int,
     unknown: Unknown = "warn",
-    tell: Tell = _silent,
+    note: Note = _silent,
     trust: Trust = ONLY_OWN,
 ) -> Iterator[Explanation]:
     """Explain the predictions for the rows of a file, in its order.
 
     Args:
         bundle: folder of the bundle.
-        file: as `predict_file` takes it.
+        file: see `predict_file`.
         tolerance: see `Explainer`.
-        max_steps: likewise.
-        unknown: as `predict_file` takes it.
-        tell: as `predict_file` takes it.
-        trust: as `predict_file` takes it.
+        max_steps: see `Explainer`.
+        unknown: see `predict_file`.
+        note: see `predict_file`.
+        trust: see `predict_file`.
 
     Raises:
         ExplainError: the model cannot be explained, or Captum is not installed; and what
@@ -109,7 +109,7 @@ def explain_file(
     predictor = Predictor.load(bundle, warn=unknown != "ignore", trust=trust)
     explainer = Explainer(predictor, tolerance=tolerance, max_steps=max_steps)
     before = 0
-    for table in RowFile(predictor, file, tell).tables():
+    for table in RowFile(predictor, file, note).tables():
         for start in range(0, table.num_rows, _EXPLAINED_ROWS):
             found = explainer.explain(table.slice(start, _EXPLAINED_ROWS))
             if unknown == "refuse":
@@ -121,12 +121,12 @@ def explain_file(
 def _refuse(
     predictor: Predictor, file: Path, answers: Sequence[Mapping[str, Any]], before: int
 ) -> None:
-    """Refuse the first answer of some that tells of values unlike those of training."""
+    """Refuse the first of the answers that warns of a value unlike those of training."""
     for index, answer in enumerate(answers):
         for name, kind in answer.get("warnings", {}).items():
             column = next(each for each in predictor.signature.inputs if each.name == name)
             raise DataError(
                 f"{file.name}, row {before + index + 1}, column {name!r}:"
                 f" {described(kind, column)}",
-                remedy="Leave serve.unknown=refuse out to have it answered",
+                remedy="Leave serve.unknown=refuse out to predict it all the same",
             )

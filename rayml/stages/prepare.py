@@ -1,4 +1,4 @@
-"""Prepares the config's dataset and shows what it is."""
+"""Prepares the config's dataset and shows its schema and sizes."""
 
 from __future__ import annotations
 

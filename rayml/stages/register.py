@@ -42,8 +42,8 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
         The number of the new version.
 
     Raises:
-        SearchError: no trial of the sweep came to a value or keeps its constraints, or the
-            weights of the best one are gone.
+        SearchError: no trial of the sweep has a value within the constraints, or the weights of
+            the best one are gone.
     """
     config = context.config
     registry = Registry(Path(config.paths.registry), context.trust)
@@ -96,12 +96,12 @@ def write_winner(
         data: that they trained on.
         name: of the model in the registry.
         folder: of the bundle, which is made.
-        decide: whether it becomes champion, which the bundle tells, by its examples as the bundle
-            takes them; None tells nothing.
+        decide: whether it becomes champion, on data as the bundle transforms them; the bundle
+            records it. None records nothing.
         trust: whose code the stored trials may name.
 
     Raises:
-        SearchError: no trial of the sweep came to a value, or its weights are gone.
+        SearchError: no trial of the sweep has a value, or its weights are gone.
         BuildError: the winner's values name a component that is not trusted.
     """
     winner = find_winner(sweep, trial)

@@ -1,4 +1,4 @@
-"""Changes what the endpoints of a model serve, and waits until they do."""
+"""Changes the release of a model, and waits until its endpoints serve it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ def promote_version(context: Context, version: str | int) -> None:
 
     Raises:
         BundleError: its bundle is torn or half-copied; nothing was changed.
-        RegistryError: there is no such version, it does not beat a constant answer, or someone
-            else changed the release meanwhile.
+        RegistryError: there is no such version, it does not beat a constant answer, or another
+            process changed the release meanwhile.
         ServeError: a replica does not load it, which undoes the promotion, or is too slow.
     """
     registry, name = _registry(context), context.config.name
     before = registry.release(name)
     number = int(registry.resolve(name, version).name)
-    _heed(registry.info(name, number).decision, number, force=context.config.registry.force)
+    _check_decision(
+        registry.info(name, number).decision, number, force=context.config.registry.force
+    )
     after = registry.change_release(
         name,
         lambda seen: releases.promote(seen, number, "rayml promote"),
@@ -43,8 +45,8 @@ def promote_version(context: Context, version: str | int) -> None:
     _followed(context, registry, after, number, before)
 
 
-def _heed(decision: PromotionDecision | None, version: int, *, force: bool) -> None:
-    """Say what was found when a version was registered, and refuse one that is worth nothing.
+def _check_decision(decision: PromotionDecision | None, version: int, *, force: bool) -> None:
+    """Refuse a version that was no better than a constant; warn of one worse than the champion.
 
     Raises:
         RegistryError: it does not beat a constant answer, and is not forced.
@@ -53,8 +55,8 @@ def _heed(decision: PromotionDecision | None, version: int, *, force: bool) -> N
         return
     if decision.verdict == "no better than a constant" and not force:
         raise RegistryError(
-            f"version {version} is not promoted: {decision.reason}; promote it all the same with "
-            f"`rayml promote {version} registry.force=true`"
+            f"version {version} is not promoted: {decision.reason}",
+            remedy=f"Promote it all the same with `rayml promote {version} registry.force=true`",
         )
     show.line(f"warning: when version {version} was registered, {decision.reason}")
 
@@ -63,7 +65,8 @@ def roll_back(context: Context) -> None:
     """Make the previous version champion again, and wait until every replica answers with it.
 
     Raises:
-        RegistryError: there is none before, or someone else changed the release meanwhile.
+        RegistryError: there is no previous version, or another process changed the release
+            meanwhile.
         ServeError: a replica does not follow in time.
     """
     registry, name = _registry(context), context.config.name
@@ -91,7 +94,7 @@ def change_beside(context: Context, what: str) -> None:
 
 
 def start_beside(context: Context) -> None:
-    """Put the canary and the shadow that the config names into the release; none ends none."""
+    """Start the canary and the shadow that the config names; one that it does not name stays."""
     registry, name, serve = _registry(context), context.config.name, context.config.serve
     if serve.canary.version is not None:
         _put_canary(registry, name, serve.canary)
@@ -100,7 +103,7 @@ def start_beside(context: Context) -> None:
 
 
 def show_status(context: Context) -> None:
-    """Print what is served, by which replicas, how they fare, and why it is so."""
+    """Print the release of a model, its replicas with their counters, and the latest changes."""
     registry, name = _registry(context), context.config.name
     try:
         registry.resolve(name, "latest")  # an unknown model has no release to show
@@ -131,10 +134,10 @@ def _put_canary(registry: Registry, name: str, wanted: CanarySettings) -> Releas
 
 
 def _require_column(registry: Registry, name: str, wanted: CanarySettings) -> None:
-    """Refuse a key that is a column which no request for the model has.
+    """Check that a key which is a column names an input of the model.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: it does not.
     """
     kind, _, column = (wanted.key or "").partition(":")
     served = registry.release(name).champion or wanted.version
@@ -144,8 +147,7 @@ def _require_column(registry: Registry, name: str, wanted: CanarySettings) -> No
     known = [each.name for each in bundle.signature.inputs]
     if column not in known:
         raise ConfigError(
-            "serve.canary.key=column:NAME names an input of the model",
-            found=column,
+            f"serve.canary.key names the column {column!r}, and the model has no such input",
             remedy=f"Its inputs are {', '.join(known)}",
         )
 
@@ -160,7 +162,7 @@ def _put_shadow(registry: Registry, name: str, wanted: str | int | None) -> Rele
 def _followed(
     context: Context, registry: Registry, after: Release, version: int | None, before: Release
 ) -> None:
-    """Wait until every replica has taken up a release; undo one that a replica refuses."""
+    """Wait until every replica follows a release; undo it if one cannot load the version."""
     name, seconds = context.config.name, context.config.serve.follow_timeout_s
     folder, start = registry.folder(name), time.monotonic()
     while True:
@@ -170,31 +172,31 @@ def _followed(
         if refused := next(filter(None, refusals), ""):
             _withdraw(registry, name, after, before, refused)
             raise ServeError(
-                f"every replica loads version {version} ({refused})",
-                found=version,
-                remedy="It was withdrawn, and what was served before still is",
+                f"a replica does not load version {version} ({refused})",
+                remedy="The change was undone; register the version again",
             )
         if not behind:
             break
         if time.monotonic() - start > seconds:
             raise ServeError(
-                f"every replica follows a release within {seconds:g} s",
+                f"{len(behind)} of {len(replicas)} replicas do not follow the release after"
+                f" {seconds:g} s",
                 found=behind,
                 remedy="See `rayml release status`, or raise serve.follow_timeout_s",
             )
         time.sleep(_POLL_S)
     if replicas:
         spent = time.monotonic() - start
-        show.line(f"{len(replicas)} replicas follow, after {spent:.2f} s")
+        show.line(f"{len(replicas)} replicas follow after {spent:.2f} s")
     else:
-        show.line("no endpoint follows it now")
+        show.line("no endpoint of this model runs")
 
 
 def _withdraw(registry: Registry, name: str, after: Release, before: Release, refused: str) -> None:
     if after.revision == before.revision:
         return
     reason = f"a replica does not load it: {refused}"
-    # Who changed the release meanwhile, as the guards of a canary do, has decided already.
+    # A release that changed meanwhile, as the guards of a canary may do, stays as it is.
     with contextlib.suppress(RegistryError):
         registry.change_release(
             name, lambda seen: releases.withdraw(seen, before, reason), expected=after.revision

@@ -1,4 +1,4 @@
-"""Goes on with a sweep: as it was, or with a larger budget and another space."""
+"""Continues a sweep: as it was, or with a larger budget and another space."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import config_of_sweep, find_sweep
 
 _RELATIVE = re.compile(r"(search\.(?:trials|seconds|epochs|cost))=\+([0-9.eE+]+)")
-# What a sweep may go on with in another way than it began: where and how it runs, not what.
+# A resumed sweep may run in another place and another way; what it searches stays.
 _RESUME = (
     "search.concurrency",
     "search.resources",
@@ -37,7 +37,7 @@ _NEVER = ("search.name",)
 
 
 def find_stored(sweeps: str, name: str, trust: Trust) -> tuple[Path, Composed]:
-    """Folder and config of a sweep that goes on.
+    """Folder and config of a sweep that continues.
 
     Raises:
         ConfigError: there is no such sweep, or its config cannot be read or names a component
@@ -48,11 +48,11 @@ def find_stored(sweeps: str, name: str, trust: Trust) -> tuple[Path, Composed]:
 
 
 def mend_journal(folder: Path) -> None:
-    """Mend the journal of a sweep that goes on, and tell what was lost.
+    """Repair the journal of a sweep that continues, and print what was lost.
 
     Raises:
-        SearchError: a process writes it, or it cannot be mended.
-        StorageError: the disk has no room for the mended one.
+        SearchError: a process writes it, or it cannot be repaired.
+        StorageError: the disk has no room for the repaired one.
     """
     journal = folder / JOURNAL
     if journal.is_file() and (lost := mend(journal)):
@@ -71,8 +71,8 @@ def resumed_config(
         config_dirs: the user's own folders of config groups.
 
     Raises:
-        InvalidConfigError: overrides that do not apply.
-        ConfigError: one that changes the search, or a password that is missing.
+        InvalidConfigError: overrides do not apply.
+        ConfigError: one changes the search, or a password is missing.
     """
     return _changed(stored, folder, overrides, config_dirs, _RESUME, "resumed")
 
@@ -90,25 +90,25 @@ def extended_config(
         config_dirs: the user's own folders of config groups.
 
     Raises:
-        InvalidConfigError: overrides that do not apply.
-        ConfigError: one that changes what a trial is, or a password that is missing.
+        InvalidConfigError: overrides do not apply.
+        ConfigError: one changes what a trial is, or a password is missing.
     """
     absolute = [_absolute(text, stored.plain) for text in overrides]
     return _changed(stored, folder, absolute, config_dirs, _EXTEND, "extended")
 
 
 def require_more(folder: Path, composed: Composed) -> SweepStatus:
-    """Where a sweep stands, for one that is extended.
+    """The status of a sweep that is extended, if its budget has something left.
 
     Raises:
-        SearchError: it runs, or its budget is spent all the same.
+        SearchError: it runs, or its budget is spent.
     """
     status, search = read_status(folder / JOURNAL), composed.typed().search
     if status.is_over(search):
         raise SearchError(
-            f"the sweep has nothing left to do: {status.finished} of {search.trials} trials are"
-            " finished",
-            remedy="Add trials by search.trials=+N, or seconds by search.seconds=+N",
+            f"the budget of sweep {folder.name} is spent: {status.finished} of {search.trials}"
+            " trials are finished",
+            remedy="Add trials with search.trials=+N, or seconds with search.seconds=+N",
         )
     return status
 
@@ -130,18 +130,18 @@ def _changed(
     ]
     if refused:
         raise ConfigError(
-            f"a sweep that is {verb} may change {', '.join(allowed)} alone",
-            found=", ".join(refused),
-            remedy="Start another sweep with search.warm_start=[" + folder.name + "]"
+            f"a sweep cannot change {', '.join(refused)} when it is {verb}, only"
+            f" {', '.join(allowed)}",
+            remedy=f"Start another sweep with search.warm_start=[{folder.name}]"
             if verb == "extended"
-            else f"`rayml sweep extend={folder.name}` takes search and space",
+            else f"Use `rayml sweep extend={folder.name}` to change search or space",
         )
     _require_password(stored.plain["search"].get("storage"), composed.plain["search"])
     return composed
 
 
 def _require_own_cluster(stored: dict[str, Any], overrides: Sequence[str], folder: Path) -> None:
-    """A process runs what the cluster sends that it joins, so a file alone cannot say which one."""
+    """Check that a file alone does not choose the cluster: a cluster may run code here."""
     address = stored.get("cluster", {}).get("address")
     host = str(address).removeprefix("ray://").rpartition(":")[0].strip("[]")
     if address in {None, "auto"} or is_loopback(host):
@@ -149,29 +149,29 @@ def _require_own_cluster(stored: dict[str, Any], overrides: Sequence[str], folde
     keys = {each.lstrip("+~").partition("=")[0] for each in overrides}
     if not keys & {"cluster", "cluster.address"}:
         raise ConfigError(
-            f"the config of {folder.name} names the cluster {address}, which is not joined on the"
-            " word of a file",
+            f"the stored config of {folder.name} names the cluster {address}, and the command does"
+            " not",
             remedy=f"Add cluster.address={address} if you know it, or cluster=local",
         )
 
 
 def _require_password(stored: str | None, search: dict[str, Any]) -> None:
-    """A stored URL has no password; the one that is given instead names the same database."""
+    """Check that a database is given with its password, and is the sweep's own."""
     given = search.get("storage")
     if given is not None and MASK in given:
         raise ConfigError(
-            "a password is not stored, so a database that needs one is named again",
-            found=given,
+            f"the password of search.storage={given} is not stored",
             remedy="Give search.storage=… with its password",
         )
     if given is not None and stored is not None and masked(given) != stored:
         raise ConfigError(
-            "a sweep goes on with its own database", found=masked(given), remedy=f"It is {stored}"
+            f"search.storage={masked(given)} is not the database of this sweep",
+            remedy=f"Use {stored}, with its password",
         )
 
 
 def _absolute(text: str, plain: dict[str, Any]) -> str:
-    """`search.trials=+100` as the sum of what there is and 100."""
+    """`search.trials=+100` as the sum of the present value and 100."""
     found = _RELATIVE.fullmatch(text)
     if found is None:
         return text
@@ -183,9 +183,9 @@ def _absolute(text: str, plain: dict[str, Any]) -> str:
     try:
         number = int(more) if more.isdigit() else float(more)
     except ValueError as error:
-        raise InvalidConfigError([f"{text}: + is followed by a number"]) from error
+        raise InvalidConfigError([f"{text}: {more!r} is not a number"]) from error
     if before is None:
-        raise InvalidConfigError([f"{text}: there is no {key} to add to; give it without the +"])
+        raise InvalidConfigError([f"{text}: {key} has no value to add to; remove the +"])
     return f"{key}={before + number}"
 
 

@@ -1,4 +1,4 @@
-"""Serves a registered version, and asks it for a prediction."""
+"""Serves a registered version, and sends it its own example."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ending:
-    """Takes SIGINT and SIGTERM: until the endpoint answers as before, then they ask to end."""
+    """Handles SIGINT and SIGTERM: as before until the endpoint answers, then as a wish to end."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -47,19 +47,19 @@ class Ending:
             before(number, frame)
 
     def release(self) -> None:
-        """Take them no more."""
+        """Restore the handlers from before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
 def require_ports(context: Context) -> None:
-    """Go on only if the ports of a new endpoint are free, before Ray is started.
+    """Check that the ports of a new endpoint are free, before Ray is started.
 
     Raises:
-        ServeError: the host is no address, or a port is in use.
+        ServeError: the host is not an address, or a port is in use.
     """
     supervisor = supervision()
-    # A driver that follows a killed one finds its own endpoint there.
+    # A driver that replaces a killed one finds its own endpoint at the ports.
     if supervisor is None or supervisor.remembered is None:
         require_free(context.config.serve)
 
@@ -75,7 +75,7 @@ def serving(
     Args:
         context: names the model.
         version: of it.
-        ending: is told when the endpoint answers.
+        ending: handles signals otherwise once the endpoint answers.
     """
     with shown(shown_files(with_places(context.config))):
         yield from _answering(context, version, ending)
@@ -86,11 +86,11 @@ def _answering(context: Context, version: str | int, ending: Ending | None) -> I
         endpoint = _attached(context) or _started(context, version)
     if ending is not None:
         ending.answers = True
-    show.line(f"its documentation is at {endpoint.url}/docs")
+    show.line(f"documentation: {endpoint.url}/docs")
     if endpoint.grpc_address is not None:
-        show.line(f"it answers the Open Inference Protocol over gRPC at {endpoint.grpc_address}")
+        show.line(f"Open Inference Protocol over gRPC: {endpoint.grpc_address}")
     if on_one_of_several(context.config.serve):
-        show.line("its replicas run on this machine alone, whose loopback address they listen on")
+        show.line("all replicas run on this machine, since they listen on its loopback address")
     try:
         yield endpoint
     finally:
@@ -101,10 +101,10 @@ def _answering(context: Context, version: str | int, ending: Ending | None) -> I
 
 
 def _started(context: Context, version: str | int) -> Endpoint:
-    """A new endpoint, of which a supervisor knows before it is deployed."""
+    """A new endpoint; the supervisor remembers it before it is deployed."""
     settings, supervisor = with_places(context.config), supervision()
     if settings.port == 0 and supervisor is not None and supervisor.remembered is not None:
-        # Clients of the one that has ended know its port.
+        # Clients know the port of the endpoint before.
         settings = replace(settings, port=supervisor.remembered["port"])
     bundle = _bundle(context, version)
     follows = version == CHAMPION
@@ -114,8 +114,8 @@ def _started(context: Context, version: str | int) -> Endpoint:
 
     def announce(endpoint: Endpoint, *, answers: bool = False) -> None:
         if supervisor is not None:
-            told = {**endpoint.to_plain(), "version": bundle.name}
-            supervisor.remember(told, answers=answers)
+            remembered = {**endpoint.to_plain(), "version": bundle.name}
+            supervisor.remember(remembered, answers=answers)
         if not answers:
             show.line(f"waiting for {_replicas(settings.replicas.min)}")
 
@@ -152,26 +152,25 @@ def _replicas(count: int) -> str:
 
 
 def served_after(context: Context, version: int) -> str | int:
-    """What is served once a version is registered: the champion, whichever that is.
+    """What is served after a version is registered: the champion, which may be another version.
 
-    A version that was not promoted answers itself where there is no champion, and nothing follows
-    it. A line says what is not as expected.
+    Without a champion the version itself is served, and follows no release. A line says so in
+    either case.
     """
     champion = _registry(context).release(context.config.name).champion
     if champion is None:
         show.line(
-            f"there is no champion: version {version} is served to be looked at, and follows no"
-            " release"
+            f"there is no champion: version {version} is served for a trial, and follows no release"
         )
         return version
     if champion != version:
         instead = context.command("serve", str(version), about=("data", "name", "serve", "cluster"))
-        show.line(f"champion version {champion} is served; {instead} serves the new version")
+        show.line(f"serving the champion, version {champion}; {instead} serves the new version")
     return CHAMPION
 
 
 def say_registered(context: Context, version: int) -> None:
-    """Note that a version waits to be served."""
+    """Record that a version is registered, and how to serve it."""
     champion = _registry(context).release(context.config.name).champion == version
     words = () if champion else (str(version),)
     go_on = context.command("serve", *words, about=("data", "name", "serve", "cluster"))
@@ -192,7 +191,10 @@ def show_prediction(context: Context, endpoint: Endpoint, version: str | int) ->
         answer = ask(url, body, key=endpoint.key)
     show.request(url, body, answer.status, answer.body)
     if answer.status != 200:
-        raise ServeError("an endpoint answers its own example", found=answer.status)
+        raise ServeError(
+            f"the endpoint answers its own example with HTTP {answer.status}",
+            remedy="See the answer above, and the log of its replicas",
+        )
 
 
 def serve_until_signal(
@@ -202,19 +204,19 @@ def serve_until_signal(
 
     Args:
         context: of the endpoint that answers.
-        ending: takes the signals; None takes them from now on.
-        period_s: seconds between two looks at the counters.
+        ending: handles the signals; None handles them from now on.
+        period_s: seconds between two readings of the counters.
     """
     ending = ending or Ending()
     ending.answers = True
     watch = CanaryWatch(_registry(context), context.config.name)
-    said = ""
+    shown_before = ""
     while not ending.asked.wait(period_s):
         try:
             decision = watch.look()
-        except (RegistryError, OSError) as error:  # none of it ends an endpoint that answers
-            if str(error) != said:
-                _say(said := str(error))
+        except (RegistryError, OSError) as error:  # the endpoint answers without the watch
+            if str(error) != shown_before:
+                _say(shown_before := str(error))
             continue
         if decision is not None and decision.outcome != "go on":
             _say(f"the canary of {context.config.name}: {decision.outcome}: {decision.reason}")
@@ -223,7 +225,7 @@ def serve_until_signal(
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # that nobody reads any more ends no endpoint
+    with suppress(OSError):  # the endpoint outlives the reader of its output
         show.line(text)
 
 

@@ -29,22 +29,27 @@ from rayml.stages.context import Context
 from rayml.stages.sweeps.sweep_data import write_data
 from rayml.storage.disk import write
 
-# What the page calls the stages before a sweep.
+# Names of a sweep's page for the stages before it.
 _BEFORE = {"start": "start Ray", "data": "prepare"}
-# Of Ray's object store: the rest is for what Ray Data and the study put there.
+# Of Ray's object store, for prepared splits; Ray Data and the study need the rest.
 _STORE_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class Found:
-    """A sweep that ran: its folder, and where its seconds went."""
+class FinishedSweep:
+    """A sweep that ran.
+
+    Attributes:
+        folder: of the sweep.
+        timings: seconds by stage; `first_epoch` counts from the command.
+    """
 
     folder: Path
     timings: Mapping[str, float]
 
 
-def run_search(context: Context, data: PreparedDataset) -> Found:
-    """Search until a budget is spent, and report; go on with the context's sweep if it has one.
+def run_search(context: Context, data: PreparedDataset) -> FinishedSweep:
+    """Search until a budget is spent, and report; continue the context's sweep if it has one.
 
     Raises:
         SearchError: the sweep's name is taken, or see `run_sweep`.
@@ -54,7 +59,7 @@ def run_search(context: Context, data: PreparedDataset) -> Found:
         return _run(context, plan, data)
 
 
-def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
+def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSweep:
     goals = check_sweep(plan, context.config.data.task)
     done = 0
     if plan.resume:
@@ -64,22 +69,22 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
         done = status.finished
         if status.torn:
             show.line(
-                f"its journal ends in an unfinished line of {status.torn} bytes, which is cut"
-                f" off and kept in {JOURNAL}{TORN}"
+                f"the journal ends in an unfinished line of {status.torn} bytes, which moves to"
+                f" {JOURNAL}{TORN}"
             )
         if context.extended:
             _replace_config(plan.folder, context.composed.yaml())
         show.line(
-            f"sweep {plan.name} goes on for the best {goals}: {done} of {plan.search.trials} trials"
-            f" are finished, {status.running} go on from their checkpoints"
+            f"sweep {plan.name} continues for the best {goals}: {done} of {plan.search.trials} trials"
+            f" are finished, {status.running} continue from their checkpoints"
         )
     else:
-        # Before the journal: a sweep that is there can be resumed.
+        # Before the journal, so that a sweep with a journal can be resumed.
         write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
         show.line(f"sweep {plan.name}: {plan.search.trials} trials for the best {goals}")
     go_on = context.command("sweep", f"resume={plan.name}")
-    words = f"sweep {plan.name} is not finished; go on with {go_on}"
+    words = f"sweep {plan.name} is not finished; continue with {go_on}"
     context.so_far.say(words, once=plan.folder / JOURNAL)
     before = context.watch.total
     with context.watch.stage("sweep"):
@@ -89,19 +94,18 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> Found:
     show.leaderboard(write_tables(plan.folder))
     show.line(f"`rayml report {plan.name}` writes its page")
     say_finished(context, plan.name)
-    # As a user counts it: from the command.
     first_epoch = before + result.timings["first_epoch"]
-    return Found(plan.folder, {**result.timings, "first_epoch": first_epoch})
+    return FinishedSweep(plan.folder, {**result.timings, "first_epoch": first_epoch})
 
 
 def say_finished(context: Context, name: str) -> None:
-    """Note that a sweep has nothing left to do but to become a version."""
+    """Record that a sweep is finished, and how to register its winner."""
     register = context.command("register", name, about=("data", "name", "registry"))
     context.so_far.say(f"sweep {name} is finished; make its winner a version with {register}")
 
 
 def show_finished(context: Context) -> bool:
-    """Tell of a sweep that has nothing left to do, and report it; False if there is something."""
+    """Print the leaderboard of a resumed sweep whose budget is spent; False if it is not."""
     if context.resumed is None:
         return False
     status = read_status(context.resumed / JOURNAL)
@@ -113,19 +117,21 @@ def show_finished(context: Context) -> bool:
     )
     show.leaderboard(write_tables(context.resumed))
     if context.config.confirm.top and not (context.resumed / CONFIRMATION).exists():
-        show.line(f"no winner is confirmed; `rayml confirm {context.resumed.name}` does that")
+        show.line(
+            f"its winner is not confirmed; confirm it with `rayml confirm {context.resumed.name}`"
+        )
     return True
 
 
 def _add_timings(folder: Path, spent: Mapping[str, float]) -> None:
-    """Put what went before the sweep beside its own seconds, for its page."""
+    """Add the seconds of the stages before a sweep to its own, for its page."""
     own = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))
     before = {key: spent[stage] for key, stage in _BEFORE.items() if stage in spent}
     write(folder / TIMINGS, json.dumps({**before, **own}, indent=2))
 
 
 def _replace_config(folder: Path, text: str) -> None:
-    """Make a config the one of a sweep, and keep the one before as `config.<n>.yaml`."""
+    """Replace the config of a sweep, and keep the one before as `config.<n>.yaml`."""
     current = folder / CONFIG
     before = current.read_text(encoding="utf-8")
     older = len(list(folder.glob("config.*.yaml")))
@@ -139,7 +145,7 @@ def _plan(context: Context) -> SweepPlan:
     name = search.name or f"{config.data.name}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
     sweeps = Path(config.paths.sweeps)
     if context.resumed is not None:
-        # The stored config may name another folder, or none: a sweep can be moved.
+        # The stored config may name another folder or none, since a sweep can be moved.
         name, sweeps = context.resumed.name, context.resumed.parent
     return SweepPlan(
         name=name,
@@ -159,7 +165,7 @@ def sweep_data(data: PreparedDataset) -> SweepData:
     room = _STORE_SHARE * ray.cluster_resources().get("object_store_memory", 0)
     if data.nbytes("train") + data.nbytes("validation") <= room:
         return SweepData(data.examples("train"), data.examples("validation"), shape, target)
-    # It loads PyTorch, which the driver otherwise does without.
+    # It loads PyTorch, which the driver does not need otherwise.
     from rayml.train.loop.streaming import ParquetSplit
 
     train, validation = (

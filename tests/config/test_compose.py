@@ -57,7 +57,10 @@ def test_missing_values_name_their_keys() -> None:
 def test_names_added_to_a_mapping_are_explained() -> None:
     override = "search.constraints={parameters: {max: 9}}"
     (problem,) = compose([override]).problems
-    assert problem == f"search.constraints: holds names of your own; to add one write +{override}"
+    assert (
+        problem
+        == f"search.constraints: its keys are names that you choose; to add one write +{override}"
+    )
     bounds = compose([f"+{override}"]).typed().search.constraints
     assert bounds["parameters"].max == 9
 

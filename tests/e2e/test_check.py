@@ -88,7 +88,7 @@ def test_a_model_that_raises_is_told(tmp_path: Path, rayml: Rayml) -> None:
         "        return super().forward(numeric)\n"
     )
     refused = rayml(tmp_path, "check", "model._target_=broken.Net", code=2)
-    assert "a model and its metrics take a batch (RuntimeError" in refused.stderr
+    assert "or a metric fails on a batch (RuntimeError" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

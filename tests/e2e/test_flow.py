@@ -126,7 +126,7 @@ def test_a_useless_version_does_not_replace_the_champion(
 ) -> None:
     poor = ("search.trials=1", "train.epochs=1", "train.optimizer.lr=1e-9", "space=none")
     done = rayml(home, "run", "search.name=poor", *poor, "confirm=none", "serve=one")
-    assert "not made champion, version 1 stays it: it does not beat a constant" in done.stdout
+    assert "is not promoted, version 1 stays champion: it does not beat a constant" in done.stdout
     assert "champion version 1 is served" in done.stdout
     assert "breast_cancer version 1 answers at" in done.stdout
     assert "HTTP 200: " in done.stdout

@@ -119,7 +119,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_does(tmp_path: Path, rayml: 
         assert driver.wait(timeout=120) == 130
     said = (tmp_path / "output").read_text()
     assert "Traceback" not in said
-    (command_line,) = re.findall(r"sweep killed is not finished; go on with `(.*)`", said)
+    (command_line,) = re.findall(r"sweep killed is not finished; continue with `(.*)`", said)
     _, *words = shlex.split(command_line)
     before = finished(tmp_path / "runs/sweeps/killed/journal.log")
     rayml(tmp_path, *words)

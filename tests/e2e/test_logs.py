@@ -156,7 +156,7 @@ def _registry_is_lost(home: Path, running: Serving, client: httpx.Client, rayml:
     shutil.rmtree(gone)
     wait_until(lambda: f"{gone}/boxes is gone" in running.err.read_text(), "the log says so")
     status = rayml(home, "release", "status", "name=boxes").stdout
-    assert "1 replicas go on with version 1" in status
+    assert "1 replicas still serve version 1" in status
     assert f"{gone}/boxes is gone" in re.sub(r"\s*\n\s*", " ", status)
     assert client.post("/predict", json={"size": 2.0}).status_code == 200
     labelled = client.post("/feedback", json={"rows": [{"size": 2.0}], "labels": ["low"]})

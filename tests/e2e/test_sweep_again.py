@@ -28,7 +28,7 @@ def test_a_name_is_refused_before_anything_starts(home: Path, rayml: Rayml) -> N
     assert "`rayml sweep resume=first`" in done.stderr
     assert done.stdout == ""
     done = rayml(home, "sweep", *SMALL, "search.name=my shop", code=2)
-    assert "a name has letters, digits, '.', '_' and '-', begins with a letter" in done.stderr
+    assert "use letters, digits, '.', '_' and '-', begin with a letter" in done.stderr
 
 
 def test_a_warm_start_of_another_metric_is_refused_before_anything_starts(

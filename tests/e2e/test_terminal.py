@@ -53,7 +53,7 @@ def test_a_terminal_gets_a_live_view_and_an_endpoint_until_ctrl_c(tmp_path: Path
             with urllib.request.urlopen(f"{url[0]}/readyz", timeout=30) as answer:
                 assert answer.status == 200
             os.write(terminal, b"\x03")
-            rest = _read_until(terminal, b"the first epoch was trained", 60)
+            rest = _read_until(terminal, b"the first epoch ended", 60)
             assert process.wait(timeout=60) == 0, rest.decode()
             assert b"Traceback" not in rest
         finally:

@@ -63,8 +63,8 @@ def check(home: Path, address: str, *overrides: str) -> subprocess.CompletedProc
 def test_a_cluster_without_a_cpu_is_told_at_once(head: str, tmp_path: Path) -> None:
     done = check(tmp_path, head)
     assert done.returncode == 2
-    assert "cluster: it has no CPU, since no worker has joined it" in done.stderr
-    assert "search.resources.cpu: wants 1 CPU, the cluster has 0" in done.stderr
+    assert "cluster: it has no CPU: no worker has joined it" in done.stderr
+    assert "search.resources.cpu: 1 CPU is more than the cluster has (0)" in done.stderr
 
 
 @pytest.mark.parametrize("head", [1], indirect=True)

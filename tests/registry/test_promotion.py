@@ -36,7 +36,7 @@ def champion(low: float, high: float) -> Champion:
         (champion(-0.01, 0.03), True, "as good"),
         (champion(0.0, 0.0), True, "as good"),
         (champion(-0.03, 0.01), False, "not better"),
-        (Champion(4, "it reads columns that these data have not: zip"), False, "not comparable"),
+        (Champion(4, "it reads columns that these data lack: zip"), False, "not comparable"),
         (None, True, "first"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_candidate_beside_the_champion(
         # An F1 of zero is not worth more for good probabilities.
         (Constant([difference(0.0, 0.0), difference(0.1, 0.2, "log_loss")], ahead=False), False),
         (Constant([difference(-0.3, -0.2)], ahead=False), False),
-        (Constant("auroc is not defined on the 60 test rows"), False),
+        (Constant("auroc is undefined on the 60 test rows"), False),
     ],
 )
 @pytest.mark.parametrize("beside", [None, champion(0.1, 0.2)])

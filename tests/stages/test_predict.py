@@ -44,25 +44,26 @@ def test_every_format_gives_the_same_answers(bundle: Path, tmp_path: Path) -> No
     with pa.ipc.new_stream(tmp_path / "rows.arrow", FEATURES.schema) as stream:
         stream.write_table(FEATURES)
     suffixes = ["parquet", "csv", "json", "jsonl", "csv.gz", "json.gz", "feather", "arrow"]
-    told: list[str] = []
+    notes: list[str] = []
     first, *others = (
-        list(predict_file(bundle, tmp_path / f"rows.{each}", tell=told.append)) for each in suffixes
+        list(predict_file(bundle, tmp_path / f"rows.{each}", note=notes.append))
+        for each in suffixes
     )
     assert len(first) == len(ROWS)
     assert others == [first] * 7
-    assert told == []
+    assert notes == []
 
 
 def test_rows_of_a_file_are_explained(bundle: Path, tmp_path: Path) -> None:
     pq.write_table(pa.concat_tables([ROWS] * 3), tmp_path / "rows.parquet")
     predicted = list(predict_file(bundle, tmp_path / "rows.parquet"))
-    told: list[str] = []
+    notes: list[str] = []
     found = list(
         explain_file(
-            bundle, tmp_path / "rows.parquet", tolerance=1e-3, max_steps=2000, tell=told.append
+            bundle, tmp_path / "rows.parquet", tolerance=1e-3, max_steps=2000, note=notes.append
         )
     )
-    assert told == ["rows.parquet: left aside: 'returned' (the target)"]
+    assert notes == ["rows.parquet: left aside: 'returned' (the target)"]
     assert len(found) == len(predicted) == 120
     for answer, why in zip(predicted, found, strict=True):
         assert why["label"] == answer["label"]

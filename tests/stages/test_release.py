@@ -40,7 +40,7 @@ def test_promote_roll_back_and_status(
     assert registry.aliases("m") == {"champion": 1}
     assert rayml(registry, "release", "canary", "serve.canary={version: 2, weight: 0.2}") == 0
     assert rayml(registry, "release", "shadow", "serve.shadow=3") == 0
-    assert "no endpoint follows it now" in capsys.readouterr().out
+    assert "no endpoint of this model runs" in capsys.readouterr().out
     assert rayml(registry, "release", "status") == 0
     shown = capsys.readouterr().out
     for word in ("champion", "canary 0.2", "previous, shadow", "rayml rollback"):

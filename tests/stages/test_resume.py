@@ -75,7 +75,7 @@ def test_a_database_with_a_password_is_named_again() -> None:
         },
         (),
     )
-    with pytest.raises(ConfigError, match="a password is not stored"):
+    with pytest.raises(ConfigError, match=r"the password of search\.storage=.* is not stored"):
         resumed_config(masked, FOLDER, [])
     after = resumed_config(masked, FOLDER, [f"search.storage='{url}'"])
     assert after.typed().search.storage == url

@@ -23,7 +23,7 @@ def fits(value: object, annotation: object) -> bool:
 
     Args:
         value: a number, string, truth value, None, or a list or mapping of them.
-        annotation: a type, or the text of one; what is no plain type fits whatever value.
+        annotation: a type, or the text of one; any value fits a type that is not plain.
     """
     if annotation is inspect.Parameter.empty:
         return True

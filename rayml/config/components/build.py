@@ -1,8 +1,8 @@
-"""Component nodes that the user wrote: from `{_target_: dotted.path, **arguments}` to an object.
+"""Builds the component nodes that the user wrote: `{_target_: dotted.path, **arguments}`.
 
 A node is a plain mapping. Building it imports the target and calls it with the node's other
-keys, nested nodes first, whatever the path names: what a file says is built by
-`rayml.config.components.trusted` instead. Nothing here knows Hydra, so workers and replicas build
+keys, nested nodes first. Any path is imported, so `rayml.config.components.trusted` builds the
+nodes of stored and sent files instead. Nothing here knows Hydra, so workers and replicas build
 components without importing it.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rayml.config.components.moved import current_name
-from rayml.config.components.parameters import is_own, read_signature
+from rayml.config.components.parameters import is_own, read_parameters
 from rayml.errors import BuildError, RaymlError
 
 TARGET = "_target_"
@@ -32,23 +32,23 @@ def locate(path: str) -> Callable[..., Any]:
     """Import the class or function that a dotted path names.
 
     Raises:
-        BuildError: nothing lies at that path, or what does cannot be called.
+        BuildError: nothing lies at that path, or it cannot be called.
     """
     module, _, name = path.rpartition(".")
     if not module:
-        raise BuildError(
-            "a _target_ is a dotted path module.name", found=path, remedy="Name its module too"
-        )
+        raise BuildError(f"the _target_ {path!r} names no module", remedy="Write it as module.name")
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # a user's module may raise anything when it is imported
         raise BuildError(
-            f"a _target_ must import ({type(error).__name__}: {error})",
-            found=path,
+            f"the _target_ {path!r} does not import ({type(error).__name__}: {error})",
             remedy="Check the spelling, and that its package is on PYTHONPATH or in this folder",
         ) from error
     if not callable(found):
-        raise BuildError("a _target_ must be a class or function", found=path)
+        raise BuildError(
+            f"the _target_ {path!r} is a {type(found).__name__}",
+            remedy="Name a class or a function",
+        )
     return found  # type: ignore[no-any-return]
 
 
@@ -59,7 +59,7 @@ def check(node: Node, /, *extra: str) -> None:
 
     Args:
         node: the component node.
-        extra: names of the arguments that `build` will be given besides the node's own.
+        extra: names of the arguments that `build` takes besides the node's own.
 
     Raises:
         BuildError: a target does not import, or its arguments do not bind.
@@ -100,7 +100,7 @@ def names_target(key: str) -> bool:
 
 
 def named_targets(tree: object) -> Iterator[str]:
-    """Every component that a config names, the choices of a space among them."""
+    """Every component that a config names, those among the choices of a space included."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             if str(key).rpartition(".")[2] == TARGET:
@@ -122,7 +122,7 @@ def build(node: Node, /, **extra: Any) -> Any:
 
     Raises:
         BuildError: a target does not import, its arguments do not bind, or it fails on them.
-        RaymlError: the target's own, as it was raised.
+        RaymlError: the target raises it.
     """
     target = locate(_path(node))
     arguments = {key: _value(value) for key, value in node.items() if key != TARGET} | extra
@@ -133,9 +133,9 @@ def build(node: Node, /, **extra: Any) -> Any:
         raise
     except Exception as error:
         raise BuildError(
-            f"{node[TARGET]} must take its arguments ({type(error).__name__}: {error})",
+            f"{node[TARGET]} fails on its arguments ({type(error).__name__}: {error})",
             found=sorted(arguments),  # names alone, since a value may be a secret
-            remedy="Mend the node's values",
+            remedy="Correct their values",
         ) from error
 
 
@@ -146,19 +146,23 @@ def _value(value: Any) -> Any:
 def _path(node: Node) -> str:
     path = node.get(TARGET)
     if not isinstance(path, str) or not path:
-        raise BuildError("a component node has a _target_", found=dict(node))
+        raise BuildError(
+            "a component has no _target_",
+            found=dict(node),
+            remedy="Add _target_ with the dotted path of a class or function",
+        )
     return current_name(path)
 
 
 def _signature(path: str) -> inspect.Signature | None:
-    written = read_signature(path) if is_own(path) else None
+    written = read_parameters(path) if is_own(path) else None
     return _signature_of(locate(path)) if written is None else written
 
 
 def _signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return inspect.signature(target)
-    except ValueError:  # some C functions have none; the call itself will tell
+    except ValueError:  # some C functions have none; the call itself checks the arguments
         return None
 
 
@@ -169,7 +173,7 @@ def _bind(signature: inspect.Signature | None, node: Node, arguments: Mapping[st
         signature.bind(**arguments)
     except TypeError as error:
         raise BuildError(
-            f"the arguments of {node[TARGET]} must bind to {signature} ({error})",
+            f"{node[TARGET]} does not take these arguments ({error})",
             found=sorted(arguments),
-            remedy="Mend the node's keys",
+            remedy=f"It takes {signature}",
         ) from error

@@ -1,8 +1,8 @@
 """Components of rayml by the names that files of earlier versions hold.
 
 A bundle, a sweep or a config that was written before a component moved names it by its old path.
-The old path is also part of the hash of prepared data, so that what is prepared is not prepared
-again because a module moved.
+The old path is also part of the hash of prepared data, so that no data are prepared again because
+a module moved.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STORED = {new: old for old, new in MOVED.items()}
 
 
 def current_name(path: str) -> str:
-    """Where the component that a path named when it was stored is now."""
+    """The present path of a component that was stored under a path."""
     return MOVED.get(path, path)
 
 

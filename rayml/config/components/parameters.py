@@ -1,8 +1,8 @@
-"""Signatures of rayml's own components, read from their source without importing them.
+"""Parameters of rayml's own components, read from their source without importing them.
 
 A model's module imports PyTorch, which takes seconds that the command that plans a sweep need
-not wait for. The code of a user's component is imported instead: whether that works is what a
-check has to tell.
+not wait for. The code of a user's component is imported instead, since a check has to find out
+whether that works.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ def is_own(path: str) -> bool:
     return path.startswith(_OWN)
 
 
-def read_signature(path: str) -> Signature | None:
-    """What one of rayml's own components takes.
+def read_parameters(path: str) -> Signature | None:
+    """The parameters of one of rayml's own components.
 
     Args:
         path: dotted path of a class or function.
 
     Returns:
-        None where the source does not tell: nothing lies at that path, a decorator may change
-        what does, or a class inherits its constructor.
+        None where the source does not show them: nothing lies at that path, a decorator may
+        change them, or a class inherits its constructor.
     """
     module, _, name = path.rpartition(".")
     for node in _definitions(module):
         if node.name == name and not node.decorator_list:
-            return _constructor(node) if isinstance(node, ast.ClassDef) else _signature(node, 0)
+            return _constructor(node) if isinstance(node, ast.ClassDef) else _parameters(node, 0)
     return None
 
 
@@ -53,12 +53,12 @@ def _definitions(module: str) -> Iterator[ast.ClassDef | ast.FunctionDef]:
 def _constructor(node: ast.ClassDef) -> Signature | None:
     for each in node.body:
         if isinstance(each, ast.FunctionDef) and each.name == "__init__":
-            return _signature(each, 1)
+            return _parameters(each, 1)
     return None
 
 
-def _signature(function: ast.FunctionDef, bound: int) -> Signature:
-    """The parameters after the first `bound` ones, `self` for one."""
+def _parameters(function: ast.FunctionDef, bound: int) -> Signature:
+    """The parameters after the first `bound` ones, such as `self`."""
     given = function.args
     positional = [*given.posonlyargs, *given.args]
     optional = len(positional) - len(given.defaults)
@@ -84,7 +84,7 @@ def _signature(function: ast.FunctionDef, bound: int) -> Signature:
 
 
 class _Written:
-    """Something as the source writes it, for messages."""
+    """A default as the source writes it, for messages."""
 
     def __init__(self, node: ast.expr) -> None:
         self._text = ast.unparse(node)

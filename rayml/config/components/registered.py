@@ -1,4 +1,4 @@
-"""The components that a stored file may name: rayml's own, and what counts as one of each role."""
+"""The components that a stored file may name: rayml's own, and what makes one of each role."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 Role = Literal["model", "source", "metric", "optimizer", "sampler", "pruner"]
 
-# Everything else below `rayml.` is no component, whatever it can be called with.
+# Nothing else below `rayml.` is a component, though it may be callable.
 OWN: Mapping[Role, frozenset[str]] = {
     "model": frozenset({"rayml.models.nets.mlp.MLP", "rayml.models.nets.resnet.TabularResNet"}),
     "source": frozenset(
@@ -54,8 +54,8 @@ _ESTIMATOR = ("fit", "predict", "save", "load", "keep", "explain")
 def is_component(found: object, role: Role) -> bool:
     """Whether something is a component of a role.
 
-    A function counts if its return annotation says that it makes one: other functions of a module
-    do who knows what.
+    A function counts if its return annotation says that it makes one: nothing is known of the
+    other functions of a module.
     """
     made = made_class(found)
     return made is not None and _KINDS[role](made)

@@ -1,9 +1,9 @@
-"""A component node that a file holds, which is read before anything says that it may be built.
+"""A component node of a file, which is read before it is known whether it may be built.
 
-`rayml.config.components.build.build` takes what the user wrote on the command line or in a config
-folder, and imports whatever that names. A stored node is no mapping, so that nobody can give it to
-`build` by mistake: `rayml.config.components.trusted.build_trusted` alone builds it, of components
-that are trusted.
+`rayml.config.components.build.build` takes nodes that the user wrote on the command line or in a
+config folder, and imports any path that they name. A stored node is not a mapping, so that `build`
+cannot take it by mistake: `rayml.config.components.trusted.build_trusted` alone builds it, if it is
+trusted.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rayml.config.components.build import TARGET
 from rayml.config.components.moved import current_name
 from rayml.errors import BuildError
 
-# A component of rayml has six arguments, of which the longest is a query or a list of files.
+# A component of rayml has six arguments; the longest is a query or a list of files.
 MOST_VALUES = 10_000
 MOST_LEVELS = 4
 MOST_CHARACTERS = 100_000
-# What 64 bits hold; larger ones are no sizes, seeds or counts of anything.
+# Of 64 bits; sizes, seeds and counts are smaller.
 LARGEST_INTEGER = 2**63
 
 
@@ -44,16 +44,22 @@ class StoredNode:
         """Read a node of plain containers.
 
         Raises:
-            BuildError: it is none, holds another node, or more than an argument may hold.
+            BuildError: it is not a node, holds another node, or more than an argument may hold.
         """
         if isinstance(node, StoredNode):
             return node
         if not isinstance(node, Mapping) or not isinstance(node.get(TARGET), str):
-            raise BuildError(f"a stored component is a mapping with a {TARGET}")
+            raise BuildError(
+                f"a stored component is not a mapping with a {TARGET}",
+                remedy="Restore the file from a copy",
+            )
         arguments = {key: value for key, value in node.items() if key != TARGET}
         problem = next(problems(arguments), None)
         if problem is not None:
-            raise BuildError(f"{problem} of {_shortened(node[TARGET])}")
+            raise BuildError(
+                f"the stored component {_shortened(node[TARGET])} has {problem}",
+                remedy="Restore the file from a copy",
+            )
         return cls(current_name(node[TARGET]), arguments)
 
     def plain(self) -> dict[str, Any]:
@@ -62,7 +68,7 @@ class StoredNode:
 
 
 def problems(arguments: Mapping[Any, Any]) -> Iterator[str]:
-    """What keeps the arguments of a stored node from being plain values of bounded size."""
+    """What the arguments of a stored node have besides plain values of bounded size."""
     pending: list[tuple[str, Any, int]] = [("", arguments, 0)]
     seen = 0
     while pending:
@@ -76,12 +82,12 @@ def problems(arguments: Mapping[Any, Any]) -> Iterator[str]:
                 yield f"more than {MOST_LEVELS} levels of values in the argument {path}"
                 return
             if isinstance(value, Mapping) and TARGET in value:
-                yield f"a component inside the argument {path}, which a file may not name,"
+                yield f"another component inside the argument {path}"
                 return
             pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
             for key, inner in pairs:
                 if isinstance(value, Mapping) and not isinstance(key, str):
-                    yield f"a key that is no string in the argument {path or repr(key)}"
+                    yield f"a key that is not a string in the argument {path or repr(key)}"
                     return
                 pending.append(
                     (f"{path}.{_shortened(key)}" if path else _shortened(key), inner, level + 1)
@@ -97,11 +103,11 @@ def _scalar_problem(value: object) -> str | None:
     if isinstance(value, int):
         return None if abs(value) < LARGEST_INTEGER else "an integer of more than 64 bits"
     if isinstance(value, float):
-        return "a number that is none" if math.isnan(value) else None
+        return "a NaN" if math.isnan(value) else None
     if isinstance(value, str):
         long = len(value) > MOST_CHARACTERS
         return f"more than {MOST_CHARACTERS:,} characters" if long else None
-    return f"a {type(value).__name__}, which is no plain value,"
+    return f"a {type(value).__name__} instead of a plain value"
 
 
 def _shortened(text: object) -> str:

@@ -1,4 +1,4 @@
-"""What a process believes of files that it did not write: whose code runs, whose word counts."""
+"""Whose code the files that a process reads may name, and whose signatures they need."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TrustSettings:
     """Whose code a stored or sent file may name, besides rayml's own components.
 
     Attributes:
-        modules: Python modules, each with those below it; None takes the modules that lie in the
-            folders beside those of `--config-dir`.
+        modules: Python modules, each with those below it; None takes the modules in the folders
+            beside those of `--config-dir`.
     """
 
     modules: tuple[ModuleName, ...] | None = None
@@ -33,8 +33,8 @@ class SigningSettings:
 
     Attributes:
         private_key: file that signs each bundle that is registered; None signs none.
-        public_keys: files of keys of which one must have signed whatever bundle is read; none
-            asks for no signature.
+        public_keys: key files; one of the keys must have signed each bundle that is read. An
+            empty list asks for no signature.
     """
 
     private_key: str | None = None
@@ -43,15 +43,15 @@ class SigningSettings:
 
 @dataclass(frozen=True)
 class Trust:
-    """What may be built of what files name, and which signatures they need.
+    """The components of files that may be built, and the signatures that bundles need.
 
     The default trusts rayml's own components alone, and asks for no signature.
 
     Attributes:
         modules: trusted with the modules below them, wherever they are imported from.
         folders: of a project each; the modules that are imported from there are trusted.
-        stores: folders of bundles, sweeps and data, whose files come from others; of a project's
-            modules those that lie below one of them are not trusted.
+        stores: folders of bundles, sweeps and data, whose files come from others; a project's
+            modules below one of them are not trusted.
         targets: components that the user named in this very command.
         signers: raw public keys; one of them must have signed a bundle. None asks for nothing.
     """
@@ -63,7 +63,7 @@ class Trust:
     signers: tuple[bytes, ...] = ()
 
     def allows(self, target: str) -> bool:
-        """Whether the code of a component may be imported; nothing is imported to tell."""
+        """Whether the code of a component may be imported; this imports nothing."""
         module, _, name = target.rpartition(".")
         parts = module.split(".")
         if not name.isidentifier() or not all(part.isidentifier() for part in parts):
@@ -75,7 +75,7 @@ class Trust:
         )
 
     def remedy(self, target: str) -> str:
-        """How the operator would trust a component, as it is typed."""
+        """How to trust a component, as a command takes it."""
         module = target.rpartition(".")[0]
         listed = ",".join([*self.modules, module])
         if not module or not all(part.isidentifier() for part in module.split(".")):
@@ -88,7 +88,7 @@ ONLY_OWN = Trust()
 
 
 def _lies_in(folder: Path, parts: list[str], stores: Iterable[str]) -> bool:
-    """Whether importing a module would take it from a folder, but from no store below that."""
+    """Whether importing a module would take it from a folder, and not from a store below that."""
     file = folder.joinpath(*parts)
     try:
         if not file.with_suffix(".py").is_file() and not (file / "__init__.py").is_file():
@@ -96,10 +96,10 @@ def _lies_in(folder: Path, parts: list[str], stores: Iterable[str]) -> bool:
         below = [each for each in map(_resolved, stores) if _resolved(folder) in each.parents]
         if any(each in (_resolved(file) / "_").parents for each in below):
             return False
-    except OSError:  # a name may be longer than one of a file
+    except OSError:  # the name is too long for a file
         return False
-    # Another package of that name may come first on the path. A top module is found without
-    # running anything; what lies below it is found by what it is.
+    # Another package of that name may come first on the path. Finding a top module runs nothing,
+    # and the modules below it are found in its own folder.
     try:
         spec = importlib.util.find_spec(parts[0])
     except (ImportError, ValueError):

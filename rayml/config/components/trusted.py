@@ -1,8 +1,7 @@
-"""Builds what stored and sent files name, which is registered or trusted components alone.
+"""Builds the components that stored and sent files name, if they are rayml's own or trusted.
 
-Nothing is imported before the name is known to be trusted, nothing is called before it is known to
-be a component of the right role that is defined where the name says, and no argument is given that
-is not plain and of the type that the constructor declares.
+A component is imported only if its name is trusted. It is called only if it is of the right role
+and defined where its name says, with plain arguments of the types that its constructor declares.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 from rayml.config.components.annotations import fits
 from rayml.config.components.build import build
-from rayml.config.components.parameters import read_signature
+from rayml.config.components.parameters import read_parameters
 from rayml.config.components.registered import EXPECTED, GIVEN, OWN, Role, is_component
 from rayml.config.components.stored_node import StoredNode
 from rayml.config.components.trust import Trust
@@ -32,50 +31,57 @@ def build_trusted(node: StoredNode, role: Role, trust: Trust, /, **extra: Any) -
     """Build the component that a file names.
 
     Args:
-        node: what the file says.
-        role: what it must be.
+        node: as the file holds it.
+        role: of the component.
         trust: whose code may run.
         extra: further arguments, which only the program knows.
 
     Raises:
-        BuildError: it is not trusted, no component of that role, or does not take its arguments.
-        RaymlError: the component's own, as it was raised.
+        BuildError: it is not trusted, not of that role, or does not take its arguments.
+        RaymlError: the component raises it.
     """
     require_trusted(node, role, trust)
     return build(node.plain(), **extra)
 
 
 def require_trusted(node: StoredNode, role: Role, trust: Trust, /) -> None:
-    """Go on only if a file's component may be built.
+    """Check that a file's component may be built.
 
     Rayml's own components are checked without importing them.
 
     Raises:
-        BuildError: it is not trusted, no component of that role, or does not take its arguments.
+        BuildError: it is not trusted, not of that role, or does not take its arguments.
     """
     require_target(node.target, role, trust)
     own = node.target in OWN[role]
-    signature = read_signature(node.target) if own else None
-    if signature is None:
-        signature = _signature(locate_trusted(node.target, role, trust), node.target)
-    _require_arguments(node, signature, GIVEN.get(role, ()))
+    accepts = read_parameters(node.target) if own else None
+    if accepts is None:
+        accepts = _parameters(locate_trusted(node.target, role, trust), node.target)
+    _require_arguments(node, accepts, GIVEN.get(role, ()))
 
 
 def require_target(target: str, role: Role, trust: Trust) -> None:
-    """Go on only if the name of a component may be imported.
+    """Check that a component may be imported.
 
     Raises:
-        BuildError: it may not.
+        BuildError: it is not trusted, or not one of rayml's own of that role.
     """
     if len(target) <= _MOST_CHARACTERS and _trusts(target, role, trust):
         return
     if len(target) > _MOST_CHARACTERS:
-        raise BuildError(f"a name of {len(target):,} characters is that of no {role}")
+        raise BuildError(
+            f"the name of a {role} in a file has {len(target):,} characters, more than"
+            f" {_MOST_CHARACTERS}",
+            remedy="Restore the file from a copy",
+        )
     if target.startswith("rayml."):
-        own = ", ".join(sorted(OWN[role])) or "none"
-        raise BuildError(f"{target!r} is no {role} of rayml; those are: {own}")
+        own = ", ".join(sorted(OWN[role]))
+        raise BuildError(
+            f"rayml has no {role} named {target!r}",
+            remedy=f"Its own are {own}" if own else "Name one of a module that you trust",
+        )
     raise BuildError(
-        f"a file names {target!r} as its {role}, and that code is not trusted; nothing of it ran",
+        f"a file names {target!r} as its {role}, and that code is not trusted; none of it ran",
         remedy=trust.remedy(target),
     )
 
@@ -84,8 +90,8 @@ def locate_trusted(target: str, role: Role, trust: Trust) -> Callable[..., Any]:
     """Import a component that a file names.
 
     Raises:
-        BuildError: it is not trusted, does not import, or is no component of that role which is
-            defined in the module that the name says.
+        BuildError: it is not trusted, does not import, or is not a component of that role which
+            the named module defines.
     """
     require_target(target, role, trust)
     module, _, name = target.rpartition(".")
@@ -103,7 +109,7 @@ def locate_trusted(target: str, role: Role, trust: Trust) -> Callable[..., Any]:
         return typing.cast("Callable[..., Any]", found)
     place = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     if target not in {place, *trust.targets} and not _trusts(place, role, trust):
-        raise _no_component(target, role, f"{module} only imports it, from where is not trusted")
+        raise _no_component(target, role, f"{module} imports it from code that is not trusted")
     if not is_component(found, role):
         raise _no_component(target, role, f"it is not {EXPECTED[role]}")
     return typing.cast("Callable[..., Any]", found)
@@ -115,8 +121,8 @@ def _trusts(target: str, role: Role, trust: Trust) -> bool:
 
 def _no_component(target: str, role: Role, why: str) -> BuildError:
     return BuildError(
-        f"{target!r} cannot be a {role}: {why}; nothing of it was called",
-        remedy=f"A {role} is {EXPECTED[role]}, or a function annotated to return one",
+        f"{target!r} is not a {role}: {why}; it was not called",
+        remedy=f"Name {EXPECTED[role]}, or a function annotated to return one",
     )
 
 
@@ -142,7 +148,9 @@ def _defines(module: str, name: str) -> bool:
     try:
         tree = ast.parse(Path(spec.origin).read_bytes())
     except (OSError, SyntaxError, ValueError) as error:
-        raise BuildError(f"the module {module} cannot be read ({error})") from error
+        raise BuildError(
+            f"the module {module} cannot be read ({error})", remedy="Correct its source"
+        ) from error
     return name in _definitions(tree.body)
 
 
@@ -161,40 +169,47 @@ def _definitions(body: list[ast.stmt]) -> Iterator[str]:
                     )
 
 
-def _signature(target: Callable[..., Any], path: str) -> inspect.Signature:
+def _parameters(target: Callable[..., Any], path: str) -> inspect.Signature:
     try:
         return inspect.signature(target)
     except (TypeError, ValueError) as error:
         raise BuildError(
-            f"the arguments of {path} cannot be told, so that a file may not give any"
+            f"the parameters of {path} are unknown, so the arguments in a file cannot be checked",
+            remedy="Give it a constructor that is written in Python",
         ) from error
 
 
 def _require_arguments(
-    node: StoredNode, signature: inspect.Signature, given: tuple[str, ...]
+    node: StoredNode, accepts: inspect.Signature, given: tuple[str, ...]
 ) -> None:
-    """Refuse arguments that a constructor does not take, by their names and declared types."""
+    """Check arguments by the names and declared types of the parameters."""
     if clash := sorted(set(given) & set(node.arguments)):
-        raise BuildError(f"a file gives {node.target} the argument {clash[0]!r}, which is rayml's")
+        raise BuildError(
+            f"a file sets the argument {clash[0]!r} of {node.target}, which rayml itself gives",
+            remedy="Remove it from the file",
+        )
     try:
-        bound = signature.bind(**dict(node.arguments), **dict.fromkeys(given))
+        bound = accepts.bind(**dict(node.arguments), **dict.fromkeys(given))
     except TypeError as error:
         raise BuildError(
             f"{node.target} does not take the arguments of the file ({error})",
             found=sorted(node.arguments),
+            remedy=f"It takes {accepts}",
         ) from error
-    for name, value in _each(bound, signature):
-        declared = signature.parameters[name].annotation
+    for name, value in _each(bound, accepts):
+        declared = accepts.parameters[name].annotation
         if name not in given and not fits(value, declared):
             shown = declared if isinstance(declared, str) else inspect.formatannotation(declared)
             raise BuildError(
-                f"{node.target} takes {name} as {shown}", found=value, remedy="Mend the file"
+                f"the argument {name} of {node.target} has the wrong type",
+                found=value,
+                remedy=f"Write it as {shown}",
             )
 
 
-def _each(bound: inspect.BoundArguments, signature: inspect.Signature) -> Iterator[tuple[str, Any]]:
+def _each(bound: inspect.BoundArguments, accepts: inspect.Signature) -> Iterator[tuple[str, Any]]:
     for name, value in bound.arguments.items():
-        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+        if accepts.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             yield from ((name, each) for each in typing.cast("Mapping[str, Any]", value).values())
         else:
             yield name, value

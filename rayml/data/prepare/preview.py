@@ -1,4 +1,4 @@
-"""A first look at a dataset: a few rows prepared in this process, to find errors early."""
+"""Prepares a few rows of a dataset in this process, to find errors early."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Glance:
-    """Some rows of a dataset, prepared as far as they tell.
+class Preview:
+    """Some rows of a dataset, prepared.
 
     Attributes:
         preprocessor: fitted on these rows alone.
-        examples: these rows.
-        advice: what they tell that is to be known before training.
+        examples: of these rows.
+        advice: about these rows.
     """
 
     preprocessor: Preprocessor
@@ -47,7 +47,7 @@ class Glance:
     advice: tuple[Advice, ...] = ()
 
 
-def glance(
+def preview(
     source: Source,
     *,
     target: str,
@@ -57,18 +57,18 @@ def glance(
     preprocess: PreprocessSettings,
     positive: ClassLabel | None = None,
     rows: int = 1000,
-) -> Glance:
-    """Prepare the first rows of a source; bad ones among them are left to `prepare`.
+) -> Preview:
+    """Prepare the first rows of a source; `prepare` reports the bad ones among them.
 
-    Where these cannot be prepared, rows from all over the source are tried before the error is
-    told: the first rows of sorted data may be of one class.
+    If these cannot be prepared, rows from the whole source are tried before the error is raised:
+    the first rows of sorted data may be of one class.
 
     Args:
         source: of the rows.
         target: the column that is predicted.
         task: what is predicted.
-        schema: what the user says of the columns.
-        split: names a column where its method reads one.
+        schema: see `SchemaSettings`.
+        split: names a column if its method reads one.
         preprocess: how features are prepared.
         positive: label of the positive class of a binary task.
         rows: number of rows at most.
@@ -76,7 +76,7 @@ def glance(
     Raises:
         ConfigError: the split's method would mix the splits that the source gives.
         SourceError: the source cannot be read.
-        SchemaError: the settings name columns that are not there, or kinds that do not fit.
+        SchemaError: the settings name absent columns, or kinds that do not fit.
         DataError: there are no rows, or the target does not suit the task.
     """
     split = choose_method(split, task, source)
@@ -84,7 +84,7 @@ def glance(
     reserved = () if split.method == "time" else named
     carry = named if split.method == "time" else ()
 
-    def look(raw: pa.Table) -> Glance:
+    def prepared(raw: pa.Table) -> Preview:
         found = infer_schema(
             raw,
             target=target,
@@ -100,14 +100,14 @@ def glance(
         features = fitted.transform_batch(typed)
         examples = Examples(features, fitted.encode_target(typed.column(target)))
         advice = (*of_schema(found), *of_rows(found, typed, task))
-        return Glance(fitted, examples, advice)
+        return Preview(fitted, examples, advice)
 
     with own_errors():
         dataset = source.read()
         head = sample_rows(dataset.limit(rows), rows)
         check_settings(head.column_names, target, schema, reserved, carry)
         try:
-            return look(head)
+            return prepared(head)
         except DataError:
-            # The first rows of sorted data are unlike the others: let these tell too.
-            return look(sample_rows(dataset, rows))
+            # The first rows of sorted data are unlike the others.
+            return prepared(sample_rows(dataset, rows))

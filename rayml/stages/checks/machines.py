@@ -1,4 +1,4 @@
-"""Looks whether every machine of a cluster sees the folders and files that its workers need."""
+"""Checks that every machine of a cluster sees the folders and files that its workers need."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from rayml.config.schema import Config
 
 # Starting a worker on a busy machine takes some seconds, on a very busy one some tens.
-_PATIENCE_S = 60.0
+_DEADLINE_S = 60.0
 _SHARED = ("prepared", "sweeps", "registry")
 
 
 def machine_problems(config: Config) -> list[str]:
-    """What a machine of the cluster lacks; asks each of them, if there are several. Needs Ray.
+    """Folders and files that a machine of the cluster lacks; asks each machine. Needs Ray.
 
-    A folder is written to here and read on the others: one of the same name is not enough.
+    A file is written into each folder here and read on the others, since another folder may have
+    the same name.
     """
     import ray
 
@@ -45,23 +46,22 @@ def machine_problems(config: Config) -> list[str]:
 
 
 def cpu_problems() -> list[str]:
-    """That the cluster has no CPU at all, so that whatever is asked of it waits. Needs Ray."""
+    """A problem if the cluster has no CPU, so that every task would wait. Needs Ray."""
     import ray
 
     if ray.cluster_resources().get("CPU", 0):
         return []
     return [
-        "cluster: it has no CPU, since no worker has joined it or all were started with"
-        " --num-cpus=0; add a machine with `ray start --address=HOST:PORT`, or set"
-        " cluster.address=null"
+        "cluster: it has no CPU: no worker has joined it, or all were started with --num-cpus=0;"
+        " add a machine with `ray start --address=HOST:PORT`, or set cluster.address=null"
     ]
 
 
 def require_machines(config: Config) -> None:
-    """Go on only if the cluster has a CPU and its machines see what the workers need.
+    """Check that the cluster has a CPU and its machines see what the workers need.
 
     Raises:
-        InvalidConfigError: all that is wrong.
+        InvalidConfigError: something is lacking; all of it is reported.
     """
     problems = cpu_problems() or machine_problems(config)
     if problems:
@@ -69,7 +69,7 @@ def require_machines(config: Config) -> None:
 
 
 def _other_machines(own: str) -> dict[str, str]:
-    """Address by id of the machines that live, but for this one."""
+    """Address by id of the live machines except this one."""
     import ray
 
     nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != own]
@@ -77,7 +77,7 @@ def _other_machines(own: str) -> dict[str, str]:
 
 
 def _local_files(source: Mapping[str, Any]) -> list[str]:
-    """Paths and patterns of a source's files, absolute, those of URLs left out."""
+    """Absolute paths and patterns of a source's files, without URLs."""
     found = source.get("paths", ())
     parts = found.values() if isinstance(found, Mapping) else [found]
     flat = [each for part in parts for each in ([part] if isinstance(part, str) else part)]
@@ -98,9 +98,10 @@ def _ask(
         ): address
         for each, address in machines.items()
     }
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE_S)
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_DEADLINE_S)
     problems = [
-        f"cluster: the machine {asked[each]} starts no worker within {_PATIENCE_S:.0f} s"
+        f"cluster: the machine {asked[each]} starts no worker within {_DEADLINE_S:.0f} s; see its"
+        " Ray logs, or stop it"
         for each in silent
     ]
     for each in answered:
@@ -118,7 +119,7 @@ def _ask(
 
 
 def _look(paths: Mapping[str, str], files: list[str], token: str) -> list[str]:
-    """What this machine lacks of the folders, each told by a file in it, and of the files."""
+    """The folders, each known by a file in it, and the files that this machine lacks."""
     lacks = []
     for key, path in paths.items():
         try:
@@ -126,6 +127,6 @@ def _look(paths: Mapping[str, str], files: list[str], token: str) -> list[str]:
         except OSError:
             same = False
         if not same:
-            lacks.append(f"{key}: {Path(path).parent} is another folder, or none,")
+            lacks.append(f"{key}: {Path(path).parent} is absent or another folder")
     absent = [each for each in files if not glob.glob(each)]  # noqa: PTH207 - absolute patterns
     return lacks + [f"data.source.paths: {each} is absent" for each in absent]

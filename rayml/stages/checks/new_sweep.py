@@ -1,4 +1,4 @@
-"""What can be told of a sweep that begins before anything is spent: its name, and its history."""
+"""Checks the name of a new sweep, and the sweeps that it starts from, before anything is spent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rayml.tasks.objectives import DEFAULTS, DIRECTIONS
 
 
 def new_sweep_problems(config: Config) -> list[str]:
-    """That the name of a sweep is taken, or that one it starts from optimised something else."""
+    """Problems of a new sweep: its name is taken, or one it starts from has another metric."""
     problems, sweeps = [], Path(config.paths.sweeps)
     if config.search.name is not None:
         try:
@@ -21,7 +21,7 @@ def new_sweep_problems(config: Config) -> list[str]:
         except RaymlError as error:
             problems.append(f"search.name: {error}")
     metric = config.task.metric or DEFAULTS[config.data.task]
-    # Of a metric of the user's own the direction is known to its code alone.
+    # The direction of a user's own metric is known only to its code.
     direction = DIRECTIONS[config.data.task].get(metric)
     for name in config.search.warm_start:
         try:

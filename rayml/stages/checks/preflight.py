@@ -1,4 +1,4 @@
-"""Finds what is wrong with a config before anything is spent: all of it, each with its key."""
+"""Finds all problems of a config before anything is spent, each with its key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rayml.train.trial import SECTIONS, build_loop, estimator_of, objective
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config
-    from rayml.data.prepare.preview import Glance
+    from rayml.data.prepare.preview import Preview
 
 _search = pydantic.TypeAdapter(SearchSettings)
 
@@ -36,26 +36,27 @@ _GIVEN = {"model": ("shape", "outputs")}
 
 
 def config_problems(composed: Composed, *, again: bool = False) -> list[str]:
-    """What the config alone tells: of its composition, space, sampler, budgets and tracking.
+    """Problems of composition, space, sampler, budgets and tracking, from the config alone.
 
     Args:
         composed: the config.
-        again: whether a sweep goes on with it, whose keys are searched already, if in vain.
+        again: whether a sweep continues with it; keys without effect are then left, since they
+            are searched already.
     """
     problems = [*composed.problems, *_space_problems(composed.plain, again)]
     if not problems:
         space, trial = Space.parse(composed.plain["space"]), trial_config(composed.plain)
         for key, check_one in search_checks(composed.typed().search, space, trial):
-            problems += _told_by(key, check_one)
+            problems += _raised_by(key, check_one)
     return problems
 
 
 def component_problems(plain: Mapping[str, Any]) -> list[str]:
-    """What can be told by importing the code that a config names.
+    """Problems of the code that a config names.
 
-    Targets that do not import or whose arguments do not bind, an unknown metric, further
-    objective or constraint, and a sampler or pruner that is none. The
-    user's code may load PyTorch; without any nothing does.
+    Targets that do not import or do not take their arguments, an unknown metric, further objective
+    or constraint, and a sampler or pruner that cannot be used. Only the user's code may load
+    PyTorch here.
     """
     data, task = _section(plain, "data"), _section(plain, "task")
     problems: list[str] = []
@@ -63,21 +64,21 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
         found = list(_component(key, node, *_GIVEN.get(key, ())))
         problems += found
         if key == "model" and not found:
-            problems += _told_by(key, partial(_require_storable, node))
-            problems += _told_by(key, partial(_check_estimator, node, plain))
-    problems += _told_by("train.optimizer", lambda: _check_optimizer(plain))
+            problems += _raised_by(key, partial(_require_storable, node))
+            problems += _raised_by(key, partial(_check_estimator, node, plain))
+    problems += _raised_by("train.optimizer", lambda: _check_optimizer(plain))
     if not problems and data.get("task") in DEFAULTS:
-        problems += _told_by("task", lambda: objective(task, data["task"]))
+        problems += _raised_by("task", lambda: objective(task, data["task"]))
     if not problems:
         problems += _search_problems(plain)
     return problems
 
 
 def _require_storable(node: Mapping[str, Any]) -> None:
-    """Refuse a model that no bundle could hold, before it is trained.
+    """Check that a bundle can hold a model, before it is trained.
 
     Raises:
-        BuildError: it is.
+        BuildError: none can.
     """
     stored = StoredNode.of(node)
     require_trusted(stored, "model", Trust(targets=frozenset({stored.target})))
@@ -118,19 +119,19 @@ def trial_config(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
-    """What a sample of the rows tells; needs Ray. What is to be known besides is printed.
+    """Problems that a sample of the rows shows; prints its advice too. Needs Ray.
 
-    Columns that are not there, a target that does not suit the task, and, over one batch, what
-    fails in forward pass, backward pass, step and evaluation.
+    Columns that are absent, a target that does not suit the task, and failures of one batch in
+    forward pass, backward pass, step and evaluation.
     """
-    from rayml.data.prepare.preview import glance
+    from rayml.data.prepare.preview import preview
 
-    seen: list[Glance] = []
+    seen: list[Preview] = []
     data = config.data
-    problems = _told_by(
+    problems = _raised_by(
         "data",
         lambda: seen.append(
-            glance(
+            preview(
                 build(data.source),
                 target=data.target,
                 task=data.task,
@@ -141,14 +142,14 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
             )
         ),
     )
-    for glanced in seen:
-        show.advise(glanced.advice)
-        problems += _told_by("model", lambda: _train_once(plain, glanced))  # noqa: B023
+    for rows in seen:
+        show.advise(rows.advice)
+        problems += _raised_by("model", lambda: _train_once(plain, rows))  # noqa: B023
     return problems
 
 
 def resource_problems(config: Config) -> list[str]:
-    """What the cluster lacks; needs Ray."""
+    """Resources that the cluster lacks; needs Ray."""
     import ray
 
     total = ray.cluster_resources()
@@ -160,34 +161,35 @@ def resource_problems(config: Config) -> list[str]:
         "serve.replicas.gpu": ("GPU", replica.gpu),
     }
     return [
-        f"{key}: wants {amount:g} {kind}, the cluster has {total.get(kind, 0):g}"
+        f"{key}: {amount:g} {kind} is more than the cluster has ({total.get(kind, 0):g}); lower it,"
+        " or add machines"
         for key, (kind, amount) in wanted.items()
         if amount > total.get(kind, 0)
     ]
 
 
-def _train_once(plain: Mapping[str, Any], glanced: Glance) -> None:
+def _train_once(plain: Mapping[str, Any], rows: Preview) -> None:
     try:
-        _run_epoch(plain, glanced)
+        _run_epoch(plain, rows)
     except RaymlError:
         raise
     except Exception as error:  # the user's code may raise anything
         raise TrainError(
-            f"a model and its metrics take a batch ({type(error).__name__}: {error})",
-            found=plain["model"].get("_target_"),
-            remedy="Mend its forward(numeric, categorical), or the metric",
+            f"the model {plain['model'].get('_target_')} or a metric fails on a batch"
+            f" ({type(error).__name__}: {error})",
+            remedy="Correct its forward(numeric, categorical), or the metric",
         ) from error
 
 
-def _run_epoch(plain: Mapping[str, Any], glanced: Glance) -> None:
+def _run_epoch(plain: Mapping[str, Any], rows: Preview) -> None:
     trial = trial_config(plain)
-    trial["train"] = {**trial["train"], "epochs": 1, "batch_size": len(glanced.examples)}
+    trial["train"] = {**trial["train"], "epochs": 1, "batch_size": len(rows.examples)}
     build_loop(
         trial,
-        train=glanced.examples,
-        validation=glanced.examples,
-        shape=glanced.preprocessor.shape,
-        target=glanced.preprocessor.target,
+        train=rows.examples,
+        validation=rows.examples,
+        shape=rows.preprocessor.shape,
+        target=rows.preprocessor.target,
     ).run_epoch()
 
 
@@ -199,7 +201,7 @@ def _components(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _check_optimizer(plain: Mapping[str, Any]) -> None:
-    """Check the class of the user's optimizer, and that what is searched of it is taken."""
+    """Check the class of the user's optimizer, and that it takes the searched arguments."""
     node = _section(_section(plain, "train"), "optimizer")
     if not is_node(node):
         return
@@ -209,7 +211,7 @@ def _check_optimizer(plain: Mapping[str, Any]) -> None:
     check(kept, "params")
     section = "train.optimizer."
     if idle := [
-        f"space.{key}: searching it does nothing, as {node[TARGET]} does not take it; remove it"
+        f"space.{key}: searching it has no effect, as {node[TARGET]} does not take it; remove it"
         for key in Space.parse(_section(plain, "space")).keys
         if key.startswith(section) and key.removeprefix(section) in node.keys() - kept.keys()
     ]:
@@ -223,14 +225,14 @@ def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _component(key: str, node: object, *extra: str) -> Iterator[str]:
     if not is_node(node):
-        yield f"{key}: a component has a _target_: {node!r}"
+        yield f"{key}: a component has no {TARGET}: {node!r}; add it with the path of a class"
         return
-    yield from _told_by(key, lambda: check(node, *extra))  # type: ignore[arg-type]
+    yield from _raised_by(key, lambda: check(node, *extra))  # type: ignore[arg-type]
 
 
 def _space_problems(plain: Mapping[str, Any], again: bool) -> list[str]:
     if any(not isinstance(plain.get(section), Mapping) for section in (*SECTIONS, "space")):
-        return []  # composition has told already
+        return []  # a problem of composition
 
     def fit() -> None:
         space, trial = Space.parse(plain["space"]), trial_config(plain)
@@ -238,28 +240,28 @@ def _space_problems(plain: Mapping[str, Any], again: bool) -> list[str]:
         if not again:
             check_effect(space, trial)
 
-    return _told_by("space", fit)
+    return _raised_by("space", fit)
 
 
 def _search_problems(plain: Mapping[str, Any]) -> list[str]:
-    """That the goals of the search, or the user's sampler or pruner, cannot be used."""
+    """Problems of the goals of the search, and of the user's sampler and pruner."""
     task: Any = _section(plain, "data").get("task")
     try:
         search = _search.validate_python(_section(plain, "search"))
         space = Space.parse(_section(plain, "space"))
     except (pydantic.ValidationError, InvalidConfigError):
-        return []  # composition has told already
+        return []  # a problem of composition
     problems: list[str] = []
     if task in DEFAULTS:
         section = _section(plain, "task")
-        problems += _told_by("search", lambda: goals_of(section, task, search))
+        problems += _raised_by("search", lambda: goals_of(section, task, search))
     for key, check_one in component_checks(search, space, trial_config(plain)):
-        problems += _told_by(key, check_one)
+        problems += _raised_by(key, check_one)
     return problems
 
 
-def _told_by(key: str, action: Callable[[], object]) -> list[str]:
-    """The problems that an action finds; each line names a config key."""
+def _raised_by(key: str, action: Callable[[], object]) -> list[str]:
+    """The problems that an action raises; each line names a config key."""
     try:
         action()
     except InvalidConfigError as error:

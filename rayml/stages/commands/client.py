@@ -24,9 +24,9 @@ def ask(
     """POST a JSON body; an error of the endpoint is an answer too.
 
     Args:
-        url: of the caller's own endpoint, whatever proxy the environment names.
-        body: becomes JSON.
-        key: of the endpoint; None where it asks for none.
+        url: of the caller's own endpoint; a proxy of the environment is not used.
+        body: sent as JSON.
+        key: of the endpoint; None if it asks for none.
         timeout_s: seconds to wait for the answer.
     """
     headers = {"content-type": "application/json"}

@@ -1,4 +1,4 @@
-"""Where the endpoints of a model keep what outlives a process: logs, and the replicas' status."""
+"""The folder of a model's endpoints, with their logs and the status of their replicas."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def state_folder(config: Config) -> Path:
 
 
 def with_places(config: Config) -> ServeConfig:
-    """Settings that name the folder of the endpoints, which is made, and the log of replicas.
+    """Settings with the folder of the endpoints, which is made, and the log of replicas.
 
-    Endpoints of one model on one machine differ by their port.
+    The port is part of the log's name, since one model may have several endpoints on a machine.
     """
     serve, folder = config.serve, state_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def with_places(config: Config) -> ServeConfig:
 
 
 def shown_files(settings: ServeSettings) -> dict[Path, IO[bytes]]:
-    """The files that the terminal of an endpoint shows, and on which stream."""
+    """The files that the terminal of an endpoint shows, with the stream of each."""
     if settings.log.file is None:
         return {}
     log = Path(settings.log.file)

@@ -1,4 +1,4 @@
-"""What the commands print for people."""
+"""Prints the results of commands for people."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
 
 
 class _Patient(Console):
-    """A console whose command goes on when nobody reads it any more, as with `| head`."""
+    """A console whose command continues after its reader ends, as with `| head`."""
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,14 +51,14 @@ def line(text: str) -> None:
 
 
 def aside(text: str) -> None:
-    """Print a line that is no part of the output."""
+    """Print a line to standard error, beside the output."""
     print(f"rayml: {text}", file=sys.stderr, flush=True)
 
 
 def prepared(data: PreparedDataset) -> None:
     """Print the schema and the sizes of a prepared dataset."""
     head, *rows = (data.schema.head, *data.schema.rows())
-    table = Table(title=f"{data.schema.sampled} rows looked at", title_justify="left")
+    table = Table(title=f"schema of {data.schema.sampled} sampled rows", title_justify="left")
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -73,7 +73,7 @@ def prepared(data: PreparedDataset) -> None:
 
 
 def advise(advice: Sequence[Advice]) -> None:
-    """Print what is to be known of the data before training."""
+    """Print the advice about data, before training."""
     for each in advice[:_ADVICE]:
         line(f"note: {each.text}")
     if len(advice) > _ADVICE:
@@ -88,7 +88,7 @@ def leaderboard(board: Leaderboard, limit: int = 10) -> None:
 
 
 def confirmed(found: Confirmation) -> None:
-    """Print what the trials that were trained again are worth, and which of them wins."""
+    """Print the results of the confirmed trials, and the winner."""
     table = Table(title=f"{len(found.seeds)} seeds each", title_justify="left")
     for name in ("trial", f"mean {found.metric}", "95 % interval", "weights", "steps"):
         table.add_column(name, justify="right")
@@ -105,34 +105,36 @@ def confirmed(found: Confirmation) -> None:
     console().print(table)
     line(found.reason)
     if found.ensemble:
-        line(f"an ensemble of its seeds {', '.join(map(str, found.ensemble))} is served")
+        line(f"the model is an ensemble of its seeds {', '.join(map(str, found.ensemble))}")
     else:
-        line(f"its seed {found.seed} is served")
+        line(f"the model is that of its seed {found.seed}")
 
 
 def registered(info: BundleInfo, version: int) -> None:
-    """Print what a new version measures, and whether it became champion."""
+    """Print the metrics of a new version, and whether it became champion."""
     for split, metrics in info.metrics.items():
         shown = ", ".join(
             f"{name} {value:.4f}" for name, value in metrics.items() if value is not None
         )
         line(f"{info.name} version {version} on {split}: {shown}")
     if info.decision is not None:
-        line(f"version {version} was {decided(info.decision)}")
+        line(f"version {version} {decided(info.decision)}")
         if info.decision.verdict == "not comparable" and not info.decision.promote:
-            line(f"`rayml promote {version}` makes it champion all the same")
+            line(f"promote it all the same with `rayml promote {version}`")
 
 
 def decided(decision: PromotionDecision) -> str:
-    """What was decided of a version."""
+    """Whether a version becomes champion, and why."""
     reason = decision.reason
     if decision.verdict == "not compared" and decision.promote:
-        return f"promoted to champion {reason}"
+        return f"is promoted {reason}"
     if decision.promote:
-        return f"promoted to champion: {reason}"
+        return f"is promoted: {reason}"
+    if decision.verdict == "not compared":
+        return "is not promoted (registry.promote=never)"
     if decision.against is None:
-        return f"not made champion: {reason}"
-    return f"not made champion, version {decision.against} stays it: {reason}"
+        return f"is not promoted: {reason}"
+    return f"is not promoted, version {decision.against} stays champion: {reason}"
 
 
 def request(url: str, body: Mapping[str, Any], status: int, answer: bytes) -> None:
@@ -149,7 +151,7 @@ def release(
     history: Sequence[Mapping[str, Any]],
     limit: int = 8,
 ) -> None:
-    """Print what a model's endpoints serve, how each version fares, and the latest changes."""
+    """Print the release of a model, the counters of each version, and the latest changes."""
     from rayml.serve.release.counters import total
 
     line(f"{name}: revision {served.revision}, {len(replicas)} replicas")
@@ -163,9 +165,9 @@ def release(
         counts = total(each.counts for each in found)
         ready = sum(each.state == "ready" for each in found)
         loss = f"{counts.loss / counts.labels:.4f}" if counts.labels else ""
-        told = [each.reason for each in found if each.reason][:1]
+        notes = [each.reason for each in found if each.reason][:1]
         if counts.shadowed + counts.dropped + counts.shadow_failed:
-            told.append(_shadowed(counts))
+            notes.append(_shadowed(counts))
         cells = (
             str(version),
             _role(served, version),
@@ -174,7 +176,7 @@ def release(
             str(counts.failed),
             *(_milliseconds(counts.quantile(share)) for share in (0.5, 0.99)),
             loss,
-            "; ".join(told),
+            "; ".join(notes),
         )
         table.add_row(*map(Text, cells))
     console().print(table)
@@ -187,9 +189,9 @@ def release(
 
 
 def left_alone(name: str, replicas: Sequence[ReplicaStatus]) -> None:
-    """Print what replicas serve whose registry is gone."""
+    """Print the versions of replicas whose registry is gone."""
     serving = ", ".join(sorted({str(each.champion) for each in replicas}))
-    line(f"{name}: not in the registry; {len(replicas)} replicas go on with version {serving}")
+    line(f"{name}: not in the registry; {len(replicas)} replicas still serve version {serving}")
     for each in replicas:
         line(f"{each.replica}: {each.problem}")
 
@@ -222,7 +224,7 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def timings(watch: Stopwatch, sweep: Mapping[str, float]) -> None:
-    """Print where the seconds went.
+    """Print the seconds of each stage.
 
     Args:
         watch: of the command.
@@ -233,4 +235,4 @@ def timings(watch: Stopwatch, sweep: Mapping[str, float]) -> None:
     for name, seconds in watch.rows().items():
         shown = ", ".join(f"{part} {spent:.1f}" for part, spent in parts.items())
         line(f"  {name:<16}{seconds:7.1f}{f'  (workers: {shown})' if name == 'sweep' else ''}")
-    line(f"the first epoch was trained {sweep['first_epoch']:.1f} s after the command")
+    line(f"the first epoch ended {sweep['first_epoch']:.1f} s after the command started")

@@ -30,7 +30,7 @@ def find_sweep(sweeps: str | Path, name: str | None) -> Path:
 
 
 def config_of_sweep(folder: Path) -> StoredConfig:
-    """The config that a sweep was started with, as its file has it.
+    """The config that a sweep was started with, from its file.
 
     Raises:
         ConfigError: its file cannot be read.

@@ -1,4 +1,4 @@
-"""What a command trusts of the files that it reads, as its config and its command line say."""
+"""Makes the trust of a command from its config and its command line."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def trust_of(
 
     Args:
         settings: the modules that the operator allows.
-        signing: the keys of which one must have signed a bundle.
-        folders: of the user's projects; trusted unless `settings.modules` says what is.
-        stores: folders that hold what comes from others, of which no code is trusted.
-        written: components that the user named in this command, not read from a file of a run.
+        signing: the keys; one of them must have signed a bundle.
+        folders: of the user's projects; trusted unless `settings.modules` lists the modules.
+        stores: folders of files from others, whose code is not trusted.
+        written: components that the user named in this command.
 
     Raises:
         ConfigError: a key cannot be read.

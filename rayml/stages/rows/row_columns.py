@@ -1,4 +1,4 @@
-"""Which columns of a file of rows a model takes, which it leaves aside, and which it refuses."""
+"""Which columns of a file of rows a model takes, ignores, and refuses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+(\.\d+)?")
 
 @dataclass(frozen=True)
 class RowColumns:
-    """The columns that a file of rows may have, as a request may have those of the signature.
+    """The columns that a file of rows may have.
 
-    People predict the rows that they train on, so a file may also have the columns of the training
-    data that are no features; each of them is named once. Any other is refused.
+    People predict the rows that they train on, so a file may have the columns of the training
+    data that are not features beside those of the signature. Any other is refused.
 
     Attributes:
-        taken: names of the columns that a prediction is made from.
-        aside: those of the training data that are none, each with what it is there.
+        taken: names of the columns of the signature.
+        aside: the other columns of the training data, each with the reason why it is ignored.
     """
 
     taken: tuple[str, ...]
@@ -31,27 +31,27 @@ class RowColumns:
 
     @classmethod
     def of(cls, signature: Signature, schema: FeatureSchema) -> RowColumns:
-        """Those of a bundle."""
+        """The columns of a bundle."""
         taken = tuple(column.name for column in signature.inputs)
         aside = {
             **dict.fromkeys(schema.ignored, "ignored in training"),
-            **{column.name: "no feature" for column in schema.carried},
+            **{column.name: "not a feature" for column in schema.carried},
             schema.target: "the target",
         }
         return cls(taken, {name: why for name, why in aside.items() if name not in taken})
 
     def sort(self, names: Sequence[str], file: str) -> tuple[list[str], str]:
-        """Tell the columns of a file apart.
+        """Divide the columns of a file.
 
         Args:
             names: of the file's columns.
             file: its name, for errors.
 
         Returns:
-            Those that are taken; and what is left aside, for people, empty if nothing is.
+            The columns that are taken, and a text that lists the ignored ones, empty if none is.
 
         Raises:
-            DataError: a name stands twice or is unknown, or none is taken.
+            DataError: a name occurs twice or is unknown, or none is taken.
         """
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -73,13 +73,13 @@ class RowColumns:
                 found=listed(names, 200),
                 remedy=f"{near}The model's columns are: {listed(self.taken)}",
             )
-        return [name for name in names if name in self.taken], self.told(names)
+        return [name for name in names if name in self.taken], self.ignored(names)
 
-    def told(self, names: Sequence[str]) -> str:
-        """What of a file is left aside, for people; empty if nothing is."""
+    def ignored(self, names: Sequence[str]) -> str:
+        """The columns of a file that are ignored, each with its reason; empty if none is."""
         whys = {name: self._why(name) for name in names if name not in self.taken}
         return ", ".join(f"{name!r} ({why})" for name, why in whys.items() if why)
 
     def _why(self, name: str) -> str:
-        """Why a column that is not taken is left aside; empty if it is refused."""
+        """Why a column that is not taken is ignored; empty if it is refused."""
         return self.aside.get(name) or ("an index of pandas" if _INDEX.fullmatch(name) else "")

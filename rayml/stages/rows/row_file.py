@@ -1,7 +1,7 @@
 """A file of rows to predict: CSV, Parquet, Arrow, JSON or JSON lines, read part by part.
 
-Whatever the format, columns and values follow the rules of a request
-(`rayml.data.rows.strictness`); a message names the file, the line or row, and the column.
+In each format columns and values follow the rules of a request (`rayml.data.rows.strictness`);
+an error names the file, the line or row, and the column.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from rayml.serve.predict.predictor import Predictor
     from rayml.serve.predict.row_parser import Row
 
-Tell = Callable[[str], None]
+Note = Callable[[str], None]
 
 PART_ROWS: Final = 8192
-"""Rows that are in memory at a time as tables of a model's columns."""
+"""Rows in memory at a time, as tables of a model's columns."""
 
 _COMPRESSED = r"(\.(gz|bz2|zst|lz4|br))?$"
 _FORMATS: Final = {
@@ -53,18 +53,18 @@ class RowFile:
     Args:
         predictor: of the bundle.
         path: of the file.
-        tell: is told what was taken or left aside without being asked for.
+        note: called with a line for each assumption about the file, and for ignored columns.
 
     Raises:
-        ConfigError: there is no such file, or its name ends as that of no format.
+        ConfigError: there is no such file, or the suffix of its name belongs to no format.
     """
 
-    def __init__(self, predictor: Predictor, path: Path, tell: Tell) -> None:
+    def __init__(self, predictor: Predictor, path: Path, note: Note) -> None:
         self._predictor = predictor
         self._signature = predictor.signature
         self._columns = RowColumns.of(self._signature, predictor.preprocessor.schema)
         self._path = path
-        self._tell = tell
+        self._note = note
         self._format = _format(path)
 
     def tables(self) -> Iterator[pa.Table]:
@@ -81,11 +81,11 @@ class RowFile:
                 rows += table.num_rows
         except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
             raise SourceError(
-                f"{self._path.name} cannot be read as its name says ({error})",
+                f"{self._path.name} cannot be read as the format of its suffix ({error})",
                 remedy="Check that it is complete, and ends in the suffix of its format",
             ) from error
         if not rows:
-            self._tell(f"{self._path.name} has no rows")
+            self._note(f"{self._path.name} has no rows")
 
     def _read(self) -> Iterator[pa.Table]:
         match self._format:
@@ -111,7 +111,7 @@ class RowFile:
         found = sniff(head, self._signature.csv or CsvSettings(), known, name)
         if found.differs:
             expected = "the training data" if self._signature.csv else "the usual CSV"
-            self._tell(f"{name} is read otherwise than {expected}: {found.differs}")
+            self._note(f"{name} differs from {expected}, and is read with {found.differs}")
         self._sorted(found.names)
         with self._stream() as stream:
             tables = csv_reader.read_tables(stream, found.dialect, file=name, columns=found.names)
@@ -123,7 +123,7 @@ class RowFile:
         if reasons.null_count < len(reasons):
             row = int(np.argmax(reasons.is_valid().to_numpy()))
             raise DataError(
-                f"{self._path.name}, line {lines[row]}: {reasons[row]}", remedy="Mend the file"
+                f"{self._path.name}, line {lines[row]}: {reasons[row]}", remedy="Correct the file"
             )
 
         def place(row: int) -> str:
@@ -149,9 +149,8 @@ class RowFile:
             kind, values = kinds[name], schema.field(name).type
             if not admits(values, kind):
                 raise DataError(
-                    f"{self._path.name}, column {name!r}: its type is {values}, and the {kind}"
-                    f" column takes {TYPES[kind]}",
-                    remedy="Cast it",
+                    f"{self._path.name}, column {name!r}: its type is {values}",
+                    remedy=f"Cast it: a {kind} column takes {TYPES[kind]}",
                 )
         before = 1
         for batch in batches:
@@ -161,8 +160,8 @@ class RowFile:
             def place(row: int, first: int = first) -> str:
                 return f"row {first + row}"
 
-            told = {kind: f"is not {value}" for kind, value in VALUES.items()}
-            yield self._natural(pa.table(batch), place, read, told)
+            misfits = {kind: f"is not {value}" for kind, value in VALUES.items()}
+            yield self._natural(pa.table(batch), place, read, misfits)
             before += batch.num_rows
 
     def _natural(
@@ -172,7 +171,7 @@ class RowFile:
         reading: Callable[[pa.ChunkedArray, Kind, Sequence[str]], tuple[pa.Array, Mask]],
         expected: Mapping[Kind, str],
     ) -> pa.Table:
-        """The signature's columns of a table in natural types; one that is absent is missing."""
+        """The signature's columns of a table in natural types; an absent one has missing values."""
         columns = {}
         for column in self._signature.inputs:
             if column.name not in table.column_names:
@@ -188,7 +187,7 @@ class RowFile:
                     f"{self._path.name}, {place(row)}, column {column.name!r}:"
                     f" the value {expected[column.kind]}",
                     found=_value(raw[row]),
-                    remedy="Mend the value, or leave it empty if it is unknown",
+                    remedy="Correct the value, or leave it empty if it is unknown",
                 )
         return pa.table(columns)
 
@@ -207,7 +206,7 @@ class RowFile:
                     rows = []
         if rows:
             yield self._predictor.table(rows)
-        self._say_aside(self._columns.told(sorted(aside)))
+        self._note_ignored(self._columns.ignored(sorted(aside)))
 
     def _row(self, parse_row: Callable[[bytes], Row], text: str, place: str) -> Row:
         try:
@@ -223,31 +222,31 @@ class RowFile:
         return row
 
     def _sorted(self, names: list[str] | tuple[str, ...]) -> list[str]:
-        taken, aside = self._columns.sort(list(names), self._path.name)
-        self._say_aside(aside)
+        taken, ignored = self._columns.sort(list(names), self._path.name)
+        self._note_ignored(ignored)
         return taken
 
-    def _say_aside(self, aside: str) -> None:
-        if aside:
-            self._tell(f"{self._path.name}: left aside: {aside}")
+    def _note_ignored(self, ignored: str) -> None:
+        if ignored:
+            self._note(f"{self._path.name}: ignored columns: {ignored}")
 
     def _stream(self) -> pa.NativeFile:
-        # Decompressed as the name says.
+        # Decompressed by the suffix of the name.
         return fs.LocalFileSystem().open_input_stream(str(self._path))
 
 
 def _format(path: Path) -> str:
     if path.is_dir():
-        raise ConfigError(f"{path} is a folder; name a file of rows in it")
+        raise ConfigError(f"{path} is a folder", remedy="Name a file of rows in it")
     if not path.is_file():
-        raise ConfigError(f"file not found: {path}")
+        raise ConfigError(f"file not found: {path}", remedy="Check its path")
     for name, suffix in _FORMATS.items():
         if suffix.search(path.name):
             return name
     raise ConfigError(
-        f"the name of {path.name} does not say how it is written",
-        remedy="It may end in .csv, .tsv, .parquet, .arrow, .feather, .json or .jsonl, and CSV and"
-        " JSON in .gz, .bz2, .zst, .lz4 or .br behind that",
+        f"the suffix of {path.name} belongs to no format of rows",
+        remedy="Use .csv, .tsv, .parquet, .arrow, .feather, .json or .jsonl; CSV and JSON may be"
+        " compressed, with .gz, .bz2, .zst, .lz4 or .br behind that",
     )
 
 

@@ -1,4 +1,4 @@
-"""Chooses what a search optimises where the config leaves it open."""
+"""Chooses the metric of a search if the config names none."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def with_metric(context: Context, data: PreparedDataset) -> Context:
-    """The context with a metric that suits the classes of the data; a line says which.
+    """The context with a metric that suits the classes of the data; prints which one.
 
-    The metric of a sweep that goes on stays, as does one that the config names.
+    The metric of a sweep that continues stays, as does one that the config names.
     """
     config, target = context.config, data.preprocessor.target
     if context.resumed is not None or config.task.metric is not None or not target.classes:
@@ -31,8 +31,8 @@ def with_metric(context: Context, data: PreparedDataset) -> Context:
     rarest = min(range(len(shares)), key=shares.__getitem__)
     show.line(
         f"the search optimises {metric}: only {100 * shares[rarest]:.2g} % of the training rows are"
-        f" {target.classes[rarest]!r}, and accuracy would hardly see them (task.metric=accuracy"
-        " takes it all the same)"
+        f" {target.classes[rarest]!r}, which accuracy hardly measures (task.metric=accuracy chooses"
+        " it all the same)"
     )
     plain = deepcopy(context.composed.plain)
     plain["task"]["metric"] = metric

@@ -1,4 +1,4 @@
-"""The prepared dataset of a sweep, which is prepared again where it was removed."""
+"""Finds the prepared dataset of a sweep, and prepares it again if it was removed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_data(sweep: Path, data: PreparedDataset) -> None:
     """Record in a sweep's folder which data its trials train on.
 
     Raises:
-        StorageError: the disk does not take it.
+        StorageError: the disk is full or read-only.
     """
     advice = [each.text for each in data.advice()]
     record = {"path": str(data.path.resolve()), "is": _identity(data), "advice": advice}
@@ -37,18 +37,18 @@ def write_data(sweep: Path, data: PreparedDataset) -> None:
 def data_of_sweep(context: Context, sweep: Path) -> PreparedDataset:
     """The prepared dataset that a sweep's trials train on.
 
-    Where it is no longer in the store it is prepared again by the sweep's own config, which needs
-    Ray: a local one is started if there is none.
+    If it is no longer in the store, it is prepared again by the sweep's own config, which starts
+    a local Ray if none runs.
 
     Raises:
-        DataError: it is damaged; or it cannot be prepared again, since the source has changed or
+        DataError: it is damaged, or cannot be prepared again because the source has changed or
             an older rayml prepared it by other rules.
     """
     record = json.loads((sweep / _FILE).read_bytes())
     path = Path(record["path"])
     if (path / MANIFEST).is_file():
         return open_prepared(path)
-    show.line(f"the prepared data of {sweep.name} are gone from {path}: they are prepared again")
+    show.line(f"the prepared data of {sweep.name} are gone from {path}; preparing them again")
     with nullcontext() if ray.is_initialized() else context.cluster():
         data = prepare_config(
             context, config_of_sweep(sweep).trusted(context.trust).typed().data, store=path.parent
@@ -65,7 +65,7 @@ def data_of_sweep(context: Context, sweep: Path) -> PreparedDataset:
 
 
 def _why_others(record: Mapping[str, Any], data: PreparedDataset, path: Path) -> str:
-    """Why data that were prepared again are others than a sweep's; empty if they are the same."""
+    """Why data that were prepared again differ from a sweep's; empty if they are the same."""
     rules = "an older rayml chose features and splits by other rules"
     if "is" not in record:  # of an older rayml
         return "" if data.hash == path.name else f"the source has changed, or {rules}"
@@ -75,9 +75,9 @@ def _why_others(record: Mapping[str, Any], data: PreparedDataset, path: Path) ->
 
 
 def _identity(data: PreparedDataset) -> dict[str, Any]:
-    """What must be the same for trials of one sweep."""
+    """Source, rows and shape, which must be the same for all trials of a sweep."""
     shape = dataclasses.asdict(data.preprocessor.shape)
-    # As JSON has it.
+    # JSON makes lists of tuples, as the stored record has them.
     found: dict[str, Any] = json.loads(
         json.dumps({"source": data.source, "rows": data.rows, "shape": shape})
     )

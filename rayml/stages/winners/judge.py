@@ -1,4 +1,4 @@
-"""Measures a sweep's winner beside a constant answer and the champion, on the same test rows."""
+"""Compares a sweep's winner with a constant answer and the champion, on the same test rows."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 # A score that is best for the true probabilities, or the true mean.
 _PROPER = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
-# What a constant answer is best at says nothing of a model.
+# A constant answer is best at these.
 _BLIND = {"calibration_error"}
 
 
 @dataclass(frozen=True)
 class _Score:
-    """A metric with all that its use takes."""
+    """A metric, its direction, and whether it takes many resamples at once."""
 
     name: str
     measure: Measure
@@ -47,7 +47,7 @@ class _TestRows:
     """The rows that all are measured on.
 
     Attributes:
-        raw: before any preprocessing; None of data prepared before they were kept.
+        raw: before any preprocessing; None if an older rayml prepared the data without them.
         examples: prepared for the candidate.
         truth: as the metrics take it.
     """
@@ -70,7 +70,7 @@ def judge(
     Args:
         winner: of the sweep.
         data: that it was trained on.
-        champion: its version and the folder of its bundle; None where there is none.
+        champion: its version and the folder of its bundle; None if there is none.
         force: whether the winner is promoted in any case.
         trust: whose code the champion may name, and whose signature it needs.
     """
@@ -142,17 +142,17 @@ def _beside_constants(
     scores = [proper] if score.name in _BLIND else [score, proper]
     found = [_beside_best(candidate, constants, rows.truth, each) for each in scores]
     if found[0] is None:
-        return Constant(_untold(scores[0], rows.truth, candidate))
+        return Constant(_undefined(scores[0], rows.truth, candidate))
     differences = [each for each in found if each is not None]
     return Constant(differences, ahead=_ahead(found[0], scores[0].direction, strictly=True))
 
 
-def _untold(score: _Score, truth: Tensor, *predictions: Tensor) -> str:
+def _undefined(score: _Score, truth: Tensor, *predictions: Tensor) -> str:
     """Why models cannot be compared by a metric."""
     rows = f"the {len(truth)} test rows"
     if all(math.isfinite(float(score.measure(each, truth))) for each in predictions):
-        return f"{rows} are too few: {score.name} is not defined on many draws from them"
-    return f"{score.name} is not defined on {rows}"
+        return f"{rows} are too few: {score.name} is undefined on many resamples of them"
+    return f"{score.name} is undefined on {rows}"
 
 
 def _beside_best(
@@ -202,7 +202,7 @@ def _beside(
         return Champion(version, f"{type(error).__name__}: {error}")
     found = _difference(candidate, predictions, rows.truth, score)
     if found is None:
-        return Champion(version, _untold(score, rows.truth, candidate, predictions))
+        return Champion(version, _undefined(score, rows.truth, candidate, predictions))
     note = "" if bundle.lineage.data_hash == data.hash else "it was trained on other data"
     return Champion(version, found, _ahead(found, score.direction, strictly=False), note)
 
@@ -217,14 +217,14 @@ def _unlike(bundle: Bundle, data: PreparedDataset, rows: _TestRows) -> str:
         return f"its classes are {both[0]}, not {both[1]}"
     if rows.raw is None:
         same = bundle.lineage.data_hash == data.hash
-        return "" if same else "these data were prepared before their test rows were kept"
+        return "" if same else "an older rayml prepared these data, and kept no test rows"
     inputs = [column.name for column in bundle.signature.inputs]
     lacking = [name for name in inputs if name not in rows.raw.column_names]
-    return f"it reads columns that these data have not: {', '.join(lacking)}" if lacking else ""
+    return f"it reads columns that these data lack: {', '.join(lacking)}" if lacking else ""
 
 
 def _predictions_of(bundle: Bundle, rows: _TestRows, task: Task) -> Tensor:
-    """A champion's predictions of the rows, by its own preprocessing, of the same classes."""
+    """A champion's predictions of the rows by its own preprocessing, in our order of classes."""
     from rayml.serve.predict.predictor import Predictor
 
     predictor = Predictor(bundle)

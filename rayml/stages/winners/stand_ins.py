@@ -1,4 +1,4 @@
-"""Chooses what unknown categories are taken as by the models of a bundle."""
+"""Chooses the known category that the models of a bundle take an unknown one as."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ROWS: Final = 256
 """Training rows whose predictions are compared."""
 
 TRAINED_ROWS: Final = 32
-"""A column whose rare categories fill so many training rows has trained the code of the unknown
-ones, which stand for the same: a category that is not worth a code of its own."""
+"""So many training rows of rare categories train the code that rare and unknown ones share."""
 
 
 def find_stand_ins(members: Sequence[Member], task: Task, data: PreparedDataset) -> dict[str, str]:
     """Find the known category that an unknown one is taken as, by column.
 
-    Columns whose code of unknown categories is trained are left out, and those without a known one.
+    Columns whose code of unknown categories is trained are left out, and columns without
+    categories.
 
     Args:
         members: of the bundle, trained.

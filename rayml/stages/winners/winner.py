@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Winner:
-    """What a sweep ended with.
+    """The best trial of a sweep, with its trained members.
 
     Attributes:
         number: of the trial.
         params: its searched values.
         config: of the trial.
-        metric: name of what was optimised.
+        metric: name of the metric that was optimised.
         direction: of the metric.
         seeds: of the models.
-        members: of each model at its best epoch the `state_dict`, of an estimator its files as
+        members: for each model its `state_dict` at its best epoch, for each estimator its files as
             uint8 tensors; several are an ensemble.
-        validation: metrics of the model; None of an ensemble, whose mean is not measured yet.
-        confirmation: over several seeds; None where there was none.
-        schedule: where values changed while it trained, see `Lineage`.
+        validation: metrics of the model; None for an ensemble, whose mean is not measured yet.
+        confirmation: over several seeds; None if there was none.
+        schedule: values that changed while it trained, see `Lineage`.
     """
 
     number: int
@@ -61,14 +61,14 @@ class Winner:
 
 
 def find_winner(sweep: Path, trial: Mapping[str, Any]) -> Winner:
-    """The confirmed winner of a sweep; the best trial where none was confirmed.
+    """The confirmed winner of a sweep; the best trial if none was confirmed.
 
     Args:
         sweep: folder of the sweep.
         trial: plain config that its trials started from.
 
     Raises:
-        SearchError: no trial of the sweep came to a value, or the weights are gone.
+        SearchError: no trial of the sweep has a value, or the weights are gone.
     """
     confirmation = read_confirmation(sweep)
     if confirmation is None:
@@ -84,9 +84,8 @@ def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]
         results = [files.load(seed) for seed in confirmation.members]
     except CheckpointError as error:
         raise SearchError(
-            f"the winner's weights can be read ({error})",
-            found=str(sweep),
-            remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
+            f"the weights of the winner of sweep {sweep.name} cannot be read ({error})",
+            remedy=f"Confirm the sweep again with `rayml confirm {sweep.name}`",
         ) from error
     return Winner(
         number=chosen.number,
@@ -125,16 +124,15 @@ def _best(board: Leaderboard, sweep: Path) -> TrialRow:
     rows = [row for row in board.rows if row.value is not None and row.state != "RUNNING"]
     if rows and not rows[0].feasible:
         raise SearchError(
-            "a version keeps the search's constraints, and no trial does",
-            found={"trial": rows[0].number, "violation": rows[0].violation},
+            f"no trial of sweep {sweep.name} keeps the constraints; the nearest is trial"
+            f" {rows[0].number}, with a violation of {rows[0].violation}",
             remedy=f"Loosen search.constraints or search longer; `rayml report {sweep.name}` shows"
-            " how far each trial is from them",
+            " the violation of each trial",
         )
     if not rows:
         raise SearchError(
-            "a sweep needs a trial that came to a value",
-            found=str(sweep),
-            remedy=f"`rayml report {sweep.name}` tells why its trials failed",
+            f"no trial of sweep {sweep.name} has a value",
+            remedy=f"See `rayml report {sweep.name}` for why its trials failed",
         )
     return rows[0]
 
@@ -147,8 +145,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise SearchError(
-            f"the best trial's weights can be read ({error})",
-            found=str(path),
+            f"the weights of the best trial cannot be read from {path} ({error})",
             remedy="Restore the sweep's folder, or run the sweep again",
         ) from error
 

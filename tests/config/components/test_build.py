@@ -66,10 +66,10 @@ def test_nested_errors_surface() -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("Wheel", "dotted path"),
+        ("Wheel", "names no module"),
         ("no_such_package.Thing", "ModuleNotFoundError"),
         ("json.nothing", "AttributeError"),
-        ("json.__name__", "class or function"),
+        ("json.__name__", "is a str. Name a class or a function"),
     ],
 )
 def test_bad_targets_are_refused(path: str, words: str) -> None:
@@ -78,7 +78,9 @@ def test_bad_targets_are_refused(path: str, words: str) -> None:
 
 
 def test_values_that_a_target_cannot_take_are_named() -> None:
-    with pytest.raises(BuildError, match=r"MLP must .*ZeroDivisionError.*'embedding'") as caught:
+    with pytest.raises(
+        BuildError, match=r"MLP fails on its arguments .*ZeroDivisionError.*'embedding'"
+    ) as caught:
         build(
             {"_target_": "rayml.models.nets.mlp.MLP", "embedding": 0},
             shape=FeatureShape(1),

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from rayml.config.components.build import locate
-from rayml.config.components.parameters import is_own, read_signature
+from rayml.config.components.parameters import is_own, read_parameters
 
 SHIPPED = [
     "rayml.models.nets.mlp.MLP",
@@ -17,13 +17,13 @@ SHIPPED = [
     "rayml.data.sources.sql.SqlSource",
     "rayml.data.sources.uci.AdultSource",
     "rayml.data.sources.uci.OnlineShoppersSource",
-    "rayml.tasks.task.build_task",
+    "rayml.models.tasks.tasks.build_task",
 ]
 
 
 @pytest.mark.parametrize("path", SHIPPED)
 def test_reads_what_an_import_gives(path: str) -> None:
-    read, imported = read_signature(path), inspect.signature(locate(path))
+    read, imported = read_parameters(path), inspect.signature(locate(path))
     assert is_own(path)
     assert read is not None
     assert [(p.name, p.kind) for p in read.parameters.values()] == [
@@ -35,7 +35,7 @@ def test_reads_what_an_import_gives(path: str) -> None:
 
 
 def test_defaults_read_as_they_are_written() -> None:
-    assert "depth: 'int' = 2" in str(read_signature("rayml.models.nets.mlp.MLP"))
+    assert "depth: 'int' = 2" in str(read_parameters("rayml.models.nets.mlp.MLP"))
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_defaults_read_as_they_are_written() -> None:
         "rayml.models.nets.mlp.Nothing",
         "rayml.nowhere.Model",
         "rayml.nowhere.deeper.Model",
-        "rayml.tasks.task.BinaryTask",  # inherits its constructor
+        "rayml.models.tasks.tasks.BinaryTask",  # inherits its constructor
         "rayml.types.TrainSettings",  # a decorator makes it
     ],
 )
 def test_leaves_to_an_import_what_the_source_does_not_tell(path: str) -> None:
-    assert read_signature(path) is None
+    assert read_parameters(path) is None

@@ -54,10 +54,10 @@ def test_json_gives_back_what_was_written(arguments: dict[str, Any]) -> None:
         ({"a": [0] * MOST_VALUES}, "10,000 values"),
         ({"a": "x" * (MOST_CHARACTERS + 1)}, "100,000 characters"),
         ({"a": 10**30}, "64 bits"),
-        ({"a": float("nan")}, "a number that is none"),
-        ({"a": {3: 1}}, "a key that is no string"),
-        ({"a": object()}, "a object, which is no plain value"),
-        ({"a": b"x"}, "a bytes, which is no plain value"),
+        ({"a": float("nan")}, "has a NaN in the argument a"),
+        ({"a": {3: 1}}, "a key that is not a string"),
+        ({"a": object()}, "a object instead of a plain value"),
+        ({"a": b"x"}, "a bytes instead of a plain value"),
     ],
 )
 def test_what_is_not_plain_is_refused(arguments: dict[str, Any], words: str) -> None:

@@ -38,9 +38,9 @@ def test_a_machine_tells_what_it_lacks(tmp_path: Path) -> None:
     good, other = str(tmp_path / "token"), str(tmp_path / "other" / "token")
     assert _look({"paths.sweeps": good}, [str(tmp_path / "*.csv")], "t") == []
     assert _look({"paths.sweeps": good}, [], "of another folder") == [
-        f"paths.sweeps: {tmp_path} is another folder, or none,"
+        f"paths.sweeps: {tmp_path} is absent or another folder"
     ]
     assert _look({"paths.sweeps": other}, [str(tmp_path / "b.csv")], "t") == [
-        f"paths.sweeps: {tmp_path / 'other'} is another folder, or none,",
+        f"paths.sweeps: {tmp_path / 'other'} is absent or another folder",
         f"data.source.paths: {tmp_path / 'b.csv'} is absent",
     ]

@@ -14,7 +14,7 @@ from rayml.search.tracking import tracker
 from rayml.stages.checks.preflight import (
     _check_estimator,
     _check_optimizer,
-    _told_by,
+    _raised_by,
     component_problems,
     config_problems,
 )
@@ -119,8 +119,8 @@ def test_components_that_do_not_build_are_told(override: str, words: str) -> Non
 
 def test_an_error_of_the_users_code_names_its_line() -> None:
     node = {"_target_": "tests.odd_models.RaisesAtOnce"}
-    [problem] = _told_by("model", lambda: build(node, shape=FeatureShape(3), outputs=1))
-    assert problem.startswith("model: tests.odd_models.RaisesAtOnce must take its arguments")
+    [problem] = _raised_by("model", lambda: build(node, shape=FeatureShape(3), outputs=1))
+    assert problem.startswith("model: tests.odd_models.RaisesAtOnce fails on its arguments")
     assert "odd_models.py:" in problem
     assert problem.endswith('raise ValueError("no such activation"))')
 
@@ -132,7 +132,7 @@ def test_a_users_optimizer_is_bound_and_what_is_searched_of_it_is_taken() -> Non
 
     rate = {"type": "float", "low": 0.1, "high": 0.9}
     _check_optimizer(plain({"train": {"optimizer": {"decay": rate, "lr": rate}}}))
-    with pytest.raises(InvalidConfigError, match=r"beta1: searching it does nothing, as .*Sign"):
+    with pytest.raises(InvalidConfigError, match=r"beta1: searching it has no effect, as .*Sign"):
         _check_optimizer(plain({"train": {"optimizer": {"beta1": rate}}}))
     with pytest.raises(BuildError, match="unexpected keyword argument 'rho'"):
         _check_optimizer(plain({}, rho=1))

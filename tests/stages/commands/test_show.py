@@ -38,7 +38,7 @@ def test_timings_name_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "sweep" in out
     assert "train 1.2" in out
-    assert "the first epoch was trained 4.5 s after the command" in out
+    assert "the first epoch ended 4.5 s after the command started" in out
 
 
 def test_a_confirmation_names_its_winner_and_what_is_served(

@@ -262,8 +262,8 @@ def test_rows_are_counted_over_all_parts_of_a_file(predictor: Predictor, tmp_pat
         ("rows.parquet", b"PAR1 no PAR1", "rows.parquet cannot be read"),
         ("rows.arrow", b"ARROW1 no", "rows.arrow cannot be read"),
         ("rows.csv.gz", b"price\n1\n", "rows.csv.gz cannot be read"),
-        ("rows.xlsx", b"", "does not say how it is written"),
-        ("rows", b"price\n1\n", "does not say how it is written"),
+        ("rows.xlsx", b"", "belongs to no format of rows"),
+        ("rows", b"price\n1\n", "belongs to no format of rows"),
     ],
 )
 def test_a_file_that_is_none_is_refused(

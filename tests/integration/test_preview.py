@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayml.data.prepare.preview import Glance, glance
+from rayml.data.prepare.preview import Preview, preview
 from rayml.data.sources.files import FileSource
 from rayml.errors import DataError, SchemaError
 from rayml.types import PreprocessSettings, SchemaSettings, SplitSettings
@@ -16,10 +16,10 @@ from rayml.types import PreprocessSettings, SchemaSettings, SplitSettings
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def look(path: Path, columns: dict[str, Any], **changes: Any) -> Glance:
+def look(path: Path, columns: dict[str, Any], **changes: Any) -> Preview:
     pq.write_table(pa.table(columns), path / "rows.parquet")
     given = {"target": "y", "task": "binary", "rows": 50} | changes
-    return glance(
+    return preview(
         FileSource(str(path / "rows.parquet"), "parquet"),
         schema=SchemaSettings(),
         split=SplitSettings(),
