@@ -171,7 +171,7 @@ def parse(argv: Sequence[str]) -> Invocation:
     if len(names) > (1 if expected else 0):
         most = f"one {expected}" if expected else "no argument"
         raise ConfigError(
-            f"`rayml {name}` takes {most}, and the command gives {' '.join(names)}",
+            f"the command gives `{' '.join(names)}`, and `rayml {name}` takes {most}",
             remedy="Write settings as key=value",
         )
     overrides = [word for word in arguments.words if _is_override(word)]

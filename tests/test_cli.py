@@ -31,7 +31,7 @@ def test_a_stray_argument_is_refused(verb: str) -> None:
 
 
 def test_a_second_argument_is_refused() -> None:
-    with pytest.raises(ConfigError, match="takes SWEEP"):
+    with pytest.raises(ConfigError, match="takes one SWEEP"):
         parse(["report", "one", "two"])
 
 

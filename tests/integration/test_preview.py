@@ -45,5 +45,5 @@ def test_what_no_rows_can_mend_is_told(tmp_path: Path) -> None:
     columns = {"x": np.arange(200.0), "y": ["a"] * 200}
     with pytest.raises(DataError, match="binary task has 2 classes"):
         look(tmp_path, columns)
-    with pytest.raises(SchemaError, match="target names columns of the data: 'z'"):
+    with pytest.raises(SchemaError, match="target names a column that the data lack: 'z'"):
         look(tmp_path, columns, target="z")

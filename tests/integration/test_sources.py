@@ -103,12 +103,13 @@ def test_a_csv_without_rows_has_its_columns(tmp_path: Path) -> None:
 
 def test_an_empty_csv_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n")
-    with pytest.raises(SourceError, match="must have a header"):
+    with pytest.raises(SourceError, match="its columns are not named"):
         FileSource(str(tmp_path)).read()
 
 
 @pytest.mark.parametrize(
-    ("second", "message"), [("a,c\n1,2\n", "the same columns"), (None, "readable to its end")]
+    ("second", "message"),
+    [("a,c\n1,2\n", "other columns than the first file"), (None, "cannot be read to its end")],
 )
 def test_what_a_worker_finds_wrong_names_its_file(
     tmp_path: Path, second: str | None, message: str

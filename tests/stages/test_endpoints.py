@@ -59,7 +59,7 @@ def test_who_names_none_of_several_or_nothing_that_runs_is_told(
     runs(monkeypatch, ONE, OTHER, STARTS)
     with pytest.raises(ConfigError, match="8000, 8001, starting"):
         endpoints.end_endpoint(None)
-    with pytest.raises(ConfigError, match="at port 80;"):
+    with pytest.raises(ConfigError, match="at port 80"):
         endpoints.end_endpoint("80")
     assert ended == []
     with pytest.raises(ServeError, match="process 21 has not ended"):

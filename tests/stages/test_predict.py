@@ -63,7 +63,7 @@ def test_rows_of_a_file_are_explained(bundle: Path, tmp_path: Path) -> None:
             bundle, tmp_path / "rows.parquet", tolerance=1e-3, max_steps=2000, note=notes.append
         )
     )
-    assert notes == ["rows.parquet: left aside: 'returned' (the target)"]
+    assert notes == ["rows.parquet: ignored columns: 'returned' (the target)"]
     assert len(found) == len(predicted) == 120
     for answer, why in zip(predicted, found, strict=True):
         assert why["label"] == answer["label"]

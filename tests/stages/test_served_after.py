@@ -29,5 +29,5 @@ def test_the_way_to_serve_a_version_that_is_no_champion_names_its_model(
     assert capsys.readouterr().out == ""
     assert serve.served_after(context, 2) == "champion"
     told = " ".join(capsys.readouterr().out.split())
-    assert told.startswith("champion version 1 is served; `rayml serve 2 ")
+    assert told.startswith("serving the champion, version 1; `rayml serve 2 ")
     assert shlex.split(told.split("`")[1])[3:] == list(WORDS[:-1])

@@ -175,5 +175,5 @@ def _bind(signature: inspect.Signature | None, node: Node, arguments: Mapping[st
         raise BuildError(
             f"{node[TARGET]} does not take these arguments ({error})",
             found=sorted(arguments),
-            remedy=f"It takes {signature}",
+            remedy=f"Use its parameters {signature}",
         ) from error

@@ -194,7 +194,7 @@ def _require_arguments(
         raise BuildError(
             f"{node.target} does not take the arguments of the file ({error})",
             found=sorted(node.arguments),
-            remedy=f"It takes {accepts}",
+            remedy=f"Use its parameters {accepts}",
         ) from error
     for name, value in _each(bound, accepts):
         declared = accepts.parameters[name].annotation

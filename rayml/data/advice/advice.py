@@ -1,4 +1,4 @@
-"""What is to be known of a dataset before anything is trained on it, in a few lines."""
+"""Advice about a dataset before training: left-out columns, leaks, repeated rows, rare classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Topic = Literal[
 ]
 
 _SHOWN = 5  # columns of a topic
-_VALUES = 4_000_000  # looked at for leaks
+_VALUES = 4_000_000  # measured for leaks
 _FEW_ROWS = 50
 _MOST_BYTES = 1 << 22  # of the file: a few lines
 _SPECIAL = re.compile(r"([\\,:{}\[\]()=])")
@@ -35,12 +35,12 @@ _SPECIAL = re.compile(r"([\\,:{}\[\]()=])")
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to know.
+    """One piece of advice.
 
     Attributes:
-        topic: what it is about.
+        topic: its subject.
         text: a sentence or two, for people.
-        columns: that it is about.
+        columns: that it concerns.
     """
 
     topic: Topic
@@ -49,7 +49,7 @@ class Advice:
 
 
 def of_schema(schema: FeatureSchema) -> Iterator[Advice]:
-    """Columns that were left out, and how to keep them."""
+    """Advice about columns that are left out, and how to keep them."""
     for reason in LEFT_OUT:
         found = [each for each in schema.summaries if each.note == reason]
         for each in found[:_SHOWN]:
@@ -58,21 +58,22 @@ def of_schema(schema: FeatureSchema) -> Iterator[Advice]:
             text = f"column {each.name!r} is left out: it {reason}; keep it with {keep}"
             yield Advice("left out", text, (each.name,))
         if more := [each.name for each in found[_SHOWN:]]:
-            yield Advice("left out", f"so are {len(more)} other columns: {_few(more)}", tuple(more))
+            text = f"{len(more)} more columns are left out for the same reason: {_few(more)}"
+            yield Advice("left out", text, tuple(more))
 
 
 def of_rows(
     schema: FeatureSchema, rows: pa.Table, task: TaskName, total: int | None = None
 ) -> Iterator[Advice]:
-    """Columns of numbers with text among them, and those that number the rows or tell the target.
+    """Advice about numbers with text among them, row numbers, and leaks of the target.
 
-    A column that repeats the target, or determines it almost alone, is named.
+    A column leaks if it repeats the target or nearly determines it alone.
 
     Args:
         schema: of the rows.
-        rows: some training rows, typed, in an order that means nothing.
+        rows: some training rows, typed, in random order.
         task: what is predicted.
-        total: number of rows of the dataset; None where only these are known.
+        total: number of rows of the dataset; None if only these are known.
     """
     target = rows.column(schema.target)
     looked = rows.slice(0, max(_FEW_ROWS, _VALUES // max(len(schema.columns), 1)))
@@ -86,12 +87,12 @@ def of_rows(
             numbers = values.drop_null().to_numpy()
             whole = bool((numbers == numbers.round()).all()) and len(numbers) > 0
             if whole and runs_with_rows(numbers, len(values), total or len(values)):
-                text = f"column {column.name!r} numbers the rows; if it means nothing, "
+                text = f"column {column.name!r} numbers the rows; if it has no meaning, "
                 yield Advice("row numbers", text + _ignore(column.name), (column.name,))
         if repeats(values, target, regression=task == "regression"):
             text = (
                 f"column {column.name!r} repeats the target {schema.target!r}; if it is not known "
-                f"when a prediction is asked for, {_ignore(column.name)}"
+                f"at prediction time, {_ignore(column.name)}"
             )
             yield Advice("target", text, (column.name,))
         elif looked.num_rows >= _FEW_ROWS:
@@ -108,7 +109,7 @@ def of_splits(
     target: str,
     classes: Mapping[SplitName, Mapping[str, int]],
 ) -> Iterator[Advice]:
-    """Rows that stand in more than one split, and classes that a split lacks.
+    """Advice about rows that are in more than one split, and classes that a split lacks.
 
     Args:
         repeated: rows that training has too.
@@ -117,9 +118,9 @@ def of_splits(
         classes: rows by class, of each split; empty for a regression.
     """
     counts: dict[SplitName, int] = {"validation": repeated.validation, "test": repeated.test}
-    told = [f"{n:,} of {sizes[s]:,} {s} rows" for s, n in counts.items() if n]
-    if told:
-        text = f"{' and '.join(told)} stand in training too, value for value"
+    shared = [f"{n:,} of {sizes[s]:,} {s} rows" for s, n in counts.items() if n]
+    if shared:
+        text = f"{' and '.join(shared)} equal a training row"
         yield Advice("repeated rows", text)
     lacking = [
         label
@@ -128,8 +129,8 @@ def of_splits(
     ]
     if lacking:
         text = (
-            f"the validation or the test split of column {target!r} has no row of {_few(lacking)}: "
-            "what is measured there leaves it out"
+            f"the validation or the test split has no row of class {_few(lacking)} of column"
+            f" {target!r}; metrics there leave such classes out"
         )
         yield Advice("rare class", text)
 
@@ -141,7 +142,7 @@ def save_advice(folder: Path, advice: Sequence[Advice]) -> None:
 
 
 def read_advice(folder: Path) -> tuple[Advice, ...]:
-    """What `save_advice` wrote; nothing of a dataset that was prepared before it was kept."""
+    """The advice that `save_advice` wrote; none if an older rayml prepared the dataset."""
     path = folder / FILE
     if not path.is_file():
         return ()
@@ -152,8 +153,8 @@ def read_advice(folder: Path) -> tuple[Advice, ...]:
 def _among_numbers(name: str, values: pa.ChunkedArray, *, hidden: bool) -> Iterator[Advice]:
     if has_decimal_commas(values):
         text = (
-            f"column {name!r} is taken as categories, since its numbers have a decimal comma; if "
-            "the file is CSV, say so with 'data.source.csv.decimal=\",\"'"
+            f"column {name!r} is categorical, since its numbers have a decimal comma; if the file"
+            " is CSV, set 'data.source.csv.decimal=\",\"'"
         )
         yield Advice("text among numbers", text, (name,))
     found = texts_among_numbers(values)
@@ -163,9 +164,9 @@ def _among_numbers(name: str, values: pa.ChunkedArray, *, hidden: bool) -> Itera
     tokens = json.dumps(list(found), ensure_ascii=False)
     entry = _override("data.schema.missing", tokens, "".join(found))
     text = (
-        f"column {name!r} is taken as categories, since {'text' if hidden else listed} stands "
-        f"among its numbers; if that means a missing value, "
-        f"{'name it in data.schema.missing' if hidden else f'say so with {entry}'}"
+        f"column {name!r} is categorical, since its numbers have"
+        f" {'text' if hidden else listed} among them; if that means a missing value,"
+        f" {'name it in data.schema.missing' if hidden else f'set {entry}'}"
     )
     yield Advice("text among numbers", text, (name,))
 
@@ -175,12 +176,12 @@ def _leaks(leaks: Sequence[tuple[float, str]], target: str, task: TaskName) -> I
     for found, name in leaks[:_SHOWN]:
         text = (
             f"column {name!r} alone nearly determines the target {target!r} ({measure} "
-            f"{min(found, 1):.4f}); if it is not known when a prediction is asked for, "
-            f"{_ignore(name)}"
+            f"{min(found, 1):.4f}); if it is not known at prediction time, {_ignore(name)}"
         )
         yield Advice("leak", text, (name,))
     if more := [name for _, name in leaks[_SHOWN:]]:
-        yield Advice("leak", f"so do {len(more)} other columns: {_few(more)}", tuple(more))
+        text = f"{len(more)} more columns each nearly determine the target: {_few(more)}"
+        yield Advice("leak", text, tuple(more))
 
 
 def _ignore(name: str) -> str:
@@ -188,7 +189,7 @@ def _ignore(name: str) -> str:
 
 
 def _override(key: str, value: str, name: str) -> str:
-    """An override as a shell takes it; the key alone where Hydra takes the name in files only."""
+    """An override as a shell takes it; the key alone if Hydra takes the name only in files."""
     return key if {"'", '"'} & set(name) else shlex.quote(f"{key}={value}")
 
 

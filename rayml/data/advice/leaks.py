@@ -1,9 +1,9 @@
-"""How much one column alone tells of the target, measured on some training rows.
+"""Measures on some training rows how well one column alone predicts the target.
 
-A column that determines the target is seldom known when a prediction is asked for: it was written
-down with the answer, or made of it. Values are scored by the target of other rows of the same
-value (or the same range of values, or missing), each half of the rows by the other half, so that a
-column of many values is not taken for one that tells much.
+A column that determines the target is seldom known at prediction time: it was recorded with the
+answer, or derived from it. A value is scored by the target of other rows with the same value (or
+the same range of values, or missing), each half of the rows by the other half, so that a column of
+many values does not score high by chance.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 STRONG = 0.995
-"""AUROC, or share of the variance or rank correlation for a regression, beyond which a column
-determines the target almost alone."""
+"""AUROC, or explained variance or rank correlation of a regression, beyond which a column nearly
+determines the target."""
 
 _BINS = 64
 _ROWS_A_BIN = 10
-_REPEATS = 5  # rows a class, so that what fits is no chance
+_REPEATS = 5  # rows for each class, so that a match is not chance
 _CLASSES = 20  # the most frequent ones are measured
-_CLASS_ROWS = 10  # so few rows of a class tell nothing
+_CLASS_ROWS = 10  # a class with fewer rows is not measured
 
 
 def repeats(column: pa.ChunkedArray, target: pa.ChunkedArray, *, regression: bool) -> bool:
-    """Whether a column holds the target, value for value; classes may have other names."""
+    """Whether a column equals the target row by row; classes may have other names."""
     ours, theirs = (label_text(values.combine_chunks()) for values in (column, target))
     if regression:
         return bool(ours.equals(theirs))
@@ -48,17 +48,17 @@ def repeats(column: pa.ChunkedArray, target: pa.ChunkedArray, *, regression: boo
 def strength(
     column: pa.ChunkedArray, kind: Kind, target: pa.ChunkedArray, *, regression: bool
 ) -> float:
-    """How well a column alone tells the target, 1 at most.
+    """How well a column alone predicts the target, 1 at most.
 
     Args:
-        column: of typed rows, in an order that means nothing.
+        column: of typed rows, in random order.
         kind: of its values.
         target: of the same rows, without missing values.
         regression: whether the target is a number.
 
     Returns:
-        For classes the AUROC averaged over them. For a regression the share of the variance, or
-        the rank correlation where that is more.
+        For classes the AUROC, averaged over them. For a regression the explained share of the
+        variance or the rank correlation, whichever is larger.
     """
     numbers = _numbers(column, kind)
     codes = _codes(column, numbers)
@@ -92,7 +92,7 @@ def _of_numbers(numbers: Numbers | None, codes: Codes, target: Numbers) -> float
 
 
 def auroc(score: Numbers, positive: npt.NDArray[np.bool_]) -> float:
-    """Area under the ROC curve, ties halved; both classes occur."""
+    """Area under the ROC curve; ties count half. Both classes must occur."""
     hits = int(positive.sum())
     wins = _ranks(score)[positive].sum() - hits * (hits + 1) / 2
     return float(wins / (hits * (len(score) - hits)))
@@ -118,7 +118,7 @@ def _explained(predicted: Numbers, target: Numbers) -> float:
 
 
 def _cross_fitted(codes: Codes, target: Numbers) -> Numbers:
-    """The target's mean by code in the other half of the rows, drawn a little to that of all."""
+    """The target's mean by code in the other half of the rows, shrunk a little to the overall."""
     odd = np.arange(len(codes)) % 2 == 1
     size, overall = int(codes.max()) + 1, target.mean()
     scores = np.empty(len(codes))
@@ -130,7 +130,7 @@ def _cross_fitted(codes: Codes, target: Numbers) -> Numbers:
 
 
 def _numbers(column: pa.ChunkedArray, kind: Kind) -> Numbers | None:
-    """Numbers and times as floats, NaN where missing; None of other kinds."""
+    """Numbers and times as floats, NaN where missing; None for other kinds."""
     if kind == "timestamp":
         column = column.cast(pa.int64())
     elif kind != "numeric":
@@ -140,7 +140,7 @@ def _numbers(column: pa.ChunkedArray, kind: Kind) -> Numbers | None:
 
 
 def _codes(column: pa.ChunkedArray, numbers: Numbers | None) -> Codes:
-    """A code for each value or range of values, 0 for missing ones."""
+    """A code for each value or range of values; 0 for missing ones."""
     if numbers is None:
         indices = column.combine_chunks().dictionary_encode().indices
         places: Codes = indices.fill_null(-1).to_numpy().astype(np.int64) + 1

@@ -1,7 +1,7 @@
 """Hashes of values and rows that are the same on every machine, in every version.
 
-They decide which split a row falls in and the order of prepared rows, so they are part of the
-store's format: a library's own hash function may change with its next version.
+They decide the split of a row and the order of prepared rows, so they are part of the store's
+format: a library's own hash function may change with its next version.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds columns that name rows rather than describe them: indices, row numbers, identifiers.
 
-A model that is given one learns rows by heart, and meets only new values of it later. Only text and
-whole numbers can be identifiers: numbers with fractions that never repeat are measurements.
+A model memorises rows by such a column, and later meets only new values of it. Only text and whole
+numbers can be identifiers: numbers with fractions that never repeat are measurements.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from rayml.types import Kind
 INDEX = "is the index of a pandas table"
 ROW_NUMBER = "numbers the rows"
 IDENTIFIER = "hardly repeats, like an identifier"
-SIDES = "names train and test rows"
-LEFT_OUT = (INDEX, ROW_NUMBER, IDENTIFIER, SIDES)
-"""The reasons for which a column with values of its own is left out."""
+SPLIT_NAMES = "names train and test rows"
+LEFT_OUT = (INDEX, ROW_NUMBER, IDENTIFIER, SPLIT_NAMES)
+"""The reasons why a column that has several values is left out."""
 
-ENOUGH_ROWS = 50  # fewer tell no identifiers from categories
+ENOUGH_ROWS = 50  # with fewer, identifiers cannot be distinguished from categories
 ID_SHARE = 0.9  # of different values: more makes an identifier
-_DENSE = 1.05  # numbers from a range that has hardly more of them than there are rows
+_DENSE = 1.05  # size of the numbers' range, as a multiple of the number of rows
 _INDEX = re.compile(r"__index_level_\d+__")
 _WRITTEN_INDEX = re.compile(r"Unnamed: \d+(\.\d+)?")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 ID_WORDS = {"id", "ids", "uid", "uuid", "guid", "identifier", "rowid", "rownum", "rownumber"}
-# Others that run from row to row may count time, or be what is measured.
+# Other dense numbers may count time, or be measurements.
 _ROW_WORDS = {
     *("row", "rows", "index", "idx", "no", "nr", "num", "number", "key", "seq", "sequence"),
     *("record", "recno", "line", "case", "observation", "obs", "serial"),
@@ -47,37 +47,37 @@ def words_of(name: str) -> list[str]:
 def reason_to_leave_out(
     name: str, column: pa.ChunkedArray | pa.Array, kind: Kind, *, index: bool, rows: int | None
 ) -> str:
-    """Why a column is no feature, one of `LEFT_OUT`; empty if it may be one.
+    """Why a column is not a feature, one of `LEFT_OUT`; empty if it may be one.
 
     Args:
         name: of the column.
         column: its values in a sample of the rows.
         kind: of its values.
         index: whether the source says that it is the index of a pandas table.
-        rows: of the whole table; None where only the sample is known.
+        rows: of the whole table; None if only the sample is known.
     """
     values = plain(column)
     present = values.drop_null()
     if index or _INDEX.fullmatch(name):
         return INDEX
-    if kind == "categorical" and _names_sides(present):
-        return SIDES
+    if kind == "categorical" and _names_splits(present):
+        return SPLIT_NAMES
     whole = _whole(present, kind)
     text = kind == "categorical" and pa.types.is_string(values.type)
     if whole is not None:
         return _reason_of_numbers(name, whole, len(values), rows or len(values))
     if text and are_measurements(present):
-        return ""  # numbers that are written otherwise than numbers are
+        return ""  # numbers in another notation
     repeats_little = len(present.unique()) > ID_SHARE * len(present)
     return IDENTIFIER if text and len(present) >= ENOUGH_ROWS and repeats_little else ""
 
 
 def _reason_of_numbers(name: str, whole: npt.NDArray[np.float64], sampled: int, rows: int) -> str:
-    """Why a column of whole numbers is no feature.
+    """Why a column of whole numbers is not a feature.
 
     Args:
         name: of the column.
-        whole: the numbers that are there.
+        whole: the present numbers.
         sampled: number of values in the sample, missing ones included.
         rows: number of rows of the table.
     """
@@ -93,10 +93,10 @@ def _reason_of_numbers(name: str, whole: npt.NDArray[np.float64], sampled: int, 
 
 
 def runs_with_rows(whole: npt.NDArray[np.float64], sampled: int, rows: int) -> bool:
-    """Whether whole numbers are as good as the numbers of the rows: all different, and dense.
+    """Whether whole numbers may number the rows: all are different, and dense.
 
     Args:
-        whole: the numbers that are there.
+        whole: the present numbers.
         sampled: number of values in the sample, missing ones included.
         rows: number of rows of the table.
     """
@@ -106,17 +106,17 @@ def runs_with_rows(whole: npt.NDArray[np.float64], sampled: int, rows: int) -> b
 
 
 def _whole(present: pa.Array, kind: Kind) -> npt.NDArray[np.float64] | None:
-    """The values as numbers, if all are whole ones."""
+    """The values as numbers, if all are whole."""
     if kind != "numeric" or not len(present):
         return None
     numbers = parse(present, "numeric")[0].drop_null().to_numpy()
     return numbers if len(numbers) and bool((numbers == np.trunc(numbers)).all()) else None
 
 
-def _names_sides(present: pa.Array) -> bool:
+def _names_splits(present: pa.Array) -> bool:
     """Whether all values are names of splits, training rows among them."""
     if not pa.types.is_string(present.type):
         return False
     names = pc.utf8_lower(pc.utf8_trim_whitespace(present.unique())).to_pylist()
-    sides = {NAMES.get(each) for each in names}
-    return None not in sides and 0 in sides and len(sides) > 1
+    splits = {NAMES.get(each) for each in names}
+    return None not in splits and 0 in splits and len(splits) > 1

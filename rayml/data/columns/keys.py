@@ -1,9 +1,9 @@
 """Counts of 64-bit keys, exact while there are few and by ranges of keys when there are many.
 
-Keys are counted by their leading bits. As long as at most `limit` different keys were seen, all
-bits count and the counts are exact. Beyond that the fewest trailing bits are dropped that leave at
-most `limit` ranges. How many those are depends only on the keys themselves, so merging is exactly
-associative and commutative: no order of blocks can change a result.
+Keys are counted by their leading bits. Up to `limit` different keys all bits count, and the counts
+are exact. Beyond that the fewest trailing bits are dropped that leave at most `limit` ranges. Their
+number depends only on the keys themselves, so merging is exactly associative and commutative: no
+order of blocks changes a result.
 
 Of floats (see `order_floats`) the leading bits are sign, exponent and mantissa, so that ranges
 have a bounded relative width, as in DDSketch (Masson, Rim and Lee, 2019) and HdrHistogram.
@@ -84,8 +84,8 @@ def _coarsen(counts: KeyCounts) -> KeyCounts:
     keys, limit = counts.keys, counts.limit
     if len(keys) <= limit:
         return counts
-    # Neighbours stay apart until the highest bit in which they differ is dropped, so the gap
-    # that comes `limit`-th in size says how many bits have to go.
+    # Neighbours stay apart until the highest bit in which they differ is dropped, so the
+    # `limit`-th largest gap gives the number of bits to drop.
     gaps = keys[1:] ^ keys[:-1]
     bits = int(np.partition(gaps, len(gaps) - limit)[len(gaps) - limit]).bit_length()
     return _collapse(_cut(keys, bits), counts.counts, counts.shift + bits, limit)

@@ -1,14 +1,14 @@
 """The kinds of columns: their natural Arrow types, and how values are read as a kind.
 
-Each value is read on its own, so what a row becomes never depends on its neighbours:
+Each value is read by itself, so a row never depends on its neighbours:
 
 - numeric: any number; text in decimal or scientific notation. NaN is missing, an infinite
-  number is no value.
+  number is a misfit.
 - boolean: true, yes, 1 and false, no, 0 in any case.
-- timestamp: ISO 8601 text, dates and times; without an offset it is taken as UTC. Parts
-  finer than a microsecond are cut. Years are those of ISO 8601 and Python, 1 to 9999.
-- categorical: text as it stands; whole numbers in decimal notation whatever their type, so
-  1, 1.0 and "1" are one category.
+- timestamp: ISO 8601 text, dates and times; UTC if it has no offset. Parts finer than a
+  microsecond are cut. Years are those of ISO 8601 and Python, 1 to 9999.
+- categorical: text unchanged; whole numbers of any type in decimal notation, so 1, 1.0 and "1"
+  are one category.
 
 Text that is one of a dataset's tokens for a missing value, such as `?`, is missing in any kind.
 """
@@ -63,7 +63,7 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if pa.types.is_float16(kind):
         return values.cast(pa.float32())
     if pa.types.is_date(kind):
-        return values.cast(pa.timestamp("s"), safe=False)  # finer ones cannot hold each date
+        return values.cast(pa.timestamp("s"), safe=False)  # finer units cannot hold each date
     return values
 
 
@@ -85,22 +85,21 @@ def parse(
 
     Args:
         column: values of any readable type.
-        kind: what they are read as.
-        missing: texts that say that a value is missing.
+        kind: to read them as.
+        missing: texts that mean a missing value.
 
     Returns:
         The values in the kind's natural type, null where missing or misfit; and which of them
         are misfits: present but not of the kind.
 
     Raises:
-        SchemaError: values of this type cannot be read as the kind at all.
+        SchemaError: values of this type cannot be read as the kind.
     """
     values = plain(column)
     if not readable(values.type, kind):
         raise SchemaError(
-            f"a column of type {values.type} can be {kind}",
-            found=str(values.type),
-            remedy="Choose another kind for it, or list it in schema.ignore",
+            f"a column of type {values.type} cannot be read as {kind}",
+            remedy="Choose another kind for it, or list it in data.schema.ignore",
         )
     if missing and pa.types.is_string(values.type):
         values = without_tokens(values, missing)
@@ -158,7 +157,7 @@ def _boolean(values: pa.Array) -> tuple[pa.Array, Mask]:
 def _timestamp(values: pa.Array) -> tuple[pa.Array, Mask]:
     misfit = np.zeros(len(values), np.bool_)
     if pa.types.is_string(values.type):
-        # Times repeat little, but Python's own reader is the one that takes all of ISO 8601.
+        # Times repeat little, but only Python's own reader takes all of ISO 8601.
         encoded = pc.utf8_trim_whitespace(values).dictionary_encode()
         read = pa.array([microseconds_of(t) for t in encoded.dictionary.to_pylist()], pa.int64())
         microseconds = read.take(encoded.indices)
@@ -178,7 +177,7 @@ def _timestamp(values: pa.Array) -> tuple[pa.Array, Mask]:
 
 
 def microseconds_of(text: str) -> int | None:
-    """Microseconds from 1970 to a time as ISO 8601; None if the text is none."""
+    """Microseconds from 1970 to a time as ISO 8601; None if the text is not a time."""
     try:
         since = _since(datetime.fromisoformat(text.strip()))
     except ValueError:

@@ -20,9 +20,9 @@ def natural(table: pa.Table, types: pa.Schema) -> pa.Table:
         values = columns.get(field.name)
         if values is None:
             raise SchemaError(
-                "a table to transform has all columns of the schema",
+                f"the table to transform lacks the column {field.name!r}",
                 found=table.column_names,
-                remedy=f"Add {field.name!r}; nulls are missing values",
+                remedy="Add it; nulls are missing values",
             )
         if values.type != field.type:
             columns[field.name] = _cast(field.name, values, field.type)
@@ -34,7 +34,6 @@ def _cast(name: str, values: pa.ChunkedArray, expected: pa.DataType) -> pa.Chunk
     if integer or pa.types.is_null(values.type):
         return values.cast(expected, safe=False)
     raise SchemaError(
-        f"column {name!r} of a table to transform has the type {expected}",
-        found=str(values.type),
-        remedy="Cast it",
+        f"column {name!r} of the table to transform is of type {values.type}",
+        remedy=f"Cast it to {expected}",
     )

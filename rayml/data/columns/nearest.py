@@ -1,4 +1,4 @@
-"""Which known name an unknown one may be meant to be."""
+"""Finds the known name that is nearest to an unknown one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 2000
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A question for the known name nearest to an unknown one, and a space; empty without one."""
+    """A question that suggests the nearest known name, with a space; empty if none is near."""
     folded: dict[str, str] = {}
     for each in known:
         folded.setdefault(each.strip().casefold(), each)
@@ -24,6 +24,6 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 
 
 def listed(known: Sequence[str], limit: int = 500) -> str:
-    """Names in a row, cut where they are very many."""
+    """Names with commas between them, cut to `limit` characters."""
     text = ", ".join(known)
     return text if len(text) <= limit else f"{text[:limit]}…"

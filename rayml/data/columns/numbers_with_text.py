@@ -1,4 +1,4 @@
-"""Finds text columns that would be numbers, but for how missing values or decimals are written."""
+"""Finds text columns of numbers, with text for missing values or with decimal commas."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rayml.data.columns.kinds import matches_number
 
 _TEXTS = 3  # different ones: more are categories of their own
 _NUMBERS = 10  # different ones: fewer may be codes
-_PADDED = re.compile(r"0\d+")  # as of a postal code, which is no number
+_PADDED = re.compile(r"0\d+")  # such as a postal code, which is not a number
 _COMMA = r"^[+-]?\d*,\d+$"
 _FRACTION = r"^[+-]?\d*[.,]\d+$"
-_MOST = 0.95  # of the values, besides a few texts
+_MOST = 0.95  # of the values except those of one text
 
 
 def has_decimal_commas(column: pa.ChunkedArray | pa.Array) -> bool:
@@ -34,20 +34,20 @@ def are_measurements(present: pa.Array) -> bool:
 
 
 def _but_the_most_frequent(present: pa.ChunkedArray | pa.Array, numbers: pa.Array) -> int:
-    """How many values there are without those of the most frequent text that is no number."""
+    """Number of values except those of the most frequent text that is not a number."""
     others = present.filter(pc.invert(numbers)).value_counts().field("counts")
     return len(present) - (pc.max(others).as_py() or 0)
 
 
 def texts_among_numbers(column: pa.ChunkedArray) -> dict[str, int]:
-    """The few texts that stand among the numbers of a column, with how often each does.
+    """The few texts among the numbers of a column, with their counts.
 
     Args:
         column: of strings; nulls are missing values.
 
     Returns:
-        The most frequent first; empty where the column holds no numbers, numbers alone, or
-        hardly more numbers than texts.
+        The most frequent first; empty if the column holds no numbers, only numbers, or no more
+        numbers than texts.
     """
     found = {each["values"]: each["counts"] for each in column.value_counts().to_pylist()}
     found.pop(None, None)

@@ -1,7 +1,7 @@
-"""Names of the columns that say where a row came from.
+"""Names of the columns that hold the origin of a row.
 
-A source may add them to the columns of its table; preparing takes them off again and tells
-with them which row is meant.
+A source may add them to the columns of its table; preparing removes them again, and names bad rows
+by them.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ MALFORMED = "__malformed__"  # string: why the row could not be read; null for g
 RESERVED = (FILE, LINE, MALFORMED)
 
 UNNAMED = "Unnamed: 0"
-"""Name of a CSV file's first column where its header has none, as pandas reads it."""
+"""Name of a CSV file's first column if its header has none, as in pandas."""
 
-KEY = "__key__"  # preparing keeps a hash of a row in it
-ORDER = "__order__"  # and the row's place among the prepared ones
+KEY = "__key__"  # a hash of the row, while preparing
+ORDER = "__order__"  # the row's place among the prepared ones, while preparing
 WORKING = (KEY, ORDER)
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Check that the columns of a source can be told apart by name.
+    """Check that the columns of a source have different names, none of them reserved.
 
     Raises:
         SourceError: a name is empty, occurs twice, or is one of `RESERVED` or `WORKING`.
     """
     remedy = "Rename the column in the data or in the query"
     if not all(names):
-        raise SourceError("every column must have a name", found=list(names), remedy=remedy)
+        raise SourceError("a column has no name", found=list(names), remedy=remedy)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SourceError("a name must be of one column only", found=twice, remedy=remedy)
+        raise SourceError("several columns have the same name", found=twice, remedy=remedy)
     taken = sorted(set(names) & {*RESERVED, *WORKING})
     if taken:
-        raise SourceError("a column's name must not be reserved", found=taken, remedy=remedy)
+        raise SourceError("a column has a name that rayml reserves", found=taken, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Whose values are not to be shown: columns that are private, and those that name somebody."""
+"""Finds columns whose values are not shown, since they name people or rows."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from rayml.data.columns.kinds import parse
 from rayml.types import Kind
 
 MASK = "…"
-"""Stands in messages for a value that is not to be shown."""
+"""Replaces a value that is not shown."""
 
 _IDS = ID_WORDS | {"ssn", "iban", "passport"}
 _CONTACTS = {"email", "mail", "phone", "telephone", "mobile", "surname", "lastname", "firstname"}
-_PEOPLE = 20  # different values at least: fewer say how somebody can be reached, not who it is
+_PEOPLE = 20  # different values at least: fewer are ways to reach somebody, such as phone or mail
 
 
 def named_like_identifier(name: str, kind: Kind, distinct: int) -> bool:
-    """Whether a column's name says that its values name somebody, as `customer_id` does.
+    """Whether a column's name says that its values name people or rows, as `customer_id` does.
 
     Args:
         name: of the column.
-        kind: of its values; truth values and times name nobody.
+        kind: of its values; truth values and times are no names.
         distinct: number of different values.
     """
     if kind not in ("categorical", "numeric"):
         return False
     words = words_of(name)
-    # A mail may be an e-mail, and a name a first name.
+    # `e-mail` and `first_name` are two words each.
     found = {*words, *map("".join, pairwise(words))}
     return bool(found & _IDS or (distinct >= _PEOPLE and found & _CONTACTS))
 
 
 def looks_like_identifier(name: str, values: pa.Array, kind: Kind) -> bool:
-    """Whether a column names rows or people, by its name or since its values hardly repeat.
+    """Whether a column names rows or people, by its name or because its values hardly repeat.
 
     Numbers with fractions that never repeat are measurements, and so are times.
 

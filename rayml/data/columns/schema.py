@@ -1,4 +1,4 @@
-"""The feature schema: which columns a dataset has, of which kind, and what they are for."""
+"""The feature schema: the columns of a dataset, their kinds and their roles."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ColumnSummary:
-    """What inference saw of a column of the raw table, to show it.
+    """A column of the raw table in the sample that the schema was inferred from.
 
     Attributes:
         name: of the column.
         kind: of its values; None for an ignored column.
-        roles: what it is used for.
+        roles: its uses.
         examples: a few values.
         missing: number of missing values in the sample.
         distinct: number of different values in the sample.
-        note: why the column is not used, where that was inferred.
-        inferred: kind that an ignored column would have as a feature; None where none was sought.
+        note: why rayml does not use the column; empty if it does, or the user ignores it.
+        inferred: kind that an ignored column would have as a feature; None if it was not inferred.
     """
 
     name: str
@@ -66,14 +66,14 @@ class FeatureSchema:
         columns: the features.
         target: name of the column that is predicted.
         target_kind: kind of the target's values.
-        groups: columns that tell groups apart when fairness is measured; they may be features
+        groups: columns whose values are groups when fairness is measured; they may be features
             too.
         carried: columns that are read besides features and target: groups, and the column that
             decides the split.
         ignored: columns that are not read.
-        summaries: what was seen of each column of the raw table, in its order.
-        sampled: number of rows that were seen.
-        missing: texts that say that a value is missing.
+        summaries: of each column of the raw table, in its order.
+        sampled: number of rows in the sample.
+        missing: texts that mean a missing value.
         private: columns whose values are shown nowhere.
         identifiers: features that look like identifiers.
         max_published: see `SchemaSettings`.
@@ -98,11 +98,11 @@ class FeatureSchema:
 
     @property
     def hidden(self) -> frozenset[str]:
-        """Columns whose values nobody is shown: private ones and identifiers."""
+        """Columns whose values are not shown: private ones and identifiers."""
         return frozenset((*self.private, *self.identifiers))
 
     def distinct(self, name: str) -> int:
-        """Number of different values of a column among the rows that were seen."""
+        """Number of different values of a column in the sample."""
         return next((each.distinct for each in self.summaries if each.name == name), 0)
 
     @property

@@ -1,4 +1,4 @@
-"""The sides of a split, and the names that data gives them."""
+"""The names that data gives train, validation and test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SPLIT = "split"
-"""The column in which sources give the split of a row."""
+"""The column in which sources name the split of a row."""
 
 NAMES = {
     **dict.fromkeys(("train", "training"), 0),
@@ -17,15 +17,15 @@ NAMES = {
 }
 """Index in `rayml.types.SPLITS` by name, in any case."""
 
-Sides = npt.NDArray[np.int8]
-NO_SIDE = -1
+SplitIndices = npt.NDArray[np.int8]
+NO_SPLIT = -1
 
 
-def given_sides(column: pa.ChunkedArray | pa.Array) -> Sides:
+def named_splits(column: pa.ChunkedArray | pa.Array) -> SplitIndices:
     """Index of the split that each value names; -1 for a value that names none."""
     encoded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     text = pc.utf8_lower(pc.utf8_trim_whitespace(encoded))
     place: npt.NDArray[np.int32] = (
         pc.index_in(text, pa.array(list(NAMES))).fill_null(len(NAMES)).to_numpy()
     )
-    return np.array([*NAMES.values(), NO_SIDE], dtype=np.int8)[place]
+    return np.array([*NAMES.values(), NO_SPLIT], dtype=np.int8)[place]

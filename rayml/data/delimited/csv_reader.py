@@ -1,7 +1,7 @@
-"""Read one CSV file into tables of strings, with the line of each row.
+"""Reads one CSV file into tables of strings, with the line of each row.
 
-Nothing of a file is lost: what cannot be read as a row becomes one whose columns are null and
-whose column `MALFORMED` says why.
+No line of a file is lost: a line that cannot be read becomes a row whose columns are null and whose
+column `MALFORMED` holds the reason.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_tables(
 
 
 def read_header(stream: ByteStream, dialect: CsvSettings) -> tuple[str, ...] | None:
-    """Read the names of a file's columns; None where the file is empty.
+    """Read the names of a file's columns; None if the file is empty.
 
     Raises:
         SourceError: there is no usable header.
@@ -72,9 +72,9 @@ def _check_same(names: Sequence[str], columns: Sequence[str], file: str) -> None
     if set(names) != set(columns):
         missing, more = sorted(set(columns) - set(names)), sorted(set(names) - set(columns))
         raise SourceError(
-            "all files of a source must have the same columns",
-            found={"file": file, "missing": missing, "unknown": more},
-            remedy="Mend the file or leave it out",
+            f"{file} has other columns than the first file of the source",
+            found={"missing": missing, "unknown": more},
+            remedy="Correct the file, or leave it out",
         )
 
 
@@ -87,10 +87,10 @@ def _table(records: Records, dialect: CsvSettings, names: Sequence[str], file: s
         malformed += [(int(lines[row]), reason) for row, reason in wrong]
         lines = np.delete(lines, [row for row, _ in wrong])
     if len(parsed) != len(lines):
-        # Would say that Arrow reads another grammar than ours; no row may change its line.
+        # Arrow would read another grammar than ours, and rows would get wrong lines.
         raise SourceError(
-            "a piece of CSV must give one row a record",
-            found={"file": file, "records": len(lines), "rows": len(parsed)},
+            f"{file} has {len(lines)} records, and Arrow reads {len(parsed)} rows",
+            remedy="Report it with the file; converting the file to Parquet avoids it",
         )
     columns = [_cleaned(column, dialect) for column in parsed.columns]
     good = _with_origin(columns, names, file, lines, pa.nulls(len(lines), pa.string()))
@@ -108,7 +108,7 @@ def _table(records: Records, dialect: CsvSettings, names: Sequence[str], file: s
 def _parse(
     records: Records, dialect: CsvSettings, names: Sequence[str]
 ) -> tuple[pa.Table, list[tuple[int, str]]]:
-    """Parse records; besides, the index of each with a wrong number of fields, and why."""
+    """Parse records; also gives the index of each with a wrong number of fields, and why."""
     wrong: list[tuple[int, str]] = []
 
     def keep(row: pyarrow.csv.InvalidRow) -> str:
@@ -131,7 +131,7 @@ def _parse(
         ),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types={name: pa.string() for name in names},
-            check_utf8=False,  # checked already, record by record
+            check_utf8=False,  # the cut checks each record
             strings_can_be_null=not dialect.strip,
             null_values=list(dialect.nulls),
         ),
@@ -182,7 +182,7 @@ class _WithoutMark:
 
 
 class _Recoded:
-    """Text of another encoding as UTF-8; what it does not define stays undecodable."""
+    """Text of another encoding as UTF-8; bytes that it does not define stay undecodable."""
 
     def __init__(self, stream: ByteStream, encoding: str) -> None:
         codecs.register_error("rayml.undecodable", _surrogates)
@@ -197,7 +197,7 @@ class _Recoded:
 
 
 def _surrogates(error: UnicodeError) -> tuple[str, int]:
-    # Lone surrogates have no UTF-8, so the records that hold them are found as malformed.
+    # Lone surrogates have no UTF-8, so records that hold them are malformed.
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udcff" * (error.end - error.start), error.end

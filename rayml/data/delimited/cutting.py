@@ -1,10 +1,10 @@
-"""Cut CSV text into records, exactly and fast.
+"""Cuts CSV text into records, exactly and fast.
 
-Where every quote of a piece of text stands where the grammar allows one, a line break ends a
-record if an even number of quotes lies before it, which NumPy finds for the whole piece at
-once. Any other piece is matched record by record with the grammar. What does not match costs
-one physical line: that line is malformed and reading goes on with the next one, so a quote
-that is never closed cannot swallow the rest of a file.
+If the grammar allows each quote of a piece of text at its place, a line break ends a record when
+an even number of quotes lies before it, which NumPy finds for the whole piece at once. Any other
+piece is matched record by record with the grammar. Text that does not match costs one physical
+line: that line is malformed and reading continues with the next one, so an open quote cannot
+swallow the rest of a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 
 SHOWN_BYTES = 120
-BAD_QUOTE = "a quoted field must be closed, and end at a delimiter or at the end of its line"
+BAD_QUOTE = "a quoted field is open, or text follows its closing quote"
 
 
 @dataclass(slots=True)
@@ -28,12 +28,12 @@ class Cut:
     """Records found at the head of some bytes, as positions in those bytes.
 
     Attributes:
-        breaks: positions behind each line break, inside quoted fields too.
+        breaks: positions after each line break, inside quoted fields too.
         starts: of the records.
-        ends: behind each record and its line break.
-        used: what lies beyond waits for more bytes.
-        edits: for some starts, where that part ends and what is read in its stead.
-        malformed: for some starts, why the line is no record.
+        ends: after each record and its line break.
+        used: bytes that are cut; the rest waits for more bytes.
+        edits: for some starts, the end of that part and the bytes that replace it.
+        malformed: for some starts, why the line is not a record.
     """
 
     breaks: Positions
@@ -44,7 +44,7 @@ class Cut:
     malformed: dict[int, str] = field(default_factory=dict)
 
     def drop(self, start: int, end: int, line: bytes, reason: str) -> None:
-        """Take one line out as malformed."""
+        """Remove one line as malformed."""
         self.edits[start] = (end, b"")
         self.malformed[start] = f"{reason}: {shown(line)}"
 
@@ -66,8 +66,8 @@ def cut(data: bytes, grammar: Grammar, *, final: bool) -> Cut:
     Args:
         data: UTF-8 text.
         grammar: of the text's dialect.
-        final: whether no more bytes will follow. If so, all of `data` is used; else an
-            unfinished record at its end is left.
+        final: whether no more bytes follow. If so, all of `data` is used; else an unfinished
+            record at its end is left.
     """
     buffer = np.frombuffer(data, np.uint8)
     breaks = _line_breaks(buffer, data, final=final)
@@ -79,7 +79,7 @@ def cut(data: bytes, grammar: Grammar, *, final: bool) -> Cut:
 
 
 def shown(line: bytes) -> str:
-    """A line for a message: its head, readable whatever its bytes are."""
+    """The head of a line for a message, readable for any bytes."""
     first = LINE_END.split(line[: SHOWN_BYTES + 1], maxsplit=1)[0]
     text = repr(first[:SHOWN_BYTES].decode(errors="backslashreplace"))
     return f"{text}…" if len(first) > SHOWN_BYTES else text
@@ -97,7 +97,7 @@ def _line_breaks(buffer: Bytes, data: bytes, *, final: bool) -> Positions:
 def _cut_at_breaks(
     buffer: Bytes, breaks: Positions, grammar: Grammar, *, final: bool
 ) -> Cut | None:
-    """Cut at line breaks outside quotes; None where some quote is out of place."""
+    """Cut at line breaks outside quotes; None if a quote is out of place."""
     ends = breaks
     closed = True
     quotes = _no_positions() if grammar.quote is None else np.flatnonzero(buffer == grammar.quote)
@@ -120,7 +120,7 @@ def _cut_at_breaks(
         return found
     comments = first[kept] == grammar.comment
     if comments.any():
-        if len(quotes):  # those of a comment mean nothing, so that parity would mislead
+        if len(quotes):  # quotes of a comment mean nothing, so parity would mislead
             return None
         for start, end in zip(found.starts[comments], found.ends[comments], strict=True):
             found.edits[int(start)] = (int(end), b"")
@@ -133,7 +133,7 @@ def _no_positions() -> Positions:
 
 
 def _well_placed(buffer: Bytes, quotes: Positions, delimiter: int) -> bool:
-    """Whether quotes that open and close by turns stand where the grammar has them do so."""
+    """Whether quotes that open and close by turns are at places that the grammar allows."""
     allowed = np.zeros(256, bool)
     allowed[[delimiter, NEWLINE, RETURN, buffer[quotes[0]]]] = True  # a second quote escapes
     opening, closing = quotes[0::2], quotes[1::2]
@@ -170,7 +170,7 @@ def _cut_one_by_one(data: bytes, breaks: Positions, grammar: Grammar, *, final: 
 
 
 def _end_of_record(data: bytes, start: int, grammar: Grammar, *, final: bool) -> int | None:
-    """End of the record or line at `start`; negative if malformed; None if more must come."""
+    """End of the record or line at `start`; negative if malformed; None if bytes are lacking."""
     complete = len(data) if final else len(data) - 1  # a last \r may be half of \r\n
     plain_line = data[start] == grammar.comment
     match = None if plain_line else grammar.record.match(data, start)
@@ -186,7 +186,7 @@ def _end_of_record(data: bytes, start: int, grammar: Grammar, *, final: bool) ->
 
 
 def _drop_undecodable(data: bytes, found: Cut) -> None:
-    """Take records out whose bytes are not UTF-8."""
+    """Remove records whose bytes are not UTF-8."""
     head = memoryview(data)[: found.used]
     if data.isascii():
         return
@@ -201,9 +201,9 @@ def _drop_undecodable(data: bytes, found: Cut) -> None:
         index = int(np.searchsorted(found.starts, at, "right")) - 1
         if index >= 0 and at < found.ends[index]:
             start, position = int(found.starts[index]), int(found.ends[index])
-            found.drop(start, position, data[start:position], "text must be in its encoding")
+            found.drop(start, position, data[start:position], "text is not in its encoding")
             good[index] = False
-        else:  # in a comment or a line that is malformed already
+        else:  # in a comment or in a malformed line
             later = found.starts[index + 1 :]
             position = int(later[0]) if len(later) else found.used
     found.starts, found.ends = found.starts[good], found.ends[good]

@@ -11,18 +11,18 @@ NEWLINE, RETURN = 10, 13
 
 
 class Grammar:
-    """What is a record, and what may become one with more bytes.
+    """Matches a record, and text that may become one with more bytes.
 
     Repetitions are possessive, so matching takes time linear in the text.
 
     Attributes:
         quote: byte around a field, or None.
         delimiter: byte between fields.
-        comment: first byte of lines that are no records, or None.
+        comment: first byte of lines that are not records, or None.
         record: matches one record with its line end, or with the end of the text.
         open: matches text whose last field is quoted and has no end yet.
-        padded: matches a quoted field with blanks around it, the field alone being group 1;
-            None where blanks are part of a field.
+        padded: matches a quoted field with blanks around it; group 1 is the field alone. None if
+            blanks are part of a field.
     """
 
     def __init__(self, dialect: CsvSettings) -> None:

@@ -1,4 +1,4 @@
-"""Read the records of one CSV file in pieces of bounded size."""
+"""Reads the records of one CSV file in pieces of bounded size."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rayml.data.delimited.grammar import LINE_END, NEWLINE, RETURN, Grammar
 from rayml.errors import SourceError
 
 PIECE_BYTES = 8 * 2**20
-MAX_RECORD_BYTES = 16 * 2**20  # bounds memory where a quote or a line never ends
+MAX_RECORD_BYTES = 16 * 2**20  # bounds memory if a quote or a line never ends
 
 
 class ByteStream(Protocol):
-    """What records are read from: `read` gives no bytes only at the end."""
+    """A stream of bytes, of which `read` gives none only at the end."""
 
     def read(self, size: int, /) -> bytes:
         """Give at most `size` bytes."""
@@ -32,8 +32,8 @@ class Records:
 
     Attributes:
         text: the well-formed ones, in UTF-8; empty lines may lie between them.
-        lines: line at which each of them begins, shape [records].
-        malformed: lines that are no records, each with its number and the reason.
+        lines: first line of each of them, shape [records].
+        malformed: lines that are not records, each with its number and the reason.
     """
 
     text: bytes | memoryview
@@ -60,7 +60,7 @@ class RecordReader:
             self._skip_line()
 
     def header(self) -> tuple[str, ...] | None:
-        """Take the first record as names of columns; None where there is no record.
+        """Take the first record as names of columns; None if there is no record.
 
         Raises:
             SourceError: the first record cannot be read.
@@ -74,9 +74,8 @@ class RecordReader:
                 return self._names(match.group())
             if self._final or len(self._data) >= MAX_RECORD_BYTES:
                 raise SourceError(
-                    f"line {self._line} must be a header",
-                    found=shown(self._data),
-                    remedy="Mend its quotes, or skip it and name the columns",
+                    f"line {self._line} cannot be read as a header: {shown(self._data)}",
+                    remedy="Correct its quotes, or skip it with skip_lines and name the columns",
                 )
             self._more()
         return None
@@ -109,8 +108,8 @@ class RecordReader:
         return records
 
     def _give_up(self) -> Records:
-        """Take the first line as malformed, since what it begins has no end in sight."""
-        reason = f"a record must fit in {MAX_RECORD_BYTES} bytes"
+        """Take the first line as malformed, since its record is too long."""
+        reason = f"a record has more than {MAX_RECORD_BYTES} bytes"
         if LINE_END.search(self._data):
             reason = BAD_QUOTE
         malformed = (self._line, f"{reason}: {shown(self._data)}")
@@ -139,7 +138,7 @@ class RecordReader:
             self._more()
 
     def _skip_empty(self) -> bool:
-        """Skip an empty line or a comment; whether there was one."""
+        """Skip an empty line or a comment; returns whether there was one."""
         if not self._data and not self._final:
             self._more()
         if not self._data or self._data[0] not in (NEWLINE, RETURN, self._grammar.comment):
@@ -153,9 +152,8 @@ class RecordReader:
             text = record.decode()
         except UnicodeDecodeError as error:
             raise SourceError(
-                f"a header must be text in {dialect.encoding}",
-                found=shown(record),
-                remedy="Set csv.encoding",
+                f"the header is not text in {dialect.encoding}: {shown(record)}",
+                remedy="Set data.source.csv.encoding",
             ) from error
         if self._grammar.padded:
             text = self._grammar.padded.sub(rb"\1", record).decode()
@@ -169,5 +167,5 @@ class RecordReader:
         )
         names = [name.strip(" \t") for name in row] if dialect.strip else row
         if len(names) > 1 and not names[0]:
-            names[0] = UNNAMED  # of a table that pandas wrote with its index
+            names[0] = UNNAMED  # pandas writes the index of a table so
         return tuple(names)

@@ -1,7 +1,7 @@
-"""Find out how a CSV file is written whose columns are known.
+"""Finds the dialect of a CSV file whose columns are known.
 
-A dialect is judged by one thing: how many known columns its header gives. So the dialect that is
-expected is kept wherever it gives any, and a guess cannot win by the look of the text alone.
+A dialect is scored by the number of known columns that its header gives. So the expected dialect
+is kept if it gives any, and another cannot win by the look of the text alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rayml.data.delimited.dialect import CsvSettings
 from rayml.errors import SourceError
 
 HEAD_BYTES = 2**18
-"""So many bytes of a file are enough to tell."""
+"""Bytes of a file that its dialect is found from."""
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -28,11 +28,11 @@ _COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Columns:
-    """What is known of a file's columns before it is read.
+    """The columns of a file that are known before it is read.
 
     Attributes:
-        taken: names of those that are wanted, at least one of which there must be.
-        others: further names that may stand in a header.
+        taken: names of the wanted columns; the file must have at least one of them.
+        others: further names that a header may have.
         numeric: those of `taken` that hold numbers.
     """
 
@@ -43,12 +43,13 @@ class Columns:
 
 @dataclass(frozen=True)
 class Sniffed:
-    """How a file is written.
+    """The dialect of a file.
 
     Attributes:
-        dialect: to read it by.
+        dialect: to read it with.
         names: of its columns.
-        differs: how the dialect differs from the expected one, for people; empty if it does not.
+        differs: the settings in which the dialect differs from the expected one, for people;
+            empty if it does not.
     """
 
     dialect: CsvSettings
@@ -61,15 +62,15 @@ def sniff(head: bytes, expected: CsvSettings, columns: Columns, file: str) -> Sn
 
     Args:
         head: its first bytes, decompressed; all of them, or `HEAD_BYTES`.
-        expected: the dialect that is kept wherever it fits.
-        columns: that are known.
+        expected: the dialect that is kept if it fits.
+        columns: the known ones.
         file: its name, for errors.
 
     Raises:
         SourceError: the file is empty, or no dialect gives one of the columns.
     """
     if not head.strip():
-        raise SourceError(f"{file} is empty")
+        raise SourceError(f"{file} is empty", remedy="Give a file with a header and rows")
     base = replace(expected, encoding=_encoding(head, expected.encoding))
     found = _headless(head, base) or _best(head, base, columns)
     if found is None:
@@ -81,7 +82,7 @@ def sniff(head: bytes, expected: CsvSettings, columns: Columns, file: str) -> Sn
 
 
 def _headless(head: bytes, base: CsvSettings) -> tuple[CsvSettings, tuple[str, ...]] | None:
-    """The expected dialect with its own names, where the first line does not hold them."""
+    """The expected dialect with its own names, if the first line does not hold them."""
     if base.columns is None:
         return None
     first = _names(head, replace(base, columns=None)) or ()
@@ -133,13 +134,13 @@ def _count(names: Collection[str], known: Collection[str]) -> int:
 
 
 def _encoding(head: bytes, expected: str) -> str:
-    """The encoding of a text: the expected one, unless a mark or the bytes say otherwise."""
+    """The encoding of a text: the expected one, unless a mark or the bytes contradict it."""
     for mark in _MARKS:
         if head.startswith(mark):
             return "utf-32" if len(mark) == 4 else "utf-16"
     if head.isascii():
         return "utf-8" if _decodes(head, "utf-8") and not _decodes(head, expected) else expected
-    # Bytes beyond ASCII that are UTF-8 are hardly ever anything else.
+    # Bytes beyond ASCII that decode as UTF-8 are hardly ever of another encoding.
     if _decodes(head, "utf-8"):
         return "utf-8" if not expected.startswith("utf") else expected
     return expected if _decodes(head, expected) else "cp1252"
@@ -156,9 +157,9 @@ def _decodes(head: bytes, encoding: str) -> bool:
 def _has_commas(
     head: bytes, dialect: CsvSettings, names: tuple[str, ...], columns: Columns
 ) -> bool:
-    """Whether the numbers of a file have a decimal comma: some have, and none has a point."""
+    """Whether numbers of a file have a decimal comma, and none has a point."""
     if not all(names) or len(set(names)) < len(names):
-        return False  # there is no such table
+        return False  # such a table cannot be read
     stream = io.BytesIO(head)
     tables = csv_reader.read_tables(stream, dialect, file="", columns=names)
     table = next(iter(tables), None)

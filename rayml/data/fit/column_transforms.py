@@ -1,7 +1,7 @@
-"""Transforms of raw columns to features, one class a kind.
+"""Transforms of raw columns to features, one class for each kind.
 
-Each output depends on its own row alone and is computed by the same element-wise operations
-whatever the number of rows, so that its bits are the same in training and in serving.
+Each output depends on its own row alone, and element-wise operations compute it for any number of
+rows, so that its bits are the same in training and in serving.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Codes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # By Chebyshev's inequality no row of a training split of up to 10^8 rows lies so many standard
-# deviations from the mean: only values that training never saw are cut.
+# deviations from the mean, so only values unlike training are cut.
 STANDARD_LIMIT = 1e4
 FLOAT32_LIMIT = float(np.finfo(np.float32).max)
 
 HUGE = 1e300
-"""Numbers beyond are taken as this one, so that no difference overflows."""
+"""Larger numbers are cut to this one, so that no difference overflows."""
 
 _DAY = 86_400_000_000  # in microseconds
 _HOUR = 3_600_000_000
@@ -38,8 +38,8 @@ class Feature:
 
     Attributes:
         name: of the output; the raw column's own name, or with the part in brackets.
-        column: the raw column that it is made of.
-        part: what of the column it is: `value`, `missing`, `code` or a part of a time.
+        column: the raw column that it comes from.
+        part: of the column: `value`, `missing`, `code` or a part of a time.
     """
 
     name: str
@@ -58,10 +58,10 @@ class AffineColumn:
 
     Attributes:
         name: of the column.
-        center: is subtracted.
-        scale: divides; 0 of a column without variance, whose output is always 0.
+        center: subtracted from the value.
+        scale: divisor; 0 for a column without variance, whose output is always 0.
         fill: output for a missing value.
-        limit: outputs lie between minus and plus this.
+        limit: outputs lie between `-limit` and `limit`.
     """
 
     name: str
@@ -167,7 +167,7 @@ class CategoricalColumn:
         categories: known ones in the order of their codes.
         missing: whether training misses values: a missing value then has the code 1, and the
             categories follow; else it counts as unknown.
-        tokens: texts that say that a value is missing, unless they are categories.
+        tokens: texts that mean a missing value, unless they are categories.
     """
 
     name: str
@@ -190,11 +190,11 @@ class CategoricalColumn:
         return 1 + self.missing + len(self.categories)
 
     def code(self, category: str | None) -> int:
-        """The code of one category, None being a missing one."""
+        """The code of one category; None is a missing one."""
         return self._codes.get(category, 0)
 
     def is_missing(self, category: str | None) -> bool:
-        """Whether that is how a missing value is written."""
+        """Whether that is a missing value."""
         return category is None or (category in self.tokens and category not in self.categories)
 
     def apply(self, column: pa.ChunkedArray) -> Codes:
@@ -245,5 +245,5 @@ def _circle(steps: int) -> Floats:
     return np.array([[math.sin(a) for a in angles], [math.cos(a) for a in angles]])
 
 
-# Tables rather than vectorised sines, whose last bit may depend on a value's place in an array.
+# Tables, since the last bit of a vectorised sine may depend on a value's place in an array.
 _HOURS, _WEEKDAYS, _MONTHS = _circle(24), _circle(7), _circle(12)

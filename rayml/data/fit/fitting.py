@@ -80,9 +80,9 @@ def _standard(name: str, column: NumericStatistics) -> AffineColumn:
     scale = column.deviation
     if not (math.isfinite(scale) and math.isfinite(column.mean)):
         raise DataError(
-            f"the squares of column {name!r} fit a float",
-            found=f"numbers from {column.minimum:g} to {column.maximum:g}",
-            remedy="Set preprocess.numeric=quantile, or list the column in schema.ignore",
+            f"column {name!r} has numbers too large to square, from {column.minimum:g} to"
+            f" {column.maximum:g}",
+            remedy="Set data.preprocess.numeric=quantile, or list the column in data.schema.ignore",
         )
     return AffineColumn(name, column.mean, scale, fill=0.0, limit=STANDARD_LIMIT)
 
@@ -90,12 +90,12 @@ def _standard(name: str, column: NumericStatistics) -> AffineColumn:
 def _quantile(name: str, column: NumericStatistics, quantiles: int) -> QuantileColumn:
     if not column.count:
         return QuantileColumn(name, (), ())
-    # Levels in the middle of equal parts, so that the extremes are no outliers of the output.
+    # Levels in the middle of equal parts, so that extremes give no outliers of the output.
     levels = (np.arange(quantiles) + 0.5) / quantiles
     points, first, repeats = np.unique(
         np.clip(column.quantiles(levels), -HUGE, HUGE), return_index=True, return_counts=True
     )
-    # A value of many rows fills several levels: its output is that of their middle.
+    # A value of many rows fills several levels; its output is that of their middle.
     middles = levels[first] + (repeats - 1) / (2 * quantiles)
     normal = NormalDist()
     scores = tuple(normal.inv_cdf(float(level)) for level in middles)

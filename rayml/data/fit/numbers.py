@@ -1,7 +1,7 @@
 """The numeric and boolean columns of a table as one matrix, transformed all at once.
 
-A call of NumPy or Arrow costs microseconds whatever it works on, so that the columns of a single
-row, one by one, would cost an endpoint more than its model.
+A call of NumPy or Arrow costs microseconds for any number of values, so that the columns of a
+single row, one by one, would cost an endpoint more than its model.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _PIECE_ROWS = 4096
 
 
 class NumericColumns:
-    """Transforms of some columns of numbers and truth values.
+    """Transforms columns of numbers and truth values.
 
-    Each operation works on elements, and rounds each as `AffineColumn.apply` and
-    `QuantileColumn.apply` do: the bits are those of the columns one by one.
+    Each operation is element-wise and rounds as in `AffineColumn.apply` and
+    `QuantileColumn.apply`, so the bits are those of the columns one by one.
 
     Args:
         columns: their transforms, in the order of the outputs.
@@ -53,7 +53,7 @@ class NumericColumns:
 
         Args:
             table: of the columns.
-            look: is shown the values, part by part, and which of them are missing.
+            look: called with the values, part by part, and which of them are missing.
 
         Returns:
             The outputs, and which values are missing; both of shape [rows, columns].
@@ -74,9 +74,9 @@ class NumericColumns:
         return outputs, missing
 
     def apply_rows(self, values: Floats) -> tuple[npt.NDArray[np.float32], Mask]:
-        """Transform rows of these columns, NaN being missing; else as `apply`."""
+        """Transform rows of these columns, [rows, columns]; NaN is missing. Else see `apply`."""
         missing = np.isnan(values)
-        # Values that came column by column leave as rows, as a model's input lies.
+        # Values may lie column by column; a model's input lies row by row.
         return self._transform(values, missing).astype(np.float32, order="C"), missing
 
     def _transform(self, values: Floats, missing: Mask) -> Floats:
@@ -90,7 +90,7 @@ class NumericColumns:
         return scaled
 
 
-# Stands where a column of another transform has its place in the matrix.
+# In the place of a column that has another transform.
 _REPLACED = AffineColumn("", center=0.0, scale=0.0, fill=0.0, limit=0.0)
 
 

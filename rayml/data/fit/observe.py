@@ -1,4 +1,4 @@
-"""From a typed table to its statistics."""
+"""Aggregates typed tables to statistics."""
 
 from __future__ import annotations
 

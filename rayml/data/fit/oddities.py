@@ -1,11 +1,11 @@
-"""What in raw rows is unlike the training split: a model answers it, but learned nothing of it.
+"""Finds values of raw rows that are unlike the training split.
 
 A value is odd in one of three ways:
 
 - `unknown`: a category that the model does not know.
 - `missing`: no value, in a column that the training split never misses.
 - `range`: a number or time that lies farther outside of the training range than that range is
-  wide. Columns of a single value have no range, and of private ones it is not known.
+  wide. Columns of a single value have no range, and that of private columns is not known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OddKind = Literal["unknown", "missing", "range"]
 ODD_KINDS: Final[tuple[OddKind, ...]] = get_args(OddKind)
 
 Odd = dict[str, OddKind]
-"""The odd values of a row: by column what is odd."""
+"""The odd values of a row: the kind of oddity by column."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
@@ -36,8 +36,8 @@ class Oddities:
 
     Attributes:
         low: least number that is not odd, for each numeric and boolean column.
-        high: greatest number likewise.
-        required: which of them the training split never misses.
+        high: greatest number that is not odd, for each of those columns.
+        required: which of those columns the training split never misses.
 
     Args:
         columns: of the schema.
@@ -66,7 +66,7 @@ class Oddities:
 
         Args:
             values: [rows, columns] in the schema's order; NaN is missing.
-            missing: which are.
+            missing: which values are missing.
         """
         usual = values >= self.low
         usual &= values <= self.high
@@ -90,7 +90,7 @@ class Oddities:
         return odd
 
     def of_table(self, table: pa.Table) -> dict[int, Odd]:
-        """The odd values of a raw table in natural types, by row; rows without any are left out."""
+        """The odd values of a raw table in natural types, by index of the row."""
         found: dict[int, Odd] = {}
         for column in self._columns:
             codes = self._in_column(column.name, table.column(column.name))
@@ -106,7 +106,7 @@ class Oddities:
         return partial(_number, *self._bounds[name], required, read)
 
     def _in_column(self, name: str, values: pa.ChunkedArray) -> Any:
-        """By row 0, or 1 more than the place in `ODD_KINDS`."""
+        """For each row 0 if its value is not odd, else 1 + the place in `ODD_KINDS`."""
         transform = self._categorical.get(name)
         if transform is not None:
             encoded = values.combine_chunks().dictionary_encode()

@@ -1,22 +1,21 @@
 """The preprocessor: raw columns to features, fitted on statistics and stored as JSON.
 
-What is defined for values that training did not see:
+The outputs for values that training did not see:
 
 - A missing number gives the output of the training mean (0 when standardised) or median (0 when
   mapped by quantiles), a missing truth value the share of true ones, a missing time 0 in all its
-  parts. A column that misses values on the training split has a 0/1 output besides that says so.
+  parts. A column that misses values on the training split has a further 0/1 output for them.
 - A number out of range is cut: by quantiles at the first and last reference point, standardised
-  at 10,000 standard deviations. A column without variance gives 0 for whatever number.
+  at 10,000 standard deviations. A column without variance gives 0 for any number.
 - An unknown category has the code 0. A missing one has a code of its own if training misses
-  values in that column, and counts as unknown otherwise. Where no training row has the code 0, no
-  model learns anything of it: the preprocessor of a bundle then gives an unknown category the code
-  of a known one, its stand-in, see `rayml.models.modules.stand_ins`.
+  values in that column, and counts as unknown otherwise. If no training row has the code 0, no
+  model learns it: the preprocessor of a bundle then gives an unknown category the code of a known
+  one, its stand-in, see `rayml.models.modules.stand_ins`.
 - The source's tokens for a missing value, such as `?`, are missing.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -42,18 +41,13 @@ from rayml.data.fit.column_transforms import (
 from rayml.data.fit.fitting import fit_categorical, fit_numeric, fit_target, fit_timestamp
 from rayml.data.fit.numbers import NumericColumns
 from rayml.data.fit.oddities import Oddities
-from rayml.data.fit.preprocessor_state import require_state
+from rayml.data.fit.preprocessor_files import read_state, write_state
 from rayml.data.statistics.profile import profile_columns
 from rayml.data.statistics.statistics import Statistics
 from rayml.data.statistics.target import encode
-from rayml.errors import DataError, SchemaError
-from rayml.storage.bounded import TooLargeError, read_bounded
+from rayml.errors import SchemaError
+from rayml.storage.bounded import read_bounded
 from rayml.types import ClassLabel, Features, FeatureShape, PreprocessSettings, TargetInfo, TaskName
-
-FORMAT = 1
-_STATE = "preprocessor.json"
-_PROFILE = "profile.json"
-_MOST_BYTES = 64 << 20
 
 NO_TIMES = pa.table({})
 """The times of a schema without a timestamp column."""
@@ -73,8 +67,8 @@ class Preprocessor:
         stand_ins: by categorical column the known category that an unknown one is taken as.
 
     Attributes:
-        oddities: looks for values unlike those of training, see `Features.odd`; None where nobody
-            wants to know.
+        oddities: finds values unlike those of training, see `Features.odd`; None if they are not
+            wanted.
     """
 
     def __init__(
@@ -235,7 +229,7 @@ class Preprocessor:
         return self._features(features, codes, odd)
 
     def known_codes(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Codes, [rows, columns], with those of the stand-ins for unknown categories."""
+        """Codes, [rows, columns], with the stand-ins' codes for unknown categories."""
         return codes if self._stand_ins is None else np.where(codes == 0, self._stand_ins, codes)
 
     def _features(
@@ -246,19 +240,19 @@ class Preprocessor:
         return Features(numbers, self.known_codes(codes), odd or self.oddities is not None)
 
     def reading(self, tokens: Sequence[str]) -> Self:
-        """The same, reading these texts as missing values."""
+        """A copy that reads these texts as missing values."""
         return self._changed(schema=replace(self.schema, missing=tuple(tokens)))
 
     def standing_in(self, stand_ins: Mapping[str, str]) -> Self:
-        """The same, taking unknown categories as known ones.
+        """A copy that takes unknown categories as known ones.
 
         Args:
-            stand_ins: by column the known category.
+            stand_ins: the known category by column.
         """
         return self._changed(stand_ins=stand_ins)
 
     def watching(self) -> Self:
-        """The same, saying of features whether a value may be odd."""
+        """A copy that marks features with odd values."""
         watching = self._changed()
         watching.oddities = Oddities(self.schema.columns, self._categorical, self._profile)
         return watching
@@ -300,7 +294,7 @@ class Preprocessor:
         """Encode target values: int64 class codes, or float32 standardised values.
 
         Raises:
-            DataError: a value is missing, or no class of the training split.
+            DataError: a value is missing, or a class that the training split lacks.
         """
         return encode(self.target, column)
 
@@ -310,9 +304,7 @@ class Preprocessor:
 
     def save(self, folder: Path) -> None:
         """Write the state to a folder, which is made."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
-            "format": FORMAT,
             "schema": self.schema.to_json(),
             "target": asdict(self.target),
             "numeric": [numeric_to_json(column) for column in self._numeric],
@@ -321,8 +313,7 @@ class Preprocessor:
             "indicators": self._indicators,
             "stand_ins": self.stand_ins,
         }
-        _write(folder / _STATE, state)
-        _write(folder / _PROFILE, self._profile)
+        write_state(folder, state, self._profile)
 
     @classmethod
     def load(cls, folder: Path, *, read: Callable[[Path, int], bytes] = read_bounded) -> Self:
@@ -334,16 +325,9 @@ class Preprocessor:
 
         Raises:
             DataError: a file is absent or torn, or a newer rayml wrote it.
-            RaymlError: what `read` raises.
+            RaymlError: `read` raises it.
         """
-        state = _read(folder / _STATE, read)
-        if state.get("format") != FORMAT:
-            raise DataError(
-                f"the format of a preprocessor is {FORMAT}",
-                found=state.get("format"),
-                remedy="Install the rayml that wrote it",
-            )
-        require_state(state, folder / _STATE)
+        state, profile = read_state(folder, read)
         target = state["target"] | {"classes": tuple(state["target"]["classes"])}
         return cls(
             FeatureSchema.from_json(state["schema"]),
@@ -352,15 +336,15 @@ class Preprocessor:
             timestamps=[TimestampColumn.from_json(value) for value in state["timestamps"]],
             categorical=[CategoricalColumn.from_json(value) for value in state["categorical"]],
             indicators=state["indicators"],
-            profile=_read(folder / _PROFILE, read),
+            profile=profile,
             stand_ins=state.get("stand_ins", {}),
         )
 
     def _append_parts(
         self, table: pa.Table, numbers: npt.NDArray[np.float32], missing: Mask
     ) -> npt.NDArray[np.float32]:
-        """Put the parts of times and the missing indicators behind the numbers."""
-        # Not the table's rows: without a column of times it has none.
+        """Append the parts of times and the missing indicators to the numbers."""
+        # A table without a column of times has no rows.
         rows, at = numbers.shape
         numeric = np.empty((rows, self.shape.numeric), dtype=np.float32)
         numeric[:, :at] = numbers
@@ -378,30 +362,7 @@ class Preprocessor:
         clash = sorted({name for name in names if names.count(name) > 1})
         if clash:
             raise SchemaError(
-                "no column is named as a part of another", found=clash, remedy="Rename the column"
+                "a column has the name of a part of another column",
+                found=clash,
+                remedy="Rename the column in the data",
             )
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    if len(text) > _MOST_BYTES:  # it is ASCII
-        raise DataError(
-            f"{path.name} of a preprocessor would take {len(text):,} bytes, more than"
-            f" {_MOST_BYTES:,}",
-            remedy="Lower data.preprocess.max_categories or quantiles, or ignore columns",
-        )
-    path.write_text(text, encoding="utf-8")
-
-
-def _read(path: Path, read: Callable[[Path, int], bytes]) -> dict[str, Any]:
-    try:
-        value = json.loads(read(path, _MOST_BYTES))
-        if not isinstance(value, dict):
-            raise ValueError("it is no JSON object")  # noqa: TRY004
-    except (OSError, TooLargeError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path.name} of a preprocessor can be read ({error})",
-            found=str(path.parent),
-            remedy="Prepare the data again, or restore the folder from where it was copied",
-        ) from error
-    return value

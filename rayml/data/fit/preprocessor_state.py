@@ -1,4 +1,4 @@
-"""What the JSON state of a preprocessor must hold, checked before anything is made of it."""
+"""Checks the JSON state of a preprocessor before it is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rayml.errors import DataError
 from rayml.types import ClassLabel, Kind, TaskName
 
 _MOST_POINTS = 10_000
-"""Reference points of a quantile map, which `PreprocessSettings.quantiles` bounds likewise."""
+"""Reference points of a quantile map; `PreprocessSettings.quantiles` has the same bound."""
 
 Points = Annotated[list[float], Field(max_length=_MOST_POINTS)]
 
@@ -69,7 +69,7 @@ class _Categorical(TypedDict):
 
 
 class _State(TypedDict):
-    # Further keys are left to who reads them: a later rayml may write some.
+    # A later rayml may write further keys.
     schema: _Schema
     target: _Target
     numeric: list[_Quantile | _Affine]
@@ -82,10 +82,10 @@ _STATE: TypeAdapter[_State] = TypeAdapter(_State)
 
 
 def require_state(state: Mapping[str, Any], path: Path) -> None:
-    """Go on only if a state is one that a preprocessor writes.
+    """Check that a state is one that a preprocessor writes.
 
     Raises:
-        DataError: it is not; the message names the first key that is wrong.
+        DataError: it is not; the message names the first wrong key.
     """
     try:
         found = _STATE.validate_python(state, strict=True)
@@ -98,7 +98,9 @@ def require_state(state: Mapping[str, Any], path: Path) -> None:
             points, scores = column["points"], column["scores"]  # type: ignore[typeddict-item]
             ascend = all(low < high for low, high in pairwise(points))
             if len(points) != len(scores) or not ascend:
-                raise _refused(path, f"the points and scores of {column['name']!r} are no map")
+                raise _refused(
+                    path, f"the points of {column['name']!r} do not ascend to its scores"
+                )
     groups = {
         "columns": [column["name"] for column in found["schema"]["columns"]],
         "transforms": [
@@ -111,16 +113,16 @@ def require_state(state: Mapping[str, Any], path: Path) -> None:
     }
     for what, names in groups.items():
         if len(set(names)) != len(names):
-            raise _refused(path, f"one of its {what} is there twice")
+            raise _refused(path, f"its {what} repeat")
     if set(groups["transforms"]) != set(groups["columns"]):
-        raise _refused(path, "its transforms are of other columns than its schema")
+        raise _refused(path, "its transforms and its schema have different columns")
     if not set(groups["indicators"]) <= set(groups["columns"]):
-        raise _refused(path, "its indicators are of other columns than its schema")
+        raise _refused(path, "its indicators have columns that its schema lacks")
 
 
 def _refused(path: Path, why: str) -> DataError:
     return DataError(
-        f"{path.name} of a preprocessor cannot be used ({why})",
+        f"{path.name} of a preprocessor is damaged ({why})",
         found=str(path.parent),
-        remedy="Prepare the data again, or restore the folder from where it was copied",
+        remedy="Restore the folder from a copy, or prepare the data again",
     )

@@ -1,4 +1,4 @@
-"""What workers do with a block of rows: the steps of preparing, as functions of Arrow tables."""
+"""The steps of preparing that workers apply to a block of rows, as functions of Arrow tables."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from rayml.types import SPLITS, TaskName
 _HASH_BITS = 61
 
 
-def split_start(side: int, share: float = 0.0) -> int:
-    """The order of the first row of a split, or of one that lies a share of its rows later."""
-    return (side << _HASH_BITS) + int(share * 2**_HASH_BITS)
+def split_start(split: int, share: float = 0.0) -> int:
+    """The order of the first row of a split, or of the row that lies a share of its rows later."""
+    return (split << _HASH_BITS) + int(share * 2**_HASH_BITS)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Takes the rows with the smallest hashes: the same ones however rows are divided in blocks."""
+    """Takes the rows with the smallest hashes, which do not depend on the division in blocks."""
 
     rows: int
 
@@ -56,13 +56,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Count:
-    """Counts what the split needs to know, and the bad rows."""
+    """Counts the keys for the split, and the bad rows."""
 
     coerce: Coercer
     splitter: Splitter
 
     def __call__(self, raw: pa.Table) -> pa.Table:
-        """One row that holds both counts, read by `read`."""
+        """One row that holds both counts; `read` reads it."""
         good, bad = self.coerce(raw)
         bad_rows = BadRows.of(bad)
         return pa.table(
@@ -98,7 +98,7 @@ _COUNT = pa.schema(
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts equal rows where the split must divide them."""
+    """Counts equal rows that the split may divide."""
 
     coerce: Coercer
     splitter: Splitter
@@ -111,7 +111,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Bad:
-    """Gives the bad rows."""
+    """Selects the bad rows."""
 
     coerce: Coercer
 
@@ -132,8 +132,8 @@ class Place:
         """Good rows with a column `ORDER`."""
         good, _ = self.coerce(raw)
         hashes = (hash_rows(good, self.seed) >> np.uint64(64 - _HASH_BITS)).astype(np.int64)
-        sides = self.plan.sides(good).astype(np.int64)
-        return good.append_column(ORDER, pa.array((sides << _HASH_BITS) | hashes))
+        splits = self.plan.splits(good).astype(np.int64)
+        return good.append_column(ORDER, pa.array((splits << _HASH_BITS) | hashes))
 
 
 @dataclass(frozen=True)
@@ -155,28 +155,28 @@ class Observe:
     def __call__(self, placed: pa.Table) -> pa.Table:
         """State of `Statistics`, with the split and the place of its first row."""
         states = []
-        for side, first, rows in _by_split(placed):
-            see = observe if side == 0 else observe_target
+        for split, first, rows in _by_split(placed):
+            see = observe if split == 0 else observe_target
             state = see(rows, self.schema, self.task).to_table()
-            state = state.append_column("side", pa.repeat(side, state.num_rows))
+            state = state.append_column("split", pa.repeat(split, state.num_rows))
             states.append(state.append_column("first", pa.repeat(first, state.num_rows)))
         return pa.concat_tables(states)
 
 
 @dataclass(frozen=True)
 class Some:
-    """Takes every so many-th row of each split.
+    """Takes every n-th row of each split.
 
     Attributes:
-        steps: by split; 0 takes none of it.
+        steps: n by split; 0 takes no row of it.
     """
 
     steps: tuple[int, int, int]
 
     def __call__(self, placed: pa.Table) -> pa.Table:
-        """Those of the sorted rows, with their column `ORDER`."""
+        """These of the sorted rows, with their column `ORDER`."""
         order = placed.column(ORDER).to_numpy()
-        ends = np.searchsorted(order, [split_start(side) for side in range(len(SPLITS) + 1)])
+        ends = np.searchsorted(order, [split_start(split) for split in range(len(SPLITS) + 1)])
         taken = [
             np.arange(start, end, step) if step else np.empty(0, np.int64)
             for start, end, step in zip(ends[:-1], ends[1:], self.steps, strict=True)
@@ -194,7 +194,8 @@ class Hash:
     def __call__(self, placed: pa.Table) -> pa.Table:
         """See `rayml.data.advice.repeated.STATE`."""
         parts = [
-            hashes(rows.select(self.names), side, self.below) for side, _, rows in _by_split(placed)
+            hashes(rows.select(self.names), split, self.below)
+            for split, _, rows in _by_split(placed)
         ]
         return pa.concat_tables([STATE.empty_table(), *parts])
 
@@ -207,18 +208,18 @@ class Write:
     folder: Path
 
     def __call__(self, placed: pa.Table) -> pa.Table:
-        """What was written: split, file and number of rows."""
+        """The written files, with split and number of rows."""
         written = []
-        for side, first, rows in _by_split(placed):
+        for split, first, rows in _by_split(placed):
             # Named by the place of the first row, so that sorted names are in order.
-            name = f"{SPLITS[side]}/{first:016x}.parquet"
+            name = f"{SPLITS[split]}/{first:016x}.parquet"
             self._write_examples(rows, self.folder / "examples" / name)
             groups = self.preprocessor.schema.groups
             if groups:
                 path = self.folder / "groups" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(rows.select(groups), path)
-            written.append({"split": SPLITS[side], "file": name, "rows": rows.num_rows})
+            written.append({"split": SPLITS[split], "file": name, "rows": rows.num_rows})
         return pa.Table.from_pylist(written)
 
     def _write_examples(self, rows: pa.Table, path: Path) -> None:
@@ -239,10 +240,10 @@ class Write:
 def _by_split(placed: pa.Table) -> Iterator[tuple[int, int, pa.Table]]:
     """Index of the split, place of the first row, and rows, of each split in sorted rows."""
     order = placed.column(ORDER).to_numpy()
-    for side in range(len(SPLITS)):
-        start, end = np.searchsorted(order, [split_start(side), split_start(side + 1)])
+    for split in range(len(SPLITS)):
+        start, end = np.searchsorted(order, [split_start(split), split_start(split + 1)])
         if end > start:
-            yield side, int(order[start]), placed.slice(start, end - start).drop_columns([ORDER])
+            yield split, int(order[start]), placed.slice(start, end - start).drop_columns([ORDER])
 
 
 def _packed(table: pa.Table) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs a function over the blocks of a Ray dataset, or collects what it makes of them."""
+"""Applies a function to the blocks of a Ray dataset, or collects its results."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 # Rows of up to so many bytes are held in the driver.
 HELD_BYTES = 2**24
-# Beyond so many blocks of less than so many bytes a pass would spend its time starting tasks.
+# With more blocks of fewer bytes, a pass would spend its time starting tasks.
 _BLOCKS = 16
 _SMALL_BLOCK = 2**20
 
 
 @contextmanager
 def own_errors(store: Path = Path("/tmp")) -> Iterator[None]:  # noqa: S108 - Ray spills there
-    """Raise rayml's own errors of worker tasks as they were raised there.
+    """Raise rayml's own errors of worker tasks unchanged.
 
-    Ray would wrap them, and log the tracebacks of what a user can mend.
+    Ray would wrap them, and log tracebacks of errors that a user can correct.
 
     Args:
         store: folder that the tasks write to.
@@ -71,8 +71,8 @@ def _not_everywhere(error: FileNotFoundError) -> SourceError:
 class HeldRows:
     """Rows of a small dataset, held by this process as Arrow tables.
 
-    What Ray Data adds to a pass, some tenths of a second and the start of its workers, is more
-    than the pass itself costs while the rows are few.
+    For few rows the overhead of Ray Data, tenths of a second and the start of its workers, is more
+    than the pass itself costs.
     """
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
@@ -86,8 +86,8 @@ def read_once(dataset: Dataset) -> Rows:
     """Read a dataset once.
 
     Returns:
-        Few rows are held here. More are in the object store, from where Ray spills what does
-        not fit in memory.
+        Few rows are held here. More are in the object store; Ray spills to disk those that do not
+        fit in memory.
     """
     dataset.context.raise_original_map_exception = True
     held = dataset.materialize()
@@ -95,7 +95,7 @@ def read_once(dataset: Dataset) -> Rows:
     if size <= HELD_BYTES:
         import ray
 
-        # Not by `iter_batches`, which would execute the dataset once more.
+        # `iter_batches` would execute the dataset once more.
         return HeldRows(ray.get(held.to_arrow_refs()))
     if blocks > _BLOCKS and size < blocks * _SMALL_BLOCK:
         held = held.repartition(_BLOCKS).materialize()
@@ -120,7 +120,7 @@ def each(rows: Rows, make: Callable[[pa.Table], pa.Table]) -> Rows:
 
 
 def collect(rows: Rows, make: Callable[[pa.Table], pa.Table]) -> Iterator[pa.Table]:
-    """Give what a function makes of each block, one after another in no certain order."""
+    """Give the results of a function for each block, in any order."""
     results = each(rows, make)
     if isinstance(results, HeldRows):
         yield from results.tables
@@ -138,24 +138,24 @@ def count_rows(rows: Rows) -> int:
 def each_by_number(
     rows: Rows, makes: Callable[[int], Callable[[pa.Table], pa.Table]], numbers: Sequence[int]
 ) -> Rows:
-    """Apply to each block a function that is made for its number, to empty blocks none.
+    """Apply to each block that has rows a function that depends on the block's number.
 
     Args:
         rows: held here, or executed already.
-        makes: gives the function of a number.
-        numbers: of the blocks that have rows, as `collect_by_number` gave them.
+        makes: gives the function for a number.
+        numbers: of the blocks that have rows, from `collect_by_number`.
     """
     if isinstance(rows, HeldRows):
         return HeldRows(makes(at)(rows.tables[at]) for at in numbers)
     import ray
 
-    # Ray Data tells a function nothing of its block, so these are tasks of our own.
+    # A function of Ray Data does not know its block's number, so these are tasks of our own.
     refs, task = rows.to_arrow_refs(), ray.remote(_apply)
     return ray.data.from_arrow_refs([task.remote(makes(at), refs[at]) for at in numbers])
 
 
 def collect_by_number(rows: Rows, make: Callable[[pa.Table], pa.Table]) -> dict[int, pa.Table]:
-    """What a function makes of each block that has rows, by the block's number."""
+    """The results of a function for each block that has rows, by the block's number."""
     if isinstance(rows, HeldRows):
         return {at: make(table) for at, table in enumerate(rows.tables) if table.num_rows}
     import ray
@@ -170,7 +170,7 @@ def _apply(make: Callable[[pa.Table], pa.Table], block: pa.Table) -> pa.Table:
 
 
 class _NonEmpty:
-    """Passes empty blocks by, which may not even have columns."""
+    """Skips empty blocks, which may lack columns."""
 
     def __init__(self, make: Callable[[pa.Table], pa.Table]) -> None:
         self._make = make

@@ -1,8 +1,8 @@
 """Prepares a dataset: read, infer the schema, split, fit, transform, store.
 
-Rows pass through Ray Data's workers in blocks, and the driver holds only what is bounded: a sample
+Rows pass through Ray Data's workers in blocks, and the driver holds only bounded state: a sample
 for the schema, counts for the thresholds of the split, and the statistics of columns. Each result
-depends on the rows and the settings alone, never on how the rows were divided in blocks.
+depends on the rows and the settings alone, never on the division in blocks.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from rayml.data.prepare.store import hash_of, writing
 from rayml.data.rows.coerce import BAD_ROWS, Coercer
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.rows.quarantine import BadRows
-from rayml.data.sources.sources import CsvSource, Source, missing_tokens
+from rayml.data.sources.sources import CsvSource, Source, gives_splits, missing_tokens
 from rayml.data.split.split import SplitPlan, Splitter, column_of
 from rayml.data.split.split_method import choose_method
 from rayml.data.split.thresholds import SplitCounts
@@ -76,12 +76,12 @@ __all__ = ["PreparedDataset", "open_prepared", "prepare"]
 
 SAMPLE_ROWS = 10_000
 
-# So many values fit a block of 128 MiB. Up to there the rows are sorted in one task, which costs
-# tenths of a second where a shuffle costs seconds.
+# Values that fit a block of 128 MiB. Up to here the rows are sorted in one task, which takes
+# tenths of a second; a shuffle takes seconds.
 _BLOCK_VALUES = 2**24
 
-# Of choosing features and splits. What was prepared by others has another hash, so that one hash
-# stands for one result; it can be opened still.
+# Version of the rules that choose features and splits. It is part of the hash, so that one hash
+# means one result; data that were prepared by other rules can still be opened.
 _RULES = 2
 
 _Classes = Mapping[SplitName, Mapping[str, int]]
@@ -109,24 +109,24 @@ def prepare(
         store: folder of prepared datasets, which all nodes of the cluster see.
         target: the column that is predicted.
         task: what is predicted.
-        schema: what the user says of the columns.
-        split: how rows are given to train, validation and test.
+        schema: see `SchemaSettings`.
+        split: how rows are divided into train, validation and test.
         preprocess: how features are prepared.
         bad_rows: `fail` raises an error that names the first bad rows; `quarantine` writes
-            them to a file and goes on without them.
+            them to a file and continues without them.
         positive: label of the positive class of a binary task; None takes the last in order.
-        on_progress: is told what begins.
+        on_progress: called with the name of each step as it begins.
 
     Raises:
         ConfigError: the split's method would mix the splits that the source gives.
         SourceError: the source cannot be read.
-        SchemaError: the settings name columns that are not there, or kinds that do not fit.
+        SchemaError: the settings name absent columns, or kinds that do not fit.
         BadRowsError: there are bad rows, under the policy `fail`.
         StorageError: the store's disk is full or read-only.
         DataError: a split is empty, a class is unknown to training, or the target does not suit
             the task.
     """
-    split = choose_method(split, task, source)
+    split = choose_method(split, task, given=gives_splits(source))
     plan = _Preparation(
         source, target, task, schema, split, preprocess, bad_rows, positive,
         on_progress or (lambda _: None),
@@ -152,15 +152,15 @@ class _Preparation:
     preprocess_settings: PreprocessSettings
     policy: Policy
     positive: ClassLabel | None
-    tell: Progress
+    progress: Progress
 
     @cached_property
     def fingerprint(self) -> str:
-        """The source's, asked once: it may read all rows."""
+        """The source's fingerprint, computed once: it may read all rows."""
         return self.source.fingerprint()
 
     def digest(self) -> str:
-        """Hash of all that the result depends on."""
+        """Hash of everything that the result depends on."""
         kind = type(self.source)
         settings: dict[str, Any] = {
             name: dataclasses.asdict(value)
@@ -170,7 +170,7 @@ class _Preparation:
                 ("preprocess", self.preprocess_settings),
             )
         }
-        # What was prepared before there were these settings goes by the same hash.
+        # Data that were prepared before these settings existed keep their hash.
         for name, usual in (("missing", ()), ("private", ()), ("max_published", 100)):
             if settings["schema"][name] == usual:
                 del settings["schema"][name]
@@ -188,10 +188,10 @@ class _Preparation:
         )
 
     def with_tokens(self, found: PreparedDataset) -> PreparedDataset:
-        """What was found, knowing its tokens even if an older rayml prepared it.
+        """A stored dataset with its tokens, which an older rayml did not store.
 
-        They are part of the source's fingerprint and the settings, so they are what it was
-        prepared with.
+        They are part of the source's fingerprint and of the settings, so it was prepared with the
+        same ones.
         """
         if found.schema.missing:
             return found
@@ -203,24 +203,24 @@ class _Preparation:
         """Prepare into an empty folder."""
         watch = Stopwatch()
         with watch.stage("read"):
-            self.tell("reading the source")
+            self.progress("reading the source")
             raw = read_once(self.source.read())
         with watch.stage("schema"):
             schema = self._schema(raw)
         with watch.stage("split"):
-            self.tell("splitting")
+            self.progress("splitting")
             coerce = self._coercer(schema)
             splitter = Splitter(self.split_settings, schema, self.task)
             rows, counts, bad = _count(raw, Count(coerce, splitter))
-            self._judge(bad, rows, raw, coerce, folder)
+            self._handle_bad(bad, rows, raw, coerce, folder)
             plan, placed = _placed(raw, coerce, splitter, counts, self.split_settings.seed)
             placed = _sorted(placed, plan, schema)
         with watch.stage("fit"):
-            self.tell("fitting the preprocessor")
+            self.progress("fitting the preprocessor")
             fitted, classes = self._fit(placed, schema)
             fitted.save(folder / "preprocessor")
         with watch.stage("write"):
-            self.tell("writing the prepared splits")
+            self.progress("writing the prepared splits")
             written = pa.concat_tables(collect(placed, Write(fitted, folder)))
             samples = _samples(placed, plan.sizes)
             _write_test_rows(samples["test"], schema, folder)
@@ -277,25 +277,27 @@ class _Preparation:
         given = column if settings.method == "given" else None
         return Coercer(schema, required=(self.target, column), given=given)
 
-    def _judge(self, bad: BadRows, rows: int, raw: Rows, coerce: Coercer, folder: Path) -> None:
+    def _handle_bad(
+        self, bad: BadRows, rows: int, raw: Rows, coerce: Coercer, folder: Path
+    ) -> None:
         if not bad.total:
             return
         if self.policy == "fail" or bad.total == rows:
             raise bad.error(rows)
-        self.tell(f"quarantining {bad.total} of {rows} rows")
+        self.progress(f"quarantining {bad.total} of {rows} rows")
         with pq.ParquetWriter(folder / QUARANTINE, BAD_ROWS) as writer:
             for part in collect(raw, Bad(coerce)):
                 writer.write_table(part.cast(BAD_ROWS))
 
     def _fit(self, placed: Rows, schema: FeatureSchema) -> tuple[Preprocessor, _Classes]:
-        """The preprocessor, and the rows of each class by split; none of a regression."""
+        """The preprocessor, and the rows of each class by split; empty for a regression."""
         parts: dict[tuple[int, int], Statistics] = {}
         for state in _states(collect(placed, Observe(schema, self.task))):
             parts.update(state)
         # Merged in the order of the rows, so that not even the last bit depends on timing.
         merged = [
-            merge_all(parts[place] for place in sorted(parts) if place[0] == side)
-            for side in range(len(SPLITS))
+            merge_all(parts[place] for place in sorted(parts) if place[0] == split)
+            for split in range(len(SPLITS))
         ]
         settings = self.preprocess_settings
         fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive)
@@ -335,26 +337,26 @@ def _placed(
 
 
 def _sorted(placed: Rows, plan: SplitPlan, schema: FeatureSchema) -> Rows:
-    """Bring rows in their order; blocks hold ranges that depend on the number of rows alone."""
+    """Sort rows by their places; the ranges of blocks depend on the number of rows alone."""
     if isinstance(placed, HeldRows):
         return each(HeldRows([pa.concat_tables(placed.tables)]), Sort())
     values = [rows * len(schema.read()) for rows in plan.sizes]
     if sum(values) <= _BLOCK_VALUES:
         return each(placed.repartition(1), Sort()).materialize()
     boundaries = [
-        split_start(side, part / parts)
-        for side, parts in enumerate(ceil(value / _BLOCK_VALUES) for value in values)
+        split_start(split, part / parts)
+        for split, parts in enumerate(ceil(value / _BLOCK_VALUES) for value in values)
         for part in range(parts)
     ]
     return placed.sort(ORDER, boundaries=boundaries[1:]).materialize()
 
 
 def _samples(placed: Rows, sizes: Sequence[int]) -> dict[SplitName, pa.Table]:
-    """Some raw rows of each split, in their order, but for validation."""
+    """Some raw rows of train and test, in their order; none of validation."""
     train, _, test = (ceil(rows / MAX_TEST_ROWS) for rows in sizes)
     rows = pa.concat_tables(collect(placed, Some((train, 0, test)))).sort_by(ORDER)
     order = rows.column(ORDER).to_numpy()
-    ends = np.searchsorted(order, [split_start(side) for side in range(len(SPLITS) + 1)])
+    ends = np.searchsorted(order, [split_start(split) for split in range(len(SPLITS) + 1)])
     return {
         split: rows.slice(start, end - start).drop_columns([ORDER])
         for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)
@@ -362,7 +364,7 @@ def _samples(placed: Rows, sizes: Sequence[int]) -> dict[SplitName, pa.Table]:
 
 
 def _repeated(placed: Rows, schema: FeatureSchema, rows: int) -> Repeated:
-    """Rows that stand in more than one split; without the column that tells the split."""
+    """Rows that are in more than one split, by features and target alone."""
     names = tuple(dict.fromkeys([*(column.name for column in schema.columns), schema.target]))
     below = compared_below(rows)
     return count_repeated(collect(placed, Hash(names, below)), below)
@@ -377,9 +379,9 @@ def _write_test_rows(rows: pa.Table, schema: FeatureSchema, folder: Path) -> Non
 
 def _states(tables: Iterator[pa.Table]) -> Iterator[dict[tuple[int, int], Statistics]]:
     for table in tables:
-        side, first = table.column("side").to_numpy(), table.column("first").to_numpy()
-        for place in set(zip(side.tolist(), first.tolist(), strict=True)):
-            chosen = pa.array((side == place[0]) & (first == place[1]))
+        split, first = table.column("split").to_numpy(), table.column("first").to_numpy()
+        for place in set(zip(split.tolist(), first.tolist(), strict=True)):
+            chosen = pa.array((split == place[0]) & (first == place[1]))
             yield {place: Statistics.from_table(table.filter(chosen))}
 
 

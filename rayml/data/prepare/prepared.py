@@ -1,12 +1,12 @@
 """The prepared dataset: a folder that holds the fitted preprocessor and the transformed splits.
 
-manifest.json            what it is, written last: `rows`, `quarantined`, versions, timings
+manifest.json            `rows`, `quarantined`, versions, timings; written last
 preprocessor/            state of the fitted preprocessor, schema included
 examples/<split>/        Parquet: a column for each feature, and the encoded target
 groups/<split>/          Parquet: the raw group columns, in the same order of rows
-rows/test.parquet        raw test rows, some of them where they are many
+rows/test.parquet        raw test rows, a part of them if there are many
 quarantine.parquet       bad rows, if there are any
-advice.json              what is to be known of the data before training
+advice.json              advice about the data before training
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SAMPLED_FILES = 8
 
 
 class _Manifest(TypedDict, total=False):
-    """What a manifest holds; those of another format are told by that alone."""
+    """The content of a manifest; one of another format may have only that key."""
 
     format: int
     hash: str
@@ -65,14 +65,14 @@ class PreparedDataset:
     Attributes:
         path: of the folder.
         hash: of the configuration, the source's fingerprint and the format.
-        source: fingerprint of the rows that it was made of.
+        source: fingerprint of the rows that it was made from.
         preprocessor: fitted on the training split.
         rows: number of rows by split.
         quarantined: number of bad rows that were left out.
-        reasons: their number by what is wrong with them.
+        reasons: number of bad rows by reason.
         timings: seconds by stage of preparing.
-        reused: whether it was found rather than made.
-        csv: how the files that it was made of are written; None if they are no CSV, or an older
+        reused: whether it was found in the store rather than made.
+        csv: dialect of the files that it was made from; None if they are not CSV, or an older
             rayml made it.
     """
 
@@ -112,8 +112,8 @@ class PreparedDataset:
         """Read a whole split into contiguous arrays.
 
         Raises:
-            DataError: files do not hold the rows that the manifest says, or more than this
-                machine has memory for.
+            DataError: files do not hold the rows of the manifest, or more than this machine has
+                memory for.
         """
         self._require_room(split)
         parts = [self.decode(pq.read_table(path)) for path in self.files(split)]
@@ -123,7 +123,8 @@ class PreparedDataset:
         """Number of rows of a split by code, for each categorical column.
 
         Raises:
-            DataError: files hold other rows or codes than the manifest and the preprocessor say.
+            DataError: files hold other rows than the manifest, or codes that the preprocessor
+                lacks.
         """
         self._require_declared(split)
         names = [feature.name for feature in self.preprocessor.categorical_features]
@@ -134,18 +135,18 @@ class PreparedDataset:
                 codes = table.column(name).to_numpy()
                 if len(codes) and not 0 <= codes.min() <= codes.max() < len(counts[place]):
                     raise DataError(
-                        f"{path.name} of the split {split} has codes of {name!r} that are none",
-                        found=str(self.path),
-                        remedy=f"Remove {self.path} and prepare the data again",
+                        f"{path.name} of the {split} split has codes of {name!r} that the"
+                        " preprocessor lacks",
+                        remedy=f"Remove {self.path}, and prepare the data again",
                     )
                 counts[place] += np.bincount(codes, minlength=len(counts[place]))
         return counts
 
     def sample(self, split: SplitName, rows: int) -> Examples:
-        """Read about so many rows from all over a split; a few of its files suffice.
+        """Read about so many rows, spread over a few files of a split.
 
         Raises:
-            DataError: files do not hold the rows that the manifest says.
+            DataError: files do not hold the rows of the manifest.
         """
         self._require_declared(split)
         files = self.files(split)
@@ -159,21 +160,20 @@ class PreparedDataset:
         return joined(parts)
 
     def _require_room(self, split: SplitName) -> None:
-        """Refuse a split that does not fit into the memory of this machine, before it is read."""
+        """Check before reading that a split fits into the memory of this machine."""
         self._require_declared(split)
         present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if self.nbytes(split) > present:
             raise DataError(
-                f"the split {split} takes {self.nbytes(split):,} bytes, more than the"
-                f" {present:,} of this machine",
-                found=str(self.path),
+                f"the {split} split of {self.path} takes {self.nbytes(split):,} bytes, and this"
+                f" machine has {present:,} bytes of memory",
                 remedy="Use a machine with more memory, or fewer rows",
             )
 
     def _require_declared(self, split: SplitName) -> None:
-        """Refuse files that declare other rows than the manifest, before they are read.
+        """Check before reading that files declare the rows of the manifest.
 
-        A column of equal values takes the same few bytes whatever number of rows it declares.
+        A column of equal values takes the same few bytes for any number of rows that it declares.
         """
         columns = {feature.name for feature in self.preprocessor.features}
         columns.add(self.preprocessor.target.name)
@@ -184,15 +184,14 @@ class PreparedDataset:
             fields = {each.name: each.type for each in found.schema.to_arrow_schema()}
             if fields.keys() != columns or not all(map(pa.types.is_primitive, fields.values())):
                 raise DataError(
-                    f"{path.name} of the split {split} has other columns than its features",
-                    found=str(self.path),
-                    remedy=f"Remove {self.path} and prepare the data again",
+                    f"{path.name} of the {split} split has other columns than its features",
+                    remedy=f"Remove {self.path}, and prepare the data again",
                 )
         if declared != self.rows[split]:
             raise DataError(
-                f"the split {split} has {self.rows[split]} rows",
-                found=declared,
-                remedy=f"Remove {self.path} and prepare the data again",
+                f"the files of the {split} split have {declared} rows, and the manifest has"
+                f" {self.rows[split]}",
+                remedy=f"Remove {self.path}, and prepare the data again",
             )
 
     def decode(self, rows: pa.Table | pa.RecordBatch) -> Examples:
@@ -216,7 +215,7 @@ class PreparedDataset:
         """Shares of the classes among the training rows, in the order of their codes.
 
         Raises:
-            DataError: files do not hold the rows that the manifest says.
+            DataError: files do not hold the rows of the manifest.
         """
         self._require_declared("train")
         target = self.preprocessor.target
@@ -227,14 +226,14 @@ class PreparedDataset:
         return tuple((counts / counts.sum()).tolist())
 
     def advice(self) -> tuple[Advice, ...]:
-        """What is to be known before training; nothing of a dataset prepared by older rules."""
+        """Advice before training; none if an older rayml prepared the dataset."""
         return read_advice(self.path)
 
     def test_rows(self) -> pa.Table | None:
-        """Raw rows of the test split, at most `MAX_TEST_ROWS` and some; every n-th of more.
+        """Raw rows of the test split, about `MAX_TEST_ROWS` at most: every n-th of more.
 
         Returns:
-            None of a dataset that was prepared before they were kept.
+            None if an older rayml prepared the dataset without them.
         """
         path = self.path / TEST_ROWS
         return pq.read_table(path) if path.is_file() else None
@@ -278,22 +277,20 @@ def open_prepared(path: Path) -> PreparedDataset:
         _MANIFEST.validate_python(manifest, strict=True)
     except (OSError, TooLargeError, ValueError, RecursionError) as error:
         raise DataError(
-            f"a prepared dataset has a manifest ({error})",
-            found=str(path),
-            remedy=f"Remove {path} and prepare the data again",
+            f"the manifest of the prepared dataset {path} cannot be read ({error})",
+            remedy=f"Remove {path}, and prepare the data again",
         ) from error
     if manifest.get("format") != FORMAT:
         raise DataError(
-            f"the format of a prepared dataset is {FORMAT}",
-            found=manifest.get("format"),
-            remedy=f"Remove {path} and prepare the data again",
+            f"the prepared dataset {path} has the format {manifest.get('format')}, and this rayml"
+            f" reads format {FORMAT}",
+            remedy=f"Remove {path}, and prepare the data again",
         )
     absent = sorted(_KEYS - manifest.keys())
     if absent:
         raise DataError(
-            f"{MANIFEST} of a prepared dataset lacks {', '.join(absent)}",
-            found=str(path),
-            remedy=f"Remove {path} and prepare the data again",
+            f"the manifest of the prepared dataset {path} lacks {', '.join(absent)}",
+            remedy=f"Remove {path}, and prepare the data again",
         )
     return PreparedDataset(
         path=path,

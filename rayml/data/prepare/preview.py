@@ -14,7 +14,7 @@ from rayml.data.prepare.passes import own_errors
 from rayml.data.prepare.sampling import sample_rows
 from rayml.data.rows.coerce import Coercer
 from rayml.data.rows.infer_schema import check_settings, infer_schema
-from rayml.data.sources.sources import missing_tokens
+from rayml.data.sources.sources import gives_splits, missing_tokens
 from rayml.data.split.split import column_of
 from rayml.data.split.split_method import choose_method
 from rayml.data.statistics.target import check_task
@@ -79,7 +79,7 @@ def preview(
         SchemaError: the settings name absent columns, or kinds that do not fit.
         DataError: there are no rows, or the target does not suit the task.
     """
-    split = choose_method(split, task, source)
+    split = choose_method(split, task, given=gives_splits(source))
     named = (column_of(split),) if split.method in ("given", "group", "time") else ()
     reserved = () if split.method == "time" else named
     carry = named if split.method == "time" else ()

@@ -13,7 +13,7 @@ from rayml.errors import DataError
 
 
 def sample_rows(dataset: Rows, rows: int) -> pa.Table:
-    """Take the rows with the smallest hashes, malformed ones left out.
+    """Take the rows with the smallest hashes, without malformed ones.
 
     Args:
         dataset: raw rows of a source.
@@ -35,16 +35,19 @@ def sample_rows(dataset: Rows, rows: int) -> pa.Table:
 
 
 def _concatenated(one: pa.Table, other: pa.Table) -> pa.Table:
-    # A block whose values are all missing may have the null type.
+    # A column of a block may have the null type, if all its values are missing.
     return pa.concat_tables([one, other], promote_options="permissive")
 
 
 def _no_rows(dataset: Rows) -> DataError:
-    rule, remedy = "a source has rows that can be read", "Check its path, query and format"
+    remedy = "Check its path, query and format"
     for row in _first(dataset):  # it is malformed, as are all others
         where = f"{row[FILE]} line {row[LINE]}: " if row.get(FILE) else ""
-        return DataError(rule, found=f"{where}{row[MALFORMED]}", remedy=remedy)
-    return DataError(rule, remedy=remedy)
+        return DataError(
+            f"no row of the source can be read; the first is malformed ({where}{row[MALFORMED]})",
+            remedy=remedy,
+        )
+    return DataError("the source has no rows", remedy=remedy)
 
 
 def _first(rows: Rows) -> list[dict[str, Any]]:

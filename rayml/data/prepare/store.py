@@ -1,4 +1,4 @@
-"""The store of prepared datasets: folders by hash, each of which appears complete or not at all."""
+"""The store of prepared datasets: folders by hash, each complete from the moment it exists."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def hash_of(content: Mapping[str, object]) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill that becomes `folder` in one step at the end.
+    """Give a temporary folder to fill, which becomes `folder` in one step at the end.
 
-    Of several writers the first one wins; the others' folders are thrown away, as is that of a
-    writer that fails.
+    Of several writers the first one wins; the folders of the others, and of a writer that fails,
+    are removed.
 
     Raises:
-        StorageError: the disk does not take the folder.
+        StorageError: the disk is full or read-only.
     """
     temporary = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
     make_folder(temporary)

@@ -1,4 +1,4 @@
-"""From raw rows to typed rows and bad rows, by the schema."""
+"""Divides raw rows into typed rows and bad rows, by the schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rayml.data.columns.kinds import EXPECTED, Mask, parse, plain
 from rayml.data.columns.origin import FILE, LINE, MALFORMED, RESERVED
 from rayml.data.columns.privacy import MASK
 from rayml.data.columns.schema import FeatureSchema
-from rayml.data.columns.split_names import given_sides
+from rayml.data.columns.split_names import named_splits
 from rayml.errors import SchemaError
 
 BAD_ROWS = pa.schema(
@@ -26,16 +26,16 @@ BAD_ROWS = pa.schema(
         ("row", pa.string()),
     ]
 )
-"""A bad row: where it lies, the first column that is wrong, its value, why it is wrong, and the
-raw row as JSON. File, line, column and value are null where they are not known; values of private
-columns are masked."""
+"""A bad row: its file and line, the first wrong column, its value, the reason, and the raw row as
+JSON. File, line, column and value are null if they are not known; values of private columns are
+masked."""
 
 
 class Coercer:
     """Reads raw rows by a schema.
 
-    A row is bad if its source could not read it, if a value is not of its column's kind, or if
-    the target, or a column that the split needs, is missing.
+    A row is bad if its source cannot read it, if a value is not of its column's kind, or if the
+    target, or a column that the split needs, is missing.
 
     Args:
         schema: of the rows.
@@ -69,9 +69,9 @@ class Coercer:
         for column in self._columns:
             if column.name not in raw.column_names:
                 raise SchemaError(
-                    "each part of a source has the same columns",
+                    f"a part of the source lacks the column {column.name!r}",
                     found=raw.column_names,
-                    remedy=f"Add {column.name!r}, or list it in schema.ignore",
+                    remedy="Add it, or list it in data.schema.ignore",
                 )
             typed[column.name], misfit = parse(raw.column(column.name), column.kind, self._missing)
             findings.add(misfit, column.name, EXPECTED[column.kind])
@@ -79,7 +79,7 @@ class Coercer:
             missing = typed[name].is_null().to_numpy(zero_copy_only=False)
             findings.add(missing, name, "is missing")
         if self._given is not None:
-            unknown = given_sides(typed[self._given]) < 0
+            unknown = named_splits(typed[self._given]) < 0
             findings.add(unknown, self._given, "is none of train, validation, test")
         table = pa.table(typed)
         if findings.bad.any():
@@ -88,7 +88,7 @@ class Coercer:
 
 
 class _Findings:
-    """The first thing that is wrong with each row."""
+    """The first problem of each row."""
 
     def __init__(self, raw: pa.Table, private: Sequence[str]) -> None:
         self._raw = raw
@@ -110,7 +110,7 @@ class _Findings:
         if len(rows):
             texts = reasons.take(pa.array(rows)).to_pylist()
             if self._private:
-                texts = [text.split(": ")[0] for text in texts]  # the line itself comes behind
+                texts = [text.split(": ")[0] for text in texts]  # without the line itself
             self._parts.append(self._part(rows, None, [None] * len(rows), texts))
 
     def table(self) -> pa.Table:
@@ -157,7 +157,7 @@ def _reserved(raw: pa.Table, name: str) -> list[object]:
 
 
 def _listed(column: pa.ChunkedArray) -> list[object]:
-    """Values as Python has them; times as text, since Python lacks some of Arrow's."""
+    """Values of Python; times as text, since Python lacks some of Arrow's times."""
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         times = plain(column)
         column = times.cast(pa.int64()).cast(pa.timestamp(times.type.unit)).cast(pa.string())

@@ -1,4 +1,4 @@
-"""Infers the feature schema from a sample of rows and what the user says of the columns."""
+"""Infers the feature schema from a sample of rows and the user's settings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import pyarrow.compute as pc
 
 from rayml.data.columns.identifiers import IDENTIFIER, reason_to_leave_out
 from rayml.data.columns.kinds import matches_number, parse, plain, readable, without_tokens
+from rayml.data.columns.nearest import did_you_mean
 from rayml.data.columns.privacy import looks_like_identifier
 from rayml.data.columns.schema import Column, ColumnSummary, FeatureSchema, Role
 from rayml.errors import SchemaError
 from rayml.types import Kind, SchemaSettings
 
 MISFITS = 0.05
-"""Share of a text column's values that may be no number, truth value or time where the rest are:
-these are bad rows, rather than a reason to take the whole column as categorical."""
+"""Share of a text column's values that may differ from the kind of the rest: they make bad rows,
+and the column does not become categorical."""
 
 _WORDS = pa.array(["true", "false", "yes", "no"])
 _EXAMPLES = 4
@@ -40,56 +41,43 @@ def infer_schema(
 
     A text column is boolean, numeric or a timestamp if at least 95 % of its values are; text of
     digits with leading zeros, such as postal codes, stays categorical. The labels of a text
-    target stay as they are written, unless they are numbers. Columns with a single value,
-    and those that name rows (see `rayml.data.columns.identifiers`), are ignored with a note, unless
-    `settings.kinds` names them.
+    target stay unchanged, unless they are numbers. Columns with a single value, and those that name
+    rows (see `rayml.data.columns.identifiers`), are ignored with a note, unless `settings.kinds`
+    names them.
 
     Args:
         sample: rows of the raw table, without the reserved columns of a source.
         target: the column that is predicted.
-        settings: what the user says.
-        reserved: columns that are read as categories but are no features.
+        settings: the user's.
+        reserved: columns that are read as categories and are not features.
         carry: columns that are read whether they are features or not.
-        missing: texts that the source takes as missing values; those of the settings come
-            besides.
-        index: columns that the source says are the index of a pandas table.
-        rows: of the whole table; None where only the sample is known.
+        missing: texts that the source takes as missing values; those of the settings are added.
+        index: columns that hold the index of a pandas table, by the source.
+        rows: of the whole table; None if only the sample is known.
 
     Raises:
-        SchemaError: a named column is not there, a kind does not fit its column's type, a column
+        SchemaError: a named column is absent, a kind does not fit its column's type, a column
             has no kind, or no feature is left.
     """
     check_settings(sample.column_names, target, settings, reserved, carry)
-    if settings.missing:  # the source has seen to its own
+    if settings.missing:  # the source has replaced its own
         sample = _without_tokens(sample, settings.missing)
-    overridden: dict[str, Kind] = {**settings.kinds, **dict.fromkeys(reserved, "categorical")}
-    kinds: dict[str, Kind] = {}
-    notes: dict[str, str] = {}
-    features: list[Column] = []
-    unread = {*settings.ignore} - {*settings.groups, *reserved, *carry}
-    for name in sample.column_names:
-        if name in unread:
-            continue
-        values = plain(sample.column(name))
-        kinds[name] = _kind(name, values, overridden.get(name), label=name == target)
-        if name == target or name in reserved or name in settings.ignore:
-            continue
-        if name not in settings.kinds:
-            notes[name] = _reason_to_ignore(values)
-        if name not in (*settings.kinds, *carry):
-            notes[name] = notes[name] or reason_to_leave_out(
-                name, values, kinds[name], index=name in index, rows=rows
-            )
-        if not notes.get(name):
-            features.append(Column(name, kinds[name]))
-    if not features:
+    kinds = _kinds(sample, target, settings, reserved, carry)
+    candidates = [
+        name for name in kinds if name not in (target, *reserved) and name not in settings.ignore
+    ]
+    notes = {
+        name: _note(name, sample, kinds[name], settings, carry, index=name in index, rows=rows)
+        for name in candidates
+    }
+    used = [name for name in candidates if not notes[name]]
+    if not used:
         raise SchemaError(
-            "a dataset has at least one feature",
+            "no column is left as a feature",
             found=sample.column_names,
-            remedy="Name the kinds of columns to use in schema.kinds",
+            remedy="Name the kinds of columns to use in data.schema.kinds",
         )
-    used = {column.name for column in features}
-    identifiers = tuple(
+    identifiers = sorted(
         name
         for name in used
         if looks_like_identifier(name, plain(sample.column(name)), kinds[name])
@@ -99,7 +87,7 @@ def infer_schema(
     extra = [n for n in dict.fromkeys((*settings.groups, *reserved, *carry)) if n not in used]
     roles = _roles(sample.column_names, target, settings, reserved, carry, used)
     return FeatureSchema(
-        columns=tuple(features),
+        columns=tuple(Column(name, kinds[name]) for name in used),
         target=target,
         target_kind=kinds[target],
         groups=tuple(settings.groups),
@@ -112,9 +100,46 @@ def infer_schema(
         sampled=sample.num_rows,
         missing=tuple(dict.fromkeys((*missing, *settings.missing))),
         private=tuple(settings.private),
-        identifiers=tuple(sorted(identifiers)),
+        identifiers=tuple(identifiers),
         max_published=settings.max_published,
     )
+
+
+def _kinds(
+    sample: pa.Table,
+    target: str,
+    settings: SchemaSettings,
+    reserved: Sequence[str],
+    carry: Sequence[str],
+) -> dict[str, Kind]:
+    """The kinds of the columns that are read, in the order of the table."""
+    given: dict[str, Kind] = {**settings.kinds, **dict.fromkeys(reserved, "categorical")}
+    unread = {*settings.ignore} - {*settings.groups, *reserved, *carry}
+    return {
+        name: _kind(name, plain(sample.column(name)), given.get(name), label=name == target)
+        for name in sample.column_names
+        if name not in unread
+    }
+
+
+def _note(
+    name: str,
+    sample: pa.Table,
+    kind: Kind,
+    settings: SchemaSettings,
+    carry: Sequence[str],
+    *,
+    index: bool,
+    rows: int | None,
+) -> str:
+    """Why a column is not a feature; empty if it is one."""
+    if name in settings.kinds:
+        return ""
+    values = plain(sample.column(name))
+    reason = _reason_to_ignore(values)
+    if reason or name in carry:
+        return reason
+    return reason_to_leave_out(name, values, kind, index=index, rows=rows)
 
 
 def _without_tokens(sample: pa.Table, tokens: Sequence[str]) -> pa.Table:
@@ -132,83 +157,95 @@ def check_settings(
     reserved: Sequence[str] = (),
     carry: Sequence[str] = (),
 ) -> None:
-    """Check that settings speak of columns as they are; arguments as of `infer_schema`.
+    """Check that settings name columns of the data, for uses that they can have.
+
+    Args:
+        columns: names in the data.
+        target: see `infer_schema`.
+        settings: see `infer_schema`.
+        reserved: see `infer_schema`.
+        carry: see `infer_schema`.
 
     Raises:
         SchemaError: they do not.
     """
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:
-        raise SchemaError("column names do not repeat", found=repeated, remedy="Rename the columns")
+        raise SchemaError(
+            "several columns have the same name", found=repeated, remedy="Rename the columns"
+        )
     places: dict[str, Iterable[str]] = {
-        "target": (target,),
-        "schema.kinds": settings.kinds,
-        "schema.ignore": settings.ignore,
-        "schema.groups": settings.groups,
-        "schema.private": settings.private,
-        "split.column": (*reserved, *carry),
+        "data.target": (target,),
+        "data.schema.kinds": settings.kinds,
+        "data.schema.ignore": settings.ignore,
+        "data.schema.groups": settings.groups,
+        "data.schema.private": settings.private,
+        "data.split.column": (*reserved, *carry),
     }
     for place, names in places.items():
-        unknown = [name for name in names if name not in columns]
-        if unknown:
-            raise SchemaError(
-                f"{place} names columns of the data",
-                found=unknown[0] if len(unknown) == 1 else unknown,
-                remedy=_other_delimiter(columns) or f"There are: {', '.join(columns)}",
-            )
+        if unknown := [name for name in names if name not in columns]:
+            raise _absent(place, unknown, columns)
     for name in reserved:
         if settings.kinds.get(name, "categorical") != "categorical":
             raise SchemaError(
-                "the column of a given or group split is categorical",
-                found=f"{name}: {settings.kinds[name]}",
-                remedy="Take it out of schema.kinds",
+                f"data.schema.kinds makes column {name!r} {settings.kinds[name]}, and it names"
+                " splits or groups",
+                remedy="Remove it from data.schema.kinds",
             )
     if target in settings.private:
         raise SchemaError(
-            f"the target {target!r} is not private: what is predicted is answered",
-            remedy="Take it out of data.schema.private",
+            f"the target {target!r} is private, and answers contain it",
+            remedy="Remove it from data.schema.private",
         )
     if target in settings.ignore:
-        raise SchemaError("the target is not ignored", found=target, remedy="Mend schema.ignore")
+        raise SchemaError(
+            f"the target {target!r} is ignored", remedy="Remove it from data.schema.ignore"
+        )
+
+
+def _absent(place: str, unknown: Sequence[str], columns: Sequence[str]) -> SchemaError:
+    listed_names = ", ".join(map(repr, unknown))
+    what = "a column that the data lack" if len(unknown) == 1 else "columns that the data lack"
+    near = did_you_mean(unknown[0], columns)
+    return SchemaError(
+        f"{place} names {what}: {listed_names}",
+        remedy=_other_delimiter(columns) or f"{near}The columns are {', '.join(columns)}",
+    )
 
 
 def _other_delimiter(columns: Sequence[str]) -> str:
-    """What to do where one name holds those of all columns; empty where it does not."""
+    """A remedy if one name holds the names of all columns; empty if it does not."""
     counts = {mark: columns[0].count(mark) for mark in ";\t|"} if len(columns) == 1 else {}
     mark = max(counts, key=counts.__getitem__, default="")
     if not counts.get(mark):
         return ""
-    said = f"'data.source.csv.delimiter=\"{mark}\"'" if mark != "\t" else _TAB
-    return (
-        f"There is one column, {columns[0]!r}: if the file has another delimiter, "
-        f"say so with {said}"
-    )
+    override = f"'data.source.csv.delimiter=\"{mark}\"'" if mark != "\t" else _TAB
+    return f"There is one column, {columns[0]!r}: if the file has another delimiter, set {override}"
 
 
 def _kind(name: str, values: pa.Array, given: Kind | None, *, label: bool) -> Kind:
     kind = given or guess_kind(values)
     if label and not given and kind == "boolean" and pa.types.is_string(values.type):
-        kind = "categorical"  # so that predictions speak of yes and no where the data does
+        kind = "categorical"  # so that predictions are yes and no, as in the data
     if kind is None:
         raise SchemaError(
-            f"column {name!r} holds numbers, text, truth values or times",
-            found=str(values.type),
-            remedy=f"List it: schema.ignore=[{name}]",
+            f"column {name!r} is of type {values.type}, which is of no kind: numeric, categorical,"
+            " boolean or timestamp",
+            remedy="List it in data.schema.ignore",
         )
     if not readable(values.type, kind):
         raise SchemaError(
-            f"column {name!r} of type {values.type} can be read as {kind}",
-            found=str(values.type),
-            remedy="Mend schema.kinds",
+            f"column {name!r} of type {values.type} cannot be read as {kind}",
+            remedy="Correct data.schema.kinds",
         )
     return kind
 
 
 def guess_kind(values: pa.Array) -> Kind | None:
-    """Kind of a column by its type, or by its values where they are text.
+    """Kind of a column by its type, or by its values if they are text.
 
     Returns:
-        None if no kind can be made of the type.
+        None if the type is of no kind.
     """
     if pa.types.is_boolean(values.type):
         return "boolean"
@@ -251,7 +288,7 @@ def _roles(
     settings: SchemaSettings,
     reserved: Sequence[str],
     carry: Sequence[str],
-    used: set[str],
+    used: Sequence[str],
 ) -> dict[str, tuple[Role, ...]]:
     holders: dict[Role, Iterable[str]] = {
         "feature": used,

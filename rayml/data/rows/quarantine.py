@@ -1,4 +1,4 @@
-"""Bad rows: how many there are and why, and what is done with them."""
+"""Summarises bad rows by reason, and makes the error that names the first of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class BadRows:
     """A summary of bad rows that merges in bounded memory.
 
     Attributes:
-        counts: number of bad rows by what is wrong, such as "age is not a finite number".
-        first: the few that come first by file and line, see `rayml.data.rows.coerce.BAD_ROWS`.
+        counts: number of bad rows by reason, such as "age is not a finite number".
+        first: the first few by file and line, see `rayml.data.rows.coerce.BAD_ROWS`.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class BadRows:
     def of(cls, bad: pa.Table) -> BadRows:
         """Summarise bad rows."""
         whats = zip(bad["column"].to_pylist(), bad["reason"].to_pylist(), strict=True)
-        # A malformed row has a reason of its own, which would make as many counts as rows.
+        # Each malformed row has a reason of its own, which would make as many counts as rows.
         counts = Counter(
             f"{column} {reason}" if column else "malformed" for column, reason in whats
         )
@@ -56,11 +56,11 @@ class BadRows:
         lines = [_described(row) for row in self.first.to_pylist()]
         more = self.total - len(lines)
         tail = f"; and {more} more" if more > 0 else ""
+        verb = "does" if self.total == 1 else "do"
         return BadRowsError(
-            f"every row fits the schema, but {self.total} of {rows} "
-            f"{'does' if self.total == 1 else 'do'} not: {'; '.join(lines)}{tail}",
-            remedy="Mend the rows, name texts that mean a missing value in data.schema.missing, "
-            "correct data.schema.kinds, or set data.bad_rows=quarantine to go on without them",
+            f"{self.total} of {rows} rows {verb} not fit the schema: {'; '.join(lines)}{tail}",
+            remedy="Correct the rows, name texts that mean a missing value in data.schema.missing,"
+            " correct data.schema.kinds, or set data.bad_rows=quarantine to leave the rows out",
         )
 
 

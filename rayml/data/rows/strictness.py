@@ -1,17 +1,17 @@
-"""What a column takes from who asks for a prediction: the same in every protocol and file.
+"""The values that a column takes in a request, the same in every protocol and file.
 
-Training reads what it finds (`rayml.data.columns.kinds`); a request that writes a number as a
-string, or a truth value in place of a number, is more likely wrong than meant. So of typed values
+Training reads any value that it can (`rayml.data.columns.kinds`); a request that writes a number as
+a string, or a truth value in place of a number, is more likely a mistake. So of typed values
 
 - a numeric column takes integers, floats and decimals, no texts and no truth values;
 - a categorical column takes texts and whole numbers, which are the categories of their digits;
 - a boolean column takes truth values, and the numbers 0 and 1;
 - a timestamp column takes times, dates, and texts in ISO 8601.
 
-An infinite number is never taken. What a protocol forces: CSV has texts alone, which are read as
-training reads them. Rows of JSON have no NaN; elsewhere, as its clients expect in the JSON of the
-Open Inference Protocol too, it is a missing value. Tensors of BOOL and integers hold no missing
-values, an empty element of BYTES is one.
+An infinite number is never taken. Protocols differ in three points: CSV has only texts, which are
+read as in training. Rows of JSON have no NaN; elsewhere, and in the JSON of the Open Inference
+Protocol, NaN is a missing value. Tensors of BOOL and integers hold no missing values; an empty
+element of BYTES is one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rayml.data.columns.kinds import Mask, parse, plain
 from rayml.types import Kind
 
 WHOLE = 2.0**53
-"""Floats below are exact where they are whole numbers."""
+"""Whole numbers below are exact as floats."""
 
 TYPES: dict[Kind, str] = {
     "numeric": "integers, floats or decimals",
@@ -65,8 +65,8 @@ def read(
 
     Args:
         column: the values.
-        kind: what they are read as.
-        missing: texts that say that a value is missing.
+        kind: to read them as.
+        missing: texts that mean a missing value.
 
     Returns:
         The values in the kind's natural type, null where missing or misfit; and which of them

@@ -1,4 +1,4 @@
-"""Files of published data sets: found in a folder, or downloaded with a check."""
+"""Finds the files of published data sets in a folder, or downloads and checks them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Archive:
     """A published ZIP file.
 
     Attributes:
-        url: where it is.
-        members: SHA-256 of each file that it delivers.
-        other: SHA-256 of other publications of a file, which are accepted where found.
+        url: of the ZIP file.
+        members: SHA-256 of each file that it holds.
+        other: SHA-256 of earlier publications of a file, which are accepted if they are present.
     """
 
     url: str
@@ -38,7 +38,8 @@ class Archive:
             Path and SHA-256 of each member.
 
         Raises:
-            SourceError: a file is absent and cannot be downloaded, or is not as published.
+            SourceError: a file is absent and cannot be downloaded, or differs from the published
+                one.
         """
         absent = [name for name in self.members if not (folder / name).is_file()]
         if absent and not download:
@@ -52,15 +53,12 @@ class Archive:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise SourceError(
-                f"a file must be readable ({error.strerror})",
-                found=str(path),
-                remedy="Check its permissions",
+                f"{path} cannot be read ({error.strerror})", remedy="Check its permissions"
             ) from error
         if digest not in {self.members[path.name], self.other.get(path.name)}:
             raise SourceError(
-                "a file must be as published",
-                found={"file": str(path), "sha256": digest},
-                remedy=f"Delete it, then it is downloaded from {self.url}",
+                f"{path} differs from the published file: its SHA-256 is {digest}",
+                remedy=f"Delete it, so that it is downloaded again from {self.url}",
             )
         return path, digest
 
@@ -84,8 +82,7 @@ class Archive:
 
     def _absent(self, folder: Path, names: list[str], reason: str) -> SourceError:
         return SourceError(
-            f"a published data set must be in its folder or be downloaded ({reason})",
-            found={"folder": str(folder.absolute()), "absent": names},
+            f"the folder {folder.absolute()} lacks {', '.join(names)} ({reason})",
             remedy=f"Download {self.url} and unpack these files into that folder",
         )
 
@@ -94,9 +91,9 @@ def _write(path: Path, content: bytes, expected: str) -> None:
     digest = hashlib.sha256(content).hexdigest()
     if digest != expected:
         raise SourceError(
-            "a downloaded file must be as published",
-            found={"file": path.name, "sha256": digest},
-            remedy=f"Expected {expected}: try again, or put the file at {path.absolute()}",
+            f"the downloaded {path.name} differs from the published file: its SHA-256 is {digest},"
+            f" not {expected}",
+            remedy=f"Try again, or put the file at {path.absolute()}",
         )
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

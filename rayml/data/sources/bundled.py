@@ -32,13 +32,15 @@ class SklearnSource:
 
     def __init__(self, name: str) -> None:
         if name not in BUNDLED:
-            raise InvalidConfigError([f"source.name must be one of {BUNDLED}: {name!r}"])
+            raise InvalidConfigError(
+                [f"data.source.name: there is no {name!r}; use one of {', '.join(BUNDLED)}"]
+            )
         self._name = name
 
     def fingerprint(self) -> str:
         """Hash of the name and of scikit-learn's version."""
-        told = f"sklearn {importlib.metadata.version('scikit-learn')} {self._name}"
-        return hashlib.sha256(told.encode()).hexdigest()
+        text = f"sklearn {importlib.metadata.version('scikit-learn')} {self._name}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self) -> ray.data.Dataset:
         """All rows; features are float64, and `LINE` is the number of the row."""

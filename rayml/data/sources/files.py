@@ -27,8 +27,8 @@ from rayml.errors import InvalidConfigError, SourceError
 if TYPE_CHECKING:
     import ray.data
 
-TASK_BYTES = 32 * 2**20  # a read task has about this much, where there are files enough
-HASHED_BYTES = 64 * 2**20  # larger files are told apart by size and time of change
+TASK_BYTES = 32 * 2**20  # of a read task, about, if there are enough files
+HASHED_BYTES = 64 * 2**20  # larger files are identified by size and time of change
 _READ_BYTES = 2**20
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")  # fits 64 bits; leading zeros would be lost
 
@@ -39,7 +39,7 @@ class FileSource:
     """Rows of CSV or Parquet files.
 
     Values of `key=value` folders below a named folder (hive partitions) become columns.
-    Files are decompressed as their name says (`.gz`, `.bz2`, `.zst`, `.lz4`, `.br`). One
+    Files are decompressed by the suffix of their name (`.gz`, `.bz2`, `.zst`, `.lz4`, `.br`). One
     task reads one CSV file or several small ones, in pieces of bounded size.
 
     Args:
@@ -47,7 +47,7 @@ class FileSource:
             mapping from `train`, `validation` and `test` to those gives the splits by files:
             its keys become the values of a column `split`.
         format: `csv` or `parquet`.
-        csv: how CSV files are written, see `CsvSettings`.
+        csv: dialect of CSV files, see `CsvSettings`.
 
     Raises:
         InvalidConfigError: a setting of `csv` is wrong.
@@ -60,24 +60,26 @@ class FileSource:
         csv: CsvSettings | Mapping[str, Any] | None = None,
     ) -> None:
         if format not in {"csv", "parquet"}:
-            raise InvalidConfigError([f"source.format must be csv or parquet: {format!r}"])
+            raise InvalidConfigError(
+                [f"data.source.format: there is no {format!r}; use csv or parquet"]
+            )
         self._paths = paths
         self._format = format
         self._csv = csv if isinstance(csv, CsvSettings) else _csv_settings(csv or {})
 
     @property
     def dialect(self) -> CsvSettings | None:
-        """How the files are written; None of Parquet."""
+        """Dialect of the files; None for Parquet."""
         return self._csv if self._format == "csv" else None
 
     @property
     def gives_splits(self) -> bool:
-        """Whether the files of each split are named, and so the column `split` is added."""
+        """Whether the files of each split are named, so that the column `split` is added."""
         return isinstance(self._paths, Mapping)
 
     @property
     def index_columns(self) -> tuple[str, ...]:
-        """Columns that hold the index of a pandas table, which describes no row.
+        """Columns that hold the index of a pandas table, which are not features.
 
         Raises:
             SourceError: the first file cannot be read.
@@ -91,9 +93,9 @@ class FileSource:
         files = [[f.partitions, _identity(f)] for f in self._files]
         settings = dataclasses.asdict(self._csv) if self._format == "csv" else None
         if settings is not None and settings["decimal"] == ".":
-            del settings["decimal"]  # files without it keep the fingerprint that they had before
-        told = json.dumps([self._format, settings, files], ensure_ascii=False)
-        return hashlib.sha256(told.encode()).hexdigest()
+            del settings["decimal"]  # the fingerprint is older than this setting
+        text = json.dumps([self._format, settings, files], ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self) -> ray.data.Dataset:
         """Rows of all files; CSV columns are strings, with null for missing.
@@ -134,7 +136,8 @@ def _given_files(paths: Mapping[str, str | Sequence[str]], kind: str) -> tuple[D
         for file in find_files(those, kind):
             if file.name in found:
                 raise SourceError(
-                    "a file belongs to one split", found=file.name, remedy="Name it once"
+                    f"{file.name} is named for several splits",
+                    remedy="Name it once in data.source.paths",
                 )
             partitions = ((SPLIT, split), *file.partitions)
             found[file.name] = dataclasses.replace(file, partitions=partitions)
@@ -147,7 +150,7 @@ def _csv_settings(values: Mapping[str, Any]) -> CsvSettings:
     try:
         return CsvSettings(**values)
     except pydantic.ValidationError as error:
-        raise InvalidConfigError(list(problems_of(error, "source.csv."))) from error
+        raise InvalidConfigError(list(problems_of(error, "data.source.csv."))) from error
 
 
 def _identity(file: DataFile) -> list[int | str]:
@@ -165,9 +168,8 @@ def _identity(file: DataFile) -> list[int | str]:
 
 def _unreadable(file: DataFile, error: Exception) -> SourceError:
     return SourceError(
-        f"a file must be readable to its end ({error})",
-        found=file.name,
-        remedy="Check its permissions and that it is complete",
+        f"{file.name} cannot be read to its end ({error})",
+        remedy="Check its permissions, and that it is complete",
     )
 
 
@@ -181,9 +183,9 @@ def _header(files: Sequence[DataFile], dialect: CsvSettings) -> tuple[str, ...]:
         if names is not None:
             return names
     raise SourceError(
-        "a CSV source must have a header or named columns",
+        "the files of the source are empty, and its columns are not named",
         found=[file.name for file in files][:3],
-        remedy="The files are empty: check what wrote them",
+        remedy="Check the program that wrote them",
     )
 
 
@@ -237,7 +239,7 @@ def _add_partitions(table: pa.Table, file: DataFile, schema: pa.Schema) -> pa.Ta
 
 
 def _grouped(parts: Iterable[Part], size: Callable[[Part], int]) -> list[list[Part]]:
-    """Group neighbours, so that a task has about `TASK_BYTES` to read."""
+    """Group neighbours, so that a task reads about `TASK_BYTES`."""
     groups: list[list[Part]] = []
     filled = TASK_BYTES
     for part in parts:

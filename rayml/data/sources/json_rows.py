@@ -1,4 +1,4 @@
-"""Read the rows of a JSON file one by one, so that its size bounds no memory."""
+"""Reads the rows of a JSON file one by one, in memory that does not depend on its size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rayml.data.delimited.records import ByteStream
 from rayml.errors import SourceError
 
 _PIECE_BYTES = 2**20
-_MAX_ROW_CHARACTERS = 16 * 2**20  # bounds memory where a row never ends
+_MAX_ROW_CHARACTERS = 16 * 2**20  # bounds memory if a row never ends
 _SPACE = re.compile(r"[ \t\r\n]*")
 _OPENING = re.compile(r'[ \t\r\n]*(\[|\{[ \t\r\n]*"rows"[ \t\r\n]*:[ \t\r\n]*\[)')
 
@@ -19,15 +19,15 @@ _OPENING = re.compile(r'[ \t\r\n]*(\[|\{[ \t\r\n]*"rows"[ \t\r\n]*:[ \t\r\n]*\[)
 def read_rows(stream: ByteStream, file: str) -> Iterator[tuple[int, str]]:
     """Read the texts of the rows of a file, each with the line on which it begins.
 
-    A file is a list of rows, `{"rows": [row, ...]}`, or rows one behind the other, as JSON lines
-    have them. What a row may hold is not looked at.
+    A file is a list of rows, `{"rows": [row, ...]}`, or rows one after the other, as in JSON lines.
+    The content of a row is not checked.
 
     Args:
         stream: the file's bytes, decompressed.
         file: its name, for errors.
 
     Raises:
-        SourceError: the file is no such JSON; the message names the line.
+        SourceError: the file is not such JSON; the message names the line.
     """
     return iter(_Reader(stream, file))
 
@@ -79,14 +79,14 @@ class _Reader:
                 self._more()
                 continue
             if end == len(self._text) and not self._final:
-                self._more()  # a number may go on
+                self._more()  # a number may continue
                 continue
             row = self._text[start:end]
             self._advance(end)
             return line, row
 
     def _next(self) -> str:
-        """The next character that is no space, which stays; empty at the end."""
+        """The next character that is not a space, without taking it; empty at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             assert space is not None
@@ -105,12 +105,13 @@ class _Reader:
         try:
             more = self._decoder.decode(piece, final=self._final)
         except UnicodeDecodeError:
-            raise self._broken("it is no text in UTF-8") from None
+            raise self._broken("it is not text in UTF-8") from None
         self._text = self._text[self._at :] + more
         self._at = 0
 
     def _broken(self, reason: str) -> SourceError:
         reason = re.sub(r": line \d+ column \d+ \(char \d+\)", "", reason)
         return SourceError(
-            f"{self._file}, line {self._line}: this is no JSON ({reason})", remedy="Mend the file"
+            f"{self._file}, line {self._line}: this is not JSON ({reason})",
+            remedy="Correct the file",
         )

@@ -1,4 +1,4 @@
-"""Find the files that paths, folders, globs and URLs name."""
+"""Finds the files that paths, folders, globs and URLs name."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ SUFFIXES = {
     "csv": re.compile(r"\.(csv|tsv|txt)" + _COMPRESSED, re.IGNORECASE),
     "parquet": re.compile(r"\.(parquet|pq)$", re.IGNORECASE),
 }
+ENDINGS = {"csv": (".csv", ".tsv", ".txt", "the same with .gz"), "parquet": (".parquet", ".pq")}
 _NATIVE = ("file", "s3", "gs", "hdfs", "abfs", "abfss")
 _USER = re.compile(r"(\w://)[^/\s'\"]*@")
 _QUERY = re.compile(r"(?<=\w)\?[^\s'\"]*=[^\s'\"]*")
@@ -32,11 +33,11 @@ class DataFile:
     """One file of a source.
 
     Attributes:
-        filesystem: where it lies.
+        filesystem: that holds it.
         path: in that filesystem.
-        name: as a message shows it, without a password or a signature.
-        size: in bytes; None where the filesystem does not tell.
-        mtime_ns: time of its last change; None likewise.
+        name: for messages, without a password or a signature.
+        size: in bytes; None if the filesystem does not know it.
+        mtime_ns: time of its last change; None if the filesystem does not know it.
         partitions: names and values of the `key=value` folders that it lies in.
     """
 
@@ -51,8 +52,8 @@ class DataFile:
 def find_files(paths: str | Sequence[str], kind: str) -> tuple[DataFile, ...]:
     """Find files, in the order of `paths`, and sorted by path within each.
 
-    A folder stands for the files under it, at any depth, that end as files of this kind do;
-    names that begin with `.` or `_` are left out, as writers of such folders expect.
+    A folder means the files under it, at any depth, with a suffix of this kind; names that begin
+    with `.` or `_` are left out, as writers of such folders expect.
 
     Args:
         paths: files, folders, globs (`*`, `?`, `[…]`, and `**` for folders at any depth), or
@@ -68,7 +69,9 @@ def find_files(paths: str | Sequence[str], kind: str) -> tuple[DataFile, ...]:
             found.setdefault(file.name, file)
     files = tuple(found.values())
     if not files:
-        raise SourceError("a source of files must name one", found=paths)
+        raise SourceError(
+            "data.source.paths names no file", found=paths, remedy="Name files or folders"
+        )
     check_partitions(files)
     return files
 
@@ -80,21 +83,28 @@ def _find(url: str, kind: str) -> Iterable[DataFile]:
         infos, base = _infos(filesystem, path, kind)
     except (OSError, ValueError, ImportError, pa.ArrowException) as error:
         raise SourceError(
-            f"a path must lead to files ({type(error).__name__}: {safe(str(error))})",
-            found=shown,
+            f"{shown} cannot be opened ({type(error).__name__}: {safe(str(error))})",
             remedy="Check the path and the credentials; some URLs need a package for fsspec",
-        ) from None  # the cause's own text may hold what `safe` took out
+        ) from None  # the cause's own text may hold what `safe` removed
     if not infos:
-        raise SourceError(
-            f"a path must lead to {kind} files",
-            found=shown,
-            remedy=f"Of a folder, only files that end in {SUFFIXES[kind].pattern} are read",
-        )
+        raise _no_files(filesystem, path, shown, kind)
     scheme = "" if isinstance(filesystem, fs.LocalFileSystem) else urlsplit(url).scheme
     for info in sorted(infos, key=lambda info: str(info.path)):
         inner = str(info.path)
         name = safe(inner if not scheme or "://" in inner else f"{scheme}://{inner}")
         yield DataFile(filesystem, inner, name, info.size, info.mtime_ns, _partitions(inner, base))
+
+
+def _no_files(filesystem: fs.FileSystem, path: str, shown: str, kind: str) -> SourceError:
+    if filesystem.get_file_info(path).type == fs.FileType.Directory:
+        suffixes = ", ".join(ENDINGS[kind])
+        return SourceError(
+            f"the folder {shown} has no {kind} files",
+            remedy=f"Check its files: those that end in {suffixes} are read",
+        )
+    if _before_magic(path)[1]:
+        return SourceError(f"no file matches {shown}", remedy="Check the pattern")
+    return SourceError(f"file not found: {shown}", remedy="Check the path")
 
 
 def _resolve(url: str) -> tuple[fs.FileSystem, str]:
@@ -110,7 +120,7 @@ def _resolve(url: str) -> tuple[fs.FileSystem, str]:
 
 
 def _infos(filesystem: fs.FileSystem, path: str, kind: str) -> tuple[list[fs.FileInfo], str]:
-    """Files that a path stands for, and the folder whose subfolders may be partitions."""
+    """Files that a path means, and the folder whose subfolders may be partitions."""
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.File:
         return [info], str(PurePosixPath(path).parent)
@@ -124,7 +134,7 @@ def _infos(filesystem: fs.FileSystem, path: str, kind: str) -> tuple[list[fs.Fil
 
 
 def _before_magic(path: str) -> tuple[str, str]:
-    """Split a path before its first part with a wildcard; no second half if it has none."""
+    """Split a path before its first part with a wildcard; the second half is empty without one."""
     magic = _MAGIC.search(path)
     if not magic:
         return path, ""
@@ -157,19 +167,19 @@ def check_partitions(files: Sequence[DataFile]) -> None:
     """Check that files have the same partition columns.
 
     Raises:
-        SourceError: they have not.
+        SourceError: they do not.
     """
     first = [key for key, _ in files[0].partitions]
     for file in files:
         keys = [key for key, _ in file.partitions]
         if keys != first or len(set(keys)) < len(keys):
             raise SourceError(
-                "all files must lie in the same levels of key=value folders",
-                found={files[0].name: first, file.name: keys},
-                remedy="Name a folder of one layout",
+                f"the key=value folders of {files[0].name} and {file.name} differ",
+                found=[first, keys],
+                remedy="Name files or a folder with the same levels of key=value folders",
             )
 
 
 def safe(text: str) -> str:
-    """A URL, or text that holds some, without users, passwords and signatures."""
+    """Text without the users, passwords and signatures of the URLs in it."""
     return _QUERY.sub("", _USER.sub(r"\1", text))

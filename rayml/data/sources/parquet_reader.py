@@ -1,4 +1,4 @@
-"""Read Parquet files into tables, with the row number of each row."""
+"""Reads Parquet files into tables, with the row number of each row."""
 
 from __future__ import annotations
 
@@ -38,11 +38,10 @@ class ParquetPiece:
 
 
 def plan(files: Sequence[DataFile]) -> tuple[pa.Schema, list[ParquetPiece]]:
-    """Read the footers of files: the schema that holds all of them, and pieces to read.
+    """Read the footers of files: the schema that suits all of them, and pieces to read.
 
-    Dictionary columns become columns of their values, those of extension types columns of what
-    they are stored as. A column that is int in one file and
-    float in another becomes float.
+    Dictionary columns become columns of their values, and extension types become their storage
+    types. A column that is int in one file and float in another becomes float.
 
     Raises:
         SourceError: a file cannot be read, or files disagree on columns or types.
@@ -54,16 +53,15 @@ def plan(files: Sequence[DataFile]) -> tuple[pa.Schema, list[ParquetPiece]]:
     for file, other in zip(files, schemas, strict=True):
         if set(other.names) != set(schema.names):
             raise SourceError(
-                "all files of a source must have the same columns",
-                found={"file": file.name, "differ": sorted(set(other.names) ^ set(schema.names))},
-                remedy="Mend the file or leave it out",
+                f"{file.name} has other columns than the first file of the source",
+                found=sorted(set(other.names) ^ set(schema.names)),
+                remedy="Correct the file, or leave it out",
             )
         try:
             schema = pa.unify_schemas([schema, other], promote_options="permissive")
         except pa.ArrowException as error:
             raise SourceError(
-                f"a column must have the same type in all files ({error})",
-                found=file.name,
+                f"a column of {file.name} has another type than in the files before ({error})",
                 remedy="Write the files with one schema",
             ) from error
     pieces = [p for f, footer in zip(files, footers, strict=True) for p in _pieces(f, footer)]
@@ -71,17 +69,17 @@ def plan(files: Sequence[DataFile]) -> tuple[pa.Schema, list[ParquetPiece]]:
 
 
 def pandas_index(file: DataFile) -> tuple[str, ...]:
-    """Names of the columns in which pandas kept the index of the table that it wrote.
+    """Names of the columns in which pandas stored the index of the table.
 
     Raises:
         SourceError: the file cannot be read.
     """
     schema = _footer(file).schema.to_arrow_schema()
     try:
-        told = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-        index = told.get("index_columns", [])
+        metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        index = metadata.get("index_columns", [])
     except (ValueError, AttributeError):
-        return ()  # another program's words
+        return ()  # another program wrote it
     return tuple(each for each in index if isinstance(each, str) and each in schema.names)
 
 
@@ -104,9 +102,8 @@ def _footer(file: DataFile) -> pq.FileMetaData:
             return pq.read_metadata(stream)
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
-            f"a Parquet file must be readable ({error})",
-            found=file.name,
-            remedy="Write it again, or set format to csv if it is text",
+            f"{file.name} cannot be read as Parquet ({error})",
+            remedy="Write it again, or set data.source.format=csv if it is text",
         ) from error
 
 
@@ -115,9 +112,9 @@ def _plain(schema: pa.Schema) -> pa.Schema:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """What values are stored as, at any depth.
+    """The storage type of values, at any depth.
 
-    A file says by itself of which extension type a column is, and Ray's unpickles what it shows.
+    A file itself names the extension types of its columns, and Ray's extension types unpickle.
     """
     found = kind
     if isinstance(kind, pa.BaseExtensionType):

@@ -35,24 +35,24 @@ _NOTHING = type(None)
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What one reading of a query found: columns, and a hash of the rows in any order."""
+    """The columns of a query, and a hash of its rows in any order."""
 
     schema: pa.Schema
     digest: str
 
 
 class SqlSource:
-    """Rows that a query gives; any database that SQLAlchemy has a driver for.
+    """Rows of a query, from any database that SQLAlchemy has a driver for.
 
     The query is read twice in chunks of bounded size: once for the fingerprint and the types
-    of the columns, then by a worker, which checks that it got the same rows. So the database
-    must be reachable from the workers, and the query must give the same rows each time.
+    of the columns, then by a worker, which checks that it reads the same rows. So the workers
+    must reach the database, and the query must give the same rows each time.
 
-    Types: numbers are int64 or float64 (decimals too), times `timestamp[us, UTC]` (those
-    without a time zone are taken as UTC), UUIDs and columns of mixed types strings.
+    Types: numbers are int64 or float64 (decimals too), times `timestamp[us, UTC]` (UTC is assumed
+    without a time zone), UUIDs and columns of mixed types strings.
 
     Args:
-        url: SQLAlchemy's database URL, as `sqlite:///file.db` or
+        url: SQLAlchemy's database URL, such as `sqlite:///file.db` or
             `postgresql://user:password@host/database`. Its user, password and options are
             never part of a message or a fingerprint.
         query: one SELECT, in the database's own SQL.
@@ -67,11 +67,11 @@ class SqlSource:
 
     def fingerprint(self) -> str:
         """Hash of the database's place, the query, and the content of all rows."""
-        told = [_place(self._url), self._query, str(self._content.schema), self._content.digest]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        parts = [_place(self._url), self._query, str(self._content.schema), self._content.digest]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def read(self) -> ray.data.Dataset:
-        """Rows in natural types, and `LINE`: the row's number as the database gave it."""
+        """Rows in natural types, and `LINE`: the row's number in the database's order."""
         reader = partial(_read, self._url, self._query, self._content)
         schema = self._content.schema.append(pa.field(LINE, pa.int64()))
         return dataset_of("ReadSQL", [reader], schema)
@@ -87,7 +87,7 @@ class SqlSource:
                 types = [a | b for a, b in zip(types, found, strict=True)] if types else found
         if not types:
             raise SourceError(
-                "a query must give rows", found=self._query, remedy="Check its conditions"
+                "the query gives no rows", found=self._query, remedy="Check its conditions"
             )
         columns = zip(names, types, strict=True)
         schema = pa.schema([(name, _arrow_type(name, seen)) for name, seen in columns])
@@ -95,7 +95,7 @@ class SqlSource:
 
 
 class _Digest:
-    """Hash of a multiset of rows: databases give no order unless asked for one."""
+    """Hash of a multiset of rows, since a query without ORDER BY gives any order."""
 
     def __init__(self) -> None:
         self._sum = 0
@@ -126,9 +126,9 @@ def _read(url: sqlalchemy.URL, query: str, content: _Content) -> Iterator[pa.Tab
 def _check_same(same: bool, query: str) -> None:
     if not same:
         raise SourceError(
-            "a query must give the same rows each time",
+            "the query gave other rows when it was read again",
             found=query,
-            remedy="Order what LIMIT cuts, leave out random and current values, and run again",
+            remedy="Add ORDER BY to a LIMIT, leave out random and current values, and run again",
         )
 
 
@@ -143,25 +143,26 @@ def _rows(
     try:
         engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
         with engine.connect() as connection:
-            # The database's own SQL: a colon or a percent sign in it is no parameter.
+            # The database's own SQL, so that a colon or a percent sign is not a parameter.
             options = connection.execution_options(yield_per=CHUNK_ROWS, no_parameters=True)
             result = options.exec_driver_sql(query)
             if not result.returns_rows:
-                raise SourceError("a query must give rows", found=query, remedy="Write a SELECT")
+                raise SourceError(
+                    "the query is not one that gives rows", found=query, remedy="Write a SELECT"
+                )
             names = list(result.keys())
             check_names(names)
             yield names, result.partitions(CHUNK_ROWS)
     except ModuleNotFoundError as error:
         raise SourceError(
-            "the driver of a database must be installed",
-            found=error.name,
+            f"the driver of the database is not installed ({error.name})",
             remedy="Install it; for PostgreSQL: pip install 'rayml[postgres]'",
         ) from None
     except SQLAlchemyError as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         raise SourceError(
-            f"a query must run ({_without_secrets(reason, url)})",
-            found={"database": _place(url), "query": query},
+            f"the query fails on {_place(url)} ({_without_secrets(reason, url)})",
+            found=query,
             remedy="Check the database's URL and the query",
         ) from None  # drivers may put the whole URL into the cause
 
@@ -174,18 +175,19 @@ def _parse(text: str) -> sqlalchemy.URL:
     try:
         url = sqlalchemy.make_url(text)
     except (ArgumentError, ValueError):
-        raise SourceError("a database must have SQLAlchemy's URL", remedy=remedy) from None
+        raise SourceError("data.source.url is not a URL of SQLAlchemy", remedy=remedy) from None
     if url.drivername in {"postgresql", "postgres"}:
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite" or (url.database or "").startswith("file:"):
         return url
     if url.database in {None, "", ":memory:"}:
         raise SourceError(
-            "workers must be able to open the database", found=_place(url), remedy=remedy
+            f"the database {_place(url)} is in memory, where workers cannot open it",
+            remedy=remedy,
         )
     path = Path(str(url.database)).expanduser().absolute()  # workers have other folders
     if not path.is_file():  # SQLite would make an empty one
-        raise SourceError("a SQLite database must exist", found=str(path), remedy=remedy)
+        raise SourceError(f"there is no SQLite database {path}", remedy="Check its path")
     return url.set(database=str(path))
 
 
@@ -207,8 +209,9 @@ def _arrow_type(name: str, types: set[type]) -> pa.DataType:
     seen = types - {_NOTHING}
     if not seen <= _NUMBERS | _TIMES | _TEXTS:
         raise SourceError(
-            "a column of a query must hold numbers, text, times or booleans",
-            found={name: sorted(kind.__name__ for kind in seen)},
+            f"the column {name!r} of the query holds values that are not numbers, text, times or"
+            " booleans",
+            found=sorted(kind.__name__ for kind in seen),
             remedy="CAST it in the query, or leave it out",
         )
     if not seen:
@@ -227,7 +230,7 @@ def _table(rows: Sequence[Sequence[Any]], schema: pa.Schema, query: str) -> pa.T
         return pa.table([_array(values, field.type) for field, values in columns], schema=schema)
     except OverflowError as error:
         raise SourceError(
-            f"a whole number must fit in 64 bits ({error})",
+            f"a whole number of the query has more than 64 bits ({error})",
             found=query,
             remedy="CAST the column to a floating-point type",
         ) from error

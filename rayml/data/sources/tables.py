@@ -1,4 +1,4 @@
-"""Make a Ray dataset of Arrow tables that workers read one after another."""
+"""Makes a Ray dataset of Arrow tables that workers read one after another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dataset_of(name: str, readers: Sequence[TableReader], schema: pa.Schema) -> 
 
     Args:
         name: of the read tasks in Ray's progress and dashboard.
-        readers: each is called in a worker, and gives tables that fit in memory one by one.
+        readers: each called in a worker; gives tables that fit in memory one by one.
         schema: of all those tables.
     """
     import ray.data
@@ -39,7 +39,7 @@ def dataset_of(name: str, readers: Sequence[TableReader], schema: pa.Schema) -> 
             )
             return [ReadTask(_with_schema(reader, schema), unknown, schema) for reader in readers]
 
-    # As many blocks as readers: asked for more, Ray would split small tables further.
+    # As many blocks as readers: for more, Ray would split small tables further.
     return ray.data.read_datasource(Tables(), override_num_blocks=max(1, len(readers)))
 
 
@@ -49,7 +49,7 @@ def _with_schema(reader: TableReader, schema: pa.Schema) -> TableReader:
         for table in reader():
             empty = False
             yield table
-        if empty:  # so that the dataset has its columns where it has no rows
+        if empty:  # so that a dataset without rows has its columns
             yield schema.empty_table()
 
     return read

@@ -71,17 +71,16 @@ SHOPPERS = Archive(
 class AdultSource:
     """Adult, also known as Census Income (Becker & Kohavi 1996, doi:10.24432/C5XW20).
 
-    All columns are strings. `?` is missing. `income` is `<=50K` or `>50K`: the full stop
-    that ends the labels of `adult.test` is taken off. Column `split` says where a row was
-    published: `train` or `test`, and `validation` where an index is given.
+    All columns are strings. `?` is missing. `income` is `<=50K` or `>50K`: the full stop that
+    ends the labels of `adult.test` is removed. Column `split` is `train` or `test` by the file of
+    the row, or `validation` by the given index.
 
     Args:
-        folder: where `adult.data` and `adult.test` are, or are to be.
-        download: whether to download them where absent.
-        validation_index: file in `folder` that holds the indices of the rows of
-            `adult.data` that are for validation: a NumPy array of int, shape [rows], as the
-            splits of Gorishniy et al. (2021, "Revisiting Deep Learning Models for Tabular
-            Data") are given.
+        folder: of `adult.data` and `adult.test`.
+        download: whether absent files are downloaded.
+        validation_index: file in `folder` with the indices of the validation rows of
+            `adult.data`: a NumPy array of int, shape [rows], as in the splits of Gorishniy et al.
+            (2021, "Revisiting Deep Learning Models for Tabular Data").
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class AdultSource:
 
     @property
     def dialect(self) -> CsvSettings:
-        """How the files are written."""
+        """Dialect of the files."""
         return ADULT_DIALECT
 
     def fingerprint(self) -> str:
@@ -119,16 +118,15 @@ class AdultSource:
             index = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise SourceError(
-                f"the index of validation rows must be a .npy file ({error})",
-                found=str(path),
-                remedy="Put it there, or set source.validation_index to null",
+                f"the index of validation rows {path} cannot be read as a .npy file ({error})",
+                remedy="Put it there, or set data.source.validation_index=null",
             ) from error
         rows = np.unique(index) if index.dtype.kind in "iu" else None
         if rows is None or rows.shape != index.shape or not set(rows) <= set(range(ADULT_ROWS)):
             raise SourceError(
-                "the index of validation rows must hold each row of adult.data at most once",
-                found=str(path),
-                remedy=f"Write whole numbers from 0 to {ADULT_ROWS - 1} into it",
+                f"the index of validation rows {path} repeats a row of adult.data, or names one"
+                " that it lacks",
+                remedy=f"Write different whole numbers from 0 to {ADULT_ROWS - 1} into it",
             )
         return rows.astype(np.int64)
 
@@ -136,13 +134,13 @@ class AdultSource:
 class OnlineShoppersSource:
     """Online Shoppers Purchasing Intention (Sakar et al. 2019, doi:10.24432/C5F88Q).
 
-    All columns are strings, empty cells are null. An earlier publication, accepted where
-    found, has 112 empty cells and some durations of -1. They stay -1: a source that replaced
-    them would train a model on other values than its endpoint's clients will send.
+    All columns are strings, empty cells are null. An earlier publication, which is accepted if it
+    is present, has 112 empty cells and some durations of -1. They stay -1: a source that replaced
+    them would train a model on other values than the endpoint's clients send.
 
     Args:
-        folder: where `online_shoppers_intention.csv` is, or is to be.
-        download: whether to download it where absent.
+        folder: of `online_shoppers_intention.csv`.
+        download: whether an absent file is downloaded.
     """
 
     def __init__(self, folder: str | Path, download: bool = True) -> None:
@@ -151,7 +149,7 @@ class OnlineShoppersSource:
 
     @property
     def dialect(self) -> CsvSettings:
-        """How the file is written."""
+        """Dialect of the file."""
         return CsvSettings()
 
     def fingerprint(self) -> str:
@@ -175,9 +173,9 @@ class OnlineShoppersSource:
 def _fingerprint(
     name: str, files: dict[str, tuple[Path, str]], validation: npt.NDArray[np.int64] | None
 ) -> str:
-    told: list[Any] = [name, {file: digest for file, (_, digest) in files.items()}]
-    told.append(None if validation is None else validation.tolist())
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    parts: list[Any] = [name, {file: digest for file, (_, digest) in files.items()}]
+    parts.append(None if validation is None else validation.tolist())
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _read(path: Path, dialect: CsvSettings, columns: tuple[str, ...]) -> Iterator[pa.Table]:

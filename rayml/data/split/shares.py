@@ -1,8 +1,8 @@
-"""How many rows of each stratum validate and test, so that the fractions hold overall.
+"""Numbers of rows of each stratum that validate and test, so that the fractions hold overall.
 
-Each stratum is rounded for itself, and keeps a row for each split if it has three. Where many
-strata round the same way, those that rounding moved most give or take a row until the total holds
-too: 100 classes of 7 rows would otherwise give 100 of 700 rows to a test split of 20 %.
+Each stratum is rounded by itself, and keeps a row for each split if it has three. If many strata
+round the same way, those that rounding moved most give or take a row until the total holds too:
+100 classes of 7 rows would otherwise give 100 of 700 rows to a test split of 20 %.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Share:
 
 
 def share_rows(sizes: Sequence[int], validation: float, test: float) -> list[Share]:
-    """Share the rows of each stratum out.
+    """Share out the rows of each stratum.
 
     Args:
-        sizes: numbers of rows of the strata, in an order that the rows alone decide.
+        sizes: numbers of rows of the strata, in an order that depends on the rows alone.
         validation: fraction of all rows; 0 takes none.
-        test: likewise.
+        test: fraction of all rows; 0 takes none.
 
     Returns:
-        For each stratum its share. A stratum of three rows or more has a row in each split that
-        is wanted, and each has one that trains.
+        The share of each stratum. A stratum of three rows or more has a row in each split whose
+        fraction is not 0, and each stratum has a row that trains.
     """
     tested = _rounded(sizes, test, [0] * len(sizes), others=1 + bool(validation))
     validated = _rounded(sizes, validation, tested, others=1)
@@ -43,7 +43,7 @@ def share_rows(sizes: Sequence[int], validation: float, test: float) -> list[Sha
 def _rounded(
     sizes: Sequence[int], fraction: float, taken: Sequence[int], *, others: int
 ) -> list[int]:
-    """Rows of one split by stratum, of those that are not taken; so many stay for the others."""
+    """Rows of one split by stratum; those `taken`, and `others` more, stay for other splits."""
     if not fraction:
         return [0] * len(sizes)
     rooms = [max(n - gone - others, 0) for n, gone in zip(sizes, taken, strict=True)]

@@ -1,11 +1,11 @@
 """Gives each row to train, validation or test by thresholds on a key of its own.
 
-Every method is the same step with another key. `random` and `stratified` take a hash of the row's
+Each method is the same step with another key. `random` and `stratified` use a hash of the row's
 content, `group` a hash of the group, `time` the time itself. Within a stratum the rows with the
-smallest keys are for training, those with the largest for test. So the split depends on the rows
-and the seed alone, never on their order. Equal groups and equal times fall on the same side, so the
-fractions are met as nearly as whole groups and times allow. Equal rows are divided where they must
-be, see `rayml.data.split.ties`, and the fractions hold to the row.
+smallest keys train, those with the largest test. So the split depends on the rows and the seed
+alone, never on their order. Equal groups and equal times fall into the same split, so the fractions
+are met as nearly as whole groups and times allow. Equal rows are divided if necessary, see
+`rayml.data.split.ties`, and the fractions hold to the row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 from rayml.data.columns.hashing import Hashes, hash_rows, hash_values, mix
 from rayml.data.columns.keys import KeyCounts, order_floats
 from rayml.data.columns.schema import FeatureSchema
-from rayml.data.columns.split_names import NO_SIDE, Sides, given_sides
+from rayml.data.columns.split_names import NO_SPLIT, SplitIndices, named_splits
 from rayml.data.split.shares import Share, share_rows
 from rayml.data.split.split_method import choose_method
 from rayml.data.split.thresholds import KEY_ENTRIES, SplitCounts, Thresholds, cut, threshold
@@ -49,7 +49,7 @@ class Splitter:
         task: `stratified` needs classes.
 
     Raises:
-        DataError: the method does not suit the task or its column, or leaves nothing to train.
+        DataError: the method does not suit the task or its column, or leaves no rows to train.
     """
 
     def __init__(self, settings: SplitSettings, schema: FeatureSchema, task: TaskName) -> None:
@@ -59,21 +59,22 @@ class Splitter:
         self._classes = task != "regression"
         if settings.method == "stratified" and not self._classes:
             raise DataError(
-                "a stratified split needs classes", found=task, remedy="Use split.method=random"
+                f"data.split.method=stratified needs classes, and data.task={task} has none",
+                remedy="Set data.split.method=random",
             )
         if settings.validation + settings.test >= 1 and settings.method != "given":
             raise DataError(
-                "validation and test leave rows to train on",
-                found=settings.validation + settings.test,
-                remedy="Lower split.validation or split.test",
+                f"data.split.validation={settings.validation} and data.split.test={settings.test}"
+                " leave no rows to train on",
+                remedy="Lower one of them",
             )
         if settings.method == "time":
             _check_time(schema, column_of(settings))
 
     def count(self, table: pa.Table) -> SplitCounts:
         """Count the keys of rows."""
-        sides = self._given(table)
-        open_rows = self._open(sides)
+        given = self._given(table)
+        open_rows = self._open(given)
         stratum, key = self._strata(table)[open_rows], self._keys(table)[open_rows]
         strata = {
             int(value): KeyCounts.of(key[stratum == value], KEY_ENTRIES)
@@ -81,11 +82,11 @@ class Splitter:
         }
         if len(strata) > MAX_CLASSES:
             raise _too_many_classes(self._target)
-        train, validation, test = (int((sides == side).sum()) for side in range(3))
+        train, validation, test = (int((given == split).sum()) for split in range(3))
         return SplitCounts(strata, (train, validation, test))
 
     def ranges(self, counts: SplitCounts) -> Ranges:
-        """Where rows must be counted key by key before a plan can be made; mostly nowhere."""
+        """Ranges in which rows must be counted key by key before a plan is made; mostly none."""
         if not self._divides:
             return Ranges.none()
         strata, shares = self._shares(counts)
@@ -101,7 +102,7 @@ class Splitter:
 
         Args:
             counts: of all rows.
-            tallies: what was counted in `ranges`, block by block.
+            tallies: the counts in `ranges`, block by block.
 
         Raises:
             DataError: a split would be empty.
@@ -124,7 +125,7 @@ class Splitter:
     def _fractions(self, counts: SplitCounts) -> tuple[float, float]:
         settings = self._settings
         test = 0.0 if settings.method == "given" else settings.test
-        # Nothing is carved out of the training rows where validation rows are given.
+        # Given validation rows leave all given training rows to training.
         return 0.0 if counts.given[1] else settings.validation, test
 
     def _shares(self, counts: SplitCounts) -> tuple[list[int], list[Share]]:
@@ -156,29 +157,31 @@ class Splitter:
             parts[stratum] = Division(limits, Ties(), (first, second - first, keys.total - second))
         return parts
 
-    def sides(self, table: pa.Table, thresholds: Mapping[int, Thresholds], ties: Ties) -> Sides:
+    def splits(
+        self, table: pa.Table, thresholds: Mapping[int, Thresholds], ties: Ties
+    ) -> SplitIndices:
         """Index of the split of each row, see `rayml.types.SPLITS`."""
         strata = np.array(sorted(thresholds), dtype=np.uint64)
         at = [thresholds[int(stratum)] for stratum in strata]
-        sides = self._given(table)
+        given = self._given(table)
         stratum, key = self._strata(table), self._keys(table)
-        # Rows of a given side may be of a stratum that has no rows to share out.
+        # Rows of a given split may be of a stratum that has no rows to share out.
         place = np.minimum(np.searchsorted(strata, stratum), len(strata) - 1)
         after = np.array([limits.validation for limits in at], dtype=np.uint64)[place] <= key
         last = np.array([limits.test for limits in at], dtype=np.uint64)[place] <= key
         shared = (after.astype(np.int8) + last).astype(np.int8)
-        open_rows = self._open(sides)
+        open_rows = self._open(given)
         shared[open_rows] = ties.divide(key[open_rows], shared[open_rows])
-        return np.where(open_rows, shared, sides).astype(np.int8)
+        return np.where(open_rows, shared, given).astype(np.int8)
 
-    def _given(self, table: pa.Table) -> Sides:
+    def _given(self, table: pa.Table) -> SplitIndices:
         if self._settings.method != "given":
-            return np.full(table.num_rows, NO_SIDE, dtype=np.int8)
-        return given_sides(table.column(column_of(self._settings)))
+            return np.full(table.num_rows, NO_SPLIT, dtype=np.int8)
+        return named_splits(table.column(column_of(self._settings)))
 
-    def _open(self, sides: Sides) -> npt.NDArray[np.bool_]:
-        # Given training rows are open, since validation rows may be carved out of them.
-        return sides <= 0
+    def _open(self, given: SplitIndices) -> npt.NDArray[np.bool_]:
+        # Given training rows are open, since validation rows may come from them.
+        return given <= 0
 
     def _strata(self, table: pa.Table) -> Hashes:
         if self._settings.method == "stratified" or (
@@ -188,7 +191,7 @@ class Splitter:
         return np.zeros(table.num_rows, dtype=np.uint64)
 
     def _keys(self, table: pa.Table) -> Hashes:
-        # Keys have 63 bits, so that a threshold above every key is a key too.
+        # Keys have 63 bits, so that 64 bits hold a threshold above every key.
         settings = self._settings
         if settings.method == "group":
             seed = mix(np.array([settings.seed % 2**64], dtype=np.uint64))
@@ -214,12 +217,12 @@ class SplitPlan:
     sizes: tuple[int, int, int]
     ties: Ties = field(default_factory=Ties)
 
-    def sides(self, table: pa.Table) -> Sides:
+    def splits(self, table: pa.Table) -> SplitIndices:
         """Index of the split of each row, see `rayml.types.SPLITS`."""
-        return self.splitter.sides(table, self.thresholds, self.ties)
+        return self.splitter.splits(table, self.thresholds, self.ties)
 
     def by_block(self, tallies: Sequence[pa.Table]) -> list[SplitPlan]:
-        """The plan of each block, where rows are divided."""
+        """The plan of each block, if rows are divided."""
         return [replace(self, ties=ties) for ties in before_each(tallies, self.ties)]
 
 
@@ -231,9 +234,8 @@ def column_of(settings: SplitSettings) -> str:
     """
     if settings.column is None:
         raise SchemaError(
-            f"split.method={settings.method} reads a column",
-            found=None,
-            remedy="Name it in split.column",
+            f"data.split.method={settings.method} reads a column, and none is named",
+            remedy="Name it in data.split.column",
         )
     return settings.column
 
@@ -242,9 +244,8 @@ def _check_time(schema: FeatureSchema, name: str) -> None:
     kind = next(column.kind for column in schema.read() if column.name == name)
     if kind not in ("timestamp", "numeric"):
         raise SchemaError(
-            "a split by time reads a timestamp or numeric column",
-            found=f"{kind} column {name!r}",
-            remedy="Choose another split.column, or set its kind in schema.kinds",
+            f"column {name!r} is {kind}, and data.split.method=time reads times or numbers",
+            remedy="Choose another data.split.column, or set its kind in data.schema.kinds",
         )
 
 
@@ -260,17 +261,16 @@ def _check_sizes(sizes: Sequence[int] | npt.NDArray[np.int64], settings: SplitSe
     if not empty:
         return
     remedy = (
-        f"Give rows of it in column {settings.column!r}"
+        f"Add rows of it in column {settings.column!r}"
         if settings.method == "given"
-        else "Give more rows, or larger fractions in split.validation and split.test"
+        else "Add rows, or raise data.split.validation and data.split.test"
     )
     shown = ", ".join(f"{name} {size}" for name, size in zip(SPLITS, sizes, strict=True))
-    raise DataError(f"each split has rows; {empty[0]} has none", found=shown, remedy=remedy)
+    raise DataError(f"the {empty[0]} split has no rows ({shown})", remedy=remedy)
 
 
 def _too_many_classes(target: str) -> DataError:
     return DataError(
-        f"a target is split by at most {MAX_CLASSES} classes",
-        found=target,
-        remedy="Set the task to regression, or another split.method",
+        f"the target {target!r} has more than {MAX_CLASSES} classes",
+        remedy="Set data.task=regression, or merge rare classes",
     )

@@ -1,30 +1,29 @@
-"""Chooses how rows are split where the settings leave it open."""
+"""Chooses how rows are split if the settings do not say."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from rayml.data.columns.split_names import SPLIT
 from rayml.errors import ConfigError
 from rayml.types import SplitSettings, TaskName
 
-if TYPE_CHECKING:
-    from rayml.data.sources.sources import Source
 
-
-def choose_method(
-    settings: SplitSettings, task: TaskName, source: Source | None = None
-) -> SplitSettings:
+def choose_method(settings: SplitSettings, task: TaskName, *, given: bool = False) -> SplitSettings:
     """The settings with a method that is not `auto`.
 
-    A source that gives the splits itself is split as it says. Else classes are drawn by class, so
-    that a rare one is in each split, and rows of a regression without regard to the target.
+    Given splits stay. Else rows are drawn by class, so that a rare class is in each split, and the
+    rows of a regression without regard to the target.
+
+    Args:
+        settings: whose method may be `auto`.
+        task: what is predicted.
+        given: whether the source gives the splits, in a column `split`.
 
     Raises:
         ConfigError: the settings would mix the splits that a source gives.
     """
-    if getattr(source, "gives_splits", False):
+    if given:
         return _given(settings)
     if settings.method != "auto":
         return settings
@@ -35,8 +34,9 @@ def _given(settings: SplitSettings) -> SplitSettings:
     if settings.method not in ("auto", "given") or settings.column not in (None, SPLIT):
         column = f" by column {settings.column!r}" if settings.column else ""
         raise ConfigError(
-            f"source.paths names files for train and test, and split.method={settings.method}"
-            f"{column} would mix their rows; leave data.split.method and data.split.column out, or "
-            "list the files in data.source.paths without naming their splits"
+            f"data.source.paths names files for train and test, and data.split.method="
+            f"{settings.method}{column} would mix their rows",
+            remedy="Leave data.split.method and data.split.column out, or list the files in"
+            " data.source.paths without naming their splits",
         )
     return replace(settings, method="given", column=SPLIT)

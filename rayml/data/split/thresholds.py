@@ -1,4 +1,4 @@
-"""Counts of keys by stratum, and where to cut them to meet fractions of the rows."""
+"""Counts keys by stratum, and finds the thresholds that meet fractions of the rows."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _STATE = pa.schema(
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """What the thresholds are chosen from; merges exactly, in any order.
+    """Counts that the thresholds are chosen from; they merge exactly, in any order.
 
     Attributes:
-        strata: counts of the keys of rows whose side is not given, by stratum.
-        given: numbers of rows whose side the data gives, by side.
+        strata: counts of the keys of rows that are split, by stratum.
+        given: numbers of rows whose split the data gives, by split.
     """
 
     strata: Mapping[int, KeyCounts] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class SplitCounts:
         return SplitCounts(strata, (train, validation, test))
 
     def to_table(self) -> pa.Table:
-        """State as an Arrow table: one row a stratum, the last one for the given sides."""
+        """State as an Arrow table: a row for each stratum, the last one for the given splits."""
         rows: list[dict[str, object]] = [
             {"stratum": stratum, "shift": keys.shift, "keys": keys.keys, "counts": keys.counts}
             for stratum, keys in self.strata.items()
@@ -70,7 +70,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a stratum is cut: rows below `validation` train, rows from `test` on test."""
+    """Keys at which a stratum is cut: rows below `validation` train, rows from `test` on test."""
 
     validation: int
     test: int
@@ -85,7 +85,7 @@ def cut(keys: KeyCounts, validation: float, test: float) -> tuple[int, int]:
     middle = _nearest(cumulated, rows - wanted_test - wanted_validation)
     last = _nearest(cumulated, rows - wanted_test)
     if entries >= 3:
-        # A few large groups should not leave a split without rows only by rounding.
+        # Rounding should not leave a split without rows if groups are few and large.
         last = min(max(last, 2), entries - 1)
         middle = min(max(middle, 1), last - 1)
     return middle, last

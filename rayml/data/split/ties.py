@@ -1,11 +1,11 @@
-"""Divides equal rows between the splits where keeping them together would miss the fractions.
+"""Divides equal rows between the splits if the fractions would be missed otherwise.
 
-Equal rows have equal keys. As long as a row repeats little, its copies stay on one side, so that
-what was recorded twice does not stand in training and test; only the copies at a threshold are
+Equal rows have equal keys. The copies of a row that repeats little stay in one split, so that a
+row that was recorded twice is not in both training and test; only the copies at a threshold are
 divided, and the fractions hold to the row. A row that makes up a hundredth of its stratum is a
-stratum of its own: the values of such data are few, and each must be met in training as often as
-in the test. Which copy goes where makes no difference, as they are equal: a block is told how many
-copies the blocks before it hold.
+stratum of its own: such data have few values, and each must occur in training as often as in test.
+The copies are equal, so it does not matter which copy goes where: a block only needs to know how
+many copies the blocks before it hold.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Numbers = npt.NDArray[np.int64]
 _HEAVY_SHARE = 0.01  # of a stratum's rows
 _HEAVY_OF_ALL = 1 / 5000  # of all rows, which bounds how many are counted block by block
 _HEAVY_COPIES = 4
-# A range holds few rows besides a heavy one. They move a threshold by as many entries at most.
+# A range holds few rows besides a heavy one; they move a threshold by at most as many entries.
 _NEIGHBOURS = 2
 _END = 2**63
 
@@ -36,7 +36,7 @@ TALLY = pa.schema([("stratum", pa.uint64()), ("key", pa.uint64()), ("count", pa.
 
 @dataclass(frozen=True)
 class Ranges:
-    """Ranges of keys, ascending and apart, whose rows are counted key by key."""
+    """Ranges of keys, ascending and disjoint, whose rows are counted key by key."""
 
     starts: Hashes
     ends: Hashes
@@ -88,15 +88,20 @@ class Ties:
         )
         return cls(keys[order], train, validate, np.zeros(len(keys), dtype=np.int64))
 
-    def divide(self, keys: Hashes, sides: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-        """Sides of the rows of a block, those of divided keys given anew."""
+    def divide(self, keys: Hashes, splits: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """Splits of the rows of a block, with new ones for rows of divided keys.
+
+        Args:
+            keys: of the rows.
+            splits: index of the split of each row by the thresholds alone.
+        """
         if not len(self.keys):
-            return sides
+            return splits
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         tied = np.flatnonzero(self.keys[place] == keys)
         tie = place[tied]
         number = self.before[tie] + _occurrence(tie)
-        divided = sides.copy()
+        divided = splits.copy()
         divided[tied] = (number >= self.train[tie]).astype(np.int8) + (number >= self.validate[tie])
         return divided
 
@@ -107,7 +112,7 @@ def heavy_count(stratum: int, rows: int) -> int:
 
 
 def ranges_to_count(strata: Sequence[KeyCounts], shares: Sequence[Share]) -> Ranges:
-    """Where keys must be counted one by one before the strata can be cut."""
+    """Ranges in which keys must be counted one by one before the strata can be cut."""
     rows = sum(keys.total for keys in strata)
     starts, ends = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for keys, share in zip(strata, shares, strict=True):
@@ -123,13 +128,13 @@ def tally(strata: Hashes, keys: Hashes, ranges: Ranges) -> pa.Table:
     """Count the rows of a block whose keys lie in some ranges, by key; see `TALLY`."""
     held = ranges.hold(keys)
     distinct, first, counts = np.unique(keys[held], return_index=True, return_counts=True)
-    # A key is of one stratum, since the hash of a row takes its target in.
+    # A key is of one stratum, since the hash of a row includes its target.
     columns = {"stratum": strata[held][first], "key": distinct, "count": counts.astype(np.int64)}
     return pa.table(columns, schema=TALLY)
 
 
 def before_each(tallies: Sequence[pa.Table], ties: Ties) -> list[Ties]:
-    """The ties as each block sees them, given what was counted in the blocks one after another."""
+    """The ties for each block, from the counts of the blocks in their order."""
     before, seen = np.zeros(len(ties.keys), dtype=np.int64), []
     for counted in tallies:
         seen.append(replace(ties, before=before))
@@ -156,11 +161,11 @@ def exact_counts(tallies: Sequence[pa.Table]) -> dict[int, KeyCounts]:
 
 @dataclass(frozen=True)
 class Division:
-    """How a stratum is divided.
+    """The division of a stratum.
 
     Attributes:
-        thresholds: of the rows that are not divided.
-        ties: the others.
+        thresholds: of the rows whose keys are not divided.
+        ties: the keys that are divided.
         sizes: numbers of rows of train, validation and test.
     """
 
@@ -170,7 +175,7 @@ class Division:
 
 
 def divide(keys: KeyCounts, share: Share, exact: KeyCounts, heavy_above: int) -> Division:
-    """Cut a stratum where its share is met, dividing equal rows where need be.
+    """Cut a stratum to meet its share, and divide equal rows if necessary.
 
     Args:
         keys: counts of the stratum's keys.
@@ -198,7 +203,7 @@ def divide(keys: KeyCounts, share: Share, exact: KeyCounts, heavy_above: int) ->
 
 
 def _occurrence(tie: npt.NDArray[np.intp]) -> Numbers:
-    """How many equal numbers stand before each."""
+    """Number of equal entries before each entry."""
     order = np.argsort(tie, kind="stable")
     ordered: npt.NDArray[np.intp] = tie[order]
     first = np.searchsorted(ordered, ordered, side="left")
@@ -210,7 +215,7 @@ def _occurrence(tie: npt.NDArray[np.intp]) -> Numbers:
 def _targets(
     counts: Numbers, heavy: npt.NDArray[np.bool_], share: Share
 ) -> tuple[Numbers, Numbers, tuple[int, int]]:
-    """Rows of each heavy key that test and validate, and where the other rows are cut."""
+    """Rows of each heavy key that test and validate, and the cuts of the other rows."""
     rows, light = int(counts.sum()), int(counts[~heavy].sum())
     tests = _spread(counts[heavy], share.test / rows, counts[heavy])
     validates = _spread(counts[heavy], share.validation / rows, counts[heavy] - tests)
@@ -220,7 +225,7 @@ def _targets(
 
 
 def _spread(counts: Numbers, fraction: float, room: Numbers) -> Numbers:
-    """A fraction of each count in whole numbers, which sum to that of all."""
+    """A fraction of each count, in whole numbers that sum to the fraction of all."""
     ends = np.rint(np.cumsum(counts) * fraction).astype(np.int64)
     spread: Numbers = np.minimum(np.diff(ends, prepend=0), room)
     return spread
@@ -229,10 +234,10 @@ def _spread(counts: Numbers, fraction: float, room: Numbers) -> Numbers:
 def _near_ends(
     keys: KeyCounts, heavy: npt.NDArray[np.bool_], share: Share
 ) -> npt.NDArray[np.bool_]:
-    """The entries within which a stratum is cut."""
+    """The entries in which a stratum is cut."""
     cumulated = np.cumsum(np.where(heavy, 0, keys.counts))
     near = np.zeros(len(keys.keys), dtype=np.bool_)
-    # While keys are ranges, what a heavy range holds besides is not known yet.
+    # If keys are ranges, the other rows of a heavy range are not known yet.
     reach = _NEIGHBOURS + int(heavy.sum()) if keys.shift else 0
     for end in _targets(keys.counts, heavy, share)[2]:
         at = int(np.searchsorted(cumulated, end))
@@ -242,7 +247,7 @@ def _near_ends(
 
 
 def _joined(starts: Hashes, ends: Hashes) -> Ranges:
-    """Ranges apart: those of strata that were counted more or less finely may overlap."""
+    """Disjoint ranges: those of strata with coarser or finer counts may overlap."""
     if not len(starts):
         return Ranges(starts, ends)
     order = np.argsort(starts, kind="stable")
@@ -255,7 +260,7 @@ def _entries(keys: KeyCounts, exact: KeyCounts) -> tuple[Hashes, Numbers, npt.ND
     """Keys and counts, ranges replaced by the single keys that were counted in them."""
     place = np.searchsorted(keys.keys, exact.keys >> np.uint64(keys.shift))
     held = np.bincount(place, weights=exact.counts, minlength=len(keys.keys))
-    complete = held == keys.counts  # others were reached into by the ranges of another stratum
+    complete = held == keys.counts  # ranges of another stratum count parts of the others
     known = complete[place]
     starts = np.concatenate([keys.starts()[~complete], exact.keys[known]])
     counts = np.concatenate([keys.counts[~complete], exact.counts[known]])
@@ -266,7 +271,7 @@ def _entries(keys: KeyCounts, exact: KeyCounts) -> tuple[Hashes, Numbers, npt.ND
 
 
 def _edge(cumulated: Numbers, single: npt.NDArray[np.bool_], end: int) -> int:
-    """The end itself where its entry can be divided, else the nearest end of an entry."""
+    """The end itself if its entry can be divided, else the nearest end of an entry."""
     at = int(np.searchsorted(cumulated, end))
     if cumulated[at] == end or single[at - 1]:
         return end
@@ -280,6 +285,6 @@ def _whole(part: Numbers, counts: Numbers) -> npt.NDArray[np.bool_]:
 
 
 def _threshold(starts: Hashes, cumulated: Numbers, end: int) -> int:
-    """Key of the first entry that begins at or behind so many rows; above all keys if none does."""
+    """Key of the first entry that begins after `end` rows; above all keys if none does."""
     at = int(np.searchsorted(cumulated[:-1], end))
     return int(starts[at]) if at < len(starts) else _END

@@ -14,8 +14,8 @@ CATEGORY_ENTRIES = 100_000
 class CategoryStatistics:
     """Counts of the categories of a column.
 
-    Exact up to `limit` categories. Beyond that the frequent ones are kept, each with a count
-    that is too low by at most `count / limit` (Misra and Gries, 1982, merged as by Agarwal
+    Counts are exact up to `limit` categories. Beyond that the frequent ones are kept, each with a
+    count that is too low by at most `count / limit` (Misra and Gries, 1982; merged as in Agarwal
     et al., "Mergeable summaries", 2012).
 
     Attributes:
@@ -67,7 +67,7 @@ class CategoryStatistics:
 
     @classmethod
     def from_state(cls, state: Mapping[str, pa.Scalar]) -> CategoryStatistics:
-        """Restore what `state` gave, by way of a row of an Arrow table."""
+        """Restore the fields that `state` gave, from a row of an Arrow table."""
         names = state["categories"].values.to_pylist()
         counts = dict(zip(names, state["counts"].values.to_pylist(), strict=True))
         return cls(state["missing"].as_py(), state["count"].as_py(), counts)

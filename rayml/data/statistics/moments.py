@@ -18,7 +18,7 @@ SKETCH_ENTRIES = 2**14  # relative width of ranges is then about 1/256, or less
 class NumericStatistics:
     """Aggregates of a column of numbers.
 
-    Moments are merged as by Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm
+    Moments are merged as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm
     for computing sample variances", 1979.
 
     Attributes:
@@ -27,7 +27,7 @@ class NumericStatistics:
         mean: of the values.
         m2: sum of squared differences from the mean.
         minimum: infinite if there are no values.
-        maximum: likewise.
+        maximum: minus infinity if there are no values.
         sketch: of the distribution.
     """
 
@@ -80,15 +80,15 @@ class NumericStatistics:
         return float(np.sqrt(self.m2 / self.count))
 
     def values(self) -> Floats:
-        """The different values, ascending; beyond the sketch's entries the middles of ranges."""
+        """The different values, ascending; middles of ranges if the sketch has ranges."""
         centers = np.nan_to_num(floats_of(self.sketch.centers()))
         return np.clip(centers, self.minimum, self.maximum)
 
     def quantiles(self, levels: npt.ArrayLike) -> Floats:
         """Values below which the given shares of the values lie.
 
-        Linear between neighbours, and exact as long as no more different values were seen than
-        the sketch has entries. There must be values.
+        Linear between neighbours, and exact if the sketch has an entry for each different value.
+        There must be values.
         """
         values = self.values()
         ends = np.cumsum(self.sketch.counts)
@@ -115,7 +115,7 @@ class NumericStatistics:
 
     @classmethod
     def from_state(cls, state: Mapping[str, pa.Scalar]) -> NumericStatistics:
-        """Restore what `state` gave, by way of a row of an Arrow table."""
+        """Restore the fields that `state` gave, from a row of an Arrow table."""
         sketch = KeyCounts(
             state["keys"].values.to_numpy(zero_copy_only=False),
             state["counts"].values.to_numpy(zero_copy_only=False),

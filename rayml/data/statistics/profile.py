@@ -1,4 +1,4 @@
-"""The training profile of raw columns: what later data is compared with."""
+"""The training profile of raw columns, which later data are compared with."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def profile_columns(
 ) -> dict[str, Any]:
     """Describe the features and the target on the training split, as a value of JSON.
 
-    Of columns whose values are hidden: count and missing. Of other numbers: count, missing, mean,
+    Columns whose values are hidden have count and missing. Other numbers have count, missing, mean,
     standard deviation, range, quantiles in steps of 5 % and a histogram between them. Times count
-    as days since 1970. Of categories and truth values: count, missing, and the counts of the
+    as days since 1970. Categories and truth values have count, missing, and the counts of the
     frequent categories; the others together are `other`.
     """
     columns = [*schema.columns, Column(schema.target, schema.target_kind)]
@@ -94,6 +94,6 @@ def _finite(value: float) -> float | None:
 
 
 def _time(days: float) -> str:
-    # Rounding may lead beyond the last second that there is.
+    # Rounding may exceed the last second of Python's times.
     seconds = min(math.floor(days * 86_400), _LAST_SECOND)
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()

@@ -1,7 +1,7 @@
-"""Mergeable aggregates of columns: what a preprocessor is fitted on.
+"""Mergeable aggregates of columns, which a preprocessor is fitted to.
 
-Statistics of parts of a table merge into the statistics of the whole, in bounded memory whatever
-the number of rows. They travel and are stored as Arrow tables, one row a column.
+Statistics of parts of a table merge into the statistics of the whole, in bounded memory for any
+number of rows. They are sent and stored as Arrow tables, with a row for each column.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Statistics:
     categories: Mapping[str, CategoryStatistics] = field(default_factory=dict)
 
     def merge(self, other: Statistics) -> Statistics:
-        """Aggregates of the rows of both; a column may be in one of them alone."""
+        """Aggregates of the rows of both; a column may be in only one of them."""
         numeric = dict(self.numeric)
         for name, column in other.numeric.items():
             numeric[name] = numeric[name].merge(column) if name in numeric else column
@@ -60,7 +60,7 @@ class Statistics:
         return numeric | {name: column.missing for name, column in self.categories.items()}
 
     def to_table(self) -> pa.Table:
-        """State as an Arrow table, one row a column."""
+        """State as an Arrow table, with a row for each column."""
         rows: list[dict[str, object]] = [
             *({"column": name, **column.state()} for name, column in self.numeric.items()),
             *({"column": name, **column.state()} for name, column in self.categories.items()),

@@ -25,17 +25,16 @@ def label_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def check_task(name: str, kind: Kind, task: TaskName) -> None:
-    """Check that a task can have a target of a kind.
+    """Check that a task can predict a column of a kind.
 
     Raises:
         DataError: it cannot.
     """
     if (task == "regression" and kind != "numeric") or kind == "timestamp":
         raise DataError(
-            f"the target of a {task} task is "
-            + ("numeric" if task == "regression" else "categorical, boolean or whole numbers"),
-            found=f"{kind} column {name!r}",
-            remedy="Set another task, or the kind of the column in schema.kinds",
+            f"the target {name!r} is a {kind} column, and data.task={task} predicts "
+            + ("numbers" if task == "regression" else "text, truth values or whole numbers"),
+            remedy="Set another data.task, or the kind of the column in data.schema.kinds",
         )
 
 
@@ -48,9 +47,10 @@ def fit_regression(name: str, statistics: NumericStatistics) -> TargetInfo:
     scale = statistics.deviation
     if scale == 0 or not np.isfinite(scale):
         raise DataError(
-            f"the target {name!r} of a regression varies on the training split, within floats",
-            found=f"standard deviation {scale}",
-            remedy="Choose another target, or divide it by a power of ten",
+            f"the target {name!r} has one value on the training split"
+            if scale == 0
+            else f"the target {name!r} has numbers too large to square",
+            remedy="Choose another target" if scale == 0 else "Divide it by a power of ten",
         )
     return TargetInfo(name, "regression", mean=statistics.mean, scale=scale)
 
@@ -65,15 +65,16 @@ def fit_classes(
     """Classes of a target in sorted order, the positive one of a binary task second.
 
     Raises:
-        DataError: too few or too many classes, labels that are no labels, or no such positive.
+        DataError: too few or too many classes, labels that cannot be classes, or no such positive
+            class.
     """
     labels = sorted_labels(name, kind, list(statistics.counts))
     if (task == "binary" and len(labels) != 2) or not 2 <= len(labels) <= MAX_CLASSES:
         raise DataError(
-            f"the training split of a {task} task has "
-            + ("2 classes" if task == "binary" else f"2 to {MAX_CLASSES} classes"),
-            found=f"{len(labels)} in column {name!r}: {labels[:10]}",
-            remedy="Set the task to binary, multiclass or regression as fits the target",
+            f"column {name!r} has {_classes(len(labels))} on the training split, and"
+            f" data.task={task} takes {2 if task == 'binary' else f'2 to {MAX_CLASSES}'}",
+            found=labels[:10],
+            remedy="Set data.task to binary, multiclass or regression, as suits the target",
         )
     if positive is not None and task == "binary":
         chosen = [label for label in labels if label == positive] or [
@@ -81,9 +82,8 @@ def fit_classes(
         ]
         if not chosen:
             raise DataError(
-                f"the positive class is one of column {name!r}",
-                found=positive,
-                remedy=f"There are: {labels}",
+                f"column {name!r} has no class {positive!r}",
+                remedy=f"Set data.positive to one of {labels}",
             )
         labels.sort(key=lambda label: label == chosen[0])
     return TargetInfo(name, task, classes=tuple(labels))
@@ -93,7 +93,7 @@ def sorted_labels(name: str, kind: Kind, texts: Sequence[str]) -> list[ClassLabe
     """Labels in their own type, in their own order.
 
     Raises:
-        DataError: labels of a numeric column that are no whole numbers, or times.
+        DataError: numbers with fractions, or times.
     """
     if kind == "boolean":
         return sorted(text == "true" for text in texts)
@@ -103,32 +103,32 @@ def sorted_labels(name: str, kind: Kind, texts: Sequence[str]) -> list[ClassLabe
         return sorted(int(text) for text in texts)
     except ValueError:
         raise DataError(
-            f"the classes in column {name!r} are text, truth values or whole numbers",
+            f"column {name!r} has classes that are not whole numbers",
             found=list(texts[:5]),
-            remedy="Set the task to regression, or schema.kinds to categorical for this column",
+            remedy="Set data.task=regression, or the kind of the column to categorical in"
+            " data.schema.kinds",
         ) from None
 
 
 def check_seen(info: TargetInfo, split: str, labels: Sequence[str]) -> None:
-    """Check that a split has no class that training lacks.
+    """Check that a split has only classes of the training split.
 
     Raises:
-        DataError: it has one.
+        DataError: it has another.
     """
     unseen = sorted(set(labels) - set(_texts(info)))
     if unseen:
         raise DataError(
-            f"each class of column {info.name!r} occurs in the training split; only the split "
-            f"{split} has",
+            f"the {split} split has classes of column {info.name!r} that the training split lacks",
             found=unseen[:10],
-            remedy="Use split.method=stratified, or merge rare classes",
+            remedy="Set data.split.method=stratified, or merge rare classes",
         )
 
 
 def check_each_split(
     info: TargetInfo, counts: Mapping[SplitName, Mapping[str, int]], *, given: bool
 ) -> None:
-    """Check that both classes of a binary task can be told apart in each split.
+    """Check that each split has both classes of a binary task.
 
     Args:
         info: the target.
@@ -136,7 +136,7 @@ def check_each_split(
         given: whether the data give the splits; their test rows may be of one class.
 
     Raises:
-        DataError: a split has only one of them, so that no metric means anything there.
+        DataError: a split has only one of them, so that no metric is defined there.
     """
     if info.task != "binary":
         return
@@ -150,7 +150,7 @@ def check_each_split(
         raise DataError(
             f"the {split} split has no row of class {lacking[0]!r} of column {info.name!r}: "
             f"{have} of {rows:,} rows are of it, and train, validation and test need one each",
-            remedy="Give more rows of it, or set data.split.method=stratified",
+            remedy="Add rows of it, or set data.split.method=stratified",
         )
 
 
@@ -161,7 +161,7 @@ def encode(info: TargetInfo, column: pa.ChunkedArray | pa.Array) -> npt.NDArray[
         Shape [rows]: int64 class codes, or float32 standardised values.
 
     Raises:
-        DataError: a value is missing, or no class of the training split.
+        DataError: a value is missing, or a class that the training split lacks.
     """
     values = plain(column)
     target: npt.NDArray[Any]
@@ -177,12 +177,19 @@ def encode(info: TargetInfo, column: pa.ChunkedArray | pa.Array) -> npt.NDArray[
         wrong = target < 0
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
+        value = values[row].as_py()
         raise DataError(
-            f"a value of the target {info.name!r} is present and known from training",
-            found=values[row].as_py(),
-            remedy=f"See row {row}",
+            f"the target {info.name!r} has no value in row {row}"
+            if value is None
+            else f"the target {info.name!r} has the value {value!r} in row {row}, which training"
+            " lacks",
+            remedy="Correct the row, or leave it out",
         )
     return target
+
+
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count} classes"
 
 
 def _texts(info: TargetInfo) -> list[str]:
@@ -190,5 +197,5 @@ def _texts(info: TargetInfo) -> list[str]:
 
 
 def _same(label: ClassLabel, positive: ClassLabel) -> bool:
-    # YAML reads yes, true and 1 as what they look like, whatever the column holds.
+    # YAML reads yes, true and 1 as truth values and numbers, though the column may hold text.
     return str(label).lower() == str(positive).lower()

@@ -63,9 +63,9 @@ def test_a_text_among_numbers_is_named_with_the_way_to_take_it_as_missing(token:
     table = pa.table({"age": ages, "x": TABLE["x"], "y": TABLE["y"]})
     (told,) = of_rows(infer_schema(table, target="y", settings=SchemaSettings()), table, "binary")
     assert told.columns == ("age",)
-    assert f"since {token!r} (50 times) stands among its numbers" in told.text
+    assert f"since its numbers have {token!r} (50 times) among them" in told.text
     data = ["data=csv", "data.source.paths=a.csv", "data.target=y", "data.task=binary"]
-    (override,) = shlex.split(told.text.partition("say so with ")[2])
+    (override,) = shlex.split(told.text.partition("missing value, set ")[2])
     again = infer_schema(table, target="y", settings=compose([*data, override]).typed().data.schema)
     assert {column.name: column.kind for column in again.columns} == {
         "age": "numeric",
@@ -79,11 +79,9 @@ def test_numbers_with_a_decimal_comma_are_named_and_no_identifiers() -> None:
     schema = infer_schema(table, target="y", settings=SchemaSettings())
     assert [column.name for column in schema.columns] == ["price"]
     (told,) = of_rows(schema, table, "binary")
-    assert (
-        "column 'price' is taken as categories, since its numbers have a decimal comma" in told.text
-    )
+    assert "column 'price' is categorical, since its numbers have a decimal comma" in told.text
     data = ["data=csv", "data.source.paths=a.csv", "data.target=y", "data.task=binary"]
-    (override,) = shlex.split(told.text.partition("say so with ")[2])
+    (override,) = shlex.split(told.text.partition("is CSV, set ")[2])
     assert compose([*data, override]).plain["data"]["source"]["csv"]["decimal"] == ","
 
 
@@ -103,7 +101,7 @@ def test_many_leaks_are_told_in_few_lines() -> None:
     schema = infer_schema(table, target="y", settings=SchemaSettings())
     told = list(of_rows(schema, table, "binary"))
     assert len(told) == 6
-    assert "so do 4 other columns" in told[-1].text
+    assert "4 more columns each nearly determine the target" in told[-1].text
 
 
 def test_what_the_splits_share_and_lack_is_told() -> None:
@@ -111,8 +109,8 @@ def test_what_the_splits_share_and_lack_is_told() -> None:
     both = {"no": 190, "yes": 10}
     classes = {"train": both, "validation": both, "test": {"no": 200}}
     told = list(of_splits(Repeated(0, 12), sizes, "y", classes))  # type: ignore[arg-type]
-    assert told[0].text == "12 of 200 test rows stand in training too, value for value"
-    assert "has no row of 'yes'" in told[1].text
+    assert told[0].text == "12 of 200 test rows equal a training row"
+    assert "has no row of class 'yes'" in told[1].text
     assert list(of_splits(Repeated(0, 0), sizes, "y", {})) == []  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ from rayml.data.columns.identifiers import (
     INDEX,
     LEFT_OUT,
     ROW_NUMBER,
-    SIDES,
+    SPLIT_NAMES,
     reason_to_leave_out,
 )
 from rayml.data.columns.kinds import plain
@@ -52,8 +52,8 @@ def reason(name: str, values: Any, *, index: bool = False, rows: int | None = No
         ("id", RNG.normal(size=ROWS), ""),
         ("code", [f"c{i}" for i in range(ROWS)], IDENTIFIER),
         ("colour", ["red", "blue"] * 100, ""),
-        ("part", ["train", "test"] * 100, SIDES),
-        ("part", ["Train", "val"] * 100, SIDES),
+        ("part", ["train", "test"] * 100, SPLIT_NAMES),
+        ("part", ["Train", "val"] * 100, SPLIT_NAMES),
         ("vehicle", ["train", "bus"] * 100, ""),
         ("few", range(20), ""),
     ],

@@ -152,7 +152,7 @@ def test_categories_of_whole_numbers_look_alike_whatever_their_type() -> None:
 )
 def test_types_that_no_kind_suits_are_refused(values: pa.Array, kind: Kind) -> None:
     assert not readable(values.type, kind)
-    with pytest.raises(SchemaError, match=f"can be {kind}"):
+    with pytest.raises(SchemaError, match=f"cannot be read as {kind}"):
         parse(values, kind)
 
 

@@ -53,7 +53,7 @@ def test_counts_travel_in_one_row() -> None:
 def test_placed_rows_lie_by_split_and_then_by_hash() -> None:
     order = placed()[ORDER].to_pylist()
     assert order == sorted(order)
-    starts = [split_start(side) for side in range(4)]
+    starts = [split_start(split) for split in range(4)]
     sizes = [sum(low <= o < high for o in order) for low, high in pairwise(starts)]
     assert sizes == [59, 20, 20]
     assert split_start(1, 0.5) == (split_start(1) + split_start(2)) // 2
@@ -62,7 +62,7 @@ def test_placed_rows_lie_by_split_and_then_by_hash() -> None:
 def test_only_the_training_split_is_observed_whole() -> None:
     table = Observe(SCHEMA, "binary")(placed())
     counts = {}
-    for side in range(3):
-        part = Statistics.from_table(table.filter(pa.array(table["side"].to_numpy() == side)))
-        counts[side] = (part.numeric.keys(), part.categories["y"].count)
+    for split in range(3):
+        part = Statistics.from_table(table.filter(pa.array(table["split"].to_numpy() == split)))
+        counts[split] = (part.numeric.keys(), part.categories["y"].count)
     assert counts == {0: ({"x"}, 59), 1: (set(), 20), 2: (set(), 20)}

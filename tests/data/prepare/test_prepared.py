@@ -94,7 +94,7 @@ def test_it_tells_how_its_files_are_written(prepared: PreparedDataset) -> None:
 
 def test_missing_rows_are_noticed(prepared: PreparedDataset) -> None:
     prepared.files("train")[0].unlink()
-    with pytest.raises(DataError, match="the split train has 20 rows: 8"):
+    with pytest.raises(DataError, match="the train split have 8 rows, and the manifest has 20"):
         prepared.examples("train")
 
 
@@ -102,9 +102,9 @@ def test_what_is_no_prepared_dataset_is_refused(prepared: PreparedDataset) -> No
     manifest = prepared.path / MANIFEST
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(DataError, match="format of a prepared dataset is 1: 99"):
+    with pytest.raises(DataError, match="has the format 99, and this rayml reads format 1"):
         open_prepared(prepared.path)
-    with pytest.raises(DataError, match=r"has a manifest .* Remove .*nowhere and prepare"):
+    with pytest.raises(DataError, match=r"nowhere cannot be read .* Remove .*nowhere, and prepare"):
         open_prepared(prepared.path / "nowhere")
 
 
@@ -173,7 +173,7 @@ def test_more_rows_than_there_is_memory_for_are_not_read(
     monkeypatch.setattr(
         "rayml.data.prepare.prepared.pq.read_table", lambda path: pytest.fail("it is read")
     )
-    with pytest.raises(DataError, match=r"the split train takes .* of this machine"):
+    with pytest.raises(DataError, match=r"the train split .* takes .* and this machine has"):
         prepared.examples("train")
 
 
@@ -200,7 +200,7 @@ def test_files_that_declare_other_rows_are_not_read(
         lambda: prepared.sample("train", 5),
         prepared.class_shares,
     ):
-        with pytest.raises(DataError, match="the split train has 20 rows"):
+        with pytest.raises(DataError, match="rows, and the manifest has 20"):
             read()
 
 

@@ -74,7 +74,7 @@ def test_absent_files_are_downloaded_once(server: Server, tmp_path: Path) -> Non
         (b"", "404"),
         (b"no zip", "not a zip file"),
         (zipped(**{"other.csv": CONTENT}), "the archive lacks 't.csv'"),
-        (zipped(**{"t.csv": b"altered"}), "must be as published"),
+        (zipped(**{"t.csv": b"altered"}), "differs from the published file"),
     ],
 )
 def test_a_bad_download_leaves_nothing_and_names_url_or_place(
@@ -99,7 +99,7 @@ def test_without_network_the_error_names_url_and_place(tmp_path: Path) -> None:
 def test_found_files_are_checked(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"older")
     other = hashlib.sha256(b"older").hexdigest()
-    with pytest.raises(SourceError, match="must be as published"):
+    with pytest.raises(SourceError, match="differs from the published file"):
         Archive("http://x", {"t.csv": DIGEST}, {}).files(tmp_path, download=False)
     found = Archive("http://x", {"t.csv": DIGEST}, {"t.csv": other}).files(tmp_path, download=False)
     assert found["t.csv"][1] == other

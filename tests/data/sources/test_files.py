@@ -88,13 +88,13 @@ def test_wrong_settings_are_named_with_their_key(path: Path) -> None:
     with pytest.raises(InvalidConfigError) as caught:
         FileSource(str(path), csv={"delimiter": "ab", "skip_lines": -1, "sep": ","})
     assert len(caught.value.problems) == 3
-    assert any(p.startswith("source.csv.delimiter: ") for p in caught.value.problems)
+    assert any(p.startswith("data.source.csv.delimiter: ") for p in caught.value.problems)
     with pytest.raises(InvalidConfigError, match="csv or parquet"):
         FileSource(str(path), format="xlsx")
 
 
 def test_a_file_cannot_be_of_two_splits(path: Path) -> None:
-    with pytest.raises(SourceError, match=r"a file belongs to one split: '.*a\.csv'"):
+    with pytest.raises(SourceError, match=r"a\.csv is named for several splits"):
         FileSource({"train": str(path), "test": [str(path.parent / "*.csv")]}).fingerprint()
 
 

@@ -58,7 +58,7 @@ def test_lines_are_told() -> None:
     ],
 )
 def test_what_is_no_json_is_named_by_line(text: bytes, line: int) -> None:
-    with pytest.raises(SourceError, match=rf"f\.json, line {line}: this is no JSON"):
+    with pytest.raises(SourceError, match=rf"f\.json, line {line}: this is not JSON"):
         rows(text)
 
 

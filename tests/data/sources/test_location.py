@@ -96,12 +96,12 @@ def test_partitions_must_be_alike(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["absent.csv", "absent/*.csv", "*.nothing", ".hidden/_x"])
 def test_a_path_to_nothing_is_an_error(tree: Path, path: str) -> None:
-    with pytest.raises(SourceError, match="must lead to"):
+    with pytest.raises(SourceError, match=r"file not found|no file matches|cannot be opened"):
         find_files(str(tree / path), "csv")
 
 
 def test_no_path_is_an_error() -> None:
-    with pytest.raises(SourceError, match="must name one"):
+    with pytest.raises(SourceError, match="names no file"):
         find_files([], "csv")
 
 

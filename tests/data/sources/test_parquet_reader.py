@@ -56,7 +56,7 @@ def test_files_that_disagree_are_an_error_that_names_one(tmp_path: Path, other: 
 
 def test_a_file_that_is_no_parquet_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("not at all")
-    with pytest.raises(SourceError, match="a Parquet file must be readable"):
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
         parquet_reader.plan(find_files(str(tmp_path), "parquet"))
 
 

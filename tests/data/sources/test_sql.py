@@ -89,7 +89,7 @@ def test_rows_that_changed_since_the_fingerprint_are_an_error(database: Path) ->
         with sqlite3.connect(database) as connection:
             connection.execute(change)
         connection.close()
-        with pytest.raises(SourceError, match="the same rows each time"):
+        with pytest.raises(SourceError, match="other rows when it was read again"):
             rows(one)
         if change.startswith("DELETE"):
             return
@@ -100,10 +100,10 @@ def test_rows_that_changed_since_the_fingerprint_are_an_error(database: Path) ->
     [
         ("SELEC 1", "syntax error"),
         ("SELECT * FROM absent", "no such table"),
-        ("SELECT * FROM t WHERE n > 9", "must give rows"),
+        ("SELECT * FROM t WHERE n > 9", "gives (no )?rows"),
         ("DELETE FROM t", "Write a SELECT"),
         ("SELECT x'00' AS b", "CAST it in the query"),
-        ("SELECT 1 AS a, 2 AS a", "one column only"),
+        ("SELECT 1 AS a, 2 AS a", "the same name"),
     ],
 )
 def test_wrong_queries_are_errors(database: Path, query: str, message: str) -> None:
@@ -115,9 +115,9 @@ def test_wrong_queries_are_errors(database: Path, query: str, message: str) -> N
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nonsense", "SQLAlchemy's URL"),
-        ("sqlite://", "workers must be able"),
-        ("sqlite:///absent.db", "must exist"),
+        ("nonsense", "not a URL of SQLAlchemy"),
+        ("sqlite://", "workers cannot open it"),
+        ("sqlite:///absent.db", "there is no SQLite database"),
     ],
 )
 def test_wrong_urls_are_errors(url: str, message: str) -> None:

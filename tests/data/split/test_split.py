@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.data.columns.schema import Column, FeatureSchema
-from rayml.data.columns.split_names import given_sides
+from rayml.data.columns.split_names import named_splits
 from rayml.data.split.split import Splitter, column_of
 from rayml.data.split.thresholds import SplitCounts
 from rayml.errors import DataError, SchemaError
@@ -57,7 +57,7 @@ def split(
     tallies = [splitter.tally(block, ranges) for block in blocks]
     plan = splitter.plan(counts, tallies)
     sides = np.concatenate(
-        [each.sides(block) for each, block in zip(plan.by_block(tallies), blocks, strict=True)]
+        [each.splits(block) for each, block in zip(plan.by_block(tallies), blocks, strict=True)]
     )
     assert [int((sides == side).sum()) for side in range(3)] == list(plan.sizes)
     return sides
@@ -134,7 +134,7 @@ def test_numbers_order_too() -> None:
     schema = FeatureSchema((Column("x", "numeric"),), "y", "categorical")
     splitter = Splitter(SplitSettings(method="time", column="x"), schema, "binary")
     rows = pa.table({"x": [-3.0, 5.0, -1.0, 0.0, 7.0], "y": ["a"] * 5})
-    assert splitter.plan(splitter.count(rows)).sides(rows).tolist() == [0, 1, 0, 0, 2]
+    assert splitter.plan(splitter.count(rows)).splits(rows).tolist() == [0, 1, 0, 0, 2]
 
 
 def test_rows_that_repeat_little_fall_on_the_same_side() -> None:
@@ -223,7 +223,7 @@ def test_a_split_without_repeated_rows_is_the_one_it_always_was() -> None:
 
 def test_given_names_of_sides() -> None:
     names = ["train", "Training", " VAL", "valid", "dev", "validation", "test", None, "holdout"]
-    assert given_sides(pa.chunked_array([names])).tolist() == [0, 0, 1, 1, 1, 1, 2, -1, -1]
+    assert named_splits(pa.chunked_array([names])).tolist() == [0, 0, 1, 1, 1, 1, 2, -1, -1]
 
 
 def given_table(names: list[str]) -> pa.Table:
@@ -256,16 +256,16 @@ def test_a_class_that_only_given_test_rows_have_is_no_obstacle() -> None:
     [(["train"] * 9, "test"), (["test"] * 9, "train"), (["train", "test"], "validation")],
 )
 def test_an_empty_split_is_an_error(names: list[str], empty: str) -> None:
-    with pytest.raises(DataError, match=f"each split has rows; {empty} has none"):
+    with pytest.raises(DataError, match=f"the {empty} split has no rows"):
         split(given_table(names), method="given", column="g")
 
 
 def test_what_does_not_suit_is_refused() -> None:
-    with pytest.raises(DataError, match="stratified split needs classes"):
+    with pytest.raises(DataError, match="stratified needs classes"):
         Splitter(SplitSettings(method="stratified"), SCHEMA, "regression")
-    with pytest.raises(DataError, match="leave rows to train on"):
+    with pytest.raises(DataError, match="leave no rows to train on"):
         Splitter(SplitSettings(validation=0.5, test=0.5), SCHEMA, "binary")
-    with pytest.raises(SchemaError, match="categorical column 'g'"):
+    with pytest.raises(SchemaError, match="column 'g' is categorical"):
         Splitter(SplitSettings(method="time", column="g"), SCHEMA, "binary")
     with pytest.raises(SchemaError, match=r"split.method=group reads a column"):
         column_of(SplitSettings(method="group"))
@@ -273,7 +273,7 @@ def test_what_does_not_suit_is_refused() -> None:
 
 def test_a_stratified_split_refuses_a_target_of_too_many_classes() -> None:
     rows = table(1200).set_column(1, "y", pa.array([str(i) for i in range(1200)]))
-    with pytest.raises(DataError, match="at most 1000 classes"):
+    with pytest.raises(DataError, match="more than 1000 classes"):
         split(rows, method="stratified")
-    with pytest.raises(DataError, match="at most 1000 classes"):
+    with pytest.raises(DataError, match="more than 1000 classes"):
         split(rows, [600], method="stratified")

@@ -75,7 +75,7 @@ def test_a_confirmation_names_its_winner_and_what_is_served(
     assert "120" in winner
     assert "12,345" in out
     assert "trial 3 is the cheapest" in out
-    assert "its seed 2 is served" in out
+    assert "the model is that of its seed 2" in out
     show.confirmed(dataclasses.replace(found, ensemble=(2, 1)))
     assert "an ensemble of its seeds 2, 1 is served" in capsys.readouterr().out
 
@@ -85,19 +85,19 @@ def test_a_confirmation_names_its_winner_and_what_is_served(
     [
         (
             PromotionDecision(promote=True, reason="without comparison (registry.promote=always)"),
-            "promoted to champion without comparison (registry.promote=always)",
+            "is promoted without comparison (registry.promote=always)",
         ),
         (
             PromotionDecision(promote=True, reason="f1 0.9", verdict="first"),
-            "promoted to champion: f1 0.9",
+            "is promoted: f1 0.9",
         ),
         (
             PromotionDecision(promote=False, reason="it is worse", verdict="worse", against=3),
-            "not made champion, version 3 stays it: it is worse",
+            "is not promoted, version 3 stays champion: it is worse",
         ),
         (
             PromotionDecision(promote=False, reason="without comparison (registry.promote=never)"),
-            "not made champion: without comparison (registry.promote=never)",
+            "is not promoted (registry.promote=never)",
         ),
     ],
 )

@@ -117,7 +117,10 @@ def test_a_column_stands_once(read: Predict, name: str, content: str | pa.Table)
 
 def test_an_index_of_pandas_is_left_aside(read: Predict) -> None:
     rows, told = read("rows.csv", ",price\n0,1.5\n")
-    assert (rows, told) == ([row(1.5)], ["rows.csv: left aside: 'Unnamed: 0' (an index of pandas)"])
+    assert (rows, told) == (
+        [row(1.5)],
+        ["rows.csv: ignored columns: 'Unnamed: 0' (an index of pandas)"],
+    )
     rows, told = read("rows.parquet", pa.table({"price": [1.5], "__index_level_0__": [7]}))
     assert (rows, len(told)) == ([row(1.5)], 1)
 
@@ -139,7 +142,7 @@ def test_columns_of_training_that_are_no_features_are_left_aside(
     rows, told = read(name, content)
     assert rows == [row(1.5, "web")]
     (line,) = told
-    assert line.startswith(f"{name}: left aside: ")
+    assert line.startswith(f"{name}: ignored columns: ")
     assert "'returned' (the target)" in line
     assert "'customer' (ignored in training)" in line
 
@@ -197,7 +200,7 @@ def test_a_file_that_does_not_fit_it_is_read_as_it_is_written(
     rows, told = read("rows.csv", "price,channel\n1.5,café\n?,web\n", german)
     assert rows == [row(1.5, "café"), row(None, "web")]
     (line,) = told
-    assert "than the training data: delimiter ',', encoding 'utf-8'" in line
+    assert "from the training data, and is read with delimiter ',', encoding 'utf-8'" in line
 
 
 def test_files_without_a_header_take_the_names_of_training(read: Predict, tmp_path: Path) -> None:
@@ -222,9 +225,9 @@ def test_files_without_a_header_take_the_names_of_training(read: Predict, tmp_pa
         ("rows.csv", "price\n1\ninf\n", "rows.csv, line 3, column 'price'"),
         ("rows.json", '[{"price": 1},\n {"price": "1"}]', "line 2, row 2, column 'price'"),
         ("rows.jsonl", '{"price": 1}\n\n{"price": true}\n', "line 3, row 2, column 'price'"),
-        ("rows.json", '[{"price": 1},\n {"price": }]', "line 2: this is no JSON"),
+        ("rows.json", '[{"price": 1},\n {"price": }]', "line 2: this is not JSON"),
         ("rows.json", '[{"price": 1}', "']' is missing"),
-        ("rows.json", '{"price": 1}, 5', "line 1: this is no JSON"),
+        ("rows.json", '{"price": 1}, 5', "line 1: this is not JSON"),
         ("rows.json", '[{"price": 1}] 5', "text follows"),
         ("rows.json", b'[{"channel": "\xff"}]', "UTF-8"),
         ("rows.json", "[1]", "line 1, row 1"),

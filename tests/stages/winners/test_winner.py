@@ -79,5 +79,5 @@ def test_the_members_of_an_ensemble_come_in_the_order_of_the_record(sweep: Path)
 def test_weights_that_are_gone_are_told(sweep: Path) -> None:
     write_confirmation(sweep, RECORD)
     shutil.rmtree(sweep / "confirm" / "4" / "2")
-    with pytest.raises(SearchError, match=r"winner's weights.*rayml confirm"):
+    with pytest.raises(SearchError, match=r"weights of the winner.*rayml confirm"):
         find_winner(sweep, TRIAL)
