@@ -77,7 +77,7 @@ def test_a_confirmation_names_its_winner_and_what_is_served(
     assert "trial 3 is the cheapest" in out
     assert "the model is that of its seed 2" in out
     show.confirmed(dataclasses.replace(found, ensemble=(2, 1)))
-    assert "an ensemble of its seeds 2, 1 is served" in capsys.readouterr().out
+    assert "the model is an ensemble of its seeds 2, 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
