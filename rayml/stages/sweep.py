@@ -76,7 +76,8 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSw
             _replace_config(plan.folder, context.composed.yaml())
         show.line(
             f"sweep {plan.name} continues for the best {goals}: {done} of"
-            f" {plan.search.trials} trials are finished, {status.running} continue from their checkpoints"
+            f" {plan.search.trials} trials are finished, {status.running} continue from their"
+            " checkpoints"
         )
     else:
         # Before the journal, so that a sweep with a journal can be resumed.
