@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 import optuna
 
-from rayml.search.problem.prior_trials import History
+from rayml.search.problem.prior_trials import PriorTrials
 from rayml.search.problem.space import Space
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.study.study import Study
@@ -72,7 +72,7 @@ class Surrogate:
 
 
 def sweep(
-    surrogate: Surrogate, task: str, trials: int, seed: int, folder: Path, history: History
+    surrogate: Surrogate, task: str, trials: int, seed: int, folder: Path, history: PriorTrials
 ) -> list[float]:
     """Values of a sweep's trials, in order."""
     folder.mkdir(parents=True)
@@ -135,7 +135,7 @@ def compare(surrogate: Surrogate, arguments: argparse.Namespace, folder: Path) -
     for task in TASKS:
         for seed in range(arguments.seeds):
             place = folder / f"source-{task}-{seed}"
-            sweep(surrogate, task, arguments.source_trials, seed, place, History())
+            sweep(surrogate, task, arguments.source_trials, seed, place, PriorTrials())
     for target in TASKS:
         random = random_values(surrogate, target, arguments.random)
         good, best, middle = np.quantile(random, 0.99), random[-1], np.median(random)
@@ -144,7 +144,7 @@ def compare(surrogate: Surrogate, arguments: argparse.Namespace, folder: Path) -
         for seed in range(arguments.seeds):
             begun = 1000 + seed
             place = folder / f"cold-{target}-{seed}"
-            cold.append(sweep(surrogate, target, arguments.trials, begun, place, History()))
+            cold.append(sweep(surrogate, target, arguments.trials, begun, place, PriorTrials()))
             for source in TASKS:
                 if source == target:
                     continue

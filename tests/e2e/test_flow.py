@@ -143,7 +143,7 @@ def test_a_name_is_not_swept_twice(
     run: subprocess.CompletedProcess[str], home: Path, rayml: Rayml
 ) -> None:
     refused = rayml(home, "sweep", "search.name=first", *SMALL, code=2)
-    assert "search.name: the name first is taken" in refused.stderr
+    assert "search.name: there is a sweep named first" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

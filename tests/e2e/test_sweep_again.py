@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, rayml: Rayml) -> Path:
 
 def test_a_name_is_refused_before_anything_starts(home: Path, rayml: Rayml) -> None:
     done = rayml(home, "sweep", *SMALL, "search.name=first", code=2)
-    assert "search.name: the name first is taken" in done.stderr
+    assert "search.name: there is a sweep named first" in done.stderr
     assert "`rayml sweep resume=first`" in done.stderr
     assert done.stdout == ""
     done = rayml(home, "sweep", *SMALL, "search.name=my shop", code=2)
@@ -36,7 +36,7 @@ def test_a_warm_start_of_another_metric_is_refused_before_anything_starts(
 ) -> None:
     changes = ("search.warm_start=[first]", "task.metric=auroc")
     done = rayml(home, "sweep", *SMALL, *changes, code=2)
-    assert "sweep first looked for the best accuracy (maximize)" in done.stderr
+    assert "sweep first optimised accuracy (maximize)" in done.stderr
     assert "this one looks for the best auroc" in done.stderr
     assert done.stdout == ""
 

@@ -102,7 +102,7 @@ def test_two_drivers_cannot_go_on_with_one_sweep(
     plan = make_plan(trials=2, epochs=1)
     plan.folder.mkdir(parents=True)
     other = SweepJournal(plan.folder / "journal.log")
-    with pytest.raises(SearchError, match="another one does"):
+    with pytest.raises(SearchError, match="another process writes"):
         run_sweep(changed(plan, resume=True), DATA)
     other.close()
     # Nothing was written: the other one was killed before it could.
@@ -190,7 +190,7 @@ def test_a_sweep_is_written_to_a_database_too(make_plan: MakePlan, tmp_path: Pat
     shared = optuna.load_study(study_name=plan.name, storage=url).trials
     own = recorded(plan.folder / "journal.log")
     assert [described(trial) for trial in shared] == [described(trial) for trial in own]
-    with pytest.raises(SearchError, match="belongs to one sweep"):
+    with pytest.raises(SearchError, match="of another sweep"):
         run_sweep(changed(plan, sweeps=tmp_path / "others"), DATA)
 
 

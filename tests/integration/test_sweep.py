@@ -307,7 +307,7 @@ def test_trials_are_tracked_while_a_sweep_runs(make_plan: Callable[..., SweepPla
 
 def test_a_trial_that_fits_nowhere(make_plan: Callable[..., SweepPlan]) -> None:
     plan = make_plan(resources=ResourceSettings(cpu=64))
-    with pytest.raises(ConfigError, match="must fit in the cluster"):
+    with pytest.raises(ConfigError, match="and the cluster has"):
         run_sweep(plan, DATA)
     assert not plan.folder.exists()
 

@@ -266,7 +266,7 @@ def test_an_empty_journal_is_begun(tmp_path: Path, open_study: OpenStudy) -> Non
 
 def test_another_objective_is_refused(open_study: OpenStudy) -> None:
     open_study()
-    with pytest.raises(SearchError, match="its own objectives and constraints, accuracy"):
+    with pytest.raises(SearchError, match="the sweep seeks accuracy, and the config auroc"):
         open_study(metric="auroc")
 
 
@@ -291,10 +291,10 @@ def test_a_changed_space_is_taken_and_read_by_optuna(open_study: OpenStudy) -> N
 
 
 def test_suggestions_are_tried_first_and_once(open_study: OpenStudy) -> None:
-    from rayml.search.problem.prior_trials import History
+    from rayml.search.problem.prior_trials import PriorTrials
 
     best = ({"model.width": 16}, {"model.width": 48, "train.optimizer.lr": 0.05})
-    history = History(suggestions=best)
+    history = PriorTrials(suggestions=best)
     study = open_study(history=history)
     [first] = study.ask()
     assert first.params["model.width"] == 16

@@ -88,10 +88,10 @@ def test_a_sweep_that_runs_is_not_extended(
     stored: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rayml.search.journal.repair._PATIENCE", 0.0)
-    with pytest.raises(SearchError, match="has its journal"):
+    with pytest.raises(SearchError, match="has no journal"):
         require_more(tmp_path, stored)
     journal = SweepJournal(tmp_path / "journal.log")
-    with pytest.raises(SearchError, match="another one does"):
+    with pytest.raises(SearchError, match="another process writes"):
         require_more(tmp_path, stored)
     journal.close()
     assert require_more(tmp_path, stored).finished == 0

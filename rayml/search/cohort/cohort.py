@@ -21,7 +21,7 @@ from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.sequential import LAST, train_trial
 from rayml.search.cohort.setting import Setting
 from rayml.search.cohort.sizes import SIZES
-from rayml.search.cohort.turn_client import Turn
+from rayml.search.cohort.turn_client import TurnClient
 from rayml.search.cohort.worker import (
     Refusal,
     attempt,
@@ -70,7 +70,7 @@ class Cohort:
         self._data = data
         self._study = study
         self._evolution = None if plan.search.population is None else Evolution(number, plan, study)
-        self._turn = Turn(number, study if plan.search.deterministic else None)
+        self._turn = TurnClient(number, study if plan.search.deterministic else None)
         self._last = plan.cohorts / str(number) / LAST
         self._given = 0
         self._dry = False

@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 
 from rayml.errors import CheckpointError, StorageError
 from rayml.search.cohort.plan import CohortPlan, SweepData
-from rayml.search.cohort.turn_client import ANY_TIME, Turn
+from rayml.search.cohort.turn_client import ANY_TIME, TurnClient
 from rayml.search.cohort.worker import (
     forget,
     report_of,
@@ -31,7 +31,7 @@ LAST = "last"
 
 
 def train_trial(
-    asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any, turn: Turn = ANY_TIME
+    asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any, turn: TurnClient = ANY_TIME
 ) -> None:
     """Train one trial until it is finished or pruned; whatever goes wrong in it makes it FAIL.
 
@@ -86,7 +86,9 @@ def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -
     return loop
 
 
-def _epochs(number: int, loop: TrialLoop, metric: str, folder: Path, study: Any, turn: Turn) -> str:
+def _epochs(
+    number: int, loop: TrialLoop, metric: str, folder: Path, study: Any, turn: TurnClient
+) -> str:
     """Train and report until the trial is finished.
 
     Returns:

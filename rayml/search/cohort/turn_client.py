@@ -13,7 +13,7 @@ import ray
 _FIRST, _LONGEST = 0.002, 0.1
 
 
-class Turn:
+class TurnClient:
     """Waits for a cohort's turns with the study.
 
     Args:
@@ -51,4 +51,4 @@ class Turn:
             ray.get(self._study.leave.remote(self._cohort))
 
 
-ANY_TIME = Turn(0, None)
+ANY_TIME = TurnClient(0, None)

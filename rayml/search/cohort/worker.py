@@ -82,8 +82,7 @@ def require_objective(task: Task, plan: CohortPlan) -> None:
     """
     if (task.metric, task.direction) != (plan.objective.metric, plan.objective.direction):
         raise SearchError(
-            f"every trial optimises the sweep's {plan.objective.metric}",
-            found=task.metric,
+            f"the trial optimises {task.metric}, and its sweep {plan.objective.metric}",
             remedy="Do not search keys of `task` that change the metric",
         )
 

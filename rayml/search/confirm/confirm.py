@@ -92,9 +92,9 @@ def _conclude(
     failed = [each for each in outcomes if isinstance(each, FailedTrial)]
     if not trained:
         raise SearchError(
-            f"at least one of the best {len(failed)} trials trains to its end with every seed;"
+            f"none of the best {len(failed)} trials trained to its end with every seed;"
             f" trial {failed[0].number}: {failed[0].reason}",
-            remedy="`confirm=none` takes the best trial as the sweep left it",
+            remedy="Set confirm=none to take the best trial as the sweep left it",
         )
     measured = [Measured(each.number, each.values, each.parameters, each.steps) for each in trained]
     choice = choose(measured, board.direction)

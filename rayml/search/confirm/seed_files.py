@@ -62,7 +62,7 @@ class SeedFiles:
         state = saved.state
         if state.get("config") != self._config:
             raise CheckpointError(
-                "a confirmed seed belongs to the config of its trial",
+                "a confirmed seed was trained with another config than its trial has",
                 found=str(self._folder / str(seed)),
                 remedy="Confirm the sweep again",
             )

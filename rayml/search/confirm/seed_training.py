@@ -170,12 +170,12 @@ def _outcome(done: Any) -> list[Score] | str:
 
 
 def _require_room(resources: ResourceSettings) -> None:
-    """Ray would wait forever for what the cluster lacks."""
+    """Refuse what the cluster lacks, which Ray would wait for."""
     cluster = ray.cluster_resources()
     for name, wanted in (("CPU", resources.cpu), ("GPU", resources.gpu)):
         if wanted > cluster.get(name, 0):
             raise ConfigError(
-                f"a training's search.resources must fit in the cluster, which has"
-                f" {cluster.get(name, 0):g} {name}s",
-                found=wanted,
+                f"a training takes {wanted:g} {name}s, and the cluster has"
+                f" {cluster.get(name, 0):g}",
+                remedy="Lower search.resources, or add a machine",
             )

@@ -17,7 +17,7 @@ _DRAFT = -1
 _FIXED = "fixed_params"  # where Optuna's trials look for values that no sampler shall choose
 
 
-class DraftStorage(SweepStorage):
+class AtomicStorage(SweepStorage):
     """Keeps a new trial in memory while a sampler fills it, and then writes it as one operation.
 
     Optuna writes an operation for the trial and one for each parameter, so that a crash between
@@ -32,7 +32,7 @@ class DraftStorage(SweepStorage):
         self._attributes: dict[str, Any] = {}
         self._number = 0
 
-    def begin_draft(self, number: int, fixed: Params) -> None:
+    def begin_trial(self, number: int, fixed: Params) -> None:
         """Make the next trial that Optuna creates a draft.
 
         Args:

@@ -37,7 +37,7 @@ _INTERVAL = 1.0
 _ERRORS = (OptunaError, SQLAlchemyError, OSError)
 
 
-class Mirror:
+class DatabaseMirror:
     """Writes a journal's study to a database, as far as it is not there yet.
 
     A parameter whose choices or kind changed when the sweep was extended is written with all its
@@ -200,7 +200,7 @@ def mirroring(journal: Path, url: str | None) -> Iterator[None]:
         return
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    mirror = Mirror(journal, url)
+    mirror = DatabaseMirror(journal, url)
     over = threading.Event()
     thread = threading.Thread(target=_follow, args=(mirror, over), daemon=True)
     thread.start()
@@ -227,7 +227,7 @@ def open_database(url: str) -> RDBStorage:
         return RDBStorage(url)
     except (*_ERRORS, ImportError, ValueError) as error:
         raise ConfigError(
-            f"search.storage is the URL of a database that answers ({_told(error)})",
+            f"the database of search.storage does not answer ({_told(error)})",
             found=masked(url),
             remedy="Write it as sqlite:///file.db or postgresql://user:password@host/database",
         ) from error
@@ -282,7 +282,7 @@ def _news(written: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> list[tuple[A
     return [(k, v) for k, v in wanted.items() if k not in written or written[k] != v]
 
 
-def _follow(mirror: Mirror, over: threading.Event) -> None:
+def _follow(mirror: DatabaseMirror, over: threading.Event) -> None:
     while not over.wait(_INTERVAL):
         # The database may be away for a while; what is missing is written when it is back, and
         # the last call tells if it is not.
@@ -290,12 +290,12 @@ def _follow(mirror: Mirror, over: threading.Event) -> None:
             mirror.sync()
 
 
-def _finish(mirror: Mirror, journal: Path, url: str) -> None:
+def _finish(mirror: DatabaseMirror, journal: Path, url: str) -> None:
     try:
         mirror.sync()
     except _ERRORS as error:
         raise SearchError(
-            f"the database of search.storage takes the study ({_told(error)})",
+            f"the study was not written to the database of search.storage ({_told(error)})",
             found=masked(url),
             remedy=f"{journal} has all of it, and `rayml sweep resume={journal.parent.name}`"
             " writes what is missing",
@@ -306,8 +306,7 @@ def _finish(mirror: Mirror, journal: Path, url: str) -> None:
 
 def _taken(name: str) -> SearchError:
     return SearchError(
-        "a study in the database of search.storage belongs to one sweep",
-        found=name,
+        f"the database of search.storage has a study named {name} of another sweep",
         remedy="Choose another search.name, or delete that study with Optuna",
     )
 

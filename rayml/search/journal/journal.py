@@ -145,11 +145,13 @@ def _open(path: Path, *, existing: bool) -> FileIO:
         return path.open("r+b" if existing else "xb", buffering=0)
     except FileExistsError as error:
         raise SearchError(
-            "a new study needs a new journal", found=str(path), remedy="Choose another name"
+            "the journal of the new study exists already",
+            found=str(path),
+            remedy="Choose another search.name",
         ) from error
     except FileNotFoundError as error:
         raise SearchError(
-            "a sweep that goes on has its journal", found=str(path), remedy="Check its name"
+            "the sweep has no journal", found=str(path), remedy="Check the sweep's name"
         ) from error
     except OSError as error:
         raise refused(error, path) from error
@@ -163,7 +165,9 @@ def read_study(path: Path) -> optuna.Study:
     """
     if not path.is_file():
         raise SearchError(
-            "a sweep's folder holds its journal", found=str(path), remedy="Check the sweep's name"
+            "the folder holds no journal of a sweep",
+            found=str(path),
+            remedy="Check the sweep's name",
         )
     try:
         storage = JournalStorage(JournalFileBackend(str(path)))
@@ -173,6 +177,8 @@ def read_study(path: Path) -> optuna.Study:
     studies = storage.get_all_studies()
     if len(studies) != 1:
         raise SearchError(
-            f"a sweep's journal holds one study, this one {len(studies)}", found=str(path)
+            f"the journal holds {len(studies)} studies, and that of a sweep holds one",
+            found=str(path),
+            remedy="Restore the file from a copy",
         )
     return optuna.load_study(study_name=studies[0].study_name, storage=storage)

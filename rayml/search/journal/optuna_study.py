@@ -98,8 +98,7 @@ def _require_same(found: Goals, wanted: Goals) -> None:
     # Values and violations of the trials that ended are those of the goals they had.
     if found != wanted:
         raise SearchError(
-            f"a study goes on with its own objectives and constraints, {found}",
-            found=str(wanted),
+            f"the sweep seeks {found}, and the config {wanted}",
             remedy="Leave task.metric, search.objectives and search.constraints as they were, or"
             " start a sweep under a new search.name",
         )

@@ -1,4 +1,4 @@
-"""What a journal needs before it is written on: to be whole, and no one else's."""
+"""Locks a journal for its one writer, and repairs it where an earlier writer died."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lock_file(file: FileIO, path: Path) -> None:
     while not _locked(file):
         if time.monotonic() >= deadline:
             raise SearchError(
-                "one process at a time writes a study, and another one does",
+                "another process writes the journal",
                 found=str(path),
                 remedy="Wait for the sweep that runs under this name, or end it",
             )
@@ -149,7 +149,7 @@ def parse(whole: bytes, path: Path) -> tuple[list[dict[str, Any]], bytes]:
     if len(found) < len(lines) - bool(torn):
         number = logs.index(None)
         raise SearchError(
-            f"each line of a journal is an operation of its study, line {number + 1} is none",
+            f"line {number + 1} of the journal is damaged",
             found=lines[number][:80],
             remedy=f"`rayml sweep resume={path.parent.name}` mends it as far as that can be done",
         )

@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from rayml.errors import SearchError
-from rayml.search.journal.atomic_trial import DraftStorage
+from rayml.search.journal.atomic_trial import AtomicStorage
 from rayml.search.journal.journal import SweepJournal
 from rayml.search.journal.optuna_study import FIRST_EPOCH, create_study, set_excesses
 from rayml.search.journal.trial_record import (
@@ -51,7 +51,7 @@ class StudyJournal:
 
     def __init__(self, plan: StudyPlan, *, resume: bool) -> None:
         self._file = SweepJournal(plan.journal, existing=resume)
-        self._storage = DraftStorage(self._file)
+        self._storage = AtomicStorage(self._file)
         try:
             self._optuna = create_study(
                 plan.name,
@@ -108,7 +108,7 @@ class StudyJournal:
             request: see `TrialRecord`.
             suggested: see `TrialRecord`.
         """
-        self._storage.begin_draft(number, fixed)
+        self._storage.begin_trial(number, fixed)
         params = suggest(self._optuna.ask())
         system: dict[str, Any] = {COHORT: cohort}
         system |= {k: v for k, v in ((SESSION, session), (REQUEST, request)) if v}

@@ -177,12 +177,12 @@ def _wrong(
     if name not in known:
         yield _unknown(name, known)
     elif any(name == each.metric for each in chosen):
-        yield f"an objective is named once: {name!r} again; `task.metric` is the first one"
+        yield f"{name!r} is an objective already; `task.metric` is the first one"
     elif known[name] is None and entry.direction is None:
-        yield f"{name} says no direction of its own; give minimize or maximize"
+        yield f"{name} has no direction of its own; give minimize or maximize"
     elif known[name] is not None and entry.direction not in (None, known[name]):
         yield f"{name} has a direction of its own, {known[name]}; remove {entry.direction!r}"
 
 
 def _unknown(name: str, known: Mapping[str, Direction | None]) -> str:
-    return f"a metric or a measured quantity: {name!r}; known are {', '.join(known)}"
+    return f"no metric or measured quantity {name!r}; known are {', '.join(known)}"

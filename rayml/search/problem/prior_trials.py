@@ -17,7 +17,7 @@ Refit = Callable[[FrozenTrial], FrozenTrial | None]
 
 
 @dataclass(frozen=True)
-class History:
+class PriorTrials:
     """Trials that inform a sampler and are none of its study.
 
     Attributes:
@@ -37,7 +37,9 @@ class History:
         """Whether a sampler sees anything else than its study."""
         return bool(self.trials) or self.refit is not None
 
-    def over(self, space: Space, config: Mapping[str, Any], own: Sequence[FrozenTrial]) -> History:
+    def over(
+        self, space: Space, config: Mapping[str, Any], own: Sequence[FrozenTrial]
+    ) -> PriorTrials:
         """This history for a study some of whose trials may be of an earlier space."""
         if all(_native(trial, space, config) for trial in own):
             return self

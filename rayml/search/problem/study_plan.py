@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rayml.search.problem.goals import Goals
-from rayml.search.problem.prior_trials import History
+from rayml.search.problem.prior_trials import PriorTrials
 from rayml.search.problem.space import Space, lookup
 from rayml.settings.search import SearchSettings
 
@@ -43,7 +43,7 @@ class StudyPlan:
     started: float
     seed: int = 0
     session: str = ""
-    history: History = field(default_factory=History)
+    history: PriorTrials = field(default_factory=PriorTrials)
     slots: int | None = None
 
     @property

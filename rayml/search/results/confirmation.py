@@ -127,7 +127,7 @@ def read_confirmation(sweep: Path) -> Confirmation | None:
     except (TooLargeError, ValidationError) as error:
         told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise SearchError(
-            f"{FILE} must be readable ({told})",
+            f"{FILE} cannot be read ({told})",
             found=str(sweep / FILE),
             remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
         ) from error

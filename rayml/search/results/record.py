@@ -126,5 +126,5 @@ def _json(path: Path) -> Any:
         return json.loads(read_bounded(path, _MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise SearchError(
-            f"a file of a sweep is JSON ({error})", found=str(path), remedy="Remove it"
+            f"a file of a sweep is no JSON ({error})", found=str(path), remedy="Remove it"
         ) from error

@@ -9,7 +9,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from rayml.search.problem.prior_trials import History, Ranks
+from rayml.search.problem.prior_trials import PriorTrials, Ranks
 from rayml.search.sampling.delegating import DelegatingSampler
 
 
@@ -23,7 +23,7 @@ class HistorySampler(DelegatingSampler):
         history: trials of other sweeps, and how trials of an earlier space look.
     """
 
-    def __init__(self, sampler: BaseSampler, history: History) -> None:
+    def __init__(self, sampler: BaseSampler, history: PriorTrials) -> None:
         self._sampler = sampler
         self._sight = _Sight(history)
 
@@ -37,7 +37,7 @@ class HistorySampler(DelegatingSampler):
 class _Sight:
     """Turns the trials of a study into those that its sampler sees; remembers what it can."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: PriorTrials) -> None:
         self._history = history
         self._own: dict[int, FrozenTrial | None] = {}
         # Of the study's own trials: by the steps at which foreign ones were stopped, and under

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 from rayml.config.components.build import build, taken
 from rayml.errors import ConfigError, SpaceError
 from rayml.search.problem.parameter import Params, Scalar
-from rayml.search.problem.prior_trials import History
+from rayml.search.problem.prior_trials import PriorTrials
 from rayml.search.problem.space import Space
 from rayml.search.sampling.cmaes_sampler import PlainCmaEsSampler
 from rayml.search.sampling.delegating import DelegatingSampler
@@ -69,16 +69,15 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
     for option in settings.options:
         if option not in free:
             raise ConfigError(
-                f"search.sampler.options of {settings.name} are {', '.join(free)}"
-                " (the seed is the config's own)",
-                found=option,
-                remedy="Remove it, or check its spelling",
+                f"the sampler {settings.name} has no option {option!r}",
+                remedy=f"Its search.sampler.options are {', '.join(free)}; the seed is the"
+                " config's",
             )
     try:
         build_sampler(settings, seed=0)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"search.sampler.options are values that {settings.name} takes ({error})",
+            f"the sampler {settings.name} refuses its search.sampler.options ({error})",
             found=dict(settings.options),
             remedy="See the class of that sampler in Optuna's documentation",
         ) from error
@@ -87,7 +86,7 @@ def check_sampler(settings: SamplerSettings, space: Space, config: Mapping[str, 
 
 
 def build_sampler(
-    settings: SamplerSettings, seed: int, *, history: History | None = None, asked: int = 0
+    settings: SamplerSettings, seed: int, *, history: PriorTrials | None = None, asked: int = 0
 ) -> BaseSampler:
     """Build a sampler, seeded.
 
@@ -109,7 +108,7 @@ def build_sampler(
         BuildError: the user's class does not import, or does not take its arguments.
         ConfigError: options of `tpe` where there is a history; or the user's class is no sampler.
     """
-    history = history or History()
+    history = history or PriorTrials()
     settings = _for_history(settings) if history.matters else settings
     settings = replace(
         settings, startup_trials=max(settings.startup_trials - len(history.trials), 0)
@@ -215,13 +214,12 @@ def _check_grid(space: Space, config: Mapping[str, Any]) -> None:
     for parameter in space.parameters:
         if parameter.values() is None:
             raise SpaceError(
-                f"space.{parameter.key}: a grid needs finitely many values",
+                f"space.{parameter.key} has infinitely many values, which no grid can try",
                 found=dict(parameter.leaf),
                 remedy="Give it choices or a step, or choose another search.sampler.name",
             )
     if sum(1 for _ in itertools.islice(space.grid(config), _GRID_LIMIT + 1)) > _GRID_LIMIT:
         raise SpaceError(
-            f"a grid has at most {_GRID_LIMIT} points",
-            found=list(space.keys),
-            remedy="Give its keys fewer values, or choose another search.sampler.name",
+            f"the grid over {', '.join(space.keys)} has more than {_GRID_LIMIT} points",
+            remedy="Give these keys fewer values, or choose another search.sampler.name",
         )

@@ -23,7 +23,7 @@ from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
 from rayml.search.journal.optuna_study import METRIC
 from rayml.search.problem.parameter import Parameter, Params, Scalar
-from rayml.search.problem.prior_trials import History, Ranks, is_informative
+from rayml.search.problem.prior_trials import PriorTrials, Ranks, is_informative
 from rayml.search.problem.space import Space
 from rayml.search.problem.sweep_plan import JOURNAL
 from rayml.types import Direction
@@ -38,7 +38,7 @@ def read_history(
     config: Mapping[str, Any],
     metric: str,
     direction: Direction,
-) -> History:
+) -> PriorTrials:
     """Read the trials of other sweeps as far as they fit a space.
 
     A parameter that the other sweep did not search is taken to have had the config's value, or
@@ -64,13 +64,13 @@ def read_history(
         adopted, suggested = _adopt(study, space, config, numbers)
         if not adopted:
             raise SearchError(
-                "search.warm_start names sweeps with finished trials that fit the space",
-                found=folder.name,
-                remedy=f"It searches {', '.join(space.keys)}; leave that sweep out",
+                f"no finished trial of sweep {folder.name} fits the space, which searches"
+                f" {', '.join(space.keys)}",
+                remedy=f"Leave {folder.name} out of search.warm_start",
             )
         trials += _spread(adopted, math.ceil(_INFORMING / len(folders)))
         best.append(suggested)
-    return History(
+    return PriorTrials(
         tuple(sorted(trials, key=lambda each: each.number)), tuple(_distinct(best))[:_SUGGESTIONS]
     )
 
@@ -90,8 +90,8 @@ def require_comparable(folder: Path, metric: str, direction: Direction | None) -
     theirs, their_direction = study.user_attrs.get(METRIC), study.direction.name.lower()
     if theirs != metric or (direction is not None and their_direction != direction):
         raise SearchError(
-            f"sweep {folder.name} looked for the best {theirs} ({their_direction}), this one looks"
-            f" for the best {metric}" + (f" ({direction})" if direction else ""),
+            f"sweep {folder.name} optimised {theirs} ({their_direction}), and this one"
+            f" optimises {metric}" + (f" ({direction})" if direction else ""),
             remedy=f"Leave {folder.name} out of search.warm_start, or set task.metric={theirs}",
         )
     return study

@@ -48,14 +48,14 @@ def claimed(folder: Path, *, resume: bool) -> Iterator[None]:
 
 
 def require_free(folder: Path, *, resume: bool) -> None:
-    """Refuse the name of a sweep that there is, for one that begins.
+    """Refuse a name for a new sweep that an earlier one has.
 
     Raises:
-        SearchError: there is one.
+        SearchError: an earlier sweep has it.
     """
     if not resume and (folder / JOURNAL).exists():
         raise SearchError(
-            f"the name {folder.name} is taken: {folder} holds a sweep",
+            f"there is a sweep named {folder.name} in {folder.parent}",
             remedy=f"Choose another search.name, remove {folder}, or go on with it by"
             f" `rayml sweep resume={folder.name}`",
         )
@@ -64,6 +64,6 @@ def require_free(folder: Path, *, resume: bool) -> None:
 def _runs(folder: Path, holder: str) -> SearchError:
     by = f" ({holder})" if holder else ""
     return SearchError(
-        f"the name {folder.name} is taken: that sweep is running{by}",
+        f"sweep {folder.name} is running{by}",
         remedy="Choose another search.name, or wait until it has ended",
     )

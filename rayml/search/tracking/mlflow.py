@@ -54,7 +54,8 @@ class MLflowTracker:
             self._known = {run.data.tags.get(TRIAL) for run in self._children()}
         except (MlflowException, OSError) as error:
             raise ConfigError(
-                f"search.tracking.mlflow is a tracking store ({masked(_first_line(error))})",
+                "the store of search.tracking.mlflow cannot be used"
+                f" ({masked(_first_line(error))})",
                 found=masked(uri),
                 remedy="Name a database such as sqlite:///mlflow.db or a server that answers",
             ) from error

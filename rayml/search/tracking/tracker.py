@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from rayml.config.secrets import masked
 from rayml.errors import ConfigError
 from rayml.search.problem.trials import Curve, FinishedTrial
 from rayml.types import TrackingSettings
@@ -32,8 +31,7 @@ def check_tracking(settings: TrackingSettings) -> None:
     """
     if settings.mlflow is not None and find_spec("mlflow") is None:
         raise ConfigError(
-            "search.tracking.mlflow needs MLflow",
-            found=masked(settings.mlflow),
+            "MLflow is not installed, which search.tracking.mlflow needs",
             remedy="Install it with `pip install 'rayml[mlflow]'`, or set it to null",
         )
 

@@ -13,7 +13,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rayml.errors import ConfigError, SearchError
-from rayml.search.journal.database_mirror import Mirror, check_storage, common_range, mirroring
+from rayml.search.journal.database_mirror import (
+    DatabaseMirror,
+    check_storage,
+    common_range,
+    mirroring,
+)
 from rayml.search.journal.journal import read_study
 from rayml.search.study.study import Study
 from tests.integration.postgres import binaries, running
@@ -66,7 +71,7 @@ def work(study: Study) -> None:
 
 def test_a_database_follows_the_journal(make_study: MakeStudy, journal: Path, url: str) -> None:
     study = make_study()
-    mirror = Mirror(journal, url)
+    mirror = DatabaseMirror(journal, url)
     mirror.sync()
     assert_alike(journal, url)
     asked = study.ask(2)
@@ -162,9 +167,9 @@ def test_a_study_of_another_sweep_is_not_touched(
         pass
     shutil.move(journal, tmp_path / "moved.log")
     make_study()
-    with pytest.raises(SearchError, match="belongs to one sweep"):
-        Mirror(journal, url)
-    with pytest.raises(SearchError, match="belongs to one sweep"):
+    with pytest.raises(SearchError, match="of another sweep"):
+        DatabaseMirror(journal, url)
+    with pytest.raises(SearchError, match="of another sweep"):
         check_storage(url, "s", resume=False)
     check_storage(url, "s", resume=True)
     check_storage(url, "another", resume=False)
@@ -193,7 +198,10 @@ def test_a_database_that_goes_away_is_told_at_the_end(
     mirror.__enter__()
     monkeypatch.setattr(optuna.storages.RDBStorage, "create_new_trial", away)
     work(study)
-    with pytest.raises(SearchError, match=r"takes the study \(away\).*rayml sweep resume="):
+    with pytest.raises(
+        SearchError,
+        match=r"not written to the database .*\(away\).*rayml sweep resume=",
+    ):
         mirror.__exit__(None, None, None)
     monkeypatch.undo()
     with mirroring(journal, url):

@@ -48,21 +48,21 @@ def test_the_writer_holds_what_a_reader_would(tmp_path: Path) -> None:
 def test_an_existing_journal_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     path.write_text("precious")
-    with pytest.raises(SearchError, match="new journal"):
+    with pytest.raises(SearchError, match="exists already"):
         SweepJournal(path)
     assert path.read_text() == "precious"
 
 
 def test_no_journal_is_no_sweep(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
-    with pytest.raises(SearchError, match="holds its journal"):
+    with pytest.raises(SearchError, match="holds no journal"):
         read_study(path)
     assert not path.exists()
 
 
 def test_an_empty_journal_holds_no_study(tmp_path: Path) -> None:
     SweepJournal(tmp_path / "journal.log").close()
-    with pytest.raises(SearchError, match="one study, this one 0"):
+    with pytest.raises(SearchError, match="holds 0 studies"):
         read_study(tmp_path / "journal.log")
 
 

@@ -130,7 +130,7 @@ def test_a_study_goes_on_with_the_goals_it_had() -> None:
         Goals((first, PARAMETERS), {"parameters": BoundSettings(max=99.0)}),
     ]
     for other in others:
-        with pytest.raises(SearchError, match="goes on with its own objectives"):
+        with pytest.raises(SearchError, match="the sweep seeks"):
             create_study("s", storage, other, resume=True)
 
 

@@ -112,9 +112,9 @@ def test_a_journal_has_one_writer_until_it_dies(
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(SearchError, match="another one does"):
+        with pytest.raises(SearchError, match="another process writes"):
             require_no_writer(path)
-        with pytest.raises(SearchError, match="another one does"):
+        with pytest.raises(SearchError, match="another process writes"):
             SweepJournal(path, existing=True)
         holder.kill()
         holder.wait()

@@ -40,9 +40,9 @@ def test_directions_are_the_metrics_own_or_given() -> None:
     ("entry", "words"),
     [
         ("beauty", r"search\.objectives\.1: .*'beauty'; known are loss, .*train_seconds"),
-        ("accuracy", r"search\.objectives\.1: an objective is named once: 'accuracy'"),
-        ("parameters", r"search\.objectives\.1: an objective is named once: 'parameters'"),
-        ("profit", r"search\.objectives\.1: profit says no direction"),
+        ("accuracy", r"search\.objectives\.1: 'accuracy' is an objective already"),
+        ("parameters", r"search\.objectives\.1: 'parameters' is an objective already"),
+        ("profit", r"search\.objectives\.1: profit has no direction"),
         (
             {"metric": "auroc", "direction": "minimize"},
             r"search\.objectives\.1: auroc has a direction of its own, maximize; remove 'minimize'",

@@ -43,7 +43,7 @@ def test_the_table_on_the_terminal(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_sweep(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match="holds its journal"):
+    with pytest.raises(SearchError, match="holds no journal"):
         read_leaderboard(tmp_path)
 
 

@@ -97,28 +97,30 @@ def test_a_grid_is_searched_once_and_ends(make_study: Callable[..., Study]) -> N
 
 
 def test_a_grid_needs_finite_choices(config: dict[str, Any]) -> None:
-    with pytest.raises(SpaceError, match=r"space\.model\.dropout: a grid needs finitely many"):
+    with pytest.raises(SpaceError, match=r"space\.model\.dropout has infinitely many values"):
         check_sampler(SamplerSettings(name="grid"), Space.parse(FLOATS), config)
 
 
 def test_a_grid_has_a_limit(config: dict[str, Any]) -> None:
     wide = {"type": "int", "low": 1, "high": 1000}
     space = Space.parse({"model": {"width": wide, "depth": wide}})
-    with pytest.raises(SpaceError, match="at most 100000 points"):
+    with pytest.raises(SpaceError, match="more than 100000 points"):
         check_sampler(SamplerSettings(name="grid"), space, config)
 
 
 @pytest.mark.parametrize("option", ["n_candidates", "seed", "startup_trials"])
 def test_an_option_that_the_class_lacks(option: str, config: dict[str, Any]) -> None:
     settings = SamplerSettings(name="tpe", options={option: 3})
-    with pytest.raises(ConfigError, match="are candidates, share, good, others") as caught:
+    words = f"tpe has no option '{option}'. Its .* are candidates, share, good, others"
+    with pytest.raises(ConfigError, match=words):
         check_sampler(settings, Space.parse(FLOATS), config)
-    assert caught.value.found == option
 
 
 def test_an_option_of_a_wrong_value(config: dict[str, Any]) -> None:
     settings = SamplerSettings(name="qmc", options={"qmc_type": "nope"})
-    with pytest.raises(ConfigError, match=r"search\.sampler\.options.*nope"):
+    with pytest.raises(
+        ConfigError, match=r"sampler qmc refuses its search\.sampler\.options.*nope"
+    ):
         check_sampler(settings, Space.parse(FLOATS), config)
 
 

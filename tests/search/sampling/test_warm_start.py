@@ -16,7 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from rayml.errors import SearchError
-from rayml.search.problem.prior_trials import History, Ranks
+from rayml.search.problem.prior_trials import PriorTrials, Ranks
 from rayml.search.problem.space import Space
 from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.warm_start import read_history
@@ -66,7 +66,7 @@ def sweep(tmp_path: Path, config: dict[str, Any]) -> Callable[..., Path]:
 Sweep = Callable[..., Path]
 
 
-def read(folders: list[Path], config: dict[str, Any], tree: Any = None) -> History:
+def read(folders: list[Path], config: dict[str, Any], tree: Any = None) -> PriorTrials:
     space = SPACE if tree is None else Space.parse(tree)
     return read_history(folders, space, config, "accuracy", "maximize")
 
@@ -131,7 +131,7 @@ def test_trials_that_do_not_fit_are_left_out(sweep: Sweep, config: dict[str, Any
 
 def test_another_objective_is_refused(sweep: Sweep, config: dict[str, Any]) -> None:
     folder = sweep("a", [[0.1, 0.2]], metric="rmse", direction="minimize")
-    said = r"sweep a looked for the best rmse \(minimize\), this one .* accuracy"
+    said = r"sweep a optimised rmse \(minimize\), and this one .* accuracy"
     with pytest.raises(SearchError, match=said):
         read([folder], config)
 
@@ -193,7 +193,7 @@ def test_a_sampler_sees_of_earlier_spaces_what_fits(config: dict[str, Any]) -> N
         study.tell(trial, 1.0)
     dropout = {"type": "float", "low": 0.0, "high": 0.5}
     space = Space.parse({**TREE, "model": {**TREE["model"], "dropout": dropout}})
-    history = History().over(space, config, study.trials)
+    history = PriorTrials().over(space, config, study.trials)
     assert history.matters
     study.sampler = HistorySampler(recorder, history)
     space.suggest(study.ask(), config)
@@ -201,7 +201,7 @@ def test_a_sampler_sees_of_earlier_spaces_what_fits(config: dict[str, Any]) -> N
     assert [trial.params["model.width"] for trial in shown] == [16, 48]
     assert {trial.params["model.dropout"] for trial in shown} == {0.1}
     assert shown[0].distributions == space.distributions(shown[0].params)
-    assert not History().over(earlier, config, study.trials[:3]).matters
+    assert not PriorTrials().over(earlier, config, study.trials[:3]).matters
 
 
 def test_a_key_that_is_not_searched_any_more_must_have_had_the_configs_value(
@@ -214,7 +214,7 @@ def test_a_key_that_is_not_searched_any_more_must_have_had_the_configs_value(
         trial = study.ask()
         Space.parse(depths).suggest(trial, config)
         study.tell(trial, 1.0)
-    refit = History().over(SPACE, config, study.trials).refit
+    refit = PriorTrials().over(SPACE, config, study.trials).refit
     assert refit is not None
     kept, left = (refit(trial) for trial in study.trials)
     assert kept is not None

@@ -28,7 +28,7 @@ def test_the_second_of_two_hears_that_the_name_is_taken(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        runs = rf"^the name shop is taken: that sweep is running \(process {holder.pid} of"
+        runs = rf"^sweep shop is running \(process {holder.pid} of"
         for resume in (False, True):
             with pytest.raises(SearchError, match=runs), claimed(folder, resume=resume):
                 pass
@@ -44,7 +44,7 @@ def test_a_name_that_a_sweep_had_is_taken_for_a_new_one(tmp_path: Path) -> None:
     folder.mkdir()
     require_free(folder, resume=False)
     (folder / "journal.log").touch()
-    with pytest.raises(SearchError, match=r"is taken: .* holds a sweep.*rayml sweep resume=shop"):
+    with pytest.raises(SearchError, match=r"^there is a sweep named shop in .*resume=shop"):
         require_free(folder, resume=False)
     with claimed(folder, resume=True):
         pass

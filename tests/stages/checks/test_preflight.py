@@ -43,19 +43,19 @@ def test_a_sampler_that_cannot_search_the_space_is_told() -> None:
 def test_a_tracker_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracker, "find_spec", lambda name: None)
     (problem,) = config_problems(compose(["search.tracking.mlflow=sqlite:///mlflow.db"]))
-    assert problem.startswith("search.tracking: search.tracking.mlflow needs MLflow")
+    assert problem.startswith("search.tracking: MLflow is not installed")
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["search=cmaes", "search.objectives=[parameters]"], "search: search.sampler.name=cmaes"),
-        (["search.cost=2.5"], "search: search.cost needs a price"),
+        (["search=cmaes", "search.objectives=[parameters]"], "search: the search has 2 objectives"),
+        (["search.cost=2.5"], "search: search.cost is 2.5"),
         (["search.epochs=0"], "search.epochs: "),
-        (["search.deterministic=true", "search.seconds=9"], "search: search.deterministic gives"),
+        (["search.deterministic=true", "search.seconds=9"], "search: search.deterministic is set"),
         (["search=pbt", "train.patience=3"], "search: search.population trains all trials"),
         (["search=pbt", "search.pruner.name=asha"], "search: search.population trains"),
-        (["search=pbt", "search.sampler.name=tpe"], "search: search.population changes"),
+        (["search=pbt", "search.sampler.name=tpe"], "search: search.sampler.name=tpe learns"),
         (["search=pbt", "search.population.quantile=0.6"], "search.population.quantile: "),
         (["search.objectives=[{metric: auroc, direction: up}]"], "search.objectives.0.direction: "),
         (["+search.constraints={parameters: {}}"], "search.constraints.parameters: "),
@@ -70,7 +70,7 @@ def test_goals_and_budgets_that_cannot_be_are_told(overrides: list[str], words: 
     ("override", "words"),
     [
         ("search.objectives=[beauty]", "search.objectives.0: .*known are loss, accuracy"),
-        ("search.objectives=[accuracy]", "search.objectives.0: an objective is named once"),
+        ("search.objectives=[accuracy]", "search.objectives.0: 'accuracy' is an objective already"),
         ("+search.constraints={beauty: {max: 1}}", "search.constraints.beauty: "),
     ],
 )
