@@ -30,13 +30,13 @@ def importance(study: optuna.Study, objective: int = 0) -> Importance:
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(trials) < _LEAST:
         return Importance(
-            absent=f"It takes {_LEAST} finished trials to tell what matters; there are"
+            absent=f"It takes {_LEAST} finished trials to see what matters; there are"
             f" {len(trials)}. Trials that were pruned do not count."
         )
     values = {trial.values[objective] for trial in trials}
     if len(values) == 1:
         return Importance(
-            absent=f"All {len(trials)} finished trials came to the same value,"
+            absent=f"All {len(trials)} finished trials have the same value,"
             f" {values.pop():.5g}: no parameter made a difference."
         )
     # Its import loads scikit-learn, which a sweep does without.

@@ -238,6 +238,6 @@ def _violation(row: TrialRow) -> float | None:
 
 
 def _shorten(key: str, limit: int = 16) -> str:
-    """The last part of a dotted key, which is what tells it apart mostly."""
+    """The last part of a dotted key, which is mostly unique."""
     leaf = key.rpartition(".")[2] if len(key) > limit else key
     return leaf if len(leaf) <= limit else f"{leaf[: limit - 1]}…"

@@ -202,5 +202,5 @@ def numeric(value: Scalar, distribution: Distribution) -> float | None:
 
 
 def jitter(number: int) -> float:
-    """A shift between -1 and 1 that tells equal choices apart, the same on every run."""
+    """A shift between -1 and 1 that keeps equal choices apart, the same on every run."""
     return 2 * ((number * _GOLDEN) % 1.0) - 1

@@ -1,7 +1,7 @@
 """A cohort: trials of one structure that a worker trains together as lanes.
 
-The study is told of each epoch, decides who goes on, and proposes who fills the room of those
-that do not. Checkpoints are rayml's own.
+Each epoch is reported to the study, which decides which trials go on, and proposes new ones for
+the room of the others. Checkpoints are rayml's own.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Cohort:
         return None
 
     def leave(self) -> None:
-        """Tell a study with turns that the cohort has had its last one."""
+        """End the cohort's turns with the study."""
         self._turn.leave()
 
     def _open(self, asked: Sequence[AskedTrial]) -> str | None:
@@ -144,7 +144,7 @@ class Cohort:
         return why_not_alike(lane.model, self._lane(again).model)
 
     def _is_better_alone(self, asked: Sequence[AskedTrial]) -> bool:
-        """Whether trials shall train one after another; what a dead worker began goes on so."""
+        """Whether trials train one after another; what a dead worker began so goes on so."""
         if self._evolution is not None or self._last.is_dir():
             return False
         if any((self._plan.trials / str(each.number) / LAST).is_dir() for each in asked):
@@ -243,7 +243,7 @@ class Cohort:
         self._end(failed)
 
     def _end(self, ended: Sequence[Ended]) -> None:
-        """Keep the weights of trials that end, tell the study, and free their room."""
+        """Keep the weights of trials that end, report their ends, and free their room."""
         assert self._loop is not None
         for each in ended:
             if each.state != "FAIL":
@@ -373,5 +373,5 @@ def _estimator_of(asked: AskedTrial, plan: CohortPlan) -> str:
     try:
         node = trial_of(asked.params, plan)["model"]
         return str(node["_target_"]).rpartition(".")[2] if is_estimator(node) else ""
-    except Exception:  # noqa: BLE001 - the user's code; the trial tells the error when it is built
+    except Exception:  # noqa: BLE001 - the user's code; the trial fails with it when it is built
         return ""

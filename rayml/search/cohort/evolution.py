@@ -1,4 +1,4 @@
-"""The population that a cohort's lanes are: keeps their lineage, and finds who copies whom."""
+"""The population of a cohort's lanes: their descents, and which lane copies which."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Evolution:
     Args:
         cohort: its number.
         plan: of the sweep, which has settings of populations.
-        study: handle of the study's actor, which records the lineage.
+        study: handle of the study's actor, which records the descents.
     """
 
     def __init__(self, cohort: int, plan: CohortPlan, study: Any) -> None:
@@ -38,7 +38,7 @@ class Evolution:
     def recall(self, asked: Sequence[AskedTrial], last: Path) -> list[AskedTrial]:
         """The trials of a cohort with the values that they had in its last checkpoint.
 
-        What the study recorded after that is forgotten here; it comes about once more.
+        What the study recorded after that is dropped; it happens once more.
 
         Args:
             asked: the trials, with the values that they began with.
@@ -61,11 +61,11 @@ class Evolution:
             self._family.setdefault(each.number, Ancestry(each.params))
 
     def explores(self, keys: set[str]) -> None:
-        """Tell which searched values a trial may change while it trains."""
+        """Set which searched values a trial may change while it trains."""
         self._live = tuple(each for each in self._plan.space.parameters if each.key in keys)
 
     def select(self, epoch: int, values: Mapping[int, float]) -> dict[int, Descent]:
-        """Who goes on as a copy of whom after an epoch, and with which values; recorded.
+        """Select the copies after an epoch, with their values, and record them.
 
         Args:
             epoch: that all have finished.

@@ -1,4 +1,4 @@
-"""Between Ray Tune and the study: who is trained next, and whose worker died."""
+"""Between Ray Tune and the study: the cohort to train next, and workers that died."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray has no types
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The workers have told the study themselves; of those that died see `WorkerDeaths`."""
+        """Nothing to do: workers report to the study; for those that died see `WorkerDeaths`."""
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing: the study's journal is the record, and Tune's is never read."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read nothing, likewise."""
+        """Read nothing: see `save`."""
 
 
 class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no types
-    """Tells the study of trials whose worker died.
+    """Reports trials whose worker died to the study.
 
     It stands in for the callback that Tune would add, which prints a line for each trial even
-    when Tune is told to be silent.
+    when `verbose` is 0.
 
     Args:
         study: handle of the study's actor.
@@ -66,7 +66,7 @@ class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no t
         self._study = study
 
     def on_trial_complete(self, **info: Any) -> None:
-        """The worker has told the study itself."""
+        """Nothing to do: the worker reports to the study."""
 
     def on_trial_error(
         self,

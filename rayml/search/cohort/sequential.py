@@ -33,18 +33,18 @@ LAST = "last"
 def train_trial(
     asked: AskedTrial, plan: CohortPlan, data: SweepData, study: Any, turn: TurnClient = ANY_TIME
 ) -> None:
-    """Train one trial until it is finished or pruned; whatever goes wrong in it makes it FAIL.
+    """Train one trial until it is finished or pruned; any error in it makes it FAIL.
 
     Args:
         asked: the trial.
         plan: of the sweep.
         data: of the sweep.
         study: handle of the study's actor.
-        turn: when it may be spoken with.
+        turn: in which the study is called.
 
     Raises:
         RayError: the study does not answer, which no trial can mend.
-        StorageError: the disk takes no more, likewise.
+        StorageError: the disk takes no more.
     """
     folder = plan.trials / str(asked.number)
     try:

@@ -24,7 +24,7 @@ from rayml.search.problem.sweep_plan import SweepPlan
 _FOLDER = ".tune"
 # Tune reads these when it starts a run.
 _ENVIRONMENT = {
-    # The newer output prints a header even when it is told to be silent.
+    # The newer output prints a header even when `verbose` is 0.
     "RAY_AIR_NEW_OUTPUT": "0",
     # The TensorBoard logger would import PyTorch in the driver.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -106,7 +106,7 @@ def run_cohorts(
         gc.collect()
         raise
     finally:
-        # What Tune leaves there is pickled, and read by no one.
+        # What Tune leaves there is pickled, and nothing reads it.
         shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
 
 
@@ -120,7 +120,7 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
-    # The study tells of failures, in one line each.
+    # The view shows failures, in one line each.
     logger.setLevel(logging.CRITICAL)
     try:
         yield

@@ -28,7 +28,7 @@ class TurnClient:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the turn for as long as the context lasts; within it, it is had already.
+        """Hold the turn while the context lasts; contexts within it add nothing.
 
         An error leaves it taken: the worker that goes on with the cohort then has it, or the
         driver ends it for a cohort that no one goes on with.
@@ -46,7 +46,7 @@ class TurnClient:
         ray.get(self._study.end_turn.remote(self._cohort))
 
     def leave(self) -> None:
-        """Tell the study that the cohort has ended."""
+        """End the cohort's turns."""
         if self._study is not None:
             ray.get(self._study.leave.remote(self._cohort))
 

@@ -1,4 +1,4 @@
-"""What a cohort's worker does for single trials: builds them, starts them, keeps their weights."""
+"""What a cohort's worker does for single trials: builds, reports, and keeps their weights."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Refusal:
 def attempt(work: Callable[[], T]) -> T | Refusal:
     """Run the user's modules as lanes; an error of theirs is a reason to train alone.
 
-    Alone each trial then tells its own error, if it has one. Raised, it would be met once more by
-    each new worker.
+    Trained alone, each trial fails with its own error, if it has one. A raised error would meet
+    every new worker.
 
     Raises:
         RayError: the study does not answer, which no trial can mend.
-        StorageError: the disk takes no more, likewise.
+        StorageError: the disk takes no more.
     """
     try:
         return work()
@@ -88,7 +88,7 @@ def require_objective(task: Task, plan: CohortPlan) -> None:
 
 
 def report_of(number: int, result: EpochResult, metric: str, parameters: int) -> Report:
-    """What the study is told of an epoch of a trial.
+    """The report of an epoch of a trial.
 
     Args:
         number: of the trial.

@@ -37,7 +37,7 @@ def confirm(
         plan: of the confirmation.
         board: the sweep's trials, best first.
         data: that they trained on.
-        on_progress: told of each trial that is done, in a line.
+        on_progress: called with a line for each trial that is done.
 
     Returns:
         The record, which also lies in the sweep's folder; None if no trial of the sweep trained
@@ -115,7 +115,7 @@ def _conclude(
 
 
 def _known_test(sweep: Path, new: Confirmation) -> Mapping[str, float | None] | None:
-    """What the test split told of the same models: it is not read again for them."""
+    """Metrics of the same models on the test split, which is not read again for them."""
     try:
         old = read_confirmation(sweep)
     except SearchError:

@@ -42,7 +42,7 @@ class ConfirmPlan:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the driver needs to know of a seed's result, whose weights stay on the disk."""
+    """A seed's result without its weights, which stay on the disk."""
 
     seed: int
     value: float
@@ -87,7 +87,7 @@ def _start(
     task = ray.remote(
         num_cpus=plan.resources.cpu,
         num_gpus=plan.resources.gpu,
-        # Of a worker that died; what a training raises, the task tells.
+        # Of a worker that died; a training that raises returns its error.
         max_retries=plan.max_failures,
     )(_train_unit)
     sweep, shared = plan.sweep.resolve(), ray.put(data)

@@ -1,4 +1,4 @@
-"""The lineage of a trial of a population: which trials' weights it went on from, and when."""
+"""The ancestry of a trial of a population: whose weights it went on from, and when."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Descent:
 
 @dataclass(frozen=True, slots=True)
 class Ancestry:
-    """What is a trial's own: the values it was asked with, and its descents in order."""
+    """The values that a trial was asked with, and its descents in order."""
 
     params: Params
     descents: tuple[Descent, ...] = ()

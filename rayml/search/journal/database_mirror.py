@@ -285,7 +285,7 @@ def _news(written: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> list[tuple[A
 def _follow(mirror: DatabaseMirror, over: threading.Event) -> None:
     while not over.wait(_INTERVAL):
         # The database may be away for a while; what is missing is written when it is back, and
-        # the last call tells if it is not.
+        # the last call raises if it is not.
         with suppress(*_ERRORS):
             mirror.sync()
 

@@ -172,7 +172,7 @@ def read_study(path: Path) -> optuna.Study:
     try:
         storage = JournalStorage(JournalFileBackend(str(path)))
     except ValueError:
-        parse(path.read_bytes(), path)  # tells which line it is
+        parse(path.read_bytes(), path)  # raises with the number of the line
         raise
     studies = storage.get_all_studies()
     if len(studies) != 1:

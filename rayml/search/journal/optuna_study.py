@@ -60,7 +60,7 @@ def create_study(
         name: of the study.
         storage: that holds it.
         goals: what it seeks.
-        sampler: who proposes.
+        sampler: proposes the trials.
         resume: go on with the study that the storage may hold.
         suggestions: configurations that a new study shall begin with.
 
@@ -113,7 +113,7 @@ def read_goals(study: optuna.Study) -> Goals:
 
 
 def set_excesses(storage: BaseStorage, trial_id: int, excesses: dict[str, float]) -> None:
-    """Tell samplers and readers how far a trial lies beyond the bounds; it must still run."""
+    """Record how far a running trial lies beyond its bounds, for samplers and readers."""
     # JSON has no infinity, which the excess of something undefined is.
     finite = [min(each, sys.float_info.max) for each in excesses.values()]
     storage.set_trial_system_attr(trial_id, CONSTRAINTS, finite)

@@ -93,7 +93,7 @@ def salvage(lines: list[bytes]) -> Salvage | None:
     """Save what can be saved of a journal's lines.
 
     Returns:
-        What is left; None if nothing tells of which study it is, or if operations are missing
+        What is left; None if the study cannot be identified, or if operations are missing
         and it does not show where.
     """
     saved = Salvage()

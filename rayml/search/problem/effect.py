@@ -99,7 +99,7 @@ def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any
         yield f"{key}: searching it does nothing: {_NOTHING[key]}; remove it"
     other, needed = _NEEDS.get(key, ("", ()))
     if other == _OPTIMIZER and is_node(lookup(config, "train.optimizer")):
-        return  # Its class tells what it takes.
+        return  # Its class says what it takes.
     possible = _possible(other, parameter, space, config) if other else None
     if possible and not any(value in needed for value in possible):
         yield (
@@ -111,7 +111,7 @@ def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any
 def _possible(
     key: str, parameter: Parameter, space: Space, config: Mapping[str, Any]
 ) -> Wanted | None:
-    """The values that a key may have while a parameter is searched; None where nobody knows."""
+    """The values that a key may have while a parameter is searched; None where unknown."""
     found = _by_key(space).get(key)
     if found is None:
         try:

@@ -1,4 +1,4 @@
-"""Whether a space fits the trial config that it searches, told before anything is spent."""
+"""Whether a space fits the trial config that it searches, checked before anything is spent."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def outcome(
         goals: of the search.
         curve: by epoch the value of the first objective.
         metrics: by epoch all that was measured.
-        value: of the first objective, where it was told; None takes the curve's best.
+        value: of the first objective, where it is given; None takes the curve's best.
     """
     sign = 1.0 if goals.first.direction == "minimize" else -1.0
     epoch = min(curve, key=lambda step: (sign * curve[step], step), default=None)

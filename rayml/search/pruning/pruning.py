@@ -32,7 +32,7 @@ class Pruner(Protocol):
     """Decides from the reports of all trials which of them to stop.
 
     A class of the user's, named by `search.pruner._target_`, has these three methods. When a
-    sweep is resumed a new one is built, and `seen` and `completed` tell it of all trials again.
+    sweep is resumed a new one is built, and `seen` and `completed` are called for all trials again.
     """
 
     def seen(self, number: int, step: int, value: float) -> None:

@@ -72,7 +72,7 @@ def best_section(record: SweepRecord) -> Section:
     """The best trials, the first of them with all its parameters."""
     best = best_trial(record)
     if best is None:
-        return Section("best", "Best trials", ["No trial has come to a value yet."])
+        return Section("best", "Best trials", ["No trial has a value yet."])
     names = [each.key for each in record.searched if any(each.key in r.params for r in record.rows)]
     rows = [row for row in record.rows if row.value is not None][:_TOP]
     grid = Grid(
@@ -90,7 +90,7 @@ def best_section(record: SweepRecord) -> Section:
 
 
 def leaves(keys: Sequence[str]) -> list[str]:
-    """The last part of each dotted key where it tells it apart, or else all of it."""
+    """The last part of each dotted key where it is unique, or else all of it."""
     counts = Counter(key.rpartition(".")[2] for key in keys)
     return [key.rpartition(".")[2] if counts[key.rpartition(".")[2]] == 1 else key for key in keys]
 

@@ -85,7 +85,7 @@ def _figures(shown: Sequence[Section]) -> dict[str, dict[str, Any]]:
 
 
 def _trials(record: SweepRecord, shown: Sequence[Section]) -> dict[int, list[list[str]]]:
-    """What a click on a trial tells, for those that can be clicked on."""
+    """What a click on a trial shows, for the trials that can be clicked."""
     numbers: set[int | None] = set()
     for section in shown:
         for figure in section.figures:

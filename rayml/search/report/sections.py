@@ -166,7 +166,7 @@ def _slices(
 def _timings(record: SweepRecord) -> Section:
     figures = [progress_figure(record.rows)]
     if record.timings is None:
-        notes = ["Where the workers' time went is told once the sweep is over."]
+        notes = ["Where the workers' time went is shown once the sweep is over."]
         return Section("timings", "Timings", notes, [f for f in figures if f is not None])
     figures.insert(0, timings_figure(record.timings))
     grid = Grid(["what", "whose seconds", "how long", "share"], timing_rows(record.timings))

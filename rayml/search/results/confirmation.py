@@ -103,7 +103,7 @@ def write_confirmation(sweep: Path, confirmation: Confirmation) -> None:
 
 
 def record_test(sweep: Path, confirmation: Confirmation, metrics: Mapping[str, float]) -> None:
-    """Add what the test split told of the models that are served."""
+    """Add the metrics of the models that are served on the test split."""
     # Undefined metrics are no JSON.
     finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     write_confirmation(sweep, replace(confirmation, test=finite))

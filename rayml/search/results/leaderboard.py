@@ -40,7 +40,7 @@ class TrialRow:
         ended: when it finished.
         curve: by epoch its value and metrics.
         values: of all objectives by name after its best epoch; None where undefined.
-        violation: of the constraints then; infinite where it cannot be told.
+        violation: of the constraints then; infinite where undefined.
         on_front: whether it is on the Pareto front of the feasible trials that completed.
         descents: of a trial of a population, in order.
     """

@@ -102,7 +102,7 @@ class PlainView:
             self._say(f"{counts(progress)}, {left(progress)}")
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Nothing is open."""
 
     def _say(self, line: str) -> None:
         self._spoke = time.monotonic()
@@ -169,10 +169,10 @@ def best_line(progress: Progress, metric: str) -> str:
     return f"best {metric} {best.value:.5g} ({of}): {params_text(best.params)}"
 
 
-def trial_line(trial: FinishedTrial, metric: str, told: dict[str, int] | None = None) -> str:
-    """One finished trial; `told` as in `failure_line`."""
+def trial_line(trial: FinishedTrial, metric: str, shown: dict[str, int] | None = None) -> str:
+    """One finished trial; `shown` as in `failure_line`."""
     if trial.state == "FAIL":
-        return failure_line(trial, told)
+        return failure_line(trial, shown)
     word = "finished" if trial.state == "COMPLETE" else "pruned"
     value = "" if trial.value is None else f", {metric} {trial.value:.5g}"
     value += "".join(f", {each}" for each in _further(trial, metric))
@@ -181,23 +181,23 @@ def trial_line(trial: FinishedTrial, metric: str, told: dict[str, int] | None = 
 
 
 def _further(trial: FinishedTrial, metric: str) -> list[str]:
-    """What there is to say of a trial besides its first objective."""
+    """Values of the further objectives, and the violation."""
     if trial.epoch is None:
         return []
     told = [f"{k} {value_text(v) or 'undefined'}" for k, v in trial.values.items() if k != metric]
     return told if trial.violation <= 0 else [*told, f"violation {value_text(trial.violation)}"]
 
 
-def failure_line(trial: FinishedTrial, told: dict[str, int] | None = None) -> str:
+def failure_line(trial: FinishedTrial, shown: dict[str, int] | None = None) -> str:
     """One failed trial, on one line.
 
     Args:
         trial: the failed one.
-        told: by reason the trial that it was told of; this one is added. A long reason is not
-            worth reading again.
+        shown: by reason the trial that it was shown of; this one is added. A long reason is
+            shown once.
     """
     reason = " ".join(trial.reason.split())
-    first = trial.number if told is None else told.setdefault(reason, trial.number)
+    first = trial.number if shown is None else shown.setdefault(reason, trial.number)
     if first != trial.number:
         return f"trial {trial.number} failed as trial {first} did"
     return f"trial {trial.number} failed: {reason}"

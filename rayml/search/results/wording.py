@@ -13,7 +13,7 @@ def value_text(value: float | None) -> str:
 
 
 def params_text(params: Params) -> str:
-    """Parameters by the shortest part of their keys that tells them apart."""
+    """Parameters by the shortest unique part of their keys."""
     names = {key: _short(key, params) for key in params}
     return ", ".join(
         f"{names[key]}={value:.4g}" if isinstance(value, float) else f"{names[key]}={value}"

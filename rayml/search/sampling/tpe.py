@@ -24,7 +24,7 @@ class BoundedTPESampler(DelegatingSampler):
     - The second density is made of the latest of the other trials and an even sample of the
       earlier ones, so that a proposal costs the same after 10,000 trials as after some hundred.
     - Values that are fixed beforehand (`enqueue_trial`) weigh the trials: those that had similar
-      ones count more when the others are chosen. Likewise a parameter that only some trials
+      ones count more when the others are chosen. In the same way a parameter that only some trials
       have is chosen given the values that the trial has already.
     - The first trials, by number, are a Latin hypercube, however many run at once.
     - A proposal draws from the seed and the trial's number alone, so that a resumed study does

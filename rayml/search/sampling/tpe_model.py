@@ -68,7 +68,7 @@ class TreeParzenModel:
     def runs(
         self, number: int, params: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]
     ) -> None:
-        """Take note of a running trial, and of values that it has by now."""
+        """Take in a running trial with the values that it has by now."""
         units = {
             name: axis_of(ranges[name]).encode(value)
             for name, value in params.items()

@@ -23,7 +23,7 @@ _FIXED = "fixed_params"
 
 
 class TreeParzenSampler(BaseSampler):
-    """Tells a model of a study's trials, and proposes what the model finds.
+    """Feeds a model with a study's trials, and proposes what the model finds.
 
     What `BoundedTPESampler` says of start-up trials, draws and ranks holds of it.
 

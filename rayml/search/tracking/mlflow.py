@@ -7,7 +7,7 @@ import logging
 import os
 import time
 
-# MLflow reports its use to its makers unless it is told not to.
+# MLflow reports its use to its makers unless this is set.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow import MlflowClient
@@ -45,7 +45,7 @@ class MLflowTracker:
     name = "MLflow"
 
     def __init__(self, uri: str, sweep: str) -> None:
-        # It tells of each table that it makes.
+        # It logs each table that it makes.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         try:
             self._client = MlflowClient(tracking_uri=uri)

@@ -23,7 +23,7 @@ def recording(study: Any, trackers: Sequence[Tracker]) -> Iterator[None]:
     """Record each trial soon after it has finished, from a thread of its own.
 
     The context ends when all that finished is recorded. A tracker that fails is left out from
-    then on, which a warning tells; the sweep goes on.
+    then on, with a warning; the sweep goes on.
     """
     if not trackers:
         yield
@@ -52,7 +52,7 @@ def _record(study: Any, alive: list[Tracker], over: threading.Event) -> None:
             numbers = [trial.number for trial in progress.finished]
             curves = ray.get(study.curves.remote(numbers)) if numbers else {}
         except RayError:
-            return  # the sweep itself tells that its study is lost
+            return  # the sweep itself fails with the loss of its study
         record(progress, curves, alive)
         seen += len(progress.finished)
         if last:
@@ -60,7 +60,7 @@ def _record(study: Any, alive: list[Tracker], over: threading.Event) -> None:
 
 
 def record(progress: Progress, curves: dict[int, Curve], alive: list[Tracker]) -> None:
-    """Tell each tracker of the trials that finished; those that fail leave the list."""
+    """Log the trials that finished with each tracker; a tracker that fails leaves the list."""
     for tracker in list(alive):
         for trial in progress.finished:
             if tracker in alive:

@@ -23,7 +23,7 @@ def watching(study: Any, view: View | None, seen: int = 0) -> Iterator[None]:
     Args:
         study: handle of the study's actor.
         view: what shows it; None shows nothing.
-        seen: trials that had finished before, which are not told again.
+        seen: trials that had finished before, which are not shown again.
     """
     if view is None:
         yield
@@ -45,7 +45,7 @@ def _watch(study: Any, view: View, over: threading.Event, seen: int) -> None:
         try:
             progress: Progress = ray.get(study.snapshot.remote(seen))
         except RayError:
-            return  # the sweep itself tells that its study is lost
+            return  # the sweep itself fails with the loss of its study
         seen += len(progress.finished)
         view.update(progress)
         if last:

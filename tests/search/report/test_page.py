@@ -184,7 +184,7 @@ def test_a_sweep_before_its_first_trial(make_study: Callable[..., Study], tmp_pa
     ]
     assert page.figures == {}
     assert "not over: it runs, or was interrupted" in page.text
-    assert "No trial has come to a value yet." in page.text
+    assert "No trial has a value yet." in page.text
 
 
 def test_a_sweep_of_one_trial(make_study: Callable[..., Study], tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_sweep_of_one_trial(make_study: Callable[..., Study], tmp_path: Path) 
     assert {"history-0", "curves"} <= set(running.figures)
     tell(study, 0, "COMPLETE", 0.5)
     over = page_of(tmp_path)
-    assert "It takes 20 finished trials to tell what matters; there are 1." in over.text
+    assert "It takes 20 finished trials to see what matters; there are 1." in over.text
 
 
 def test_a_sweep_whose_trials_all_failed(make_study: Callable[..., Study], tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_equal_values_have_no_importance(make_study: Callable[..., Study], tmp_p
         report(study, asked.number, 1, 0.5, {"accuracy": 0.5})
         tell(study, asked.number, "COMPLETE", 0.5)
     page = page_of(tmp_path)
-    assert "All 25 finished trials came to the same value, 0.5" in page.text
+    assert "All 25 finished trials have the same value, 0.5" in page.text
     assert "importance-0" not in page.figures
 
 
