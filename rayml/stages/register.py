@@ -127,20 +127,24 @@ def write_winner(
         folder,
         info=info,
         signature=make_signature(data.preprocessor, csv=data.csv),
-        lineage=Lineage(
-            data_hash=data.hash,
-            source_fingerprint=data.source,
-            sweep=sweep.name,
-            trial=winner.number,
-            params=winner.params,
-            seed=winner.seeds[0],
-            members=winner.seeds if members > 1 else (),
-            schedule=winner.schedule,
-        ),
+        lineage=_lineage(winner, data, sweep),
         preprocessor=data.preprocessor,
         **_state(winner),
     )
     return info
+
+
+def _lineage(winner: Winner, data: PreparedDataset, sweep: Path) -> Lineage:
+    return Lineage(
+        data_hash=data.hash,
+        source_fingerprint=data.source,
+        sweep=sweep.name,
+        trial=winner.number,
+        params=winner.params,
+        seed=winner.seeds[0],
+        members=winner.seeds if len(winner.members) > 1 else (),
+        schedule=winner.schedule,
+    )
 
 
 def _state(winner: Winner) -> dict[str, Any]:

@@ -56,7 +56,7 @@ from rayml.data.rows.coerce import BAD_ROWS, Coercer
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.rows.quarantine import BadRows
 from rayml.data.sources.sources import CsvSource, Source, gives_splits, missing_tokens
-from rayml.data.split.split import SplitPlan, Splitter, column_of
+from rayml.data.split.split import SplitPlan, Splitter, column_of, read_columns
 from rayml.data.split.split_method import choose_method
 from rayml.data.split.thresholds import SplitCounts
 from rayml.data.statistics.statistics import Statistics, merge_all
@@ -252,16 +252,13 @@ class _Preparation:
 
     def _schema(self, raw: Rows) -> FeatureSchema:
         rows = sample_rows(raw, SAMPLE_ROWS)
-        settings = self.split_settings
-        named: tuple[str, ...] = ()
-        if settings.method in ("given", "group", "time"):
-            named = (column_of(settings),)
+        reserved, carry = read_columns(self.split_settings)
         schema = infer_schema(
             rows,
             target=self.target,
             settings=self.schema_settings,
-            reserved=() if settings.method == "time" else named,
-            carry=named if settings.method == "time" else (),
+            reserved=reserved,
+            carry=carry,
             missing=missing_tokens(self.source),
             index=getattr(self.source, "index_columns", ()),
             rows=count_rows(raw),

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from rayml.data.advice.advice import Advice, of_rows, of_schema
+from rayml.data.columns.schema import FeatureSchema
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.prepare.passes import own_errors
 from rayml.data.prepare.sampling import sample_rows
+from rayml.data.rows.check_settings import check_settings
 from rayml.data.rows.coerce import Coercer
-from rayml.data.rows.infer_schema import check_settings, infer_schema
+from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.sources.sources import gives_splits, missing_tokens
-from rayml.data.split.split import column_of
+from rayml.data.split.split import read_columns
 from rayml.data.split.split_method import choose_method
 from rayml.data.statistics.target import check_task
 from rayml.errors import DataError
@@ -80,9 +82,7 @@ def preview(
         DataError: there are no rows, or the target does not suit the task.
     """
     split = choose_method(split, task, given=gives_splits(source))
-    named = (column_of(split),) if split.method in ("given", "group", "time") else ()
-    reserved = () if split.method == "time" else named
-    carry = named if split.method == "time" else ()
+    reserved, carry = read_columns(split)
 
     def prepared(raw: pa.Table) -> Preview:
         found = infer_schema(
@@ -94,13 +94,7 @@ def preview(
             missing=missing_tokens(source),
             index=getattr(source, "index_columns", ()),
         )
-        check_task(target, found.target_kind, task)
-        typed, _ = Coercer(found, required=(target,))(raw)
-        fitted = Preprocessor.fit(found, observe(typed, found, task), preprocess, task, positive)
-        features = fitted.transform_batch(typed)
-        examples = Examples(features, fitted.encode_target(typed.column(target)))
-        advice = (*of_schema(found), *of_rows(found, typed, task))
-        return Preview(fitted, examples, advice)
+        return _fitted(raw, found, task, preprocess, positive)
 
     with own_errors():
         dataset = source.read()
@@ -111,3 +105,18 @@ def preview(
         except DataError:
             # The first rows of sorted data are unlike the others.
             return prepared(sample_rows(dataset, rows))
+
+
+def _fitted(
+    raw: pa.Table,
+    schema: FeatureSchema,
+    task: TaskName,
+    preprocess: PreprocessSettings,
+    positive: ClassLabel | None,
+) -> Preview:
+    check_task(schema.target, schema.target_kind, task)
+    typed, _ = Coercer(schema, required=(schema.target,))(raw)
+    fitted = Preprocessor.fit(schema, observe(typed, schema, task), preprocess, task, positive)
+    features = fitted.transform_batch(typed)
+    examples = Examples(features, fitted.encode_target(typed.column(schema.target)))
+    return Preview(fitted, examples, (*of_schema(schema), *of_rows(schema, typed, task)))

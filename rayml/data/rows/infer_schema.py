@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,9 @@ import pyarrow.compute as pc
 
 from rayml.data.columns.identifiers import IDENTIFIER, reason_to_leave_out
 from rayml.data.columns.kinds import matches_number, parse, plain, readable, without_tokens
-from rayml.data.columns.nearest import did_you_mean
 from rayml.data.columns.privacy import looks_like_identifier
 from rayml.data.columns.schema import Column, ColumnSummary, FeatureSchema, Role
+from rayml.data.rows.check_settings import check_settings
 from rayml.errors import SchemaError
 from rayml.types import Kind, SchemaSettings
 
@@ -22,7 +23,6 @@ and the column does not become categorical."""
 
 _WORDS = pa.array(["true", "false", "yes", "no"])
 _EXAMPLES = 4
-_TAB = """$'data.source.csv.delimiter="\\t"'"""  # as bash takes it
 _EXAMPLE_LENGTH = 24
 
 
@@ -62,84 +62,129 @@ def infer_schema(
     check_settings(sample.column_names, target, settings, reserved, carry)
     if settings.missing:  # the source has replaced its own
         sample = _without_tokens(sample, settings.missing)
-    kinds = _kinds(sample, target, settings, reserved, carry)
-    candidates = [
-        name for name in kinds if name not in (target, *reserved) and name not in settings.ignore
-    ]
+    table = _Table(sample, target, settings, tuple(reserved), tuple(carry))
+    kinds = table.kinds()
     notes = {
-        name: _note(name, sample, kinds[name], settings, carry, index=name in index, rows=rows)
-        for name in candidates
+        name: table.note(name, kinds[name], index=name in index, rows=rows)
+        for name in kinds
+        if name not in (target, *reserved, *settings.ignore)
     }
-    used = [name for name in candidates if not notes[name]]
-    if not used:
+    if all(notes.values()):
         raise SchemaError(
             "no column is left as a feature",
             found=sample.column_names,
             remedy="Name the kinds of columns to use in data.schema.kinds",
         )
-    identifiers = sorted(
-        name
-        for name in used
-        if looks_like_identifier(name, plain(sample.column(name)), kinds[name])
-    )
-    named = (name for name, note in notes.items() if note == IDENTIFIER)
-    hidden = {*identifiers, *named, *settings.private}
-    extra = [n for n in dict.fromkeys((*settings.groups, *reserved, *carry)) if n not in used]
-    roles = _roles(sample.column_names, target, settings, reserved, carry, used)
-    return FeatureSchema(
-        columns=tuple(Column(name, kinds[name]) for name in used),
-        target=target,
-        target_kind=kinds[target],
-        groups=tuple(settings.groups),
-        carried=tuple(Column(name, kinds[name]) for name in extra),
-        ignored=tuple(name for name in sample.column_names if roles[name] == ("ignored",)),
-        summaries=tuple(
-            _summary(n, sample, kinds, roles[n], notes, hidden=n in hidden)
-            for n in sample.column_names
-        ),
-        sampled=sample.num_rows,
-        missing=tuple(dict.fromkeys((*missing, *settings.missing))),
-        private=tuple(settings.private),
-        identifiers=tuple(identifiers),
-        max_published=settings.max_published,
-    )
+    return table.schema(kinds, notes, tuple(dict.fromkeys((*missing, *settings.missing))))
 
 
-def _kinds(
-    sample: pa.Table,
-    target: str,
-    settings: SchemaSettings,
-    reserved: Sequence[str],
-    carry: Sequence[str],
-) -> dict[str, Kind]:
-    """The kinds of the columns that are read, in the order of the table."""
-    given: dict[str, Kind] = {**settings.kinds, **dict.fromkeys(reserved, "categorical")}
-    unread = {*settings.ignore} - {*settings.groups, *reserved, *carry}
-    return {
-        name: _kind(name, plain(sample.column(name)), given.get(name), label=name == target)
-        for name in sample.column_names
-        if name not in unread
-    }
+@dataclass(frozen=True)
+class _Table:
+    """A sample of a table with the uses that settings give to its columns; see `infer_schema`."""
 
+    sample: pa.Table
+    target: str
+    settings: SchemaSettings
+    reserved: tuple[str, ...]
+    carry: tuple[str, ...]
 
-def _note(
-    name: str,
-    sample: pa.Table,
-    kind: Kind,
-    settings: SchemaSettings,
-    carry: Sequence[str],
-    *,
-    index: bool,
-    rows: int | None,
-) -> str:
-    """Why a column is not a feature; empty if it is one."""
-    if name in settings.kinds:
-        return ""
-    values = plain(sample.column(name))
-    reason = _reason_to_ignore(values)
-    if reason or name in carry:
-        return reason
-    return reason_to_leave_out(name, values, kind, index=index, rows=rows)
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of the columns that are read, in the order of the table."""
+        settings = self.settings
+        given: dict[str, Kind] = {
+            **settings.kinds,
+            **dict.fromkeys(self.reserved, "categorical"),
+        }
+        unread = {*settings.ignore} - {*settings.groups, *self.reserved, *self.carry}
+        return {
+            name: _kind(name, self._values(name), given.get(name), label=name == self.target)
+            for name in self.sample.column_names
+            if name not in unread
+        }
+
+    def note(self, name: str, kind: Kind, *, index: bool, rows: int | None) -> str:
+        """Why a column is not a feature; empty if it is one."""
+        if name in self.settings.kinds:
+            return ""
+        values = self._values(name)
+        reason = _reason_to_ignore(values)
+        if reason or name in self.carry:
+            return reason
+        return reason_to_leave_out(name, values, kind, index=index, rows=rows)
+
+    def schema(
+        self, kinds: Mapping[str, Kind], notes: Mapping[str, str], missing: tuple[str, ...]
+    ) -> FeatureSchema:
+        """The schema by the kinds of columns, and by the notes of those that may be features."""
+        settings, names = self.settings, self.sample.column_names
+        used = [name for name, note in notes.items() if not note]
+        identifiers = sorted(
+            name for name in used if looks_like_identifier(name, self._values(name), kinds[name])
+        )
+        named = (name for name, note in notes.items() if note == IDENTIFIER)
+        hidden = {*identifiers, *named, *settings.private}
+        read = dict.fromkeys((*settings.groups, *self.reserved, *self.carry))
+        roles = self._roles(used)
+        return FeatureSchema(
+            columns=tuple(Column(name, kinds[name]) for name in used),
+            target=self.target,
+            target_kind=kinds[self.target],
+            groups=tuple(settings.groups),
+            carried=tuple(Column(name, kinds[name]) for name in read if name not in used),
+            ignored=tuple(name for name in names if roles[name] == ("ignored",)),
+            summaries=tuple(
+                self._summary(name, kinds, roles[name], notes, hidden=name in hidden)
+                for name in names
+            ),
+            sampled=self.sample.num_rows,
+            missing=missing,
+            private=tuple(settings.private),
+            identifiers=tuple(identifiers),
+            max_published=settings.max_published,
+        )
+
+    def _values(self, name: str) -> pa.Array:
+        return plain(self.sample.column(name))
+
+    def _roles(self, used: Sequence[str]) -> dict[str, tuple[Role, ...]]:
+        holders: dict[Role, Iterable[str]] = {
+            "feature": used,
+            "target": (self.target,),
+            "group": self.settings.groups,
+            "split": self.reserved,
+            "time": self.carry,
+        }
+        return {
+            name: tuple(role for role, names in holders.items() if name in names) or ("ignored",)
+            for name in self.sample.column_names
+        }
+
+    def _summary(
+        self,
+        name: str,
+        kinds: Mapping[str, Kind],
+        roles: tuple[Role, ...],
+        notes: Mapping[str, str],
+        *,
+        hidden: bool,
+    ) -> ColumnSummary:
+        values = self._values(name)
+        nested = pa.types.is_nested(values.type)
+        present = values.drop_null() if nested else values.drop_null().unique()
+        examples = present[: 0 if hidden else _EXAMPLES]
+        if pa.types.is_timestamp(values.type):  # Python lacks some of Arrow's times
+            examples = parse(examples, "timestamp")[0].drop_null().cast(pa.timestamp("us"))
+        shown = (str(value) for value in examples.to_pylist())
+        return ColumnSummary(
+            name=name,
+            kind=None if roles == ("ignored",) else kinds[name],
+            roles=roles,
+            examples=tuple(t if len(t) <= _EXAMPLE_LENGTH else f"{t[:23]}…" for t in shown),
+            missing=values.null_count,
+            distinct=len(present),
+            note=notes.get(name, ""),
+            inferred=kinds.get(name) if roles == ("ignored",) else None,
+        )
 
 
 def _without_tokens(sample: pa.Table, tokens: Sequence[str]) -> pa.Table:
@@ -148,79 +193,6 @@ def _without_tokens(sample: pa.Table, tokens: Sequence[str]) -> pa.Table:
         if pa.types.is_string(values.type):
             sample = sample.set_column(place, name, without_tokens(values, tokens))
     return sample
-
-
-def check_settings(
-    columns: Sequence[str],
-    target: str,
-    settings: SchemaSettings,
-    reserved: Sequence[str] = (),
-    carry: Sequence[str] = (),
-) -> None:
-    """Check that settings name columns of the data, for uses that they can have.
-
-    Args:
-        columns: names in the data.
-        target: see `infer_schema`.
-        settings: see `infer_schema`.
-        reserved: see `infer_schema`.
-        carry: see `infer_schema`.
-
-    Raises:
-        SchemaError: they do not.
-    """
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
-    if repeated:
-        raise SchemaError(
-            "several columns have the same name", found=repeated, remedy="Rename the columns"
-        )
-    places: dict[str, Iterable[str]] = {
-        "data.target": (target,),
-        "data.schema.kinds": settings.kinds,
-        "data.schema.ignore": settings.ignore,
-        "data.schema.groups": settings.groups,
-        "data.schema.private": settings.private,
-        "data.split.column": (*reserved, *carry),
-    }
-    for place, names in places.items():
-        if unknown := [name for name in names if name not in columns]:
-            raise _absent(place, unknown, columns)
-    for name in reserved:
-        if settings.kinds.get(name, "categorical") != "categorical":
-            raise SchemaError(
-                f"data.schema.kinds makes column {name!r} {settings.kinds[name]}, and it names"
-                " splits or groups",
-                remedy="Remove it from data.schema.kinds",
-            )
-    if target in settings.private:
-        raise SchemaError(
-            f"the target {target!r} is private, and answers contain it",
-            remedy="Remove it from data.schema.private",
-        )
-    if target in settings.ignore:
-        raise SchemaError(
-            f"the target {target!r} is ignored", remedy="Remove it from data.schema.ignore"
-        )
-
-
-def _absent(place: str, unknown: Sequence[str], columns: Sequence[str]) -> SchemaError:
-    listed_names = ", ".join(map(repr, unknown))
-    what = "a column that the data lack" if len(unknown) == 1 else "columns that the data lack"
-    near = did_you_mean(unknown[0], columns)
-    return SchemaError(
-        f"{place} names {what}: {listed_names}",
-        remedy=_other_delimiter(columns) or f"{near}The columns are {', '.join(columns)}",
-    )
-
-
-def _other_delimiter(columns: Sequence[str]) -> str:
-    """A remedy if one name holds the names of all columns; empty if it does not."""
-    counts = {mark: columns[0].count(mark) for mark in ";\t|"} if len(columns) == 1 else {}
-    mark = max(counts, key=counts.__getitem__, default="")
-    if not counts.get(mark):
-        return ""
-    override = f"'data.source.csv.delimiter=\"{mark}\"'" if mark != "\t" else _TAB
-    return f"There is one column, {columns[0]!r}: if the file has another delimiter, set {override}"
 
 
 def _kind(name: str, values: pa.Array, given: Kind | None, *, label: bool) -> Kind:
@@ -280,52 +252,3 @@ def _reason_to_ignore(values: pa.Array) -> str:
     if distinct == 1 and not values.null_count:
         return "has a single value"
     return ""
-
-
-def _roles(
-    columns: Sequence[str],
-    target: str,
-    settings: SchemaSettings,
-    reserved: Sequence[str],
-    carry: Sequence[str],
-    used: Sequence[str],
-) -> dict[str, tuple[Role, ...]]:
-    holders: dict[Role, Iterable[str]] = {
-        "feature": used,
-        "target": (target,),
-        "group": settings.groups,
-        "split": reserved,
-        "time": carry,
-    }
-    return {
-        name: tuple(role for role, names in holders.items() if name in names) or ("ignored",)
-        for name in columns
-    }
-
-
-def _summary(
-    name: str,
-    sample: pa.Table,
-    kinds: dict[str, Kind],
-    roles: tuple[Role, ...],
-    notes: dict[str, str],
-    *,
-    hidden: bool,
-) -> ColumnSummary:
-    values = plain(sample.column(name))
-    nested = pa.types.is_nested(values.type)
-    present = values.drop_null() if nested else values.drop_null().unique()
-    examples = present[: 0 if hidden else _EXAMPLES]
-    if pa.types.is_timestamp(values.type):  # Python lacks some of Arrow's times
-        examples = parse(examples, "timestamp")[0].drop_null().cast(pa.timestamp("us"))
-    shown = (str(value) for value in examples.to_pylist())
-    return ColumnSummary(
-        name=name,
-        kind=None if roles == ("ignored",) else kinds[name],
-        roles=roles,
-        examples=tuple(t if len(t) <= _EXAMPLE_LENGTH else f"{t[:23]}…" for t in shown),
-        missing=values.null_count,
-        distinct=len(present),
-        note=notes.get(name, ""),
-        inferred=kinds.get(name) if roles == ("ignored",) else None,
-    )

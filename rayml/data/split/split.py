@@ -240,6 +240,18 @@ def column_of(settings: SplitSettings) -> str:
     return settings.column
 
 
+def read_columns(settings: SplitSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns that a method reads: those that are not features, and those that may be.
+
+    Raises:
+        SchemaError: the method reads a column, and none is named.
+    """
+    if settings.method not in ("given", "group", "time"):
+        return (), ()
+    column = column_of(settings)
+    return ((), (column,)) if settings.method == "time" else ((column,), ())
+
+
 def _check_time(schema: FeatureSchema, name: str) -> None:
     kind = next(column.kind for column in schema.read() if column.name == name)
     if kind not in ("timestamp", "numeric"):
