@@ -8,9 +8,9 @@ import pytest
 
 from rayml.config.components.build import check
 from rayml.config.compose import compose, groups
-from rayml.search.problem.fit import check_fit
-from rayml.search.problem.space import Space
 from rayml.search.sampling.samplers import check_sampler
+from rayml.search.space.fit import check_fit
+from rayml.search.space.space import Space
 from rayml.stages.checks.preflight import trial_config
 from rayml.types import SamplerSettings
 

@@ -10,9 +10,9 @@ from rayml.search.cohort.population import check_population
 from rayml.search.problem.budget import check_cost
 from rayml.search.problem.determinism import check_deterministic
 from rayml.search.problem.goals import Goals, check_goals_of_sampler, choose_goals
-from rayml.search.problem.space import Space
 from rayml.search.pruning.pruning import build_pruner
 from rayml.search.sampling.samplers import check_sampler
+from rayml.search.space.space import Space
 from rayml.search.tracking.tracker import check_tracking
 from rayml.settings.search import SearchSettings
 from rayml.train.trial import known_metrics, objective

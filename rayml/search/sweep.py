@@ -22,7 +22,6 @@ from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.tuning import concurrency, run_cohorts
 from rayml.search.cohort.worker import WEIGHTS
 from rayml.search.journal.database_mirror import check_storage, mirroring
-from rayml.search.problem.fit import check_fit
 from rayml.search.problem.goals import Goals
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.problem.sweep_plan import COHORTS, JOURNAL, SPACE, TIMINGS, TRIALS, SweepPlan
@@ -30,6 +29,7 @@ from rayml.search.problem.trials import FinishedTrial, Progress, Resumed
 from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
 from rayml.search.results.progress import View
 from rayml.search.sampling.warm_start import read_history
+from rayml.search.space.fit import check_fit
 from rayml.search.study.claim import require_free
 from rayml.search.study.study_actor import start_study
 from rayml.search.tracking.recording import recording

@@ -14,8 +14,8 @@ from rayml.config.stored import changed_keys, recompose
 from rayml.errors import ConfigError, InvalidConfigError, SearchError
 from rayml.search.journal.repair import mend
 from rayml.search.journal.sweep_status import SweepStatus, read_status
-from rayml.search.problem.space import lookup
 from rayml.search.problem.sweep_plan import JOURNAL
+from rayml.search.space.space import lookup
 from rayml.settings.serve import is_loopback
 from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import config_of_sweep, find_sweep

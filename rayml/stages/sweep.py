@@ -15,11 +15,11 @@ from rayml.data.prepare.prepare import PreparedDataset
 from rayml.search.cohort.plan import SweepData
 from rayml.search.journal.repair import TORN
 from rayml.search.journal.sweep_status import read_status
-from rayml.search.problem.space import Space
 from rayml.search.problem.sweep_plan import JOURNAL, TIMINGS, SweepPlan
 from rayml.search.report.tables import write_tables
 from rayml.search.results.confirmation import FILE as CONFIRMATION
 from rayml.search.results.progress import choose_view
+from rayml.search.space.space import Space
 from rayml.search.study.claim import claimed
 from rayml.search.sweep import check_sweep, run_sweep
 from rayml.stages.checks.preflight import trial_config

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rayml.search.problem.space import Space
 from rayml.search.problem.trials import AskedTrial, Report
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import Direction, PrunerSettings, SamplerSettings
 from tests.search.plans import study_plan, tell

@@ -28,7 +28,7 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from simulated import Curve, History, open_study, simulate
 
-from rayml.search.problem.space import Space
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.plans import report, tell

@@ -28,8 +28,8 @@ import onnxruntime
 import optuna
 
 from rayml.search.problem.prior_trials import PriorTrials
-from rayml.search.problem.space import Space
 from rayml.search.sampling.warm_start import read_history
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.plans import report, study_plan, tell

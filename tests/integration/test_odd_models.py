@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
-from rayml.search.problem.space import Space
 from rayml.search.problem.sweep_plan import JOURNAL, SweepPlan
 from rayml.search.problem.trials import Progress
+from rayml.search.space.space import Space
 from rayml.search.sweep import run_sweep
 from rayml.types import (
     PrunerSettings,

@@ -14,8 +14,8 @@ import pytest
 
 from rayml.errors import SearchError
 from rayml.search.journal.journal import SweepJournal
-from rayml.search.problem.space import Space
 from rayml.search.problem.sweep_plan import SweepPlan
+from rayml.search.space.space import Space
 from rayml.search.sweep import run_sweep
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture
 from tests.processes import command, descendants, kill, wait_until

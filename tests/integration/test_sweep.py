@@ -23,11 +23,11 @@ from rayml.errors import ConfigError, SearchError
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.sequential import train_trial
 from rayml.search.journal.journal import read_study
-from rayml.search.problem.space import Space
 from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.problem.trials import Progress
 from rayml.search.pruning.quota import Quota
 from rayml.search.report.tables import write_tables
+from rayml.search.space.space import Space
 from rayml.search.study.study_actor import start_study
 from rayml.search.sweep import SweepResult, run_sweep
 from rayml.tasks.objectives import Objective

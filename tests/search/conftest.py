@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
-from rayml.search.problem.space import Space
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.settings.search import BoundSettings
 from rayml.tasks.objectives import Objective

@@ -83,7 +83,7 @@ def run_trial(
 
 def write_surroundings(folder: Path, tree: Mapping[str, Any] = TREE) -> None:
     """The other files of a sweep's folder, as a sweep that is over leaves them."""
-    from rayml.search.problem.space import Space
+    from rayml.search.space.space import Space
 
     (folder / "space.json").write_text(json.dumps(Space.parse(tree).tree()))
     timings = {"first_epoch": 6.4, "total": 41.7, "train": 47.2, "eval": 9.9, "idle": 11.3}

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from rayml.errors import BuildError, ConfigError
 from rayml.search.checks import component_checks, search_checks
-from rayml.search.problem.space import Space
 from rayml.search.sampling.samplers import build_sampler
+from rayml.search.space.space import Space
 from rayml.settings.search import SearchSettings
 from tests.search.conftest import TREE
 

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
-from rayml.search.problem.space import Space
 from rayml.search.problem.trials import UnfinishedCohort
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE

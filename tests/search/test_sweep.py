@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from rayml.errors import ConfigError, InvalidConfigError, SearchError, SpaceError
-from rayml.search.problem.space import Space
 from rayml.search.problem.study_plan import max_epochs
 from rayml.search.problem.sweep_plan import SweepPlan
+from rayml.search.space.space import Space
 from rayml.search.sweep import check_sweep
 from rayml.settings.search import BoundSettings, ObjectiveSettings, PopulationSettings
 from rayml.tasks.objectives import Objective

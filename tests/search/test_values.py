@@ -15,10 +15,10 @@ from optuna.distributions import FloatDistribution
 
 from rayml.errors import InvalidConfigError
 from rayml.search.journal.journal import read_study
-from rayml.search.problem.fit import check_fit
-from rayml.search.problem.parameter import snapped
-from rayml.search.problem.space import Space
 from rayml.search.sampling.axis import Axis
+from rayml.search.space.fit import check_fit
+from rayml.search.space.parameter import snapped
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.train.trial import apply, as_scalar
 from rayml.types import SamplerSettings

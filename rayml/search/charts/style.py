@@ -15,8 +15,8 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
-from rayml.search.problem.parameter import Distribution, Scalar
 from rayml.search.results.leaderboard import TrialRow
+from rayml.search.space.parameter import Distribution, Scalar
 
 Trace = dict[str, Any]
 _ROBUST = 3.0

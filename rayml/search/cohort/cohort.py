@@ -30,11 +30,11 @@ from rayml.search.cohort.worker import (
     trial_of,
     write_weights,
 )
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.trials import AskedTrial, Ended
 from rayml.search.pruning.forecast import steps_together
 from rayml.search.pruning.pruning import PruningDecision
 from rayml.search.pruning.quota import left, refill
+from rayml.search.space.parameter import Params
 from rayml.train.blame import explain
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.lanes.structure import live_keys, same_structure, structural_values

@@ -12,8 +12,8 @@ from rayml.errors import CheckpointError
 from rayml.search.cohort.plan import CohortPlan
 from rayml.search.cohort.population import Copy, drawn, exploit, explore, generator
 from rayml.search.journal.ancestry import Ancestry, Descent, read_descents
-from rayml.search.problem.parameter import Parameter, Params
 from rayml.search.problem.trials import AskedTrial
+from rayml.search.space.parameter import Parameter, Params
 from rayml.train.loop.checkpoint import load_checkpoint
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rayml.search.problem.space import Space
 from rayml.search.pruning.quota import Quota
+from rayml.search.space.space import Space
 from rayml.settings.search import SearchSettings
 from rayml.tasks.objectives import Objective
 from rayml.types import Examples, FeatureShape, TargetInfo

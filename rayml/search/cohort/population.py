@@ -17,7 +17,7 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rayml.errors import ConfigError
-from rayml.search.problem.parameter import Parameter, Params, Scalar
+from rayml.search.space.parameter import Parameter, Params, Scalar
 from rayml.settings.search import PopulationSettings, SearchSettings
 
 

@@ -13,8 +13,8 @@ from ray.exceptions import RayError
 from rayml.config.components.build import named_targets, names_target
 from rayml.errors import SearchError, StorageError
 from rayml.search.cohort.plan import CohortPlan
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.trials import Report
+from rayml.search.space.parameter import Params
 from rayml.storage.disk import make_folder, write
 from rayml.tasks.objectives import PARAMETERS
 from rayml.train.blame import explain

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rayml.search.problem.parameter import Params
+from rayml.search.space.parameter import Params
 
 
 @dataclass(frozen=True, slots=True)

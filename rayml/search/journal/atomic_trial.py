@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.search.journal.journal import SweepJournal, SweepStorage
-from rayml.search.problem.parameter import Params, snapped
+from rayml.search.space.parameter import Params, snapped
 
 _DRAFT = -1
 _FIXED = "fixed_params"  # where Optuna's trials look for values that no sampler shall choose

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 
 from rayml.errors import SearchError
 from rayml.search.problem.goals import Goals
-from rayml.search.problem.parameter import Params
+from rayml.search.space.parameter import Params
 from rayml.settings.search import BoundSettings
 from rayml.tasks.objectives import Objective
 from rayml.types import Direction

@@ -29,9 +29,9 @@ from rayml.search.journal.trial_record import (
     read_trial,
 )
 from rayml.search.problem.goals import Outcome
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.problem.trials import Curve, Report, State
+from rayml.search.space.parameter import Params
 from rayml.tasks.objectives import TRAIN_SECONDS
 
 

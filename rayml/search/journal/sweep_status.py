@@ -15,7 +15,7 @@ from rayml.search.journal.optuna_study import SUGGESTIONS
 from rayml.search.journal.repair import parse, require_no_writer
 from rayml.search.journal.trial_record import TrialRecord, read_trial
 from rayml.search.problem.budget import Usage, budget_of, cost_per_second, spent
-from rayml.search.problem.parameter import Params
+from rayml.search.space.parameter import Params
 from rayml.settings.search import SearchSettings
 
 

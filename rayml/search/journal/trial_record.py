@@ -13,8 +13,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from rayml.search.problem.feasibility import Quantities
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.trials import AskedTrial, State
+from rayml.search.space.parameter import Params
 from rayml.tasks.objectives import TRAIN_SECONDS
 
 REASON = "reason"

@@ -10,8 +10,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from rayml.search.problem.parameter import Params
-from rayml.search.problem.space import Space
+from rayml.search.space.parameter import Params
+from rayml.search.space.space import Space
 
 Refit = Callable[[FrozenTrial], FrozenTrial | None]
 

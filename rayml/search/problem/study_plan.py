@@ -9,7 +9,7 @@ from typing import Any
 
 from rayml.search.problem.goals import Goals
 from rayml.search.problem.prior_trials import PriorTrials
-from rayml.search.problem.space import Space, lookup
+from rayml.search.space.space import Space, lookup
 from rayml.settings.search import SearchSettings
 
 _EPOCHS = "train.epochs"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rayml.search.problem.space import Space
+from rayml.search.space.space import Space
 from rayml.settings.search import SearchSettings
 
 # Of the sweep's folder.

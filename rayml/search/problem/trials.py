@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from rayml.search.problem.budget import Budget, Usage, seconds_left
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.ranking import Merit
+from rayml.search.space.parameter import Params
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 # By epoch the metrics by name; None where one is undefined.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rayml.search.problem.parameter import Params
+from rayml.search.space.parameter import Params
 from rayml.train.seeds import SEED
 from rayml.train.trial import apply
 

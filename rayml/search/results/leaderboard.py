@@ -16,10 +16,10 @@ from rayml.search.journal.journal import read_study
 from rayml.search.journal.optuna_study import read_goals
 from rayml.search.journal.trial_record import read_trial
 from rayml.search.problem.goals import Goals, outcome
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.ranking import Merit, TrialState, front, rank
 from rayml.search.problem.sweep_plan import JOURNAL
 from rayml.search.results.wording import params_text, value_text
+from rayml.search.space.parameter import Params
 from rayml.types import Direction
 
 

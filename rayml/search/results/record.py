@@ -13,11 +13,11 @@ import optuna
 from rayml.config.plain_yaml import load_plain
 from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
-from rayml.search.problem.parameter import Distribution
-from rayml.search.problem.space import Space
 from rayml.search.problem.sweep_plan import CONFIG, DATA, JOURNAL, SPACE, TIMINGS
 from rayml.search.results.confirmation import Confirmation, read_confirmation
 from rayml.search.results.leaderboard import Leaderboard, TrialRow, rank_trials
+from rayml.search.space.parameter import Distribution
+from rayml.search.space.space import Space
 from rayml.storage.bounded import read_bounded
 
 _MOST_BYTES = 16 << 20  # of a JSON or YAML file; they have some kilobytes

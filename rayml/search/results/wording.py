@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayml.search.problem.parameter import Params
+from rayml.search.space.parameter import Params
 
 
 def value_text(value: float | None) -> str:

@@ -15,7 +15,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from rayml.search.problem.parameter import snapped
+from rayml.search.space.parameter import snapped
 
 Floats = NDArray[np.float64]
 

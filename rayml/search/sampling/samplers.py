@@ -18,14 +18,14 @@ from optuna.trial import FrozenTrial
 
 from rayml.config.components.build import build, taken
 from rayml.errors import ConfigError, SpaceError
-from rayml.search.problem.parameter import Params, Scalar
 from rayml.search.problem.prior_trials import PriorTrials
-from rayml.search.problem.space import Space
 from rayml.search.sampling.cmaes_sampler import PlainCmaEsSampler
 from rayml.search.sampling.delegating import DelegatingSampler
 from rayml.search.sampling.draws_by_number import draws_by_number
 from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.tpe import BoundedTPESampler
+from rayml.search.space.parameter import Params, Scalar
+from rayml.search.space.space import Space
 from rayml.types import SamplerSettings
 
 _CLASSES: dict[str, type[BaseSampler]] = {

@@ -22,10 +22,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
 from rayml.search.journal.optuna_study import METRIC
-from rayml.search.problem.parameter import Parameter, Params, Scalar
 from rayml.search.problem.prior_trials import PriorTrials, Ranks, is_informative
-from rayml.search.problem.space import Space
 from rayml.search.problem.sweep_plan import JOURNAL
+from rayml.search.space.parameter import Parameter, Params, Scalar
+from rayml.search.space.space import Space
 from rayml.types import Direction
 
 _SUGGESTIONS = 3

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from rayml.search.journal.optuna_study import SUGGESTIONS
 from rayml.search.journal.study_journal import StudyJournal
 from rayml.search.journal.trial_record import TrialRecord
-from rayml.search.problem.parameter import Params, Scalar
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.sampling.samplers import build_sampler, grid_points, points_left
+from rayml.search.space.parameter import Params, Scalar
 
 
 class Proposals:

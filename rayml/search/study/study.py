@@ -11,7 +11,6 @@ from rayml.search.journal.optuna_study import FIRST_EPOCH
 from rayml.search.journal.study_journal import StudyJournal
 from rayml.search.journal.trial_record import TrialRecord, in_order, read_trial
 from rayml.search.problem.goals import Outcome, outcome
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.problem.trials import (
     AskedTrial,
@@ -25,6 +24,7 @@ from rayml.search.problem.trials import (
     UnfinishedCohort,
 )
 from rayml.search.pruning.pruning import KEEP, PruningDecision, build_pruner
+from rayml.search.space.parameter import Params
 from rayml.search.study.full_disk import Halt
 from rayml.search.study.proposals import Proposals
 from rayml.search.study.running_trials import RunningTrials

@@ -9,8 +9,8 @@ from tensorboardX.proto.api_pb2 import Status
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.summary import hparams
 
-from rayml.search.problem.parameter import Scalar
 from rayml.search.problem.trials import Curve, FinishedTrial
+from rayml.search.space.parameter import Scalar
 
 FOLDER = "tensorboard"
 BEST = "best_value"

@@ -16,9 +16,9 @@ from rayml.config.compose import Composed
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.estimators.estimator import READ_BY_ALL
 from rayml.search.checks import component_checks, goals_of, search_checks
-from rayml.search.problem.effect import check_effect
-from rayml.search.problem.fit import check_fit
-from rayml.search.problem.space import Space
+from rayml.search.space.effect import check_effect
+from rayml.search.space.fit import check_fit
+from rayml.search.space.space import Space
 from rayml.settings.search import SearchSettings
 from rayml.stages.commands import show
 from rayml.tasks.objectives import DEFAULTS

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rayml.errors import CheckpointError, SearchError
 from rayml.search.cohort.worker import WEIGHTS
 from rayml.search.confirm.seed_files import SeedFiles
-from rayml.search.problem.parameter import Params
 from rayml.search.problem.sweep_plan import TRIALS
 from rayml.search.results.confirmation import Confirmation, read_confirmation
 from rayml.search.results.leaderboard import (
@@ -19,6 +18,7 @@ from rayml.search.results.leaderboard import (
     read_leaderboard,
     schedule_of,
 )
+from rayml.search.space.parameter import Params
 from rayml.tasks.objectives import MEASURED
 from rayml.train.trial import apply, build_member
 from rayml.types import Direction

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rayml.errors import ConfigError
 from rayml.search.cohort.population import check_population, exploit, explore, generator, perturbed
-from rayml.search.problem.parameter import Parameter
-from rayml.search.problem.space import Space
+from rayml.search.space.parameter import Parameter
+from rayml.search.space.space import Space
 from rayml.settings.search import CohortSettings, PopulationSettings, SearchSettings
 from rayml.types import PrunerSettings, SamplerSettings
 

@@ -123,7 +123,7 @@ def test_a_database_that_knows_more_than_the_journal_is_written_anew(
 def test_choices_that_changed_are_written_together(
     make_study: MakeStudy, journal: Path, url: str
 ) -> None:
-    from rayml.search.problem.space import Space
+    from rayml.search.space.space import Space
 
     study = make_study(
         tree={**TREE, "model": {"width": {"type": "categorical", "choices": [1, 2]}}}

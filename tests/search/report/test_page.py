@@ -269,7 +269,7 @@ def test_parameters_of_an_earlier_space_are_shown(
     study = make_study(tree=TREE)
     run_trials(study, 30)
     tree = {"model": {"width": {"type": "int", "low": 16, "high": 32, "log": True}}}
-    from rayml.search.problem.space import Space
+    from rayml.search.space.space import Space
 
     (tmp_path / "space.json").write_text(json.dumps(Space.parse(tree).tree()))
     record = read_record(tmp_path)

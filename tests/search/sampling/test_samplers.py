@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from rayml.errors import ConfigError, SpaceError
-from rayml.search.problem.space import Space
 from rayml.search.sampling.samplers import RandomFirst, check_sampler
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import SamplerSettings
 from tests.search.plans import report, tell

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import Trial, TrialState
 
-from rayml.search.problem.space import Space
 from rayml.search.sampling.axis import axis_of
 from rayml.search.sampling.parzen import Mixture
 from rayml.search.sampling.tpe import BoundedTPESampler
 from rayml.search.sampling.tpe_model import TreeParzenModel
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import SamplerSettings
 

@@ -17,9 +17,9 @@ from optuna.trial import TrialState
 
 from rayml.errors import SearchError
 from rayml.search.problem.prior_trials import PriorTrials, Ranks
-from rayml.search.problem.space import Space
 from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.warm_start import read_history
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE

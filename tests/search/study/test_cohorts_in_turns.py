@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial
 
 from rayml.search.journal.journal import read_study
-from rayml.search.problem.space import Space
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.problem.trials import AskedTrial, Ended, Report
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.search.study.turn_order import AnyOrder, RoundRobin, TurnOrder
 from rayml.types import PrunerSettings, SamplerSettings

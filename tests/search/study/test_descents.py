@@ -14,10 +14,10 @@ import pytest
 
 from rayml.search.journal.ancestry import Descent, Stretch
 from rayml.search.journal.journal import read_study
-from rayml.search.problem.space import Space
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.report.tables import write_tables
 from rayml.search.results.leaderboard import read_leaderboard, schedule_of
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE

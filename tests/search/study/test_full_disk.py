@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from rayml.errors import StorageError
-from rayml.search.problem.space import Space
 from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.search.study.turn_order import RoundRobin
 from rayml.types import PrunerSettings, SamplerSettings

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rayml.errors import InvalidConfigError
-from rayml.search.problem.effect import check_effect
-from rayml.search.problem.space import Space
+from rayml.search.space.effect import check_effect
+from rayml.search.space.space import Space
 
 UNIT = {"type": "float", "low": 0.0, "high": 0.5}
 NAME = {"type": "categorical", "choices": ["adamw", "sgd"]}

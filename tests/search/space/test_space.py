@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.errors import InvalidConfigError
-from rayml.search.problem.space import Space, lookup
+from rayml.search.space.space import Space, lookup
 
 CONFIG: dict[str, Any] = {"model": {"kind": "mlp"}, "train": {"optimizer": {"name": "adamw"}}}
 

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import Trial
 
 from rayml.errors import InvalidConfigError
-from rayml.search.problem.parameter import (
+from rayml.search.space.parameter import (
     Parameter,
     Params,
     Scalar,

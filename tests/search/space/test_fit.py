@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rayml.errors import InvalidConfigError
-from rayml.search.problem.fit import check_fit
-from rayml.search.problem.space import Space
+from rayml.search.space.fit import check_fit
+from rayml.search.space.space import Space
 
 INT = {"type": "int", "low": 1, "high": 4}
 

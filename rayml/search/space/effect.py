@@ -9,8 +9,8 @@ from optuna.distributions import CategoricalDistribution
 
 from rayml.config.components.build import is_node
 from rayml.errors import InvalidConfigError
-from rayml.search.problem.parameter import Parameter, Scalar, same
-from rayml.search.problem.space import Space, lookup
+from rayml.search.space.parameter import Parameter, Scalar, same
+from rayml.search.space.space import Space, lookup
 from rayml.train.trial import as_scalar
 from rayml.types import TaskName
 

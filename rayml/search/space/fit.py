@@ -7,8 +7,8 @@ from typing import Any
 
 from rayml.config.components.build import is_node
 from rayml.errors import InvalidConfigError
-from rayml.search.problem.parameter import Parameter, is_quoted_number
-from rayml.search.problem.space import Space, lookup
+from rayml.search.space.parameter import Parameter, is_quoted_number
+from rayml.search.space.space import Space, lookup
 from rayml.train.trial import SECTIONS, apply, read_scalar, train_settings
 
 
