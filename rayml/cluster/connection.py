@@ -165,7 +165,9 @@ def _require_reachable(address: str) -> None:
     if not host:
         return  # a word such as `auto`, which Ray looks up
     if not port.isdigit():
-        raise ConfigError("cluster.address is `auto` or host:port", found=address)
+        raise ConfigError(
+            f"cluster.address={address} is not an address", remedy="Write host:port, or auto"
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
@@ -173,20 +175,19 @@ def _require_reachable(address: str) -> None:
 
 
 def _not_joined(address: str, error: Exception) -> RaymlError:
-    """Why a cluster was not joined: where its address answers, it may be the token."""
+    """Why a cluster was not joined: if its address answers, its token may be lacking."""
     if not address.rpartition(":")[2].isdigit():
         return _no_cluster(address, error)
     return ClusterError(
         f"the Ray cluster at {address} does not let this process in ({error})",
-        remedy="Give its token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; or"
-        " it is none of Ray's: set cluster.address=null",
+        remedy="Give its token with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH;"
+        " if another program answers there, set cluster.address=null",
     )
 
 
 def _no_cluster(address: str | None, error: Exception) -> ConfigError:
     return ConfigError(
-        f"cluster.address must be that of a running Ray cluster ({error})",
-        found=address,
+        f"no Ray cluster answers at {address} ({error})",
         remedy="Start one with `ray start --head`, or set cluster.address=null",
     )
 

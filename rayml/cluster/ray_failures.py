@@ -37,7 +37,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "NodeDiedError": ("a machine of the cluster was lost", _AGAIN),
     "RuntimeEnvSetupError": (
         "Ray could not set up the environment of its workers",
-        "Its message tells why",
+        "Correct what its message names",
     ),
     "ActorUnschedulableError": ("the cluster has no room", "Use a larger cluster"),
     "TaskUnschedulableError": ("the cluster has no room", "Use a larger cluster"),
@@ -53,7 +53,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
 
 
 def explained(error: BaseException, logs: Path | None = None) -> RaymlError | None:
-    """What to tell the user of an error that Ray raised; None if it is not one of Ray's.
+    """The error to show for an error that Ray raised; None if Ray did not raise it.
 
     Args:
         error: of any kind.
@@ -72,12 +72,13 @@ def explained(error: BaseException, logs: Path | None = None) -> RaymlError | No
 
 
 def not_started(error: BaseException, logs: Path | None = None) -> ClusterError:
-    """What to tell the user of a Ray that did not start, or was not joined."""
+    """The error to show if Ray did not start, or was not joined."""
     text = str(error)
     if "ersion mismatch" in text:
-        told = " ".join(text.split())
+        reason = " ".join(text.split())
         return ClusterError(
-            f"the cluster runs another Ray or Python ({told})", remedy="Use the cluster's own"
+            f"the cluster runs another Ray or Python ({reason})",
+            remedy="Use the versions of the cluster",
         )
     if _is_named(error, "AuthenticationError") or "nauthenticated" in text:
         return ClusterError(_TOKEN[0], remedy=_TOKEN[1])
@@ -140,7 +141,7 @@ def _kept(error: BaseException, logs: Path | None) -> str:
         file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     except OSError:  # they went with Ray
         return ""
-    return f"; {file} tells more, as do the logs beside it"
+    return f"; see {file}, and the logs beside it"
 
 
 def _is_full(error: BaseException) -> bool:
@@ -149,10 +150,10 @@ def _is_full(error: BaseException) -> bool:
 
 
 def _room() -> str:
-    told = []
+    rooms = []
     for folder in ("/dev/shm", "/tmp"):  # noqa: S108 (where Ray writes)
         try:
-            told.append(f"{folder} has {shutil.disk_usage(folder).free / 2**20:,.0f} MiB")
+            rooms.append(f"{folder} has {shutil.disk_usage(folder).free / 2**20:,.0f} MiB")
         except OSError:
             continue
-    return ", ".join(told)
+    return ", ".join(rooms)

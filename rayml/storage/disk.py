@@ -111,7 +111,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def disk_refusal(error: BaseException) -> StorageError | None:
-    """What to tell a user of a write that a full or read-only disk refused; None if none did."""
+    """The error to show for a write that a full or read-only disk refused; None for others."""
     if isinstance(error, OSError) and is_refusal(error):
         return refused(error, Path.cwd())
     return None

@@ -15,7 +15,7 @@ from rayml.serve.ingress.ports import Ports
 def test_an_address_where_nothing_listens_is_refused_at_once(prefix: str, ports: Ports) -> None:
     address = f"{prefix}127.0.0.1:{ports.choose()}"
     with (
-        pytest.raises(ConfigError, match="that of a running Ray cluster") as caught,
+        pytest.raises(ConfigError, match="no Ray cluster answers at") as caught,
         connect(address),
     ):
         pass
