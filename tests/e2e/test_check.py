@@ -45,8 +45,8 @@ def test_errors_of_data_and_cluster_are_told_together(tmp_path: Path, rayml: Ray
     )
     told = refused.stderr
     assert "price" in told
-    assert "search.resources.cpu: wants 4096 CPU" in told
-    assert "serve.replicas.gpu: wants 1 GPU" in told
+    assert "search.resources.cpu: 4096 CPU is more than the cluster has" in told
+    assert "serve.replicas.gpu: 1 GPU is more than the cluster has" in told
     assert "beauty" in told
     assert "Traceback" not in told
 
@@ -73,7 +73,7 @@ def test_a_model_that_does_not_train_is_told(tmp_path: Path, rayml: Rayml) -> No
         "conf",
         code=2,
     )
-    assert "a model of this task returns shape" in refused.stderr
+    assert "the model returns shape" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

@@ -51,7 +51,7 @@ def test_run_shows_progress_leaderboard_and_timings(
     assert f"[{TRIALS}/{TRIALS}]" in run.stdout
     assert f"best {TRIALS} of {TRIALS} trials" in run.stdout
     assert "where the seconds went" in run.stdout
-    assert "promoted to champion" in run.stdout
+    assert "version 1 is promoted: " in run.stdout
     assert "Traceback" not in run.stderr
 
 
@@ -127,7 +127,7 @@ def test_a_useless_version_does_not_replace_the_champion(
     poor = ("search.trials=1", "train.epochs=1", "train.optimizer.lr=1e-9", "space=none")
     done = rayml(home, "run", "search.name=poor", *poor, "confirm=none", "serve=one")
     assert "is not promoted, version 1 stays champion: it does not beat a constant" in done.stdout
-    assert "champion version 1 is served" in done.stdout
+    assert "serving the champion, version 1" in done.stdout
     assert "breast_cancer version 1 answers at" in done.stdout
     assert "HTTP 200: " in done.stdout
     folder = home / "runs/registry/breast_cancer/versions"

@@ -223,7 +223,7 @@ def test_bad_rows_fail_with_file_line_and_column(run: Run, tmp_path: Path) -> No
     with pytest.raises(BadRowsError) as caught:
         run(source)
     message = str(caught.value)
-    assert "5 of 200 do not: f.csv line 5, column 'age': 'old' is not a finite number;" in message
+    assert "5 of 200 rows do not fit the schema: f.csv line 5, column 'age': 'old'" in message
     assert "f.csv line 22, 3 fields, expected 6" in message
     assert list((tmp_path / "store").iterdir()) == []
 

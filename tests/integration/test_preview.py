@@ -43,7 +43,7 @@ def test_rows_that_are_sorted_by_class_are_no_error(tmp_path: Path) -> None:
 
 def test_what_no_rows_can_mend_is_told(tmp_path: Path) -> None:
     columns = {"x": np.arange(200.0), "y": ["a"] * 200}
-    with pytest.raises(DataError, match="binary task has 2 classes"):
+    with pytest.raises(DataError, match=r"column 'y' has 1 class .*binary takes 2"):
         look(tmp_path, columns)
     with pytest.raises(SchemaError, match="target names a column that the data lack: 'z'"):
         look(tmp_path, columns, target="z")

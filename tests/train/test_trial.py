@@ -162,7 +162,7 @@ def test_a_model_that_is_no_module_is_refused(shape):
 
 def test_wrong_arguments_are_refused_before_training(shape):
     node = {"_target_": "rayml.models.nets.mlp.MLP", "widht": 3}
-    with pytest.raises(BuildError, match="must bind"):
+    with pytest.raises(BuildError, match="does not take these arguments"):
         build_model(node, shape=shape, outputs=1)
 
 
