@@ -23,8 +23,8 @@ from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
 from rayml.serve.tensors.arrow import ArrowParser
+from rayml.serve.tensors.input_tensors import InputTensors
 from rayml.serve.tensors.tensor_features import TensorFeatures
-from rayml.serve.tensors.tensor_rows import InputTensors
 from rayml.serve.tensors.tensors import Tensor, tensor_from_bytes, tensor_from_values
 from rayml.settings.serve import ServeSettings
 from rayml.stages.rows.row_file import RowFile

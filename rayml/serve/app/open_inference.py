@@ -14,7 +14,7 @@ from rayml.serve.model.served import ServedModel
 from rayml.serve.model.tensor_model import LOOP_BINARY_BYTES, LOOP_BYTES
 from rayml.serve.tensors.infer_request import LENGTH_HEADER, InferRequest, read_request
 from rayml.serve.tensors.infer_response import infer_response
-from rayml.serve.tensors.tensor_rows import model_metadata
+from rayml.serve.tensors.model_metadata import model_metadata
 
 EXTENSIONS = ["binary_tensor_data"]
 

@@ -18,8 +18,9 @@ from rayml.serve.predict.answer import Answer, Estimate
 from rayml.serve.predict.odd_values import OddValues
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors.arrow import ArrowParser
+from rayml.serve.tensors.input_tensors import InputTensors
+from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.serve.tensors.tensor_features import TensorFeatures
-from rayml.serve.tensors.tensor_rows import InputTensors, OutputTensors
 from rayml.serve.tensors.tensors import Tensor
 from rayml.settings.serve import ServeSettings
 from rayml.types import Features

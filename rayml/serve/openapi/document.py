@@ -9,7 +9,7 @@ from rayml.serve.openapi.open_inference import open_inference, open_inference_sc
 from rayml.serve.openapi.pages import page_schemas, pages
 from rayml.serve.openapi.rows import predict, row_schemas
 from rayml.serve.openapi.schema import Operation, Schema, access_refusals
-from rayml.serve.tensors.tensor_rows import OutputTensors
+from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.settings.serve import ServeSettings
 
 _KEYS = {

@@ -26,7 +26,8 @@ from rayml.serve.openapi.schema import (
     ref,
 )
 from rayml.serve.tensors.infer_request import LENGTH_HEADER
-from rayml.serve.tensors.tensor_rows import MATRIX, OutputTensors
+from rayml.serve.tensors.input_tensors import MATRIX
+from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.serve.tensors.tensors import DATATYPES
 from rayml.types import Kind
 
@@ -46,7 +47,7 @@ _PARAMETERS: Schema = {"type": "object", "additionalProperties": True}
 _SIZE: Schema = {"type": "integer", "minimum": 0}
 _SHAPE = array(_SIZE, minItems=1, maxItems=8)
 
-# The groups of datatypes that a column takes, as `rayml.serve.tensors.tensor_rows` reads them.
+# The groups of datatypes that a column takes, as `rayml.serve.tensors.input_tensors` reads them.
 _TAKEN: dict[Kind, tuple[str, ...]] = {
     "numeric": ("FP", "INT", "UINT"),
     "categorical": ("BYTES", "INT", "UINT", "FP"),

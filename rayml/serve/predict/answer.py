@@ -1,4 +1,4 @@
-"""From predictions as tensors to answers as JSON gives them."""
+"""Turns predictions (tensors) into answers (values of JSON)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Estimate:
     """Predictions of some rows, on the CPU.
 
     Attributes:
-        prediction: as `Task.predict` gives it; of an ensemble the mean over its members.
+        prediction: the result of `Task.predict`; of an ensemble the mean over its members.
         spread: of an ensemble, shape [rows]: the standard deviation over its members of the
             probability of the likeliest class, or of the value; else None.
-        odd: by row the values that are unlike those of training; None where there is none, or
-            nobody looked.
+        odd: values that are unlike those of training, by row; None where there is none, or where
+            they are not looked for.
     """
 
     prediction: torch.Tensor
@@ -34,11 +34,11 @@ class Estimate:
     odd: Mapping[int, Odd] | None = None
 
     def with_odd(self, odd: Mapping[int, Odd] | None) -> Estimate:
-        """The same, with what is odd of the rows."""
+        """The same estimate with odd values."""
         return replace(self, odd=odd) if odd else self
 
     def rows(self, start: int, end: int) -> Estimate:
-        """Those of some of the rows, without what is odd of them."""
+        """The estimate of some of the rows, without odd values."""
         spread = None if self.spread is None else self.spread[start:end]
         return Estimate(self.prediction[start:end], spread)
 
@@ -60,7 +60,7 @@ class Answers:
         """Make one answer a row.
 
         Raises:
-            ServeError: a prediction is not finite, which JSON cannot say.
+            ServeError: a prediction is not finite; JSON has no such number.
         """
         require_finite(estimate.prediction)
         answers = self._answers(estimate.prediction)
@@ -95,8 +95,8 @@ def of_members(predictions: torch.Tensor, task: TaskName) -> Estimate:
     """The mean and spread of an ensemble.
 
     Args:
-        predictions: of the members, members first.
-        task: of the target.
+        predictions: predictions with a first dimension of members.
+        task: kind of the target.
     """
     mean, spread = predictions.mean(0), predictions.std(0)
     if task == "multiclass":
@@ -105,17 +105,17 @@ def of_members(predictions: torch.Tensor, task: TaskName) -> Estimate:
 
 
 def require_finite(numbers: torch.Tensor) -> None:
-    """Refuse predictions that are no numbers.
+    """Check that all predictions are finite.
 
     Raises:
-        ServeError: one is not finite.
+        ServeError: a prediction is infinite or NaN.
     """
-    # A sum that is finite has no other terms; one that is not may have overflown.
+    # A finite sum has finite terms only; an infinite sum may be an overflow of finite terms.
     if not math.isfinite(numbers.sum().item()) and not numbers.isfinite().all():
         raise ServeError(
-            "a model predicts finite numbers",
+            "the model's prediction for a row is no finite number",
             found=numbers[~numbers.isfinite()][0].item(),
-            remedy="Mend the model, whose values overflow on this row, and train it again",
+            remedy="Its values overflow on this row: mend the model and train it again",
         )
 
 

@@ -1,4 +1,4 @@
-"""What `/explain` is asked: rows as for `/predict`, a class, another baseline."""
+"""Requests of `/explain`: rows as for `/predict`, a class, and another baseline."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rayml.serve.predict.row_parser import (
 )
 from rayml.types import ClassLabel
 
-# A value is no list, so no row looks like this.
+# No row looks like this, since no value is a list.
 _WRAPPED = re.compile(rb'"rows"\s*:\s*\[')
 _OPTIONS = ("label", "baseline")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What `/explain` is asked.
+    """A request of `/explain`.
 
     Attributes:
-        rows: whose predictions are explained.
+        rows: the rows whose predictions are explained.
         label: the class whose probability is explained; None takes the predicted one.
-        baseline: values that take the place of the typical ones.
+        baseline: values that replace those of the baseline.
     """
 
     rows: list[Row]
@@ -42,8 +42,8 @@ class ExplainParser(RequestParser):
     """Parses bodies of `/explain`: those of `/predict`, with options beside `rows`.
 
     Args:
-        signature: of the bundle.
-        max_rows: rows of a request at most.
+        signature: signature of the bundle.
+        max_rows: most rows of a request.
     """
 
     def __init__(self, signature: Signature, *, max_rows: int) -> None:
@@ -77,7 +77,7 @@ class ExplainParser(RequestParser):
         """Parse one body.
 
         Raises:
-            RequestError: as of `parse`; and 422 for an option that is unknown or does not fit.
+            RequestError: see `parse`; and 422 for an option that is unknown or malformed.
         """
         if not _WRAPPED.search(body):
             return Asked(self.parse(body))
@@ -94,20 +94,23 @@ class ExplainParser(RequestParser):
         match problem["loc"]:
             case ("baseline", str(column), *_):
                 return RequestError(
-                    f"`baseline`, column {column!r}: a value is of a column of the signature, and"
-                    " fits it",
+                    f"`baseline`, column {column!r}: there is no such column, or the value does not"
+                    " fit it",
                     status=422,
                     found=problem["input"],
                     column=column,
                 )
-            case ("label" | "baseline", *_):
+            case ("label", *_):
+                return RequestError("`label` is no class", status=422, found=problem["input"])
+            case ("baseline", *_):
                 return RequestError(
-                    "`label` is a class, `baseline` an object of columns",
-                    status=422,
-                    found=problem["input"],
+                    "`baseline` is no object of columns", status=422, found=problem["input"]
                 )
             case (str(name),) if problem["type"] == "extra_forbidden":
                 return RequestError(
-                    "beside `rows` there may be `label` and `baseline`", status=422, found=name
+                    "unknown key beside `rows`",
+                    status=422,
+                    found=name,
+                    remedy="It may be `label` or `baseline`",
                 )
         return None

@@ -29,13 +29,13 @@ Explanation = dict[str, Any]
 
 
 class Explainer:
-    """Says how much each column moves a prediction away from that of a baseline row.
+    """Computes how much each column moves a prediction away from that of a baseline row.
 
-    What is explained is the probability of a class, the predicted one unless another is asked for;
-    of a regression the value, in the target's units; of an ensemble the mean over its members. The
-    attributions of a row add up to the difference between its prediction and the baseline's. Those
-    of a column are the sum over all that the preprocessor makes of it: the value, the indicator of
-    a missing one, the parts of a time, the dimensions of a category's vector.
+    The explained value is the probability of the predicted class or of a requested one; of a
+    regression the value, in the target's units; of an ensemble the mean over its members. The
+    attributions of a row add up to the difference between its prediction and the baseline's. That
+    of a column is the sum over all features of the column: the value, the indicator of a missing
+    value, the parts of a time, the dimensions of a category's vector.
 
     The baseline is the published example: the median of numbers and times, the most frequent
     category and truth value of the training split; a missing value where that is withheld.
@@ -63,7 +63,7 @@ class Explainer:
         self._turn = threading.Lock()
         self._models: list[Explained] = []
         parser = RequestParser(predictor.signature, max_rows=1)
-        # Answers tell the baseline, so it is made of what may be told.
+        # Answers show the baseline, so it holds published values only.
         typical = published(predictor.signature).example()
         self._typical: Row = parser.parse(to_json(typical))[0]
 
@@ -78,10 +78,10 @@ class Explainer:
         """Explain the predictions for the rows of a raw table, one explanation a row.
 
         Args:
-            table: as `Predictor.predict` takes it.
+            table: raw rows, as for `Predictor.predict`.
             label: the class whose probability is explained; None takes the predicted one.
-            baseline: values that take the place of the typical ones; None is a missing value.
-            proceed: is called now and then; it may raise to end the work.
+            baseline: values that replace those of the baseline; None is a missing value.
+            proceed: is called now and then; it may raise an error to end the work.
 
         Raises:
             ExplainError: the model cannot be explained, or Captum is not installed.
@@ -120,7 +120,7 @@ class Explainer:
         return explanations
 
     def warm_up(self) -> None:
-        """Load what the first explanation would wait for, some seconds; raises as `explain`."""
+        """Explain one row, so that the first request does not wait for it; raises as `explain`."""
         self.explain(self._predictor.table([self._typical]))
 
     def baseline(self, changes: Row | None = None) -> Row:
@@ -136,10 +136,12 @@ class Explainer:
         names = [class_key(each) for each in self._predictor.signature.target.classes]
         if class_key(label) not in names:
             raise RequestError(
-                "`label` is a class of the target" if names else "a regression has no classes",
+                "`label` is no class of the target"
+                if names
+                else "`label` is given, and a regression has no classes",
                 status=422,
                 found=label,
-                remedy=f"There are: {', '.join(names)}" if names else "Leave out `label`",
+                remedy=f"The classes are: {', '.join(names)}" if names else "Leave out `label`",
             )
         return names.index(class_key(label))
 
@@ -172,8 +174,9 @@ class Explainer:
         for number in (found.score, found.baseline, found.features):
             if not number.isfinite().all():
                 raise ServeError(
-                    "a model predicts finite numbers, with finite gradients",
-                    remedy="Mend the model, whose values overflow on this row or on the baseline",
+                    "the model's prediction or its gradients are not finite",
+                    remedy="Its values overflow on this row or on the baseline: mend the model and"
+                    " train it again",
                 )
         columns = torch.zeros(len(codes), len(self._names), dtype=torch.float64)
         columns.index_add_(1, self._places, found.features)

@@ -1,8 +1,8 @@
-"""Refuses a body whose JSON is out of all proportion before anything is built from it.
+"""Limits on the objects and values in a JSON body, checked before the body is parsed.
 
 An object, a list element or a name of one to three bytes costs a parser tens to hundreds of bytes,
-so that some megabytes of them become more than a gigabyte. What a signature can need is known, and
-marks are counted at the speed of a copy.
+so that some megabytes of them become more than a gigabyte. The signature bounds how many a request
+needs, and counting braces, colons and commas is as fast as a copy.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from rayml.serve.http.body import SMALL_BODY_BYTES
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
-class Proportion:
-    """The most that a body of rows can hold.
+class JsonLimits:
+    """Limits for bodies of rows.
 
     Args:
-        max_rows: rows of a request at most.
-        columns: of the signature.
+        max_rows: most rows of a request.
+        columns: number of columns of the signature.
     """
 
     def __init__(self, *, max_rows: int, columns: int) -> None:
@@ -41,19 +41,20 @@ class Proportion:
         """
         if len(body) <= SMALL_BODY_BYTES or self._exceeded(body) is None:
             return
-        # Marks inside strings count for nothing; a string that does not end is no JSON anyway.
+        # Marks inside strings do not count; a string without an end is no JSON, and fails later.
         match self._exceeded(_STRING.sub(b"", body)):
             case b"{":
                 raise RequestError(
-                    f"a request has at most {self._max_rows} rows",
+                    f"the request has more than {self._max_rows} rows",
                     status=413,
                     remedy="Send them in several requests",
                 )
             case b":" | b",":
                 raise RequestError(
-                    f"a row has at most the {self._columns} columns of the signature, "
-                    f"and a request {self._max_rows} rows",
+                    f"the request has more names or values than {self._max_rows} rows of"
+                    f" {self._columns} columns",
                     status=422,
+                    remedy="Name each column once a row",
                 )
 
     def _exceeded(self, body: bytes) -> bytes | None:

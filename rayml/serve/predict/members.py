@@ -55,11 +55,11 @@ def open_members(bundle: Bundle, preprocessor: Preprocessor, device: torch.devic
 
     Args:
         bundle: a verified bundle.
-        preprocessor: of the bundle.
+        preprocessor: preprocessor of the bundle.
         device: where modules run; estimators run on the CPU.
 
     Raises:
-        BundleError: a component is not trusted, or what the bundle holds does not fit it.
+        BundleError: a component is not trusted, or does not take the weights of the bundle.
     """
     if bundle.holds_estimators:
         return _Estimators(bundle, preprocessor)
@@ -142,6 +142,7 @@ def _estimator(bundle: Bundle, preprocessor: Preprocessor, files: dict[str, byte
             f"the bundle holds the files of estimators, and {target} of its bundle.json makes a"
             f" {type(estimator).__name__}",
             found=str(bundle.folder),
+            remedy="Register the model again",
         )
     try:
         estimator.load(files)
@@ -155,7 +156,7 @@ def _estimator(bundle: Bundle, preprocessor: Preprocessor, files: dict[str, byte
 
 
 def _forward(model: nn.Module | Ensemble) -> Forward:
-    """What predicts, and leaves what it is given as it is."""
+    """The fastest way to predict that does not change its inputs."""
     if isinstance(model, Ensemble):
         return model
     return fold(model) or (lambda *inputs: model(*lend(model, *inputs)))
@@ -182,24 +183,26 @@ def _model(
 
 
 def _module(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
-    """The model's module with whatever weights."""
+    """The model's module, with initial weights."""
     model = _made(bundle, preprocessor)
     if not isinstance(model, nn.Module):
         raise BundleError(
-            f"bundle.json of {bundle.folder}: {bundle.info.model.target} makes no torch.nn.Module"
+            f"{bundle.info.model.target} in bundle.json makes no torch.nn.Module",
+            found=str(bundle.folder),
+            remedy="Install the rayml, and the package of the model, that its lineage names",
         )
     materialise(model, preprocessor.shape)
     return model
 
 
 def _require_shapes(bundle: Bundle, preprocessor: Preprocessor) -> Room:
-    """Go on only if the weights are of the model's own shapes, before either takes memory.
+    """Check that the weights have the shapes of the model, before either takes memory.
 
     Returns:
         The room that the model may take.
 
     Raises:
-        BundleError: they are not, or the model may not be built.
+        BundleError: the shapes differ, or the model may not be built.
     """
     declared = bundle.shapes()
     room = Room.of(declared)
@@ -226,7 +229,7 @@ def _misfit(bundle: Bundle, why: str) -> BundleError:
 
 
 def _probe(shape: FeatureShape, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """A few rows that a model of this shape takes."""
+    """A few random rows for a model of this shape."""
     generator = torch.Generator().manual_seed(0)
     numeric = torch.randn(8, shape.numeric, generator=generator)
     categorical = [torch.randint(n, (8,), generator=generator) for n in shape.cardinalities]

@@ -1,4 +1,4 @@
-"""What becomes of values that are unlike those of training: they are told, counted, or refused."""
+"""Values that are unlike those of training: answered with a warning, counted, or refused."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rayml.errors import RequestError
 from rayml.registry.bundle.signature import InputColumn, Signature
 
 WARNINGS: Final = "warnings"
-"""Name of the key, column or tensor that tells the odd values of a row."""
+"""Name of the key, column or tensor with the odd values of a row."""
 
 ARROW_TYPE: Final = pa.map_(pa.string(), pa.string())
 
-_REMEDY = "An endpoint with serve.unknown=warn answers it all the same"
+_REMEDY = "An endpoint with serve.unknown=warn answers such a row with a warning"
 
 
 class OddValues:
@@ -27,7 +27,7 @@ class OddValues:
     Several threads may use it.
 
     Args:
-        signature: of the bundle.
+        signature: signature of the bundle.
         refuse: whether requests with odd values are refused.
     """
 
@@ -41,7 +41,7 @@ class OddValues:
         """Record the odd values of a request, by row.
 
         Raises:
-            RequestError: 422 if there is one and such requests are refused.
+            RequestError: 422 if there is one, and requests with odd values are refused.
         """
         if not odd:
             return
@@ -53,7 +53,7 @@ class OddValues:
             raise refusal(odd, self._columns)
 
     def counts(self) -> tuple[tuple[str, OddKind, int], ...]:
-        """Odd values so far: column, what is odd, and how many."""
+        """Odd values so far: column, kind, and count."""
         with self._lock:
             return tuple((*key, count) for key, count in self._counts.items())
 
@@ -72,12 +72,12 @@ def refusal(odd: Mapping[int, Odd], columns: Mapping[str, InputColumn]) -> Reque
 
 
 def described(kind: OddKind, column: InputColumn) -> str:
-    """Say what is odd about a value."""
+    """What is odd about a value, as a sentence."""
     match kind:
         case "unknown":
             return "the model does not know this category"
         case "missing":
-            return "the value is missing, which it never is in the training data"
+            return "the value is missing, and no row of the training data lacks it"
         case "range":
             ends = (column.minimum, column.maximum)
             return "the value lies far outside of the training range" + (

@@ -37,16 +37,15 @@ class Predictor:
     Args:
         bundle: a verified bundle.
         device: where the model runs.
-        warn: whether estimates tell the values that are unlike those of training.
-        batch_invariant: whether a row's prediction is the same to the bit whatever its batch; on a
-            CPU the process has to run with one number of threads. See
-            `rayml.models.modules.invariant`.
+        warn: whether estimates hold the values that are unlike those of training.
+        batch_invariant: whether a row's prediction has the same bits in every batch; on a CPU the
+            number of threads of the process must not change. See `rayml.models.modules.invariant`.
 
     Attributes:
-        watcher: is given what `outputs` gives, batch by batch; None where nobody wants to know.
-        bundle: the same.
-        signature: of the bundle.
-        preprocessor: of the bundle.
+        watcher: is called with the predictions of each batch; None where nothing watches.
+        bundle: the bundle.
+        signature: signature of the bundle.
+        preprocessor: preprocessor of the bundle.
         task: what the model's outputs mean.
         device: where the model runs.
         members: the trained models of the bundle.
@@ -90,11 +89,11 @@ class Predictor:
         """Verify and open the bundle in a folder.
 
         Args:
-            folder: of the bundle.
+            folder: folder of the bundle.
             device: where the model runs.
             warn: see the class.
-            batch_invariant: likewise.
-            trust: whose code the bundle may name, and whose signature it needs.
+            batch_invariant: see the class.
+            trust: whose code the bundle may name, and whose keys must have signed it.
 
         Raises:
             BundleError: the bundle is torn, altered, too new, not signed as it must be, names a
@@ -122,7 +121,7 @@ class Predictor:
         return self.estimate(features).prediction
 
     def estimate(self, features: Features) -> Estimate:
-        """Predict from prepared features; an ensemble tells its spread too."""
+        """Predict from prepared features; the estimate of an ensemble has a spread."""
         with torch.inference_mode():
             numeric = torch.from_numpy(features.numeric).to(self.device)
             categorical = torch.from_numpy(features.categorical).to(self.device)
@@ -139,7 +138,7 @@ class Predictor:
         return self.answers(self.estimate(features).with_odd(odd))
 
     def odd_of_table(self, table: pa.Table) -> dict[int, Odd] | None:
-        """The odd values of a raw table by row, see `Oddities`; None where nobody looks."""
+        """Odd values of a raw table by row, see `Oddities`; None where they are not looked for."""
         oddities = self.preprocessor.oddities
         return None if oddities is None else oddities.of_table(table)
 
@@ -162,7 +161,7 @@ class Predictor:
         return self.answers(estimate)
 
     def row_features(self, rows: Sequence[Row]) -> Features:
-        """Prepare parsed rows, whichever way is fast; the features are the same to the bit."""
+        """Prepare parsed rows in the faster of two ways; both give the same bits."""
         if len(rows) > _FEW_ROWS:
             return self.features(self.table(rows))
         return self.preprocessor.transform_rows(rows)
@@ -178,14 +177,14 @@ class Predictor:
         return tuple(feature.column for feature in self.preprocessor.features)
 
     def _decoded(self, outputs: torch.Tensor) -> Estimate:
-        """What the model's outputs say, on the CPU."""
+        """The estimate from the model's outputs, on the CPU."""
         predictions = self.task.predict(outputs).cpu()
         if self.members.stacked:
             return of_members(predictions, self.signature.target.task)
         return Estimate(predictions)
 
     def _decoded_alike(self, outputs: torch.Tensor) -> Estimate:
-        """The same, of blocks of one length."""
+        """The estimate, decoded in blocks of one length, so that its bits do not vary."""
         parts = [self._decoded(block) for block in blocks(outputs)]
         spreads = [part.spread for part in parts if part.spread is not None]
         estimate = Estimate(

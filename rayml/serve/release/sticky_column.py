@@ -21,7 +21,7 @@ from rayml.serve.grpc.codec import input_tensors
 from rayml.serve.model.tensor_model import LOOP_BYTES
 from rayml.serve.tensors.arrow import FILE, STREAM, first_row
 from rayml.serve.tensors.infer_request import read_request
-from rayml.serve.tensors.tensor_rows import MATRIX, column_values
+from rayml.serve.tensors.input_tensors import MATRIX, column_values
 from rayml.serve.tensors.tensors import Tensor
 
 if TYPE_CHECKING:

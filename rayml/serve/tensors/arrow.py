@@ -1,8 +1,8 @@
-"""Rows as Arrow IPC, for bulk: a stream or a file in, and a stream out where it is asked for.
+"""Rows as Arrow IPC, for bulk: reads a stream or a file, and writes a stream on request.
 
 Columns are those of the signature, in any order; one that is left out is missing, as a null is.
-Which types and values a column takes is said in `rayml.data.rows.strictness`; the texts that were
-missing values in the source of the training rows are so here.
+`rayml.data.rows.strictness` defines which types and values a column takes; texts that mean a
+missing value in the training rows do so here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rayml.registry.bundle.signature import Signature
 from rayml.serve.predict.answer import Estimate, class_key
 from rayml.serve.predict.odd_values import WARNINGS, as_maps
 from rayml.serve.tensors.arrow_messages import check_messages
-from rayml.serve.tensors.tensor_rows import OutputTensors
+from rayml.serve.tensors.output_tensors import OutputTensors
 
 STREAM = b"application/vnd.apache.arrow.stream"
 FILE = b"application/vnd.apache.arrow.file"
@@ -32,9 +32,9 @@ class ArrowParser:
     """Parses Arrow bodies for one signature.
 
     Args:
-        signature: of the bundle.
-        max_rows: rows of a request at most.
-        max_bytes: of the values of a column at most, once they are no dictionary any more.
+        signature: signature of the bundle.
+        max_rows: most rows of a request.
+        max_bytes: most bytes of the values of a column, once its dictionary is decoded.
     """
 
     def __init__(self, signature: Signature, *, max_rows: int, max_bytes: int) -> None:
@@ -48,7 +48,7 @@ class ArrowParser:
         """Parse one body to a raw table of natural types, of at least one row.
 
         Raises:
-            RequestError: 400 if it is no Arrow IPC, 413 if it is too much, 415 if it is
+            RequestError: 400 if it is no Arrow IPC, 413 if it is too large, 415 if its buffers are
                 compressed, 422 if a column or a value does not fit the signature.
         """
         table = self._read(body)
@@ -67,7 +67,7 @@ class ArrowParser:
             return self._batches(reader)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise RequestError(
-                f"a body is a sound Arrow IPC stream or file ({error})"[:500], status=400
+                f"the body is no sound Arrow IPC stream or file ({error})"[:500], status=400
             ) from None
 
     def _batches(self, reader: pa.RecordBatchReader) -> pa.Table:
@@ -76,15 +76,15 @@ class ArrowParser:
             rows += batch.num_rows
             if rows > self._max_rows:
                 raise RequestError(
-                    f"a request has at most {self._max_rows} rows",
+                    f"the request has more than {self._max_rows} rows",
                     status=413,
                     remedy="Send them in several requests",
                 )
-            # Arrow trusts offsets, indices and text; those that lie would read other memory.
+            # Arrow does not check offsets, indices and text; wrong ones would read other memory.
             batch.validate(full=True)
             batches.append(batch)
         if not rows:
-            raise RequestError("a request has at least one row", status=422, found=rows)
+            raise RequestError("the request has no row", status=422)
         return pa.Table.from_batches(batches)
 
     def _check_schema(self, schema: pa.Schema) -> None:
@@ -93,18 +93,16 @@ class ArrowParser:
         if unknown is not None:
             near = did_you_mean(unknown, list(self._columns))
             raise RequestError(
-                "an Arrow column is one of the signature",
+                "unknown column",
                 status=422,
                 found=unknown,
-                remedy=f"{near}They are: {listed(list(self._columns))}",
+                remedy=f"{near}The columns are: {listed(list(self._columns))}",
                 column=unknown,
             )
-        if not names or len(set(names)) != len(names):
-            raise RequestError(
-                "a request has at least one column, and names each once",
-                status=422,
-                found=names[:20],
-            )
+        if not names:
+            raise RequestError("the request has no column", status=422)
+        if len(set(names)) != len(names):
+            raise RequestError("the request names a column twice", status=422, found=names[:20])
         for field in schema:
             kind = self._columns[field.name].kind
             if not _is_plain(field.type) or not admits(field.type, kind):
@@ -118,18 +116,18 @@ class ArrowParser:
     def _values(self, name: str, column: pa.ChunkedArray) -> pa.Array:
         if sum(map(_decoded_bytes, column.chunks)) > self._max_bytes:
             raise RequestError(
-                f"the values of column {name!r} have at most {self._max_bytes} bytes",
+                f"the values of column {name!r} have more than {self._max_bytes} bytes",
                 status=413,
                 remedy="Send the rows in several requests",
                 column=name,
             )
         kind = self._columns[name].kind
-        # Categories are looked up as they are, with their own tokens.
+        # Categories look up their own tokens.
         parsed, misfit = read(column, kind, () if kind == "categorical" else self._missing)
         if misfit.any():
             row = int(np.argmax(misfit))
             raise RequestError(
-                f"row {row}, column {name!r}: the value is {VALUES[kind]}",
+                f"row {row}, column {name!r}: the value is not {VALUES[kind]}",
                 status=422,
                 found=_value(column[row]),
                 row=row,
@@ -142,7 +140,7 @@ def first_row(body: bytes, name: str) -> pa.Array | None:
     """The first value of a column, as an array of one; None where there is none.
 
     Raises:
-        RequestError, ArrowException, OSError: the body is not sound up to there.
+        RequestError, ArrowException, OSError: the body is not sound up to that value.
     """
     for batch in _open(body):
         if batch.num_rows and name in batch.schema.names:
@@ -153,7 +151,7 @@ def first_row(body: bytes, name: str) -> pa.Array | None:
 
 
 def _open(body: bytes) -> pa.RecordBatchReader:
-    # A file is a stream between a magic number and a footer, which only tells places in it.
+    # A file is a stream between a magic number and a footer, which is only an index.
     start = len(_MAGIC) if body.startswith(_MAGIC) else 0
     stream = pa.py_buffer(body).slice(start)
     check_messages(stream)
@@ -163,7 +161,7 @@ def _open(body: bytes) -> pa.RecordBatchReader:
 def _value(scalar: pa.Scalar) -> object:
     try:
         return scalar.as_py()
-    except (OverflowError, ValueError):  # a time that Python has no date for
+    except (OverflowError, ValueError):  # a time beyond Python's dates
         return scalar.cast(pa.int64()).as_py()
 
 
@@ -184,7 +182,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _decoded_bytes(values: pa.Array) -> int:
-    """Bytes of texts that many rows may share; those of others are bounded by the body."""
+    """Decoded bytes of texts that rows may share; the body bounds the bytes of all others."""
     if pa.types.is_dictionary(values.type):
         lengths = _lengths(values.dictionary)
         places = values.indices.drop_null().cast(pa.int64()).to_numpy(zero_copy_only=False)
@@ -205,8 +203,8 @@ def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
     """Write the answers of `/predict` as an Arrow IPC stream, a column for each of their keys.
 
     `label` has the type of the classes, and `probabilities` is a struct with a field a class.
-    `warnings` is a map from column to what is odd, null where nothing is; it is there in any case,
-    so that all answers have one schema.
+    `warnings` is a map from column to what is odd, null where nothing is; the column is always
+    present, so that all answers have one schema.
 
     Raises:
         ServeError: a prediction is not finite.

@@ -1,8 +1,8 @@
 """Codes of categories straight from the bytes of BYTES tensors.
 
-What costs a table of strings its time is not the looking up but the strings: each column is copied,
-checked to be text and encoded by itself. Here all columns are looked up by one call among the
-known categories as they are on the wire, so that only what is unknown is looked at again.
+Looking up a table of strings is slow because of the strings: each column is copied, checked to be
+text, and encoded. Here one call looks up all columns among the known categories as they are on the
+wire, so that only unknown elements are checked further.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ class ByteCodes:
     """Looks up the codes of some categorical columns.
 
     Args:
-        columns: their transforms.
-        empty: whether training saw the empty string in each as a category; it is a missing value
-            otherwise.
+        columns: transforms of the columns.
+        empty: by column, whether the empty string is a category; else it is a missing value.
     """
 
     def __init__(self, columns: Sequence[CategoricalColumn], empty: Sequence[bool]) -> None:
@@ -51,13 +50,13 @@ class ByteCodes:
         """Look up the codes of tensors, [rows, columns].
 
         Args:
-            columns: places of the tensors' columns among those that are known here.
-            raws: the bytes of the tensors.
-            rows: elements of each.
+            columns: positions of the tensors' columns among those of this object.
+            raws: bytes of the tensors.
+            rows: number of elements of each.
 
         Returns:
-            None if that is not how to read them: there are very many categories, or an element
-            is torn, long or no text.
+            None where this way does not apply: there are very many categories, or an element is
+            torn, long or no text.
         """
         elements = lay_out(raws, rows) if self._pays else None
         if elements is None:

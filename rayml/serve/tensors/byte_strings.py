@@ -1,9 +1,9 @@
 """BYTES tensors on the wire: each element a little-endian length of 4 bytes, then its bytes.
 
-Where an element begins depends on the lengths of all before it, which a loop would follow one by
-one. But the lengths of short elements have three upper bytes of zero, and text has no others; so
-all places of lengths are found at once, and the chain through them is checked at once. Bytes for
-which this fails are followed one by one.
+Where an element begins depends on the lengths of all before it, so a loop would read them one by
+one. But the length of a short element has three upper bytes of zero, and text has no zero bytes; so
+one pass finds all lengths and another checks that they form a chain. Where the check fails, a loop
+reads them one by one.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ def split_elements(name: str, raw: bytes | memoryview, count: int) -> pa.BinaryA
     """Read the elements of a BYTES tensor.
 
     Args:
-        name: of the tensor, for errors.
-        raw: its bytes.
-        count: elements that it has.
+        name: name of the tensor, for errors.
+        raw: bytes of the tensor.
+        count: number of its elements.
 
     Raises:
-        RequestError: 400 unless the bytes are exactly so many elements.
+        RequestError: 400 unless the bytes are exactly `count` elements.
     """
     data: Bytes = np.frombuffer(raw, dtype=np.uint8)
     if not _PREFIX * count <= len(data) < 2**31:
         raise RequestError(
-            f"tensor {name!r} of BYTES has 4 bytes and the value for each of {count} elements",
+            f"tensor {name!r} of BYTES has {len(data)} bytes, which cannot hold {count} elements"
+            f" and their lengths of {_PREFIX} bytes",
             status=400,
-            found=len(data),
         )
     places = _guess(data, count)
     if places is None:
@@ -88,7 +88,7 @@ def lay_out(raws: Sequence[bytes | memoryview], count: int) -> pa.BinaryArray | 
 
 
 def is_text(elements: pa.BinaryArray) -> bool:
-    """Whether what `lay_out` gave is UTF-8, the lengths not looked at."""
+    """Whether the elements of `lay_out` are UTF-8, apart from their lengths."""
     _, offsets, raw = elements.buffers()
     data = np.frombuffer(raw, dtype=np.uint8).copy()
     # With zeros as lengths no character goes on from one element to the next.
@@ -175,7 +175,7 @@ def _follow(name: str, raw: Any, count: int) -> Places:
         if at == size:
             return places
     raise RequestError(
-        f"the lengths in tensor {name!r} of BYTES add up to its {size} bytes in {count} elements",
+        f"the lengths of the {count} elements of tensor {name!r} of BYTES do not add up to its"
+        f" {size} bytes",
         status=400,
-        found=at,
     )

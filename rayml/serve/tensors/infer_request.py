@@ -22,20 +22,20 @@ LENGTH_HEADER = b"inference-header-content-length"
 
 _NAME = re.compile(rb'"[ \t\r\n]*:')
 
-# Extensions that change what an output is; to ignore them would answer something else.
+# Extensions that change an output; ignoring one would give another answer than requested.
 _REFUSED = ("classification", "shared_memory_region")
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What a request asks for.
+    """A parsed request.
 
     Attributes:
-        id: that the answer repeats; None without one.
-        inputs: tensors.
-        outputs: names of the outputs that are asked for; none asks for all.
-        binary: names of the outputs that are answered as binary tensors.
-        all_binary: whether those are that say nothing else.
+        id: the answer repeats it; None where the request has none.
+        inputs: the input tensors.
+        outputs: names of the requested outputs; empty for all.
+        binary: whether an output is answered as a binary tensor, by name.
+        all_binary: the same for outputs that `binary` does not name.
     """
 
     id: str | None
@@ -54,10 +54,10 @@ def read_request(body: bytes, headers: Mapping[bytes, bytes]) -> InferRequest:
 
     Args:
         body: JSON and binary tensors.
-        headers: of HTTP, by names in lower case.
+        headers: values of the HTTP headers by name in lower case.
 
     Raises:
-        RequestError: 400 if it is no request of the protocol, or a tensor is torn.
+        RequestError: 400 if it does not follow the protocol, or a tensor is torn.
     """
     view = memoryview(body)
     length = _json_length(headers, len(body))
@@ -81,22 +81,22 @@ def read_request(body: bytes, headers: Mapping[bytes, bytes]) -> InferRequest:
 
 
 def _refuse_repeated_keys(text: bytes, request: Mapping[str, Any]) -> None:
-    """Refuse JSON of which an object names a key twice, as `/predict` does.
+    """Check that no object of the JSON names a key twice, as for `/predict`.
 
     Raises:
-        RequestError: 400.
+        RequestError: 400 if one does.
     """
     known = len(request)
     for part in (request, *request["inputs"], *request.get("outputs", ())):
         known += len(part.get("parameters", ()))
     known += sum(map(len, request["inputs"])) + sum(map(len, request.get("outputs", ())))
-    # Each name has a mark of its own, so where there are no more of them none was repeated.
+    # Each key has its own colon, so a repeated key leaves more colons than keys.
     if text.count(b":") != known and len(_NAME.findall(text)) != known:
         refuse_repeated_keys(text)
 
 
 class _Binary:
-    """The bytes behind the JSON, given out piece by piece."""
+    """The bytes behind the JSON, taken tensor by tensor."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
@@ -105,11 +105,11 @@ class _Binary:
     def take(self, name: str, size: object) -> memoryview:
         if type(size) is not int or not 0 <= size <= len(self._data) - self._at:
             raise RequestError(
-                f"the binary_data_size of input {name!r} is at most the"
+                f"the binary_data_size of input {name!r} is no size within the"
                 f" {len(self._data) - self._at} bytes that are left in the body",
                 status=400,
                 found=size,
-                remedy="Send Inference-Header-Content-Length, the JSON's length",
+                remedy="Send Inference-Header-Content-Length, the length of the JSON",
             )
         self._at += size
         return self._data[self._at - size : self._at]
@@ -117,10 +117,9 @@ class _Binary:
     def finish(self) -> None:
         if self._at != len(self._data):
             raise RequestError(
-                "the binary_data_size of the inputs add up to the bytes behind the JSON"
-                f" ({len(self._data)})",
+                f"the binary_data_size of the inputs add up to {self._at} bytes, and"
+                f" {len(self._data)} bytes follow the JSON",
                 status=400,
-                found=self._at,
             )
 
 
@@ -128,9 +127,8 @@ def _tensor(given: dict[str, Any], binary: _Binary) -> Tensor:
     name, parameters = given["name"], given.get("parameters", {})
     in_json, in_binary = "data" in given, "binary_data_size" in parameters
     if in_json == in_binary:
-        raise RequestError(
-            f"input {name!r} has either data or the parameter binary_data_size", status=400
-        )
+        has = "both data and" if in_json else "neither data nor"
+        raise RequestError(f"input {name!r} has {has} the parameter binary_data_size", status=400)
     if in_json:
         return tensor_from_values(name, given["datatype"], given["shape"], given["data"])
     raw = binary.take(name, parameters["binary_data_size"])
@@ -142,9 +140,9 @@ def _binary_output(output: dict[str, Any]) -> tuple[str, bool] | None:
     for name in _REFUSED:
         if parameters.get(name):
             raise RequestError(
-                "an output has no parameter of an extension that is not served",
+                f"an output has the parameter {name!r}, whose extension is not served",
                 status=400,
-                found=name,
+                remedy="Leave it out",
             )
     if "binary_data" not in parameters:
         return None
@@ -154,7 +152,7 @@ def _binary_output(output: dict[str, Any]) -> tuple[str, bool] | None:
 def _flag(parameters: Mapping[str, Any], name: str) -> bool:
     value = parameters.get(name, False)
     if not isinstance(value, bool):
-        raise RequestError(f"the parameter {name} is true or false", status=400, found=value)
+        raise RequestError(f"the parameter {name} is not true or false", status=400, found=value)
     return value
 
 
@@ -164,7 +162,7 @@ def _json_length(headers: Mapping[bytes, bytes], size: int) -> int:
         return size
     if not given.isdigit() or int(given[:20]) > size:
         raise RequestError(
-            f"Inference-Header-Content-Length is a number of at most the body's {size} bytes",
+            f"Inference-Header-Content-Length is no number up to the body's {size} bytes",
             status=400,
             found=given.decode("latin-1"),
         )
@@ -175,18 +173,17 @@ def _refusal(error: ValidationError) -> RequestError:
     problem = error.errors(include_url=False)[0]
     if problem["type"] == "json_invalid":
         reason = problem["msg"].removeprefix("Invalid JSON: ")
-        return RequestError(f"an inference request is JSON ({reason})", status=400)
+        return RequestError(f"the request is not JSON ({reason})", status=400)
     place = ".".join(map(str, problem["loc"])) or "the body"
     return RequestError(
-        "an inference request is as the Open Inference Protocol v2 has it"
-        f" ({place}: {problem['msg']})",
+        f"the request does not follow the Open Inference Protocol v2 ({place}: {problem['msg']})",
         status=400,
         found=problem["input"],
     )
 
 
 def _object(**fields: tuple[core_schema.CoreSchema, bool]) -> core_schema.CoreSchema:
-    """An object with fields that are required or not; others are ignored, as extensions are."""
+    """Schema of an object: each field with whether it is required; other fields are ignored."""
     return core_schema.typed_dict_schema(
         {
             name: core_schema.typed_dict_field(schema, required=required)

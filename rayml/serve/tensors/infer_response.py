@@ -20,10 +20,10 @@ def infer_response(
     """Answer a request.
 
     Args:
-        request: says which outputs are binary tensors, and the id.
+        request: the request, which says which outputs are binary tensors.
         tensors: the outputs.
-        name: of the model.
-        version: of the model.
+        name: name of the model.
+        version: version of the model.
     """
     binary: list[bytes] = []
     outputs = [_output(tensor, request, binary) for tensor in tensors]
@@ -33,7 +33,7 @@ def infer_response(
     head = to_json(content)
     if not binary:
         return Response(200, head)
-    # The name as the protocol writes it, which clients that compare cases look for.
+    # In the protocol's own case, since some clients compare header names with their case.
     headers = ((b"Inference-Header-Content-Length", b"%d" % len(head)),)
     return Response(200, b"".join([head, *binary]), _OCTETS, headers)
 

@@ -1,4 +1,4 @@
-"""Features straight from input tensors, to the bit those of the table of the same rows."""
+"""Features straight from input tensors, with the same bits as from a table of the same rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from rayml.data.fit.preprocess import NO_TIMES, Preprocessor
 from rayml.registry.bundle.signature import Signature
 from rayml.serve.tensors.byte_codes import ByteCodes, Codes
-from rayml.serve.tensors.tensor_rows import InputTensors, column_values, refuse_infinite
+from rayml.serve.tensors.input_tensors import InputTensors, column_values, refuse_infinite
 from rayml.serve.tensors.tensors import NUMPY_TYPES, Tensor, Wire
 from rayml.types import Features
 
@@ -20,9 +20,9 @@ class TensorFeatures:
     """Prepares input tensors.
 
     Args:
-        inputs: what the tensors may be.
-        signature: of the bundle.
-        preprocessor: of the bundle.
+        inputs: the input tensors of the signature.
+        signature: signature of the bundle.
+        preprocessor: preprocessor of the bundle.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """Tensors of the Open Inference Protocol v2, as values and as bytes.
 
-Bytes are little-endian and row-major without padding, those of the binary tensor data extension
-and of gRPC's raw contents. A BYTES tensor is a sequence of elements, each a length of 4 bytes and
-then so many bytes. No element costs a step of Python's own, whichever way it goes, and those of
-BYTES stay as they came until somebody asks for them: what reads all columns at once does not.
+Bytes are little-endian and row-major without padding, as in the binary tensor data extension and in
+gRPC's raw contents. A BYTES tensor is a sequence of elements, each a length of 4 bytes and then the
+bytes. No conversion runs a Python step per element, and the elements of BYTES are read only when
+they are needed: `ByteCodes` reads all columns at once without them.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ _MAX_DIMENSIONS = 8
 _WIDEST = 8
 _KINDS: dict[str, tuple[set[type], str]] = {
     "BOOL": ({bool}, "true or false"),
-    "INT": ({int}, "whole numbers"),
-    "UINT": ({int}, "whole numbers from 0 on"),
-    "FP": ({float, int, type(None)}, "numbers"),
-    "BYTES": ({str, bytes, type(None)}, "strings"),
+    "INT": ({int}, "a whole number"),
+    "UINT": ({int}, "a whole number from 0 on"),
+    "FP": ({float, int, type(None)}, "a number"),
+    "BYTES": ({str, bytes, type(None)}, "a string"),
 }
 _VALUES = {datatype: _KINDS[datatype.rstrip("0123456789")] for datatype in DATATYPES}
 
 
-# These are not frozen, which would make them four times as slow to make.
+# Not frozen: a frozen dataclass takes four times as long to make.
 @dataclass(slots=True)
 class Wire:
-    """The elements of a BYTES tensor as they came, not looked at yet."""
+    """The elements of a BYTES tensor as the request has them, not read yet."""
 
     raw: bytes | memoryview
 
 
 class Labels:
-    """Some strings that elements of BYTES tensors are chosen from; made once for many tensors.
+    """The strings that elements of BYTES tensors are chosen from; made once for many tensors.
 
     Args:
-        strings: in the order of their codes.
+        strings: the strings, in the order of their codes.
     """
 
     def __init__(self, strings: Sequence[str]) -> None:
@@ -85,10 +85,10 @@ class Chosen:
 
 @dataclass(slots=True)
 class Tensor:
-    """A named tensor; nobody changes it.
+    """A named tensor, which must not be changed.
 
     Attributes:
-        name: of the input or output.
+        name: name of the input or output.
         datatype: one of `DATATYPES`.
         shape: sizes of its dimensions.
         data: its elements in row-major order, one-dimensional: of BYTES an Arrow array of the
@@ -111,7 +111,7 @@ class Tensor:
         """The elements of a BYTES tensor; nulls are missing values.
 
         Raises:
-            RequestError: 400 if its bytes are not as many elements as its shape has.
+            RequestError: 400 if its bytes do not hold as many elements as its shape has.
         """
         if isinstance(self.data, Wire):
             return split_elements(self.name, self.data.raw, math.prod(self.shape))
@@ -129,7 +129,7 @@ class Tensor:
         """The elements as JSON has them, flat.
 
         Raises:
-            RequestError: one of BYTES is not UTF-8.
+            RequestError: 400 if an element of BYTES is not UTF-8.
         """
         if isinstance(self.data, np.ndarray):
             values: list[Any] = self.data.tolist()
@@ -146,8 +146,8 @@ def tensor_from_bytes(
     """Read a tensor from its bytes, which are not copied.
 
     Raises:
-        RequestError: 400 if the datatype is unknown, the shape is none, or the bytes are not
-            as many elements as the shape has; of BYTES `Tensor.elements` finds that.
+        RequestError: 400 if the datatype is unknown, the shape is malformed, or the bytes do not
+            hold as many elements as the shape has; for BYTES `Tensor.elements` checks that.
     """
     sizes, count = _checked(name, datatype, shape)
     if datatype == "BYTES":
@@ -155,15 +155,14 @@ def tensor_from_bytes(
     kind = NUMPY_TYPES[datatype]
     if len(raw) != count * kind.itemsize:
         raise RequestError(
-            f"tensor {name!r} of {datatype} and shape {_shown(sizes)} has"
-            f" {count * kind.itemsize} bytes",
+            f"tensor {name!r} of {datatype} and shape {_shown(sizes)} has {len(raw)} bytes, not"
+            f" {count * kind.itemsize}",
             status=400,
-            found=len(raw),
         )
     data = np.frombuffer(raw, dtype=kind)
     if datatype == "BOOL" and count and data.view(np.uint8).max() > 1:
         raise RequestError(
-            f"tensor {name!r}: an element of BOOL is a byte 0 or 1",
+            f"an element of tensor {name!r} of BOOL is not a byte 0 or 1",
             status=400,
             found=int(data.view(np.uint8).max()),
         )
@@ -178,14 +177,15 @@ def tensor_from_values(
     A null is a missing value of BYTES, and NaN of a floating-point tensor.
 
     Raises:
-        RequestError: 400 if the datatype is unknown, the shape is none, the values are not as
-            many as it has, or not of the datatype.
+        RequestError: 400 if the datatype is unknown, the shape is malformed, or the values do not
+            fit one of them.
     """
     sizes, count = _checked(name, datatype, shape)
     flat = _flattened(name, sizes, values)
     if len(flat) != count:
         raise RequestError(
-            f"tensor {name!r} of shape {_shown(sizes)} has {count} elements",
+            f"the data of tensor {name!r} does not have the {count} elements of its shape"
+            f" {_shown(sizes)}",
             status=400,
             found=len(flat),
         )
@@ -194,7 +194,9 @@ def tensor_from_values(
     if wrong:
         value = next(value for value in flat if type(value) in wrong)
         raise RequestError(
-            f"elements of tensor {name!r} of {datatype} are {expected}", status=400, found=value
+            f"an element of tensor {name!r} of {datatype} is not {expected}",
+            status=400,
+            found=value,
         )
     try:
         if datatype == "BYTES":
@@ -202,7 +204,7 @@ def tensor_from_values(
         return Tensor(name, datatype, sizes, _numbers(flat, NUMPY_TYPES[datatype]))
     except (OverflowError, ValueError) as error:
         raise RequestError(
-            f"elements of tensor {name!r} fit {datatype} ({error})", status=400
+            f"an element of tensor {name!r} does not fit {datatype} ({error})", status=400
         ) from None
 
 
@@ -210,20 +212,20 @@ def text(tensor: Tensor) -> pa.StringArray:
     """The elements of a BYTES tensor as text.
 
     Raises:
-        RequestError: one is not UTF-8.
+        RequestError: 400 if one is not UTF-8.
     """
     try:
         return tensor.elements().cast(pa.string())
     except pa.ArrowInvalid:
         raise RequestError(
-            f"elements of tensor {tensor.name!r} are text in UTF-8", status=400
+            f"an element of tensor {tensor.name!r} is not text in UTF-8", status=400
         ) from None
 
 
 def _numbers(flat: Sequence[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
     if kind.kind != "f" or kind.itemsize == _WIDEST:
         return np.array(flat, dtype=kind)
-    # By way of the widest type, as a client that rounds by itself does.
+    # Rounded from the widest type, as a client that rounds by itself does.
     with np.errstate(over="ignore"):
         return np.array(flat, dtype=np.float64).astype(kind)
 
@@ -232,16 +234,17 @@ def _checked(name: str, datatype: str, shape: Sequence[object]) -> tuple[tuple[i
     """The shape, and the number of elements that it has."""
     if datatype not in DATATYPES:
         raise RequestError(
-            f"the datatype of tensor {name!r} is one of {', '.join(DATATYPES)}",
+            f"the datatype of tensor {name!r} is unknown",
             status=400,
             found=datatype,
+            remedy=f"The datatypes are: {', '.join(DATATYPES)}",
         )
     if len(shape) == 1 and type(size := shape[0]) is int and 0 <= size < 2**63:
-        return (size,), size  # as most are
+        return (size,), size  # the usual case
     sizes = tuple(size for size in shape if type(size) is int and 0 <= size < 2**63)
     if len(sizes) != len(shape) or not 1 <= len(sizes) <= _MAX_DIMENSIONS:
         raise RequestError(
-            f"the shape of tensor {name!r} is 1 to {_MAX_DIMENSIONS} whole numbers from 0 on",
+            f"the shape of tensor {name!r} is not 1 to {_MAX_DIMENSIONS} whole numbers from 0 on",
             status=400,
             found=list(shape[: _MAX_DIMENSIONS + 1]),
         )
@@ -257,7 +260,8 @@ def _flattened(name: str, sizes: tuple[int, ...], values: Sequence[Any]) -> Sequ
         lists = set(map(type, values)) <= {list, tuple}
         if not inner or not lists or {*map(len, values)} != {*inner}:
             raise RequestError(
-                f"the data of tensor {name!r} is flat, or nested as its shape {_shown(sizes)}",
+                f"the data of tensor {name!r} is neither flat nor nested as its shape"
+                f" {_shown(sizes)}",
                 status=400,
             )
         values = list(chain.from_iterable(values))

@@ -231,17 +231,17 @@ def test_bodies_are_compressed_both_ways(
     [
         ({"inputs": "x"}, 400, "inputs"),
         ({"inputs": [{"name": "size"}]}, 400, "inputs.0"),
-        ({"inputs": [{"name": "size", "datatype": "FP64", "shape": [1]}]}, 400, "either data"),
+        ({"inputs": [{"name": "size", "datatype": "FP64", "shape": [1]}]}, 400, "neither data"),
         ({"id": 7}, 400, "id"),
-        ({"outputs": [{"name": "spread"}]}, 400, "outputs of the model"),
+        ({"outputs": [{"name": "spread"}]}, 400, "unknown output"),
         (
             {"outputs": [{"name": "label", "parameters": {"classification": 2}}]},
             400,
             "extension",
         ),
         ({"parameters": {"binary_data_output": 1}}, 400, "true or false"),
-        ({"inputs": json_inputs([1.0] * 3001, ["red"] * 3001)}, 413, "at most 3000 rows"),
-        ({"inputs": json_inputs(["x"], ["red"])}, 400, "numbers"),
+        ({"inputs": json_inputs([1.0] * 3001, ["red"] * 3001)}, 413, "more than 3000 rows"),
+        ({"inputs": json_inputs(["x"], ["red"])}, 400, "not a number"),
     ],
 )
 def test_what_is_no_request_is_refused(

@@ -266,7 +266,7 @@ def wrong(**change: Any) -> ModelInferRequest:
         (ModelInferRequest(model_name="crates"), "NOT_FOUND", "boxes"),
         (infer_request(raw=True, model_version="9"), "NOT_FOUND", "9"),
         (infer_request(raw=True, model_version="../x"), "NOT_FOUND", "x"),
-        (ModelInferRequest(model_name="boxes"), "INVALID_ARGUMENT", "at least one input"),
+        (ModelInferRequest(model_name="boxes"), "INVALID_ARGUMENT", "no input"),
         (wrong(datatype="FLOAT"), "INVALID_ARGUMENT", "FLOAT"),
         (wrong(datatype="FP16"), "INVALID_ARGUMENT", "raw_input_contents"),
         (wrong(datatype="INT32"), "INVALID_ARGUMENT", "int_contents"),
@@ -451,7 +451,7 @@ def test_keys_scopes_and_rates_hold_for_calls(boxes: Predictor) -> None:
     with serving(app) as channel:
         for code, word, metadata in (
             ("UNAUTHENTICATED", "a key is needed", ()),
-            ("UNAUTHENTICATED", "not known", (("authorization", "Bearer wrong"),)),
+            ("UNAUTHENTICATED", "unknown", (("authorization", "Bearer wrong"),)),
             ("PERMISSION_DENIED", "predict", (("x-api-key", boss),)),
         ):
             got, details = refused(channel, "ModelInfer", whole, metadata=metadata)

@@ -11,7 +11,7 @@ import pytest
 
 from rayml.errors import RequestError
 from rayml.registry.bundle.signature import InputColumn, Signature
-from rayml.serve.predict.json_limits import Proportion
+from rayml.serve.predict.json_limits import JsonLimits
 from rayml.serve.predict.row_parser import RequestParser
 from rayml.types import TargetInfo
 
@@ -48,7 +48,7 @@ def test_the_largest_honest_body_passes() -> None:
 def test_what_no_signature_needs_is_refused_uncounted_in_strings(
     body: bytes, status: int | None
 ) -> None:
-    proportion = Proportion(max_rows=10, columns=2)
+    proportion = JsonLimits(max_rows=10, columns=2)
     if status is None:
         proportion.check(body)
         return
@@ -60,7 +60,7 @@ def test_what_no_signature_needs_is_refused_uncounted_in_strings(
 def test_very_many_errors_are_counted_not_listed() -> None:
     parser = RequestParser(SIGNATURE, max_rows=10_000)
     body = b"{" + b",".join(b'"c%d":1' % n for n in range(2000)) + b"}"
-    with pytest.raises(RequestError, match="2000 that do not") as caught:
+    with pytest.raises(RequestError, match="2000 names or values do not fit") as caught:
         parser.parse(body)
     assert caught.value.status == 422
     assert len(str(caught.value)) < 1000

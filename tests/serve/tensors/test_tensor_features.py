@@ -17,8 +17,8 @@ from rayml.data.columns.kinds import ARROW_TYPES
 from rayml.errors import RequestError
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors import byte_codes
+from rayml.serve.tensors.input_tensors import MATRIX, InputTensors
 from rayml.serve.tensors.tensor_features import TensorFeatures
-from rayml.serve.tensors.tensor_rows import MATRIX, InputTensors
 from rayml.serve.tensors.tensors import Tensor, tensor_from_bytes, tensor_from_values
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import Features

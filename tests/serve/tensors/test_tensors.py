@@ -124,15 +124,15 @@ def test_a_missing_value_may_be_null() -> None:
 @pytest.mark.parametrize(
     ("datatype", "shape", "values", "named"),
     [
-        ("FP64", [1], ["1"], "numbers"),
-        ("FP64", [1], [True], "numbers"),
+        ("FP64", [1], ["1"], "not a number"),
+        ("FP64", [1], [True], "not a number"),
         ("INT64", [1], [1.0], "whole"),
         ("INT8", [1], [128], "fit INT8"),
         ("UINT8", [1], [-1], "fit UINT8"),
         ("UINT64", [1], [2**64], "fit UINT64"),
         ("FP64", [1], [10**400], "fit FP64"),
         ("BOOL", [1], [1], "true or false"),
-        ("BYTES", [1], [1], "strings"),
+        ("BYTES", [1], [1], "not a string"),
         ("FP64", [2], [1.0], "2 elements"),
         ("FP64", [2, 2], [[1.0, 2.0], [3.0]], "nested as its shape"),
         ("FP64", [2, 2], [[1.0, 2.0], 3.0], "nested as its shape"),
@@ -165,6 +165,6 @@ def test_bytes_of_fixed_size_are_not_copied() -> None:
 
 def test_text_that_is_none_cannot_be_json() -> None:
     tensor = tensor_from_bytes("colour", "BYTES", [1], b"\1\0\0\0\xff")
-    with pytest.raises(RequestError, match="'colour' are text in UTF-8"):
+    with pytest.raises(RequestError, match="'colour' is not text in UTF-8"):
         tensor.to_list()
     assert isinstance(tensor, Tensor)

@@ -15,7 +15,9 @@ from rayml.errors import RequestError, ServeError
 from rayml.serve.predict.answer import Estimate, class_key
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
-from rayml.serve.tensors.tensor_rows import MATRIX, InputTensors, OutputTensors, model_metadata
+from rayml.serve.tensors.input_tensors import MATRIX, InputTensors
+from rayml.serve.tensors.model_metadata import model_metadata
+from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.serve.tensors.tensors import Tensor, tensor_from_values
 from rayml.testing.bundles import untrained_bundle
 
@@ -118,10 +120,10 @@ def test_an_empty_string_that_training_saw_is_a_category(tmp_path: Path) -> None
         ([("seen", "BYTES", [2], ["2024-01-01", "soon"])], "row 1, input 'seen'", 400),
         ([("weight", "FP64", [1], [1.0])], "'weight'", 400),
         ([("matrix", "FP64", [1, 2], [1.0, 2.0])], "'matrix'", 400),
-        ([("size", "FP64", [1], [1.0])] * 2, "names each once", 400),
-        ([], "at least one input", 400),
-        ([("size", "FP64", [0], [])], "at least one row", 400),
-        ([("size", "FP64", [6], [1.0] * 6)], "at most 5 rows", 413),
+        ([("size", "FP64", [1], [1.0])] * 2, "twice", 400),
+        ([], "no input", 400),
+        ([("size", "FP64", [0], [])], "no row", 400),
+        ([("size", "FP64", [6], [1.0] * 6)], "more than 5 rows", 413),
         ([("size", "FP64", [1, 2], [1.0] * 2)], "shape of input 'size'", 400),
         (
             [("size", "FP64", [2], [1.0] * 2), ("colour", "BYTES", [1], ["red"])],
@@ -160,11 +162,11 @@ def test_numeric_columns_may_come_as_a_matrix(numbers: Predictor, datatype: str)
 @pytest.mark.parametrize(
     ("datatype", "shape", "values", "named"),
     [
-        ("INT64", [1, 2], [1, 2], "FP64 or FP32"),
+        ("INT64", [1, 2], [1, 2], "neither FP64 nor FP32"),
         ("FP64", [2], [1.0, 2.0], "shape of input 'matrix' is"),
         ("FP64", [1, 3], [1.0, 2.0, 3.0], "shape of input 'matrix' is"),
         ("FP64", [1, 2], [1.0, math.inf], "row 0, input 'b'"),
-        ("FP64", [0, 2], [], "at least one row"),
+        ("FP64", [0, 2], [], "no row"),
     ],
 )
 def test_a_matrix_that_does_not_fit_is_refused(
@@ -208,7 +210,7 @@ def test_outputs_may_be_chosen(boxes: Predictor) -> None:
     assert outputs.requested([]) == ("label", "probability", "probabilities")
     assert outputs.requested(["probability"]) == ("probability",)
     for names in (["spread"], ["label", "label"]):
-        with pytest.raises(RequestError, match="outputs of the model"):
+        with pytest.raises(RequestError, match=r"unknown output|an output twice"):
             outputs.requested(names)
 
 
