@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pydantic
 from pydantic import AfterValidator, Field
 
-TaskName = Literal["binary", "multiclass", "regression"]
+TaskName = str
+"""The name of a task, see `rayml.tasks.table`."""
 Kind = Literal["numeric", "categorical", "boolean", "timestamp"]
 SplitName = Literal["train", "validation", "test"]
 Direction = Literal["minimize", "maximize"]
@@ -130,10 +131,10 @@ class TargetInfo:
     Attributes:
         name: its column.
         task: what is predicted.
-        classes: labels in the order of their codes; empty for a regression. Of a binary
+        classes: labels in the order of their codes; empty for a number. Of a binary
             task the second one is the positive class.
-        mean: of a regression target on the training split, in its own units.
-        scale: standard deviation likewise; 1 for classes.
+        mean: of a number on the training split, in its own units.
+        scale: standard deviation there; 1 for classes.
     """
 
     name: str
@@ -141,11 +142,6 @@ class TargetInfo:
     classes: tuple[ClassLabel, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
-
-    @property
-    def outputs(self) -> int:
-        """Number of model outputs: one a class, or a single logit or value."""
-        return len(self.classes) if self.task == "multiclass" else 1
 
 
 # ---------------------------------------------------------------- settings of data
@@ -285,7 +281,7 @@ class TrainSettings:
         optimizer: see `OptimizerSettings`.
         schedule: see `ScheduleSettings`.
         clip_norm: the gradient's norm is clipped to this; None leaves it.
-        label_smoothing: of classification losses.
+        label_smoothing: of the losses of classes.
         patience: stop after so many epochs without a better metric; None never stops.
         seed: of initialisation, batch order and dropout.
         device: `auto` takes a GPU where the trial was given one.

@@ -13,7 +13,6 @@ from rayml.types import (
     Examples,
     Features,
     OptimizerSettings,
-    TargetInfo,
     TrainSettings,
 )
 
@@ -36,12 +35,6 @@ def test_settings_are_frozen() -> None:
     settings = TrainSettings()
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.epochs = 3  # type: ignore[misc]
-
-
-def test_outputs_follow_the_task() -> None:
-    assert TargetInfo("y", "binary", ("no", "yes")).outputs == 1
-    assert TargetInfo("y", "multiclass", ("a", "b", "c")).outputs == 3
-    assert TargetInfo("y", "regression").outputs == 1
 
 
 def test_examples_know_their_size() -> None:

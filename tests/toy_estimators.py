@@ -27,9 +27,9 @@ def matrix(shape: FeatureShape, features: Features) -> Matrix:
 
 def encoded(task: Task, examples: Examples) -> Matrix:
     """Targets as [rows, outputs]."""
-    if task.info.outputs == 1:
+    if task.outputs == 1:
         return examples.target.astype(np.float64)[:, None]
-    return np.eye(task.info.outputs)[examples.target]
+    return np.eye(task.outputs)[examples.target]
 
 
 class Slopes(Estimator):

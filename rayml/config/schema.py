@@ -16,6 +16,7 @@ from rayml.config.components.trust import SigningSettings, TrustSettings
 from rayml.settings.release import CanarySettings
 from rayml.settings.search import SearchSettings
 from rayml.settings.serve import ServeSettings
+from rayml.tasks.table import KnownTask
 from rayml.types import (
     ClassLabel,
     ConfirmSettings,
@@ -26,7 +27,6 @@ from rayml.types import (
     SchemaSettings,
     Size,
     SplitSettings,
-    TaskName,
     TrainSettings,
     settings,
 )
@@ -80,7 +80,7 @@ class DataConfig:
     """
 
     name: str
-    task: TaskName
+    task: KnownTask
     target: str
     source: ComponentNode
     positive: ClassLabel | None = None
@@ -98,11 +98,11 @@ class TaskConfig:
         name: the task.
         metric: name of the metric that the search optimises; None takes RMSE or accuracy, and
             where a class is rare `average_precision` or `auroc`, see
-            `rayml.tasks.objectives.metric_for`.
+            `rayml.tasks.task.Task.metric_for`.
         metrics: further metrics by name, as component nodes.
     """
 
-    name: TaskName
+    name: KnownTask
     metric: str | None = None
     metrics: dict[str, ComponentNode] = Field(default_factory=dict)
 

@@ -95,8 +95,8 @@ class Ensemble:
             result: Tensor = functional_call(module, weights, given)
             return result
 
-        # In evaluation nothing is drawn at random; a module that does so all the same draws the
-        # numbers of each member anew, as it would alone.
+        # A module that draws random numbers in evaluation mode draws other ones for each member, as
+        # it does alone.
         outputs: Tensor = torch.vmap(member, randomness="different")(self._stacked)
         return outputs
 
@@ -123,12 +123,12 @@ class Ensemble:
         if together.shape != alone.shape or not torch.allclose(
             together, alone, rtol=1e-4, atol=1e-5, equal_nan=True
         ):
-            return "together its outputs are not those that they give alone"
+            return "stacked, the members give other outputs than alone"
         return ""
 
 
 def _folded(models: Sequence[nn.Module], device: torch.device) -> list[Forward]:
-    """The folded forms of all members; none where that is not how to run them."""
+    """The folded forms of all members; empty where stacked members run faster or one has none."""
     if device.type != "cpu" or len(models) > MOST_FOLDED:
         return []
     forms = [fold(model) for model in models]
@@ -143,14 +143,14 @@ def stack_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def _count(weights: Mapping[str, Tensor]) -> int:
     counts = {len(each) if each.dim() else 0 for each in weights.values()}
     if len(counts) != 1 or counts == {0}:
-        raise RuntimeError(f"stacked weights have one number of members: {sorted(counts)}")
+        raise RuntimeError(f"stacked weights have different numbers of members: {sorted(counts)}")
     return counts.pop()
 
 
 def _load(
     module: nn.Module, weights: Mapping[str, Tensor], index: int, *, share: bool
 ) -> nn.Module:
-    """One member; it has the very tensors of the stack, or copies of them."""
+    """One member, with views of the stacked tensors or with copies of them."""
     module = module.to(next(iter(weights.values())).device)
     own = {name: each[index] for name, each in weights.items()}
     module.load_state_dict(own, assign=share)

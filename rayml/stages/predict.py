@@ -15,9 +15,9 @@ from rayml.stages.rows.row_file import Note, RowFile
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config
-    from rayml.serve.predict.answer import Answer
     from rayml.serve.predict.explainer import Explanation
     from rayml.serve.predict.predictor import Predictor
+    from rayml.tasks.task import Answer
 
 _EXPLAINED_ROWS = 100  # at a time, which bounds memory
 

@@ -8,26 +8,14 @@ float64. A metric that is undefined for the rows at hand is NaN; each docstring 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from rayml.tasks.objectives import Directed
-from rayml.types import TaskName
+from rayml.tasks.task import Measure
 
 CALIBRATION_BINS = 15
-
-
-Measure = Callable[[Tensor, Tensor], Tensor | float]
-
-
-class Metric(Directed, Protocol):
-    """What a user's metric must have; it sees the rows of one model at a time."""
-
-    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor | float:
-        """Measure predictions as of `Task.predict` against codes or values in own units."""
 
 
 # ---------------------------------------------------------------- shared by the classifications
@@ -208,24 +196,22 @@ def r2(prediction: Tensor, target: Tensor) -> Tensor:
     return torch.where(constant, (residual == 0).double(), 1 - residual / total)
 
 
-METRICS: Mapping[TaskName, Mapping[str, Measure]] = {
-    "binary": {
-        "accuracy": binary_accuracy,
-        "auroc": binary_auroc,
-        "log_loss": binary_log_loss,
-        "f1": binary_f1,
-        "calibration_error": binary_calibration_error,
-        "average_precision": binary_average_precision,
-        "balanced_accuracy": binary_balanced_accuracy,
-    },
-    "multiclass": {
-        "accuracy": multiclass_accuracy,
-        "auroc": multiclass_auroc,
-        "log_loss": multiclass_log_loss,
-        "f1": multiclass_f1,
-        "calibration_error": multiclass_calibration_error,
-        "average_precision": multiclass_average_precision,
-        "balanced_accuracy": multiclass_balanced_accuracy,
-    },
-    "regression": {"rmse": rmse, "mae": mae, "r2": r2},
+BINARY: Mapping[str, Measure] = {
+    "accuracy": binary_accuracy,
+    "auroc": binary_auroc,
+    "log_loss": binary_log_loss,
+    "f1": binary_f1,
+    "calibration_error": binary_calibration_error,
+    "average_precision": binary_average_precision,
+    "balanced_accuracy": binary_balanced_accuracy,
 }
+MULTICLASS: Mapping[str, Measure] = {
+    "accuracy": multiclass_accuracy,
+    "auroc": multiclass_auroc,
+    "log_loss": multiclass_log_loss,
+    "f1": multiclass_f1,
+    "calibration_error": multiclass_calibration_error,
+    "average_precision": multiclass_average_precision,
+    "balanced_accuracy": multiclass_balanced_accuracy,
+}
+REGRESSION: Mapping[str, Measure] = {"rmse": rmse, "mae": mae, "r2": r2}

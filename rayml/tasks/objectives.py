@@ -1,60 +1,19 @@
-"""What a sweep optimises: names, directions and defaults of metrics, known without PyTorch."""
+"""What a sweep optimises: metrics, their directions, and the one that is chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from rayml.errors import ConfigError
-from rayml.types import Direction, TaskName
+from rayml.types import Direction
 
 LOSS = "loss"
-
-_CLASSIFICATION: Mapping[str, Direction] = {
-    "accuracy": "maximize",
-    "auroc": "maximize",
-    "log_loss": "minimize",
-    "f1": "maximize",
-    "calibration_error": "minimize",
-    "average_precision": "maximize",
-    "balanced_accuracy": "maximize",
-}
-DIRECTIONS: Mapping[TaskName, Mapping[str, Direction]] = {
-    "binary": _CLASSIFICATION,
-    "multiclass": _CLASSIFICATION,
-    "regression": {"rmse": "minimize", "mae": "minimize", "r2": "maximize"},
-}
 PARAMETERS = "parameters"
 TRAIN_SECONDS = "train_seconds"
 # Quantities of a trial rather than of its predictions.
 MEASURED: Mapping[str, Direction] = {PARAMETERS: "minimize", TRAIN_SECONDS: "minimize"}
-DEFAULTS: Mapping[TaskName, str] = {
-    "binary": "accuracy",
-    "multiclass": "accuracy",
-    "regression": "rmse",
-}
-
-
-# Of a binary task; of several classes a share of an even one's, so that the two agree.
-_RARE = 0.1
-
-
-def metric_for(task: TaskName, shares: Sequence[float]) -> str:
-    """The metric that means something for classes of these shares.
-
-    Where the rarest class has less than a tenth of the rows (of several classes: less than a fifth
-    of an even share), a model that never finds it has a fine accuracy. Average precision asks how
-    many of those that are put first belong to it; of a binary task whose positive class is the
-    frequent one that says nothing, and the AUROC takes both classes alike.
-
-    Args:
-        task: what is predicted.
-        shares: of the classes in the training split, in the order of their codes.
-    """
-    if task == "regression" or min(shares) * len(shares) / 2 >= _RARE:
-        return DEFAULTS[task]
-    return "auroc" if task == "binary" and shares[1] > shares[0] else "average_precision"
 
 
 class Directed(Protocol):
@@ -74,50 +33,49 @@ class Objective:
 
 
 def choose_objective(
-    task: TaskName, metric: str | None, users: Mapping[str, Directed]
+    task: str, metric: str, directions: Mapping[str, Direction | None]
 ) -> Objective:
     """Choose what is optimised.
 
     Args:
-        task: what is predicted.
-        metric: name of a metric, or `loss`; None takes accuracy or RMSE, as `metric_for` does
-            where no class is rare.
-        users: the user's own metrics by name.
+        task: name of the task.
+        metric: name of a metric, or `loss`.
+        directions: of every metric, see `metric_directions`.
 
     Raises:
-        ConfigError: a metric that is unknown, named twice, or has no direction.
+        ConfigError: the metric is unknown, or has no direction.
     """
-    directions = metric_directions(task, users)
-    chosen = DEFAULTS[task] if metric is None else metric
-    if chosen not in directions:
+    if metric not in directions:
         raise ConfigError(
-            f"task.metric is a metric of a {task} task",
-            found=chosen,
-            remedy=f"Take one of {', '.join(directions)}, or add yours to task.metrics",
+            f"task={task} has no metric {metric!r}",
+            remedy=f"Set task.metric to one of {', '.join(directions)}, or add yours to"
+            " task.metrics",
         )
-    direction = directions[chosen]
+    direction = directions[metric]
     if direction is None:
-        raise _undirected(chosen, None)
-    return Objective(chosen, direction)
+        raise _undirected(metric, None)
+    return Objective(metric, direction)
 
 
-def metric_directions(task: TaskName, users: Mapping[str, Directed]) -> dict[str, Direction | None]:
+def metric_directions(
+    own: Mapping[str, Direction], users: Mapping[str, Directed]
+) -> dict[str, Direction | None]:
     """Every metric of a task by name, with its direction.
 
     Args:
-        task: what is predicted.
-        users: the user's own metrics by name; those that say no direction have None.
+        own: directions of the task's own metrics.
+        users: the user's metrics by name; those without a direction have None.
 
     Raises:
-        ConfigError: a user's metric under a name that is taken, or of a direction unheard of.
+        ConfigError: a user's metric has a name that is taken, or an unknown direction.
     """
-    directions: dict[str, Direction | None] = {LOSS: "minimize", **DIRECTIONS[task]}
-    for name, own in users.items():
+    directions: dict[str, Direction | None] = {LOSS: "minimize", **own}
+    for name, users_own in users.items():
         if name in directions or name in MEASURED:
             raise ConfigError(
-                "task.metrics adds metrics under new names", found=name, remedy="Rename yours"
+                f"task.metrics.{name} has the name of a metric of rayml", remedy="Rename yours"
             )
-        directions[name] = _direction(name, own)
+        directions[name] = _direction(name, users_own)
     return directions
 
 
@@ -133,8 +91,8 @@ def _direction(name: str, metric: Directed) -> Direction | None:
 
 
 def _undirected(name: str, direction: object) -> ConfigError:
+    found = "no `direction`" if direction is None else f"the direction {direction!r}"
     return ConfigError(
-        f"task.metrics.{name} has a `direction`, minimize or maximize",
-        found=direction,
-        remedy="Set that attribute on the metric",
+        f"task.metrics.{name} has {found}",
+        remedy="Set its attribute `direction` to 'minimize' or 'maximize'",
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rayml.tasks.metrics import Measure
+from rayml.tasks.task import Measure
 from rayml.types import Direction
 
 RESAMPLES = 500

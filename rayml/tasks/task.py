@@ -1,22 +1,100 @@
-"""Tasks: what a model's outputs mean, how they are trained, and how they are measured."""
+"""Tasks: what a kind of target asks of data, of a model's outputs and of an answer.
+
+A task has two sides. What depends on its kind alone (which columns it predicts, its metrics) is on
+the class, so that settings and data ask it before there is a target. What depends on the target
+too (its classes, its scale) is on the object. Importing this module loads no PyTorch.
+"""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's documentation uses
-from torch import Tensor
+from rayml.tasks.objectives import (
+    LOSS,
+    Directed,
+    Objective,
+    choose_objective,
+    metric_directions,
+)
+from rayml.types import ClassLabel, Direction, Kind, TargetInfo
 
-from rayml.tasks.metrics import METRICS, Measure, Metric
-from rayml.tasks.objectives import LOSS, choose_objective
-from rayml.types import Direction, TargetInfo
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+Answer = dict[str, Any]
+Schema = dict[str, Any]
+Label = ClassLabel | float
+Measure = Callable[["Tensor", "Tensor"], "Tensor | float"]
+
+
+class Metric(Directed, Protocol):
+    """What a user's metric must have; it sees the rows of one model at a time."""
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor | float:
+        """Measure predictions as of `Task.predict` against codes or values in own units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The target on the training split.
+
+    Attributes:
+        classes: the different labels in their own order; empty for numbers.
+        mean: of numbers.
+        deviation: standard deviation of numbers.
+        minimum: of numbers.
+        maximum: of numbers.
+    """
+
+    classes: Sequence[ClassLabel] = ()
+    mean: float = 0.0
+    deviation: float = 1.0
+    minimum: float = 0.0
+    maximum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A tensor of the endpoint's answer.
+
+    Attributes:
+        datatype: by the Open Inference Protocol, such as `FP64`.
+        shape: sizes of its dimensions, -1 for the rows.
+        names: of its columns where it has two dimensions.
+        coded: whether its values are codes of the target's classes, which the endpoint writes as
+            labels.
+    """
+
+    datatype: str
+    shape: tuple[int, ...] = (-1,)
+    names: tuple[str, ...] = ()
+    coded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """How far two models are apart on some rows.
+
+    Attributes:
+        changed: rows with another label; 0 where there are no classes.
+        difference: absolute difference of probability or value, summed over the rows.
+    """
+
+    changed: int
+    difference: float
 
 
 class Task(ABC):
-    """Loss, decoding and metrics of one kind of target.
+    """All that differs between kinds of target.
+
+    `ClassTask` and `NumberTask` implement most of it for labels and for numbers. A further kind is
+    a subclass of one of them, see `rayml.tasks.table`.
 
     Args:
         info: the target.
@@ -24,22 +102,102 @@ class Task(ABC):
         metrics: further metrics by name.
 
     Attributes:
+        name: of the kind, as settings have it.
+        takes: the values that it predicts, in words.
+        kinds: kinds of column that hold such values.
+        has_classes: whether the target is a label, which is encoded as int64 codes; else it is a
+            number, which is encoded as a standardised float32.
+        needs_each_class: whether no metric is defined on a split that lacks a class.
+        smooths_labels: whether `train.label_smoothing` changes the loss.
+        directions: which values of each metric are better.
+        default_metric: the metric that is optimised where none is named.
+        proper_metric: a metric that is best for the true probabilities, or the true mean.
+        blind_metrics: metrics that a constant answer may be best at.
         metric: name of the metric that is optimised.
         direction: whether it is minimised or maximised.
+        metrics: all metrics by name.
+        outputs: number of outputs of a model.
+        unit: what one of an answer's number is measured in: 1 for a probability, the standard
+            deviation of the target for a value.
 
     Raises:
         ConfigError: a metric that is unknown, named twice, or has no direction.
     """
 
+    name: ClassVar[str]
+    takes: ClassVar[str]
+    kinds: ClassVar[frozenset[Kind]]
+    has_classes: ClassVar[bool]
+    needs_each_class: ClassVar[bool] = False
+    smooths_labels: ClassVar[bool] = False
+    directions: ClassVar[Mapping[str, Direction]]
+    default_metric: ClassVar[str]
+    proper_metric: ClassVar[str]
+    blind_metrics: ClassVar[frozenset[str]] = frozenset()
+    outputs: int
+    unit: float
+
     def __init__(
-        self, info: TargetInfo, *, metric: str | None, metrics: Mapping[str, Metric]
+        self,
+        info: TargetInfo,
+        *,
+        metric: str | None = None,
+        metrics: Mapping[str, Metric] = MappingProxyType({}),
     ) -> None:
-        objective = choose_objective(info.task, metric, metrics)
+        objective = self.choose_objective(metric, metrics)
         self.info = info
         self.metric = objective.metric
         self.direction: Direction = objective.direction
-        self._own = METRICS[info.task]
-        self.metrics: Mapping[str, Measure] = {**self._own, **metrics}
+        self._users = metrics
+        self._metrics: Mapping[str, Measure] = {}
+
+    # ---------------------------------------------------------------- metrics
+
+    @classmethod
+    def choose_objective(cls, metric: str | None, users: Mapping[str, Directed]) -> Objective:
+        """Choose what is optimised, see `rayml.tasks.objectives.choose_objective`."""
+        chosen = cls.default_metric if metric is None else metric
+        return choose_objective(cls.name, chosen, cls.known_metrics(users))
+
+    @classmethod
+    def known_metrics(cls, users: Mapping[str, Directed]) -> dict[str, Direction | None]:
+        """Every metric with its direction, see `rayml.tasks.objectives.metric_directions`."""
+        return metric_directions(cls.directions, users)
+
+    @classmethod
+    def metric_for(cls, shares: Sequence[float]) -> str:  # noqa: ARG003 - numbers have none
+        """The metric that means something for classes of these shares of the training split."""
+        return cls.default_metric
+
+    @classmethod
+    @abstractmethod
+    def own_metrics(cls) -> Mapping[str, Measure]:
+        """The metrics that `directions` names, vectorised over leading dimensions."""
+
+    @property
+    def metrics(self) -> Mapping[str, Measure]:
+        """All metrics by name, the user's last."""
+        if not self._metrics:
+            self._metrics = {**self.own_metrics(), **self._users}
+        return self._metrics
+
+    # ---------------------------------------------------------------- data
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, name: str, observed: Observed, positive: ClassLabel | None) -> TargetInfo:
+        """Describe a target.
+
+        Args:
+            name: its column.
+            observed: its values on the training split.
+            positive: label of the positive class that the user names; None where none is.
+
+        Raises:
+            DataError: the values do not suit the task.
+        """
+
+    # ---------------------------------------------------------------- training
 
     @abstractmethod
     def loss(
@@ -55,7 +213,7 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
-        """Decode outputs [..., rows, outputs] into what the task predicts."""
+        """Decode outputs [..., rows, outputs] into predictions."""
 
     @abstractmethod
     def pool(self, outputs: Tensor) -> Tensor:
@@ -89,7 +247,7 @@ class Task(ABC):
         prediction, truth = self.predict(outputs), self.truth(target)
         values = {LOSS: self.loss(outputs, target).tolist()}
         for name, metric in self.metrics.items():
-            if name in self._own:
+            if name in self.directions:
                 values[name] = metric(prediction, truth).tolist()  # type: ignore[union-attr]
             else:  # a user's metric knows one model, and may write to what it is given
                 values[name] = [float(metric(each.clone(), truth.clone())) for each in prediction]
@@ -97,103 +255,107 @@ class Task(ABC):
             {name: lanes[lane] for name, lanes in values.items()} for lane in range(len(outputs))
         ]
 
+    # ---------------------------------------------------------------- the shape of an answer
 
-class BinaryTask(Task):
-    """Two classes: one logit, that of the positive class."""
+    @abstractmethod
+    def answer_schema(self) -> Schema:
+        """JSON Schema of each field of an answer, by its name."""
 
-    def loss(
-        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
-    ) -> Tensor:
-        """Cross entropy; smoothing moves each target that far towards even odds."""
-        odds = target.to(outputs.dtype) * (1 - label_smoothing) + label_smoothing / 2
-        logits = outputs.squeeze(-1)
-        each = F.binary_cross_entropy_with_logits(
-            logits, odds.expand(logits.shape), reduction="none"
-        )
-        return each.mean(-1)
+    @abstractmethod
+    def answers(self, predictions: Tensor) -> list[Answer]:
+        """An answer for each of the predictions [rows, …], as JSON gives it."""
 
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Probability of the positive class, [..., rows]."""
-        return outputs.squeeze(-1).sigmoid()
+    @abstractmethod
+    def output_tensors(self) -> dict[str, Output]:
+        """The tensors of an answer by their names, which are those of its fields."""
 
-    def pool(self, outputs: Tensor) -> Tensor:
-        """The logit of the mean probability."""
-        # Of both classes, since 1 - p has no digits left where p is near 1.
-        return F.logsigmoid(outputs).logsumexp(0) - F.logsigmoid(-outputs).logsumexp(0)
+    @abstractmethod
+    def output_values(self, predictions: Tensor) -> dict[str, npt.NDArray[np.generic]]:
+        """Values of the tensors of `output_tensors`: FP64, or int64 codes where they are coded."""
 
+    @abstractmethod
+    def spread(self, members: Tensor, mean: Tensor) -> Tensor:
+        """Standard deviation over an ensemble's members of the number that is answered, [rows].
 
-class MulticlassTask(Task):
-    """Several classes: a logit each."""
-
-    def loss(
-        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
-    ) -> Tensor:
-        """Cross entropy with label smoothing (Szegedy et al. 2016)."""
-        # F.cross_entropy takes no tensor as label_smoothing, so no value a lane.
-        log_odds = outputs.log_softmax(-1)
-        index = target.expand(log_odds.shape[:-1]).unsqueeze(-1)
-        hit = log_odds.gather(-1, index).squeeze(-1)
-        return -((1 - label_smoothing) * hit + label_smoothing * log_odds.mean(-1)).mean(-1)
-
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Probabilities of the classes, [..., rows, classes]."""
-        return outputs.softmax(-1)
-
-    def pool(self, outputs: Tensor) -> Tensor:
-        """Logarithms of the mean probabilities."""
-        return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
-
-
-class RegressionTask(Task):
-    """A number: one output, the standardised value."""
-
-    def loss(
-        self,
-        outputs: Tensor,
-        target: Tensor,
-        label_smoothing: float | Tensor = 0.0,  # noqa: ARG002 - there are no labels
-    ) -> Tensor:
-        """Mean squared error of standardised values."""
-        return (outputs.squeeze(-1) - target).square().mean(-1)
-
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Values in the target's own units, [..., rows].
-
-        They are float64: in float32 a mean that is large against the scale would swallow the
-        digits that the model predicts.
+        Args:
+            members: predictions, members first.
+            mean: over the members.
         """
-        return self.truth(outputs.squeeze(-1))
 
-    def pool(self, outputs: Tensor) -> Tensor:
-        """The mean value."""
-        return outputs.mean(0)
+    # ---------------------------------------------------------------- explanations
 
-    def truth(self, target: Tensor) -> Tensor:
-        """Standardised values in own units."""
-        return target.double() * self.info.scale + self.info.mean
+    @abstractmethod
+    def chosen(self, predictions: Tensor) -> Tensor:
+        """Codes of the classes that are answered, int64 [rows]; 0 where there are no classes."""
 
+    @abstractmethod
+    def explained(self, predictions: Tensor, codes: Tensor) -> Tensor:
+        """The number that an explanation adds up to, [rows].
 
-_TASKS: Mapping[str, type[Task]] = {
-    "binary": BinaryTask,
-    "multiclass": MulticlassTask,
-    "regression": RegressionTask,
-}
+        Args:
+            predictions: of one model.
+            codes: of the classes that are asked for, [rows].
+        """
 
+    # ---------------------------------------------------------------- what comes back
 
-def build_task(
-    info: TargetInfo,
-    *,
-    metric: str | None = None,
-    metrics: Mapping[str, Metric] = MappingProxyType({}),
-) -> Task:
-    """Make the task of a target.
+    @abstractmethod
+    def label_schema(self) -> Schema:
+        """JSON Schema of a label as feedback has it."""
 
-    Args:
-        info: the target.
-        metric: name of the metric that is optimised, or `loss`; None takes accuracy or RMSE.
-        metrics: the user's own metrics by name, evaluated beside those of the task.
+    @abstractmethod
+    def example_label(self) -> Label:
+        """A label for the documentation."""
 
-    Raises:
-        ConfigError: a metric that is unknown, named twice, or has no direction.
-    """
-    return _TASKS[info.task](info, metric=metric, metrics=metrics)
+    @abstractmethod
+    def read_label(self, given: object) -> Label:
+        """A label of feedback in the target's own type.
+
+        Raises:
+            ValueError: it is none; the text says what a label is.
+        """
+
+    @abstractmethod
+    def losses(self, answers: Sequence[Answer], labels: Sequence[Label]) -> list[float]:
+        """How wrong answers are, row by row, in a unit that canary and champion share."""
+
+    @abstractmethod
+    def bins(self, predictions: Tensor) -> tuple[Tensor, int]:
+        """Place predictions in a histogram: their bins, which may lie outside of it, and its size.
+
+        Canary and champion are compared by it, so that it depends on nothing but the target.
+        """
+
+    # ---------------------------------------------------------------- two models
+
+    @abstractmethod
+    def answers_apart(self, answers: Sequence[Answer], others: Sequence[Answer]) -> Apart:
+        """How far answers of two models to the same rows are apart."""
+
+    @abstractmethod
+    def predictions_apart(self, predictions: Tensor, others: Tensor) -> Apart:
+        """How far predictions of two models for the same rows are apart."""
+
+    @abstractmethod
+    def aligned(self, predictions: Tensor, classes: Sequence[ClassLabel]) -> Tensor:
+        """Predictions of a model with the same classes in another order, as this task has them.
+
+        Args:
+            predictions: of the model.
+            classes: in its order.
+        """
+
+    @abstractmethod
+    def constants(
+        self, shares: Sequence[float], profile: Mapping[str, Any], rows: int
+    ) -> list[Tensor]:
+        """Predictions that do not look at the row: what a model must beat to be worth anything.
+
+        There are several, since which of them is the best depends on the metric.
+
+        Args:
+            shares: of the classes in the training split; empty for numbers.
+            profile: of the target there, see `rayml.data.statistics.profile`; it may hide the
+                quantiles.
+            rows: number of rows.
+        """

@@ -20,6 +20,7 @@ from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.registry.promotion import PromotionDecision
+from rayml.tasks.table import outputs_of
 from rayml.types import PreprocessSettings, SchemaSettings, TaskName
 
 SMALL_MLP = {"_target_": "rayml.models.nets.mlp.MLP", "width": 16, "depth": 2}
@@ -62,7 +63,7 @@ def untrained_bundle(
     statistics = observe(table, found, task)
     preprocessor = Preprocessor.fit(found, statistics, PreprocessSettings(), task)
     seed_all(0)
-    outputs = preprocessor.target.outputs
+    outputs = outputs_of(preprocessor.target)
     models = [build(model, shape=preprocessor.shape, outputs=outputs) for _ in range(ensemble or 1)]
     metrics = {"accuracy": accuracy}
     return write_bundle(

@@ -11,7 +11,7 @@ from rayml.tasks.task import Task
 from rayml.train.lanes.lanes import Lane, LaneLoop, NewLane
 from rayml.train.lanes.structure import same_structure
 from rayml.train.loop.batches import ArrayBatches
-from rayml.train.seeds import FailedSeed, SeedResult, seeded
+from rayml.train.seed_results import FailedSeed, SeedResult, seeded
 from rayml.train.speed.probe import lanes_in_memory, why_not_stacked
 from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_lane, build_trial_task, choose_device, train_settings
@@ -20,6 +20,8 @@ from rayml.types import Examples, FeatureShape, TargetInfo
 
 @dataclass(slots=True)
 class _Spent:
+    """Steps and seconds of one seed so far."""
+
     steps: int = 0
     seconds: float = 0.0
 

@@ -3,56 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
-from rayml.train.loop.results import BestEpoch
-from rayml.train.trial import apply, build_loop, is_estimator, train_settings
+from rayml.train.seed_results import FailedSeed, SeedResult, seeded
+from rayml.train.trial import build_loop, is_estimator, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rayml.train.loop.streaming import ParquetSplit
     from rayml.train.trial_loop import TrialLoop
-
-SEED = "train.seed"
-
-
-@dataclass(frozen=True, slots=True)
-class SeedResult:
-    """The result of one seed.
-
-    Attributes:
-        seed: of initialisation, dropout and batch order.
-        best: the best epoch on validation.
-        weights: the model's `state_dict` at that epoch, on the CPU; of an estimator its files,
-            as uint8 tensors.
-        parameters: number of the model's weights.
-        steps: of training, those after the best epoch included.
-        seconds: of training and evaluation; of seeds that train together a share.
-    """
-
-    seed: int
-    best: BestEpoch
-    weights: Mapping[str, Tensor]
-    parameters: int
-    steps: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class FailedSeed:
-    """A seed that did not train to its end, and why."""
-
-    seed: int
-    error: DivergedError
-
-
-def seeded(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """A trial's config with another seed."""
-    return apply(config, {SEED: seed})
 
 
 def train_seeds(
@@ -69,11 +29,11 @@ def train_seeds(
 
     Every seed has its own initialisation, dropout and batch order; a seed's result does not
     depend on the others, up to the rounding of float32. Seeds train together as lanes where the
-    data are in memory and the models can be stacked, one after another elsewhere.
+    data are in memory and the models can be stacked, else one after another.
 
     Args:
-        config: of the trial; its own seed is not used.
-        seeds: distinct ones.
+        config: of the trial, whose own seed is not used.
+        seeds: distinct numbers.
         train: the training split, in memory or on disk.
         validation: the validation split, in memory or on disk.
         shape: of the features.
@@ -81,12 +41,12 @@ def train_seeds(
         threads: CPU threads that an estimator may use.
 
     Yields:
-        One result a seed, as soon as it is there; one that diverges fails alone.
+        One result a seed, as soon as it is trained; one that diverges does not stop the others.
 
     Raises:
         ConfigError: any part of the config is wrong.
     """
-    # Imported here, since both load PyTorch, which the driver does without.
+    # The driver imports this module and needs no PyTorch, so what loads it is imported here.
     if (
         len(seeds) > 1
         and isinstance(train, Examples)
@@ -104,7 +64,7 @@ def train_seeds(
                 for result in lanes.train():
                     done.add(result.seed)
                     yield result
-            except Exception:  # noqa: BLE001 - alone each seed tells the user's error, if it is one
+            except Exception:  # noqa: BLE001 - an error of the user's code is raised again below
                 seeds = [seed for seed in seeds if seed not in done]
             else:
                 return

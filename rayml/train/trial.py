@@ -21,7 +21,8 @@ from rayml.config.components.registered import OWN, OWN_ESTIMATORS, made_class
 from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
 from rayml.models.estimators.estimator import Estimator
-from rayml.tasks.objectives import Objective, choose_objective, metric_directions
+from rayml.tasks.objectives import Objective
+from rayml.tasks.table import build_task, outputs_of, task_type
 from rayml.types import (
     Direction,
     Examples,
@@ -116,7 +117,7 @@ def objective(section: Mapping[str, Any], task: TaskName) -> Objective:
     Raises:
         ConfigError: an unknown metric, or one of the user's that cannot be built.
     """
-    return choose_objective(task, section["metric"], _users_metrics(section))
+    return task_type(task).choose_objective(section["metric"], _users_metrics(section))
 
 
 def known_metrics(section: Mapping[str, Any], task: TaskName) -> dict[str, Direction | None]:
@@ -125,7 +126,7 @@ def known_metrics(section: Mapping[str, Any], task: TaskName) -> dict[str, Direc
     Raises:
         ConfigError: a metric of the user's that cannot be built, or under a name that is taken.
     """
-    return metric_directions(task, _users_metrics(section))
+    return task_type(task).known_metrics(_users_metrics(section))
 
 
 def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
@@ -134,8 +135,6 @@ def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
     Raises:
         ConfigError: the section names another task than the target's, or a metric is wrong.
     """
-    from rayml.tasks.task import build_task
-
     name = section.get("name", target.task)
     if name != target.task:
         raise ConfigError(
@@ -273,7 +272,7 @@ def build_loop(
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
     task = build_trial_task(config["task"], target)
-    node, outputs = config["model"], target.outputs
+    node, outputs = config["model"], outputs_of(target)
     if is_estimator(node):
         settings = replace(settings, threads=max(threads, settings.threads))
         with seeded(settings.seed, device):
@@ -308,7 +307,7 @@ def build_lane(
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
     with seeded(settings.seed, device):
-        model = build_model(config["model"], shape=shape, outputs=target.outputs).to(device)
+        model = build_model(config["model"], shape=shape, outputs=outputs_of(target)).to(device)
     return NewLane(number, model, settings)
 
 

@@ -52,7 +52,7 @@ def _work(
     import torch
 
     from rayml.models.nets.mlp import MLP
-    from rayml.tasks.task import build_task
+    from rayml.tasks.table import build_task
     from rayml.train.lanes.lanes import LaneLoop, NewLane
     from rayml.train.loop.batches import ArrayBatches
     from rayml.train.speed.process import reset_process

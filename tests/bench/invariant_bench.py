@@ -23,7 +23,7 @@ import torch
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
 from rayml.serve.predict.predictor import Predictor
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import Features, FeatureShape, TargetInfo, TaskName
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.loop import TrainingLoop

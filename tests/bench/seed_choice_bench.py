@@ -18,10 +18,12 @@ from sklearn import datasets
 
 from rayml.models.estimators.members import ModuleMember, measure
 from rayml.search.results.choice import middle_seeds
+from rayml.tasks.table import outputs_of
 from rayml.tasks.task import Task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate
-from rayml.train.seeds import SeedResult, train_seeds
+from rayml.train.seed_results import SeedResult
+from rayml.train.seeds import train_seeds
 from rayml.train.trial import build_model, build_trial_task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
 
@@ -77,9 +79,9 @@ def _split(
     (median,) = middle_seeds(seeds, promised, used.direction)
     models = {}
     for seed, result in results.items():
-        models[seed] = build_model(CONFIG["model"], shape=shape, outputs=target.outputs)
+        models[seed] = build_model(CONFIG["model"], shape=shape, outputs=outputs_of(target))
         models[seed].load_state_dict(dict(result.weights))
-    members = [ModuleMember(each, target.outputs, len(test)) for each in models.values()]
+    members = [ModuleMember(each, outputs_of(target), len(test)) for each in models.values()]
     batches = ArrayBatches(test, len(test))
     kept = {seed: evaluate(model, used, batches)[used.metric] for seed, model in models.items()}
     return (

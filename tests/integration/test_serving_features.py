@@ -20,6 +20,7 @@ from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
+from rayml.tasks.table import outputs_of
 from rayml.types import SPLITS, PreprocessSettings, SchemaSettings, SplitSettings
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -67,7 +68,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> PreparedDataset:
 def predictor(prepared: PreparedDataset, tmp_path: Path) -> Predictor:
     preprocessor = prepared.preprocessor
     model = {"_target_": "rayml.models.nets.mlp.MLP", "width": 8, "depth": 1}
-    module = build(model, shape=preprocessor.shape, outputs=preprocessor.target.outputs)
+    module = build(model, shape=preprocessor.shape, outputs=outputs_of(preprocessor.target))
     folder = write_bundle(
         tmp_path / "bundle",
         info=BundleInfo(

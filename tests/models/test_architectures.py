@@ -8,7 +8,7 @@ from torch.func import functional_call, grad, stack_module_state
 from rayml.models.layers.dropout import Dropout, set_dropout_keys
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task, outputs_of
 from rayml.types import FeatureShape, TargetInfo
 
 SHAPE = FeatureShape(numeric=3, cardinalities=(4, 6))
@@ -63,7 +63,7 @@ def test_stacked_lanes_have_the_gradients_of_each_model_alone(make, name):
     torch.manual_seed(0)
     info = TASKS[name]
     task = build_task(info)
-    models = [make(info.outputs, dropout) for dropout in (0.1, 0.3, 0.6)]
+    models = [make(outputs_of(info), dropout) for dropout in (0.1, 0.3, 0.6)]
     smoothing = torch.tensor([0.0, 0.1, 0.2])
     (numeric, categorical), target = features(), target_of(info)
     for seed, model in enumerate(models):

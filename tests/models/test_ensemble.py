@@ -114,7 +114,7 @@ def test_very_many_members_run_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "why"), [(Branching, "RuntimeError: "), (Random, "not those that they give alone")]
+    ("module", "why"), [(Branching, "RuntimeError: "), (Random, "other outputs than alone")]
 )
 def test_a_module_that_cannot_be_mapped_is_told_in_one_line(
     module: type[nn.Module], why: str, caplog: pytest.LogCaptureFixture
@@ -149,5 +149,5 @@ def test_weights_that_do_not_fit_are_refused() -> None:
     with pytest.raises(RuntimeError, match="size mismatch"):
         Ensemble(MODULES["mlp"], weights, inputs(8))
     weights["head.bias"] = torch.zeros(3, 2)
-    with pytest.raises(RuntimeError, match="one number of members"):
+    with pytest.raises(RuntimeError, match="different numbers of members"):
         Ensemble(MODULES["mlp"], weights, inputs(8))

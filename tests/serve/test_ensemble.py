@@ -18,6 +18,7 @@ from rayml.errors import BundleError
 from rayml.registry.bundle.bundle import load_bundle, write_bundle
 from rayml.serve.predict.answer import Answers, of_members
 from rayml.serve.predict.predictor import Predictor
+from rayml.tasks.table import build_task
 from rayml.types import FeatureShape, TargetInfo
 
 
@@ -81,20 +82,20 @@ def test_a_row_does_not_depend_on_its_batch(ensemble: Predictor, table: pa.Table
 
 
 def test_members_that_agree_have_no_spread() -> None:
-    classes = Answers(TargetInfo("y", "multiclass", ("a", "b", "c")))
+    task = build_task(TargetInfo("y", "multiclass", ("a", "b", "c")))
     alike = torch.tensor([[0.2, 0.5, 0.3]]).expand(4, 1, 3)
-    [answer] = classes(of_members(alike, "multiclass"))
+    [answer] = Answers(task)(of_members(alike, task))
     assert (answer["label"], answer["spread"]) == ("b", pytest.approx(0, abs=1e-7))
 
 
 def test_the_spread_is_that_of_the_answered_class() -> None:
-    classes = Answers(TargetInfo("y", "multiclass", ("a", "b", "c")))
+    task = build_task(TargetInfo("y", "multiclass", ("a", "b", "c")))
     members = torch.tensor([[[0.1, 0.8, 0.1]], [[0.1, 0.4, 0.5]]])
-    [answer] = classes(of_members(members, "multiclass"))
+    [answer] = Answers(task)(of_members(members, task))
     assert answer["label"] == "b"
     assert answer["spread"] == pytest.approx(0.4 / 2**0.5)
-    values = of_members(torch.tensor([[1.0], [3.0]]), "regression")
-    [value] = Answers(TargetInfo("y", "regression"))(values)
+    task = build_task(TargetInfo("y", "regression"))
+    [value] = Answers(task)(of_members(torch.tensor([[1.0], [3.0]]), task))
     assert value == {"value": 2.0, "spread": pytest.approx(2**0.5)}
 
 

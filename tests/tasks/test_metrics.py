@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
-from rayml.tasks.metrics import METRICS
+from rayml.tasks.table import task_type
 
 FEW = st.integers(0, 20).map(lambda x: x / 20)  # a coarse grid, so that ties are common
 
@@ -41,7 +41,9 @@ def regression(draw):
 
 
 def measure(task, name, prediction, target) -> float:
-    return float(METRICS[task][name](torch.from_numpy(prediction), torch.from_numpy(target)))
+    return float(
+        task_type(task).own_metrics()[name](torch.from_numpy(prediction), torch.from_numpy(target))
+    )
 
 
 @given(binary())
@@ -162,7 +164,7 @@ def test_lanes_are_measured_at_once_as_alone(task, examples):
         prediction, target = map(torch.from_numpy, example)
         orders = [random.sample(range(len(target)), len(target)) for _ in range(3)]
         lanes = torch.stack([prediction[order] for order in orders])
-        for function in METRICS[task].values():
+        for function in task_type(task).own_metrics().values():
             each = torch.stack([function(lane, target) for lane in lanes])
             torch.testing.assert_close(function(lanes, target), each, equal_nan=True)
 

@@ -5,20 +5,19 @@ from types import SimpleNamespace
 import pytest
 
 from rayml.errors import ConfigError
-from rayml.tasks.metrics import METRICS
-from rayml.tasks.objectives import (
-    DIRECTIONS,
-    Objective,
-    choose_objective,
-    metric_directions,
-    metric_for,
-)
+from rayml.tasks.objectives import Objective
+from rayml.tasks.table import task_names, task_type
+
+BINARY = task_type("binary")
 
 
 def test_every_metric_has_a_direction_and_every_direction_a_metric():
-    assert {task: set(names) for task, names in METRICS.items()} == {
-        task: set(names) for task, names in DIRECTIONS.items()
-    }
+    for name in task_names():
+        task = task_type(name)
+        assert set(task.own_metrics()) == set(task.directions)
+        assert {task.default_metric, task.proper_metric, *task.blind_metrics} <= set(
+            task.directions
+        )
 
 
 @pytest.mark.parametrize(
@@ -32,36 +31,36 @@ def test_every_metric_has_a_direction_and_every_direction_a_metric():
     ],
 )
 def test_metric_and_direction_are_chosen(task, metric, expected):
-    assert choose_objective(task, metric, {}) == expected
+    assert task_type(task).choose_objective(metric, {}) == expected
 
 
 def test_a_users_metric_can_be_optimised():
     profit = SimpleNamespace(direction="maximize")
-    assert choose_objective("binary", "profit", {"profit": profit}).direction == "maximize"
+    assert BINARY.choose_objective("profit", {"profit": profit}).direction == "maximize"
 
 
 def test_an_unknown_metric_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'acuracy'.*accuracy, auroc.*profit"):
-        choose_objective("binary", "acuracy", {"profit": SimpleNamespace(direction="minimize")})
+    with pytest.raises(ConfigError, match=r"no metric 'acuracy'.*accuracy, auroc.*profit"):
+        BINARY.choose_objective("acuracy", {"profit": SimpleNamespace(direction="minimize")})
 
 
 @pytest.mark.parametrize(("metric", "direction"), [("profit", None), (None, "up")])
 def test_a_users_metric_that_is_optimised_needs_a_direction(metric, direction):
-    with pytest.raises(ConfigError, match=r"task\.metrics\.profit has a `direction`"):
-        choose_objective("binary", metric, {"profit": SimpleNamespace(direction=direction)})
+    with pytest.raises(ConfigError, match=r"task\.metrics\.profit has (no `dir|the dir)"):
+        BINARY.choose_objective(metric, {"profit": SimpleNamespace(direction=direction)})
 
 
 def test_a_users_metric_that_is_only_measured_needs_none():
     users = {"profit": SimpleNamespace(direction=None), "share": object()}
-    assert choose_objective("binary", None, users).metric == "accuracy"
-    known = metric_directions("binary", users)
+    assert BINARY.choose_objective(None, users).metric == "accuracy"
+    known = BINARY.known_metrics(users)
     assert (known["profit"], known["share"], known["auroc"]) == (None, None, "maximize")
 
 
 @pytest.mark.parametrize("name", ["accuracy", "loss", "parameters", "train_seconds"])
 def test_a_users_metric_needs_a_new_name(name):
-    with pytest.raises(ConfigError, match="new names"):
-        choose_objective("binary", None, {name: SimpleNamespace(direction="maximize")})
+    with pytest.raises(ConfigError, match="name of a metric of rayml"):
+        BINARY.choose_objective(None, {name: SimpleNamespace(direction="maximize")})
 
 
 def test_the_planning_process_needs_no_pytorch():
@@ -83,4 +82,4 @@ def test_the_planning_process_needs_no_pytorch():
     ],
 )
 def test_a_rare_class_asks_for_a_metric_that_sees_it(task, shares, metric):
-    assert metric_for(task, shares) == metric
+    assert task_type(task).metric_for(shares) == metric

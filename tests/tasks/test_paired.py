@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rayml.tasks.metrics import METRICS, binary_accuracy, binary_auroc, rmse
+from rayml.tasks.metrics import BINARY, MULTICLASS, binary_accuracy, binary_auroc, rmse
 from rayml.tasks.paired import RESAMPLES, compare
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -20,7 +20,7 @@ def noisy(noise: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["accuracy", "auroc", "f1"])
 def test_a_much_better_model_is_told_from_a_worse_one(name: str) -> None:
-    measure = METRICS["binary"][name]
+    measure = BINARY[name]
     good, bad = noisy(0.5), noisy(5.0)
     found = compare(measure, "maximize", good, bad, TRUTH, stacked=True)
     back = compare(measure, "maximize", bad, good, TRUTH, stacked=True)
@@ -67,9 +67,7 @@ def test_many_rows_are_resampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("rayml.tasks.paired._VALUES_AT_ONCE", 4000)
     classes = torch.randint(0, 3, (400,), generator=GENERATOR)
     one = torch.rand(400, 3, generator=GENERATOR, dtype=torch.float64).softmax(-1)
-    found = compare(
-        METRICS["multiclass"]["log_loss"], "minimize", one, one.flip(-1), classes, stacked=True
-    )
+    found = compare(MULTICLASS["log_loss"], "minimize", one, one.flip(-1), classes, stacked=True)
     assert found is not None
     assert found.low < found.high
 

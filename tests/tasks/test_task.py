@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task, outputs_of
 from rayml.types import TargetInfo
 
 BINARY = TargetInfo("y", "binary", ("no", "yes"))
@@ -31,7 +31,7 @@ def test_binary_loss_is_that_of_two_classes(smoothing):
 
 @pytest.mark.parametrize("info", [BINARY, MULTICLASS])
 def test_extreme_logits_have_a_finite_loss(info):
-    outputs = torch.full((4, info.outputs), -1e4)
+    outputs = torch.full((4, outputs_of(info)), -1e4)
     outputs[:, -1] = 1e4
     loss = build_task(info).loss(outputs, torch.tensor([0, 0, 1, 1]))
     assert math.isfinite(float(loss))
@@ -86,7 +86,7 @@ def test_one_class_alone_leaves_rankings_undefined():
 @given(st.integers(1, 5), st.floats(0.1, 30.0))
 def test_pooled_outputs_predict_the_mean_of_the_predictions(info, members, scale):
     task = build_task(info)
-    outputs = scale * torch.randn(members, 16, info.outputs)
+    outputs = scale * torch.randn(members, 16, outputs_of(info))
     mean = task.predict(outputs).double().mean(0)
     # What float32 leaves of a mean near zero goes with the size of the outputs.
     torch.testing.assert_close(
@@ -96,6 +96,6 @@ def test_pooled_outputs_predict_the_mean_of_the_predictions(info, members, scale
 
 @pytest.mark.parametrize("info", [BINARY, MULTICLASS])
 def test_pooled_extreme_logits_stay_finite(info):
-    outputs = torch.full((3, 4, info.outputs), -1e4)
+    outputs = torch.full((3, 4, outputs_of(info)), -1e4)
     outputs[..., -1] = 1e4
     assert build_task(info).pool(outputs).isfinite().all()

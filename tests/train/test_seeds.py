@@ -14,7 +14,8 @@ from rayml.errors import DivergedError
 from rayml.models.nets.mlp import MLP
 from rayml.train import seed_lanes
 from rayml.train.lanes.lanes import LaneLoop
-from rayml.train.seeds import FailedSeed, SeedResult, train_seeds
+from rayml.train.seed_results import FailedSeed, SeedResult
+from rayml.train.seeds import train_seeds
 from rayml.train.speed import probe
 from rayml.train.speed.process import reset_process
 from rayml.train.trial import apply, build_loop

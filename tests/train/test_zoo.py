@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task
 from rayml.train.blame import explain
 from rayml.train.loop.batches import ArrayBatches, epoch_generator
 from rayml.train.loop.evaluate import evaluate
 from rayml.train.loop.schedule import rate
-from rayml.train.seeds import SeedResult, train_seeds
+from rayml.train.seed_results import SeedResult
+from rayml.train.seeds import train_seeds
 from rayml.train.speed.probe import why_not_alike, why_not_stacked
 from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_lane, build_loop, train_settings

@@ -18,6 +18,7 @@ from rayml.data.columns.identifiers import LEFT_OUT, runs_with_rows
 from rayml.data.columns.numbers_with_text import has_decimal_commas, texts_among_numbers
 from rayml.data.columns.schema import FeatureSchema
 from rayml.storage.bounded import read_bounded
+from rayml.tasks.table import task_type
 from rayml.types import SplitName, TaskName
 
 FILE = "advice.json"
@@ -75,7 +76,7 @@ def of_rows(
         task: what is predicted.
         total: number of rows of the dataset; None if only these are known.
     """
-    target = rows.column(schema.target)
+    target, has_classes = rows.column(schema.target), task_type(task).has_classes
     looked = rows.slice(0, max(_FEW_ROWS, _VALUES // max(len(schema.columns), 1)))
     leaks: list[tuple[float, str]] = []
     for column in schema.columns:
@@ -89,7 +90,7 @@ def of_rows(
             if whole and runs_with_rows(numbers, len(values), total or len(values)):
                 text = f"column {column.name!r} numbers the rows; if it has no meaning, "
                 yield Advice("row numbers", text + _ignore(column.name), (column.name,))
-        if repeats(values, target, regression=task == "regression"):
+        if repeats(values, target, has_classes=has_classes):
             text = (
                 f"column {column.name!r} repeats the target {schema.target!r}; if it is not known "
                 f"at prediction time, {_ignore(column.name)}"
@@ -97,7 +98,7 @@ def of_rows(
             yield Advice("target", text, (column.name,))
         elif looked.num_rows >= _FEW_ROWS:
             part = (looked.column(name) for name in (column.name, schema.target))
-            found = strength(next(part), column.kind, next(part), regression=task == "regression")
+            found = strength(next(part), column.kind, next(part), has_classes=has_classes)
             if found > STRONG:
                 leaks.append((found, column.name))
     yield from _leaks(sorted(leaks, key=lambda leak: (-leak[0], leak[1])), schema.target, task)
@@ -172,7 +173,7 @@ def _among_numbers(name: str, values: pa.ChunkedArray, *, hidden: bool) -> Itera
 
 
 def _leaks(leaks: Sequence[tuple[float, str]], target: str, task: TaskName) -> Iterator[Advice]:
-    measure = "R² or rank correlation" if task == "regression" else "AUROC"
+    measure = "AUROC" if task_type(task).has_classes else "R² or rank correlation"
     for found, name in leaks[:_SHOWN]:
         text = (
             f"column {name!r} alone nearly determines the target {target!r} ({measure} "

@@ -30,10 +30,10 @@ _CLASSES = 20  # the most frequent ones are measured
 _CLASS_ROWS = 10  # a class with fewer rows is not measured
 
 
-def repeats(column: pa.ChunkedArray, target: pa.ChunkedArray, *, regression: bool) -> bool:
-    """Whether a column equals the target row by row; classes may have other names."""
+def repeats(column: pa.ChunkedArray, target: pa.ChunkedArray, *, has_classes: bool) -> bool:
+    """Whether a column holds the target, value for value; classes may have other names."""
     ours, theirs = (label_text(values.combine_chunks()) for values in (column, target))
-    if regression:
+    if not has_classes:
         return bool(ours.equals(theirs))
     one, other = ours.dictionary_encode(), theirs.dictionary_encode()
     if ours.null_count or theirs.null_count or len(other.dictionary) < 2:
@@ -46,7 +46,7 @@ def repeats(column: pa.ChunkedArray, target: pa.ChunkedArray, *, regression: boo
 
 
 def strength(
-    column: pa.ChunkedArray, kind: Kind, target: pa.ChunkedArray, *, regression: bool
+    column: pa.ChunkedArray, kind: Kind, target: pa.ChunkedArray, *, has_classes: bool
 ) -> float:
     """How well a column alone predicts the target, 1 at most.
 
@@ -54,7 +54,7 @@ def strength(
         column: of typed rows, in random order.
         kind: of its values.
         target: of the same rows, without missing values.
-        regression: whether the target is a number.
+        has_classes: whether the target is a label; else it is a number.
 
     Returns:
         For classes the AUROC, averaged over them. For a regression the explained share of the
@@ -62,7 +62,7 @@ def strength(
     """
     numbers = _numbers(column, kind)
     codes = _codes(column, numbers)
-    if regression:
+    if not has_classes:
         return _of_numbers(numbers, codes, target.to_numpy())
     labels = label_text(target.combine_chunks()).dictionary_encode().indices.to_numpy()
     counts = np.bincount(labels)

@@ -21,8 +21,10 @@ from rayml.data.fit.column_transforms import (
 from rayml.data.statistics.categories import CategoryStatistics
 from rayml.data.statistics.moments import NumericStatistics
 from rayml.data.statistics.statistics import Statistics
-from rayml.data.statistics.target import fit_classes, fit_regression
+from rayml.data.statistics.target import sorted_labels
 from rayml.errors import DataError
+from rayml.tasks.table import task_type
+from rayml.tasks.task import Observed
 from rayml.types import ClassLabel, Kind, PreprocessSettings, TargetInfo, TaskName
 
 
@@ -35,9 +37,14 @@ def fit_target(
         DataError: the target does not suit the task.
     """
     name = schema.target
-    if task == "regression":
-        return fit_regression(name, statistics.numeric[name])
-    return fit_classes(name, schema.target_kind, task, statistics.categories[name], positive)
+    kind = task_type(task)
+    if kind.has_classes:
+        texts = list(statistics.categories[name].counts)
+        observed = Observed(classes=sorted_labels(name, schema.target_kind, texts))
+    else:
+        found = statistics.numeric[name]
+        observed = Observed((), found.mean, found.deviation, found.minimum, found.maximum)
+    return kind.fit(name, observed, positive)
 
 
 def fit_numeric(

@@ -13,6 +13,7 @@ from rayml.data.statistics.categories import CategoryStatistics
 from rayml.data.statistics.moments import NumericStatistics
 from rayml.data.statistics.statistics import Statistics
 from rayml.data.statistics.target import label_text
+from rayml.tasks.table import task_type
 from rayml.types import TaskName
 
 
@@ -23,9 +24,9 @@ def observe(table: pa.Table, schema: FeatureSchema, task: TaskName) -> Statistic
 
 
 def observe_target(table: pa.Table, schema: FeatureSchema, task: TaskName) -> Statistics:
-    """Aggregate the target alone: numbers of a regression, else labels."""
+    """Aggregate the target alone: as labels where the task has classes, else as numbers."""
     values = table.column(schema.target)
-    if task == "regression":
+    if not task_type(task).has_classes:
         return Statistics(numeric={schema.target: NumericStatistics.of(values.to_numpy())})
     return Statistics(categories={schema.target: CategoryStatistics.of(label_text(values))})
 

@@ -11,7 +11,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from rayml.errors import DataError
-from rayml.types import ClassLabel, Kind, TaskName
+from rayml.tasks.table import KnownTask
+from rayml.types import ClassLabel, Kind
 
 _MOST_POINTS = 10_000
 """Reference points of a quantile map; `PreprocessSettings.quantiles` has the same bound."""
@@ -37,7 +38,7 @@ class _Schema(TypedDict):
 
 class _Target(TypedDict):
     name: str
-    task: TaskName
+    task: KnownTask
     classes: list[ClassLabel]
     mean: float
     scale: float

@@ -61,6 +61,7 @@ from rayml.data.split.split_method import choose_method
 from rayml.data.split.thresholds import SplitCounts
 from rayml.data.statistics.statistics import Statistics, merge_all
 from rayml.data.statistics.target import check_each_split, check_seen, check_task
+from rayml.tasks.table import task_type
 from rayml.timing import Stopwatch
 from rayml.types import (
     SPLITS,
@@ -299,7 +300,7 @@ class _Preparation:
         settings = self.preprocess_settings
         fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive)
         classes: dict[SplitName, Mapping[str, int]] = {}
-        if self.task != "regression":
+        if task_type(self.task).has_classes:
             for split, seen in zip(SPLITS[1:], merged[1:], strict=True):
                 check_seen(fitted.target, split, list(seen.categories[self.target].counts))
             classes = {

@@ -29,6 +29,7 @@ from rayml.data.advice.advice import Advice, read_advice
 from rayml.data.columns.schema import FeatureSchema
 from rayml.data.delimited.dialect import CsvSettings
 from rayml.data.fit.preprocess import Preprocessor
+from rayml.data.statistics.target import encoded_type
 from rayml.errors import DataError
 from rayml.storage.bounded import TooLargeError, read_bounded
 from rayml.types import Examples, Features, Size, SplitName
@@ -103,8 +104,7 @@ class PreparedDataset:
 
     def nbytes(self, split: SplitName) -> int:
         """Bytes that `examples` of a split takes in memory."""
-        shape, task = self.preprocessor.shape, self.preprocessor.target.task
-        target = 4 if task == "regression" else 8
+        shape, target = self.preprocessor.shape, encoded_type(self.preprocessor.target).itemsize
         row = 4 * shape.numeric + 8 * len(shape.cardinalities) + target
         return self.rows[split] * row
 

@@ -35,8 +35,9 @@ from rayml.data.split.ties import (
     ranges_to_count,
     tally,
 )
-from rayml.data.statistics.target import MAX_CLASSES
 from rayml.errors import DataError, SchemaError
+from rayml.tasks.class_task import MAX_CLASSES
+from rayml.tasks.table import task_type
 from rayml.types import SPLITS, SplitSettings, TaskName
 
 
@@ -56,7 +57,7 @@ class Splitter:
         settings = choose_method(settings, task)
         self._settings = settings
         self._target = schema.target
-        self._classes = task != "regression"
+        self._classes = task_type(task).has_classes
         if settings.method == "stratified" and not self._classes:
             raise DataError(
                 f"data.split.method=stratified needs classes, and data.task={task} has none",

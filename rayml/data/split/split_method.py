@@ -6,14 +6,15 @@ from dataclasses import replace
 
 from rayml.data.columns.split_names import SPLIT
 from rayml.errors import ConfigError
+from rayml.tasks.table import task_type
 from rayml.types import SplitSettings, TaskName
 
 
 def choose_method(settings: SplitSettings, task: TaskName, *, given: bool = False) -> SplitSettings:
     """The settings with a method that is not `auto`.
 
-    Given splits stay. Else rows are drawn by class, so that a rare class is in each split, and the
-    rows of a regression without regard to the target.
+    A source that gives the splits itself is split as it says. Else classes are drawn by class, so
+    that a rare one is in each split, and rows with a number as target without regard to it.
 
     Args:
         settings: whose method may be `auto`.
@@ -27,7 +28,7 @@ def choose_method(settings: SplitSettings, task: TaskName, *, given: bool = Fals
         return _given(settings)
     if settings.method != "auto":
         return settings
-    return replace(settings, method="random" if task == "regression" else "stratified")
+    return replace(settings, method="stratified" if task_type(task).has_classes else "random")
 
 
 def _given(settings: SplitSettings) -> SplitSettings:

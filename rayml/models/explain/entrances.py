@@ -18,16 +18,14 @@ _LEAST_ROWS, _MOST_ROWS = 32, 256
 
 
 class Entrances:
-    """A module as a differentiable function of vectors, its codes having become vectors before.
+    """A module as a differentiable function of its numeric input and of its embedded codes.
 
-    A code is no number that could grow by degrees; the vector that a layer makes of it is. The
-    layers are the innermost ones below the module that take integers and give floats, as
-    `nn.Embedding` and `FeatureEmbedding` do; they are found by running the module on a probe.
-    Which feature an element of a vector belongs to is found by changing features and looking which
-    elements change.
+    A code cannot change by degrees; the vector that a layer makes of it can. The layers are the
+    innermost ones below the module that take integers and return floats, such as `nn.Embedding` and
+    `FeatureEmbedding`. One run of the module on a probe finds them. Changes of single features show
+    which feature an element of a vector belongs to.
 
-    Its hooks stay on the module, so give it a module of its own, and use it from one thread at a
-    time.
+    Its hooks stay on the module: it needs a module of its own, and one thread at a time.
 
     Args:
         module: maps float32 [rows, numeric columns] and int64 codes [rows, categorical columns] to
@@ -102,7 +100,8 @@ class Entrances:
         rows = len(probe[0])
         if any(not vector.dim() or len(vector) != rows for vector in vectors):
             raise ExplainError(
-                "a layer that makes vectors of codes gives them rows first",
+                f"predictions of {type(self._module).__name__} cannot be explained: a layer that"
+                " takes codes returns vectors whose first dimension is not the rows",
                 found=[tuple(vector.shape) for vector in vectors],
                 remedy="Let the embedding layers of the model keep the rows as first dimension",
             )
@@ -110,9 +109,9 @@ class Entrances:
             self(*vectors), _run(self._module, probe), rtol=1e-4, atol=1e-5, equal_nan=True
         ):
             raise ExplainError(
-                "a model that is explained takes its categories through embedding layers",
-                found=type(self._module).__name__,
-                remedy="Put what it makes of codes into a module of its own, as nn.Embedding is",
+                f"predictions of {type(self._module).__name__} cannot be explained: it uses codes"
+                " outside of embedding layers",
+                remedy="Let a module of its own, such as nn.Embedding, turn codes into vectors",
             )
 
     def _find_owners(self, probe: Vectors, other: Vectors) -> tuple[Tensor, ...]:
@@ -134,9 +133,9 @@ class Entrances:
             for owner, by_zeros, by_ones in zip(owners, *changes, strict=True):
                 if (by_zeros & by_ones).any():
                     raise ExplainError(
-                        "an element of an embedding layer's output depends on one column",
-                        found=type(self._module).__name__,
-                        remedy="Mix columns after the embedding layers of the model, not in them",
+                        f"predictions of {type(self._module).__name__} cannot be explained: an"
+                        " element of an embedding layer's output depends on several columns",
+                        remedy="Mix columns after the embedding layers of the model",
                     )
                 owner.add_(by_ones.long() << digit)
                 owner.masked_fill_(~by_zeros & ~by_ones, -1)
@@ -157,10 +156,9 @@ class Entrances:
                 torch.autograd.grad(outputs.sum(), vectors, allow_unused=True)
         except RuntimeError as error:
             raise ExplainError(
-                "a model that is explained can be differentiated by its inputs"
-                f" ({' '.join(str(error).split())})",
-                found=type(self._module).__name__,
-                remedy="Compute its outputs with differentiable operations of PyTorch only",
+                f"predictions of {type(self._module).__name__} cannot be explained: its outputs"
+                f" have no gradient with respect to its inputs ({' '.join(str(error).split())})",
+                remedy="Compute its outputs with differentiable operations of PyTorch",
             ) from error
 
 

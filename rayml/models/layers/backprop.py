@@ -1,8 +1,8 @@
 """The passes of stacked MLPs written out: what autograd does, in half as many operations.
 
-A step of small models costs a CPU more in starting operations, and in passes over what they give,
-than in products. So ReLU and dropout are done in place, dropout's scale goes into the weights, and
-what both let through is told from what they gave.
+On a CPU a step of small models spends more time on starting operations, and on passes over their
+results, than on products. So ReLU and dropout work in place, the weights take dropout's scale, and
+the backward pass reads from the results which units both kept.
 """
 
 from __future__ import annotations

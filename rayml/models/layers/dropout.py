@@ -54,7 +54,11 @@ class Dropout(nn.Module):
     def __init__(self, units: int, p: float) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise ConfigError("a dropout probability lies in [0, 1)", found=p)
+            raise ConfigError(
+                "a dropout probability is outside of [0, 1)",
+                found=p,
+                remedy="Set it to 0 or more, and less than 1",
+            )
         self.active = p > 0
         columns = torch.tensor([_hashed(0, unit) | 1 for unit in range(units)], dtype=torch.int32)
         limit = torch.tensor(int(p * _WORD) - _WORD // 2, dtype=torch.int32)

@@ -1,7 +1,7 @@
 """Layers whose parameters may be stacked, so that many models run as one.
 
-`torch.vmap` would do, at some 30 µs for each operation on a CPU, which is more than the operation
-itself costs a small model.
+`torch.vmap` does the same, and costs some 30 µs for each operation on a CPU, more than the
+operation itself in a small model.
 """
 
 from __future__ import annotations

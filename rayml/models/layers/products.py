@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Smaller products cost oneDNN more, whose call takes 12 µs; and so do those with a vector.
+# MKL is faster for smaller products, since a call of oneDNN takes 12 µs, and for vectors.
 _MIN_PRODUCTS = 1_500_000
 _MIN_SIDE = 8
 # Of float32, relative to the largest; bfloat16 leaves 4e-3.
@@ -29,7 +29,7 @@ def bmm(first: Tensor, second: Tensor) -> Tensor:
 
 
 def baddbmm(bias: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """The same, and a bias [lanes, 1, columns]."""
+    """Product of stacked matrices as of `bmm`, plus a bias [lanes, 1, columns]."""
     if _suits_onednn(first, second):
         return _by_onednn(lambda: torch.baddbmm(bias, first, second))
     return torch.baddbmm(bias, first, second)
@@ -49,11 +49,11 @@ def _suits_onednn(first: Tensor, second: Tensor) -> bool:
 
 @cache
 def onednn_is_better() -> bool:
-    """Whether this CPU has AVX-512 that MKL leaves aside, and oneDNN computes float32 on it."""
-    told = getattr(torch.cpu, "get_capabilities", None)  # since PyTorch 2.12
-    if told is None or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    """Whether this CPU has AVX-512 that MKL does not use, and oneDNN keeps float32 on it."""
+    read = getattr(torch.cpu, "get_capabilities", None)  # since PyTorch 2.12
+    if read is None or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    capabilities = told()
+    capabilities = read()
     if "Intel" in str(capabilities.get("cpu_name", "Intel")):
         return False
     if not capabilities.get("avx512_f", False) or capabilities.get("amx_tile", True):
@@ -62,7 +62,7 @@ def onednn_is_better() -> bool:
 
 
 def _is_float32() -> bool:
-    """Whether oneDNN keeps float32 where it need not."""
+    """Whether oneDNN keeps float32 though it may round to bfloat16."""
     generator = torch.Generator().manual_seed(0)
     first, second = (torch.rand(2, 64, 64, generator=generator) for _ in range(2))
     wanted = torch.bmm(first.double(), second.double())

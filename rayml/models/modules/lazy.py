@@ -14,8 +14,8 @@ _ROWS = 2
 def materialise(model: nn.Module, shape: FeatureShape) -> None:
     """Give a model's lazy parameters and buffers their shapes, by one pass of a few rows.
 
-    Whatever reads parameters (an optimizer, a checkpoint, a bundle) then finds an ordinary module.
-    One without lazy parts is left alone.
+    An optimizer, a checkpoint or a bundle then reads an ordinary module. A module without lazy
+    parts stays as it is.
 
     Args:
         model: may be on any device.
@@ -28,7 +28,7 @@ def materialise(model: nn.Module, shape: FeatureShape) -> None:
     numeric = torch.zeros(_ROWS, shape.numeric, device=device)
     codes = torch.zeros(_ROWS, len(shape.cardinalities), dtype=torch.int64, device=device)
     training = model.training
-    # In evaluation, where statistics of batches stay as they are.
+    # Evaluation mode keeps the statistics of batches as they are.
     model.eval()
     with torch.no_grad():
         model(numeric, codes)

@@ -1,8 +1,7 @@
 """The shapes of a model's parameters, found without taking memory for them.
 
-The model is made on PyTorch's meta device, whose tensors have shapes and no storage. What it
-registers is counted on the way, so that a depth of a billion ends after as many layers as there
-may be.
+The model is made on PyTorch's meta device, whose tensors have shapes and no storage. Its tensors
+and modules are counted meanwhile, so that a depth of a billion stops at the limit.
 """
 
 from __future__ import annotations

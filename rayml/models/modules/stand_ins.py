@@ -1,14 +1,14 @@
-"""The known category that an unknown one is taken as.
+"""Chooses the known category that stands in for an unknown one.
 
-No training row has the code of a category that training never saw, so whatever a model has for
-that code, such as the row of an embedding, stays as it was initialised, and what it predicts is
-arbitrary. The average of the known categories' vectors is no remedy: through a network that is not
-linear its prediction may lie outside of all those of the known ones, and it can only be written
-where one knows how a model uses its codes. To train the code, by putting it in the place of known
-ones now and then, costs accuracy, and says little where a category is seen in a few rows.
+No training row has the code of an unknown category, so the weights of that code, such as a row of
+an embedding, stay as they were initialised, and a prediction with them is arbitrary. The average of
+the known categories' vectors does not help: in a network that is not linear its prediction may lie
+outside of those of all known categories, and it needs knowledge of how a model uses its codes.
+Training the code, by putting it now and then in the place of known ones, costs accuracy, and has
+little effect where a category is in a few rows.
 
-So an unknown category is taken as a known one, whatever the model: as the one whose predictions are
-nearest to the average of those for all known ones. On each row its prediction is one of theirs.
+So an unknown category is read as the known one whose predictions are nearest to the average over
+all known categories, whatever the model.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def choose_stand_in(
         counts: training rows of each.
 
     Returns:
-        The code with the least mean squared distance over the rows; of equals the frequent one.
+        The code with the least mean squared distance over the rows; of equals the more
+        frequent one.
     """
     chosen = codes[:MOST_CATEGORIES]
     predictions = []

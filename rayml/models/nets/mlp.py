@@ -62,7 +62,7 @@ class MLP(nn.Module):
         return result
 
     def stacked_passes(self) -> MLPPasses | None:
-        """The passes of stacked models written out; None where they would not be those of this."""
+        """The passes of stacked models written out; None in a subclass."""
         if type(self) is not MLP:
             return None  # A subclass may map in its own way.
         linear = [layer for layer in self.layers if isinstance(layer, Linear)]
@@ -70,9 +70,9 @@ class MLP(nn.Module):
         return MLPPasses(self.embedding, list(zip(linear, dropout, strict=True)), self.head)
 
     def folded(self) -> Forward | None:
-        """What predicts as this does in evaluation mode, but faster; None if there is nothing.
+        """A faster forward pass with the outputs of evaluation mode; None in a subclass.
 
-        It shares this model's parameters, which are not to change from then on.
+        It shares this model's parameters, which must not change afterwards.
         """
         if type(self) is not MLP:
             return None  # A subclass may map in its own way.

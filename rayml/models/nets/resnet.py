@@ -84,9 +84,9 @@ class TabularResNet(nn.Module):
         return result
 
     def folded(self) -> Forward | None:
-        """What predicts as this does in evaluation mode, but faster; None if there is nothing.
+        """A faster forward pass with the outputs of evaluation mode; None in a subclass.
 
-        It shares this model's parameters, which are not to change from then on.
+        It shares this model's parameters, which must not change afterwards.
         """
         if type(self) is not TabularResNet:
             return None  # A subclass may map in its own way.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+from pydantic import AfterValidator
 
 from rayml.data.columns.kinds import ARROW_TYPES
 from rayml.data.columns.schema import FeatureSchema
 from rayml.data.delimited.dialect import CsvSettings
 from rayml.data.fit.preprocess import Preprocessor
+from rayml.tasks.table import require_task
 from rayml.types import Kind, Size, TargetInfo, settings
 
 
@@ -38,6 +40,11 @@ class InputColumn:
     withheld: Literal["private", "identifier", "many"] | None = None
 
 
+def _of_known_task(target: TargetInfo) -> TargetInfo:
+    require_task(target.task)
+    return target
+
+
 @settings
 class Signature:
     """Inputs and target of a bundle.
@@ -53,7 +60,7 @@ class Signature:
     """
 
     inputs: tuple[InputColumn, ...]
-    target: TargetInfo
+    target: Annotated[TargetInfo, AfterValidator(_of_known_task)]
     csv: CsvSettings | None = None
     missing: tuple[str, ...] = ()
     max_published: Size = 100

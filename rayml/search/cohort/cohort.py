@@ -35,6 +35,7 @@ from rayml.search.pruning.forecast import steps_together
 from rayml.search.pruning.pruning import PruningDecision
 from rayml.search.pruning.quota import left, refill
 from rayml.search.space.parameter import Params
+from rayml.tasks.table import outputs_of
 from rayml.train.blame import explain
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.lanes.structure import live_keys, same_structure, structural_values
@@ -318,7 +319,7 @@ class Cohort:
     def _shared(self, params: Params) -> Params:
         def build(values: Params) -> nn.Module:
             config = trial_of(values, self._plan)
-            outputs = self._data.target.outputs
+            outputs = outputs_of(self._data.target)
             return build_model(config["model"], shape=self._data.shape, outputs=outputs)
 
         alternatives = {each.key: each.extremes() for each in self._plan.space.parameters}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rayml.errors import CheckpointError
 from rayml.train.loop.results import BestEpoch
-from rayml.train.seeds import SEED, SeedResult
+from rayml.train.seed_results import SEED, SeedResult
 from rayml.train.trial import apply
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from rayml.search.cohort.plan import SweepData
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.results.candidates import Candidate
 from rayml.train.blame import explain
-from rayml.train.seeds import FailedSeed, train_seeds
+from rayml.train.seed_results import FailedSeed
+from rayml.train.seeds import train_seeds
 from rayml.train.trial import is_estimator
 from rayml.types import ConfirmSettings, Examples, ResourceSettings
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rayml.search.space.parameter import Params
-from rayml.train.seeds import SEED
+from rayml.train.seed_results import SEED
 from rayml.train.trial import apply
 
 if TYPE_CHECKING:

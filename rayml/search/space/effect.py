@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
@@ -11,8 +11,8 @@ from rayml.config.components.build import is_node
 from rayml.errors import InvalidConfigError
 from rayml.search.space.parameter import Parameter, Scalar, same
 from rayml.search.space.space import Space, lookup
+from rayml.tasks.table import task_names, task_type
 from rayml.train.trial import as_scalar
-from rayml.types import TaskName
 
 _OPTIMIZER, _TASK = "train.optimizer.name", "task.name"
 # The values of another key with which a setting does anything.
@@ -20,7 +20,6 @@ _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "train.optimizer.beta1": (_OPTIMIZER, ("adamw",)),
     "train.optimizer.beta2": (_OPTIMIZER, ("adamw",)),
     "train.optimizer.momentum": (_OPTIMIZER, ("sgd",)),
-    "train.label_smoothing": (_TASK, ("binary", "multiclass")),
 }
 _NOTHING = {"train.eval_batch_size": "it changes how a trial is evaluated, not its values"}
 
@@ -81,9 +80,8 @@ def _fixed_otherwise(
     """
     if key == _TASK:
         for value in wanted:
-            if value not in get_args(TaskName):
-                known = ", ".join(get_args(TaskName))
-                yield f"{parameter.key}: when.{key} names {value!r}; tasks are {known}"
+            if value not in (known := task_names()):
+                yield f"{parameter.key}: when.{key} names {value!r}; tasks are {', '.join(known)}"
         return
     fixed = as_scalar(lookup(config, key))
     if not any(same(fixed, value) for value in wanted):
@@ -97,7 +95,7 @@ def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any
     key = parameter.key
     if key in _NOTHING:
         yield f"{key}: searching it does nothing: {_NOTHING[key]}; remove it"
-    other, needed = _NEEDS.get(key, ("", ()))
+    other, needed = _needs(key)
     if other == _OPTIMIZER and is_node(lookup(config, "train.optimizer")):
         return  # Its class says what it takes.
     possible = _possible(other, parameter, space, config) if other else None
@@ -106,6 +104,13 @@ def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any
             f"{key}: searching it does nothing, as {other} is {_one_of(possible)}; remove it"
             + (f", or search {other} with {_one_of(needed)}" if other == _OPTIMIZER else "")
         )
+
+
+def _needs(key: str) -> tuple[str, tuple[str, ...]]:
+    """The other key that a setting depends on, and its values with which it does anything."""
+    if key == "train.label_smoothing":
+        return _TASK, tuple(name for name in task_names() if task_type(name).smooths_labels)
+    return _NEEDS.get(key, ("", ()))
 
 
 def _possible(

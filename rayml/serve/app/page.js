@@ -21,7 +21,9 @@
   const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
   // Without the last digits of a double, which are noise of an average.
   const plain = (value) => Number(value.toPrecision(12));
-  const isClass = () => model.target.task !== "regression";
+  const isClass = () => model.target.classes.length > 0;
+  // The first field of an answer without classes is its number.
+  const numberOf = (answer) => Object.values(answer)[0];
 
   function trouble(message) {
     $("trouble").textContent = message;
@@ -170,7 +172,7 @@
   }
 
   function showPrediction(answer, version) {
-    $("headline").textContent = isClass() ? text(answer.label) : number(answer.value);
+    $("headline").textContent = isClass() ? text(answer.label) : number(numberOf(answer));
     const spread = answer.spread === undefined ? "" :
       ` ± ${isClass() ? percent(answer.spread) : number(answer.spread)} over the ensemble`;
     const sure = isClass() ? percent(answer.probability) : model.target.name;

@@ -28,8 +28,8 @@ from rayml.serve.predict.row_parser import RequestParser
 from rayml.settings.serve import ServeSettings
 
 if TYPE_CHECKING:
-    from rayml.serve.predict.answer import Answer
     from rayml.serve.predict.row_parser import Row
+    from rayml.tasks.task import Answer
 
 
 class ServedModel:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from rayml.data.fit.oddities import Odd
 from rayml.serve.model.batching import BATCH_SIZES, MicroBatcher, loop_rows
 from rayml.serve.model.histogram import Histogram
-from rayml.serve.predict.answer import Answer, Estimate
+from rayml.serve.predict.answer import Estimate
 from rayml.serve.predict.odd_values import OddValues
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors.arrow import ArrowParser
@@ -23,6 +23,7 @@ from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.serve.tensors.tensor_features import TensorFeatures
 from rayml.serve.tensors.tensors import Tensor
 from rayml.settings.serve import ServeSettings
+from rayml.tasks.task import Answer
 from rayml.types import Features
 
 if TYPE_CHECKING:

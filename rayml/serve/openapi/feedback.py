@@ -10,7 +10,6 @@ from rayml.serve.openapi.schema import (
     Operation,
     Schema,
     array,
-    enum,
     example,
     json_answer,
     json_content,
@@ -18,6 +17,7 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
+from rayml.tasks.table import build_task
 from rayml.types import TargetInfo
 
 _ID: Schema = {
@@ -31,7 +31,7 @@ _ID: Schema = {
 def feedback(signature: Signature) -> Operation:
     """Describe `/feedback`."""
     row = signature.example()
-    value = {"rows": [row], "labels": [_typical(signature.target)]}
+    value = {"rows": [row], "labels": [build_task(signature.target).example_label()]}
     return post(
         FEEDBACK,
         "feedback",
@@ -56,7 +56,7 @@ def feedback_schemas(target: TargetInfo, max_rows: int) -> Schema:
         target: of the signature.
         max_rows: rows of a request at most.
     """
-    label = enum(target.classes) if target.classes else NUMBER
+    label = build_task(target).label_schema()
     loss = {
         "type": "object",
         "description": "By version: the share of wrong classes, or the mean absolute error in"
@@ -88,7 +88,3 @@ def feedback_schemas(target: TargetInfo, max_rows: int) -> Schema:
             }
         ),
     }
-
-
-def _typical(target: TargetInfo) -> object:
-    return target.classes[0] if target.classes else target.mean

@@ -20,8 +20,8 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
-from rayml.serve.predict.answer import class_key
 from rayml.serve.tensors.arrow import FILE, STREAM
+from rayml.tasks.table import build_task
 from rayml.types import TargetInfo
 
 MISFIT = {"422": "A value does not fit its column; `row` and `column` name it."}
@@ -146,15 +146,4 @@ def _value(column: InputColumn) -> Schema:
 
 
 def _answer(target: TargetInfo, spread: Schema) -> Schema:
-    if target.task == "regression":
-        return obj({"value": NUMBER, **spread}, WARNED)
-    share = NUMBER | {"minimum": 0, "maximum": 1}
-    return obj(
-        {
-            "label": enum(target.classes),
-            "probability": share,
-            "probabilities": obj({class_key(label): share for label in target.classes}),
-            **spread,
-        },
-        WARNED,
-    )
+    return obj({**build_task(target).answer_schema(), **spread}, WARNED)

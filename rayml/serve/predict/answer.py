@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from rayml.data.fit.oddities import Odd
 from rayml.errors import ServeError
-from rayml.types import ClassLabel, TargetInfo, TaskName
-
-Answer = dict[str, Any]
+from rayml.tasks.task import Answer, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +20,9 @@ class Estimate:
     Attributes:
         prediction: the result of `Task.predict`; of an ensemble the mean over its members.
         spread: of an ensemble, shape [rows]: the standard deviation over its members of the
-            probability of the likeliest class, or of the value; else None.
-        odd: values that are unlike those of training, by row; None where there is none, or where
-            they are not looked for.
+            probability of the answered class, or of the value; else None.
+        odd: by row the values that are unlike those of training; None where there is none, or
+            nobody looked.
     """
 
     prediction: torch.Tensor
@@ -44,17 +40,15 @@ class Estimate:
 
 
 class Answers:
-    """Makes answers for one target.
+    """Makes the answers of one task.
 
-    A class is answered as `{"label", "probability", "probabilities": {class: p}}`, where
-    `probability` is that of the label; a regression as `{"value"}`. An ensemble adds `spread`, the
-    standard deviation over its members: of that probability, or of the value, in its units. A row
-    with values unlike those of training has `warnings` besides: by column what is odd.
+    The task gives the fields of an answer. An ensemble adds `spread`, the standard deviation over
+    its members of the number that is answered. A row with values unlike those of training has
+    `warnings` besides: by column what is odd.
     """
 
-    def __init__(self, target: TargetInfo) -> None:
-        self._target = target
-        self._keys = [class_key(label) for label in target.classes]
+    def __init__(self, task: Task) -> None:
+        self._task = task
 
     def __call__(self, estimate: Estimate) -> list[Answer]:
         """Make one answer a row.
@@ -63,7 +57,7 @@ class Answers:
             ServeError: a prediction is not finite; JSON has no such number.
         """
         require_finite(estimate.prediction)
-        answers = self._answers(estimate.prediction)
+        answers = self._task.answers(estimate.prediction)
         if estimate.spread is not None:
             require_finite(estimate.spread)
             for answer, each in zip(answers, estimate.spread.tolist(), strict=True):
@@ -72,36 +66,16 @@ class Answers:
             answers[row]["warnings"] = odd
         return answers
 
-    def _answers(self, predictions: torch.Tensor) -> list[Answer]:
-        match self._target.task:
-            case "regression":
-                return [{"value": value} for value in predictions.tolist()]
-            case "binary":
-                positive = predictions.tolist()
-                return [self._class(int(p >= 0.5), [1 - p, p]) for p in positive]
-            case "multiclass":
-                best = predictions.argmax(dim=1).tolist()
-                return list(map(self._class, best, predictions.tolist()))
 
-    def _class(self, code: int, probabilities: list[float]) -> Answer:
-        return {
-            "label": self._target.classes[code],
-            "probability": probabilities[code],
-            "probabilities": dict(zip(self._keys, probabilities, strict=True)),
-        }
-
-
-def of_members(predictions: torch.Tensor, task: TaskName) -> Estimate:
+def of_members(predictions: torch.Tensor, task: Task) -> Estimate:
     """The mean and spread of an ensemble.
 
     Args:
         predictions: predictions with a first dimension of members.
         task: kind of the target.
     """
-    mean, spread = predictions.mean(0), predictions.std(0)
-    if task == "multiclass":
-        spread = spread.gather(1, mean.argmax(dim=1, keepdim=True)).squeeze(1)
-    return Estimate(mean, spread)
+    mean = predictions.mean(0)
+    return Estimate(mean, task.spread(predictions, mean))
 
 
 def require_finite(numbers: torch.Tensor) -> None:
@@ -117,8 +91,3 @@ def require_finite(numbers: torch.Tensor) -> None:
             found=numbers[~numbers.isfinite()][0].item(),
             remedy="Its values overflow on this row: mend the model and train it again",
         )
-
-
-def class_key(label: ClassLabel) -> str:
-    """The key of a class in a JSON object, whose keys are strings."""
-    return label if isinstance(label, str) else json.dumps(label)

@@ -15,11 +15,10 @@ from rayml.errors import RequestError, ServeError
 from rayml.models.explain.attribution import Attribution, Explained, Score
 from rayml.models.explain.entrances import Vectors
 from rayml.registry.bundle.published import published
-from rayml.serve.predict.answer import class_key
 from rayml.serve.predict.odd_values import WARNINGS
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
-from rayml.tasks.task import Task
+from rayml.tasks.class_task import class_key
 from rayml.types import ClassLabel, Features
 
 if TYPE_CHECKING:
@@ -53,13 +52,14 @@ class Explainer:
     def __init__(self, predictor: Predictor, *, tolerance: float, max_steps: int) -> None:
         self._predictor = predictor
         self._max_steps = max_steps
-        target = predictor.signature.target
         self._tolerance = tolerance
-        self._unit = target.scale if target.task == "regression" else 1.0
+        self._unit = predictor.task.unit
         self._names = [column.name for column in predictor.signature.inputs]
         place = {name: index for index, name in enumerate(self._names)}
         self._places = torch.tensor([place[name] for name in predictor.columns])
-        self._score = _score(predictor.task)
+        self._score: Score = lambda outputs, codes: predictor.task.explained(
+            predictor.task.predict(outputs), codes
+        )
         self._turn = threading.Lock()
         self._models: list[Explained] = []
         parser = RequestParser(predictor.signature, max_rows=1)
@@ -136,9 +136,7 @@ class Explainer:
         names = [class_key(each) for each in self._predictor.signature.target.classes]
         if class_key(label) not in names:
             raise RequestError(
-                "`label` is no class of the target"
-                if names
-                else "`label` is given, and a regression has no classes",
+                "`label` is no class of the target" if names else "the target has no classes",
                 status=422,
                 found=label,
                 remedy=f"The classes are: {', '.join(names)}" if names else "Leave out `label`",
@@ -146,21 +144,14 @@ class Explainer:
         return names.index(class_key(label))
 
     def _predicted(self, models: Sequence[Explained], rows: Vectors) -> Tensor:
-        """The class that is predicted for each row; 0 in a regression.
+        """The class that is predicted for each row; 0 where there are no classes.
 
         Asked of its own models, since the predictor's are watched for what clients are answered.
         """
         task = self._predictor.task
         with torch.no_grad():
             each = [task.predict(model.outputs(rows)) for model in models]
-        mean = torch.stack(each).mean(0)
-        match task.info.task:
-            case "regression":
-                return torch.zeros_like(mean, dtype=torch.int64)
-            case "binary":
-                return (mean >= 0.5).long()
-            case "multiclass":
-                return mean.argmax(1)
+        return task.chosen(torch.stack(each).mean(0))
 
     def _tensors(self, features: Features) -> Vectors:
         device = self._predictor.device
@@ -214,19 +205,3 @@ def _mean(parts: Sequence[Attribution]) -> Attribution:
         torch.stack([each.tolerance for each in parts]).mean(0),
         torch.stack([each.steps for each in parts]).sum(0),
     )
-
-
-def _score(task: Task) -> Score:
-    """What is explained of a model's outputs."""
-
-    def score(outputs: Tensor, codes: Tensor) -> Tensor:
-        predictions = task.predict(outputs)
-        match task.info.task:
-            case "regression":
-                return predictions
-            case "binary":
-                return torch.where(codes == 1, predictions, 1 - predictions)
-            case "multiclass":
-                return predictions.gather(1, codes.unsqueeze(1)).squeeze(1)
-
-    return score

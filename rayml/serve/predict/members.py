@@ -21,6 +21,7 @@ from rayml.models.modules.lazy import materialise
 from rayml.models.modules.lending import lend
 from rayml.models.modules.outline import Room, TooManyError, bounded, outline
 from rayml.registry.bundle.bundle import Bundle
+from rayml.tasks.table import outputs_of
 from rayml.types import Features, FeatureShape
 
 
@@ -74,7 +75,7 @@ class _Estimators:
         return False
 
     def __init__(self, bundle: Bundle, preprocessor: Preprocessor) -> None:
-        self._outputs = bundle.signature.target.outputs
+        self._outputs = outputs_of(bundle.signature.target)
         self._estimators = [_estimator(bundle, preprocessor, f) for f in bundle.members()]
         self._members = [EstimatorMember(each, self._outputs) for each in self._estimators]
         self.stacked = bundle.info.ensemble is not None
@@ -124,7 +125,7 @@ class _Modules:
 
 
 def _made(bundle: Bundle, preprocessor: Preprocessor) -> Any:
-    outputs = bundle.signature.target.outputs
+    outputs = outputs_of(bundle.signature.target)
     node, trust = bundle.info.model, bundle.trust
     try:
         return build_trusted(node, "model", trust, shape=preprocessor.shape, outputs=outputs)

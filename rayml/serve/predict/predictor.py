@@ -15,9 +15,10 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.models.layers.folded import Forward
 from rayml.models.modules.invariant import InvariantForward, blocks
 from rayml.registry.bundle.bundle import Bundle, load_bundle
-from rayml.serve.predict.answer import Answer, Answers, Estimate, of_members
+from rayml.serve.predict.answer import Answers, Estimate, of_members
 from rayml.serve.predict.members import open_members
-from rayml.tasks.task import Task, build_task
+from rayml.tasks.table import build_task
+from rayml.tasks.task import Answer, Task
 from rayml.types import Features, FeatureShape
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Predictor:
                 self._forward, self.shape, self.device, rows_apart=self.members.rows_apart
             )
         self.task: Task = build_task(self.signature.target)
-        self._answers = Answers(self.signature.target)
+        self._answers = Answers(self.task)
 
     @classmethod
     def load(
@@ -114,9 +115,7 @@ class Predictor:
         """Predict from prepared features.
 
         Returns:
-            Of a binary task P(positive) [n], of a multiclass one probabilities [n, classes], of a
-            regression values in the target's own units [n]; on the CPU. An ensemble gives the
-            mean over its members.
+            As `Task.predict` gives them, on the CPU. An ensemble gives the mean over its members.
         """
         return self.estimate(features).prediction
 
@@ -180,7 +179,7 @@ class Predictor:
         """The estimate from the model's outputs, on the CPU."""
         predictions = self.task.predict(outputs).cpu()
         if self.members.stacked:
-            return of_members(predictions, self.signature.target.task)
+            return of_members(predictions, self.task)
         return Estimate(predictions)
 
     def _decoded_alike(self, outputs: torch.Tensor) -> Estimate:

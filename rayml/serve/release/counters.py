@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from rayml.serve.observe.latency import GUARDED_S
 from rayml.serve.observe.request_counts import AnswerTotals
+from rayml.tasks.table import build_task
 from rayml.types import NonNegative, Size, TargetInfo, settings
 
 if TYPE_CHECKING:
     import torch
-
-_BINS = 20
 
 
 @settings
@@ -26,8 +25,7 @@ class Counts:
         failed: of them with a 5xx or 408.
         refused: of them whose rows do not fit the version (422).
         latency: requests by the first of `GUARDED_S` that they fit in, slower ones last.
-        predictions: rows by what was predicted: 20 steps of P(positive), the classes, or 20 steps
-            of the value around the mean of the target; empty while no canary runs.
+        predictions: rows by what was predicted, see `Task.bins`; empty while no canary runs.
         labels: labelled rows.
         loss: of them summed.
         loss_squared: squares of their losses summed.
@@ -101,7 +99,7 @@ class VersionCounter:
     """
 
     def __init__(self, target: TargetInfo) -> None:
-        self._target = target
+        self._task = build_task(target)
         self._lock = threading.Lock()
         self._predictions: list[int] = []
         self._sums: dict[str, float] = dict.fromkeys(_OWN_SUMS, 0)
@@ -116,15 +114,8 @@ class VersionCounter:
         """Count predictions by their value or class, as `Predictor.outputs` gives them."""
         import torch
 
-        match self._target.task:
-            case "multiclass":
-                bins, size = predictions.argmax(dim=1), len(self._target.classes)
-            case "binary":
-                bins, size = (predictions * _BINS).long(), _BINS
-            case "regression":
-                # Three standard deviations on either side; beyond them in the outer steps.
-                steps = (predictions - self._target.mean) / self._target.scale
-                bins, size = ((steps + 3) * (_BINS / 6)).floor().long(), _BINS
+        bins, size = self._task.bins(predictions)
+        # What lies outside of the histogram counts in its outer steps.
         found = torch.bincount(bins.clamp(0, size - 1), minlength=size).tolist()
         with self._lock:
             held = self._predictions or [0] * size

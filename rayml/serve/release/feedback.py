@@ -18,7 +18,6 @@ from rayml.errors import RequestError, StorageError
 from rayml.serve.http.messages import Request, Response, json_response
 from rayml.serve.release.counted_rows import mark
 from rayml.serve.release.feedback_request import (
-    FARTHEST,
     read_feedback,
     require_json,
     row_names,
@@ -27,10 +26,8 @@ from rayml.serve.release.feedback_request import (
 
 if TYPE_CHECKING:
     from rayml.serve.model.served import ServedModel
-    from rayml.serve.predict.answer import Answer
     from rayml.serve.release.counters import VersionCounter
     from rayml.serve.release.release import ReleaseServing, RunningCanary
-    from rayml.types import ClassLabel, TargetInfo
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +64,7 @@ class Feedback:
 
         Returns:
             The number of rows, how many of them count, and the mean loss of each version on them
-            all: 0 or 1 for a class, the absolute error in standard deviations of the target for a
-            value.
+            all, see `Task.losses`.
 
         Raises:
             RequestError: 415 if the Content-Type is not JSON, 400 or 422 if the body does not have
@@ -78,15 +74,15 @@ class Feedback:
         plan = self._serving.plan
         champion, canary = plan.champion, plan.canary
         sent = read_feedback(await request.body())
-        target = champion.signature.target
-        truths = [truth(label, target, row) for row, label in enumerate(sent.labels)]
+        task = champion.predictor.task
+        truths = [truth(label, task, row) for row, label in enumerate(sent.labels)]
         parsed = champion.parser.parse(to_json({"rows": sent.rows}))
         names = row_names(sent, parsed)
         models = [champion, *([canary.model] if canary else [])]
         losses = []
         for model in models:
             rows = model.parser.parse(to_json({"rows": sent.rows}))
-            losses.append(_losses(await model.predict_rows(rows), truths, target))
+            losses.append(task.losses(await model.predict_rows(rows), truths))
         scopes = [f"version {model.version}" for model in models]
         scopes += [f"canary {canary.since}"] if canary else []
         new = await self._claimed(scopes, names)
@@ -143,15 +139,3 @@ def _compare(canary: RunningCanary, measured: Sequence[_Measured], new: Sequence
         excess=sum(excess),
         excess_squared=sum(each**2 for each in excess),
     )
-
-
-def _losses(
-    answers: Sequence[Answer], truths: Sequence[ClassLabel | float], target: TargetInfo
-) -> list[float]:
-    pairs = zip(answers, truths, strict=True)
-    if target.task == "regression":
-        # A prediction is finite, but its square may not be.
-        return [
-            min(abs(answer["value"] - label) / target.scale, FARTHEST) for answer, label in pairs
-        ]
-    return [float(answer["label"] != label) for answer, label in pairs]

@@ -14,10 +14,8 @@ from rayml.serve.http.messages import JSON
 
 if TYPE_CHECKING:
     from rayml.serve.predict.row_parser import Row
-    from rayml.types import ClassLabel, TargetInfo
+    from rayml.tasks.task import Label, Task
 
-# No measured value lies farther away, and the squares of such values still add up.
-FARTHEST = 1e9
 _KEYS = {"rows", "labels", "ids"}
 _LONGEST_ID = 200
 _LARGEST_ID = 2**63
@@ -122,39 +120,15 @@ def _is_id(given: object) -> bool:
     return isinstance(given, int) and not isinstance(given, bool) and abs(given) < _LARGEST_ID
 
 
-def truth(label: object, target: TargetInfo, row: int) -> ClassLabel | float:
+def truth(label: object, task: Task, row: int) -> Label:
     """A label as its target has it.
 
     Raises:
         RequestError: 422 if it is none.
     """
-    if target.task == "regression":
-        number = _number(label)
-        if number is None or not abs(number - target.mean) <= FARTHEST * target.scale:
-            farthest = f"{FARTHEST:.0e} standard deviations of the target's mean"
-            raise RequestError(
-                f"row {row}: the label is no number within {farthest}",
-                status=422,
-                found=label,
-                row=row,
-            )
-        return number
-    for known in target.classes:
-        if type(known) is type(label) and known == label:
-            return known
-    raise RequestError(
-        f"row {row}: the label is none of {list(target.classes)}",
-        status=422,
-        found=label,
-        row=row,
-    )
-
-
-def _number(label: object) -> float | None:
-    """A label as a number; None if it is none, or one that a float has no room for."""
-    if not isinstance(label, int | float) or isinstance(label, bool):
-        return None
     try:
-        return float(label)
-    except OverflowError:
-        return None
+        return task.read_label(label)
+    except ValueError as error:
+        raise RequestError(
+            f"row {row}: {label!r:.200} is no label; {error}", status=422, row=row
+        ) from None

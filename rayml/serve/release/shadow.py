@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import torch
 
 from rayml.serve.release.counters import VersionCounter
 
 if TYPE_CHECKING:
-    from rayml.serve.predict.answer import Answer, Estimate
+    from rayml.serve.predict.answer import Estimate
     from rayml.serve.predict.predictor import Predictor
     from rayml.serve.predict.row_parser import Row
+    from rayml.tasks.task import Answer, Apart
 
 _log = logging.getLogger(__name__)
 _REST_S = 0.02
@@ -41,21 +41,22 @@ class Shadow:
         self._counter = counter
         self._room = room
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[int, Callable[[], tuple[int, float]]]] = deque()
+        self._waiting: deque[tuple[int, Callable[[], Apart]]] = deque()
         self._closed = threading.Event()
         threading.Thread(target=self._work, name="shadow", daemon=True).start()
 
     def offer(self, rows: list[Row], answers: Sequence[Answer]) -> None:
         """Queue rows that were answered; returns at once."""
-        self._put(len(rows), lambda: _of_answers(answers, self.predictor.predict_rows(rows)))
+        own = self.predictor
+        self._put(len(rows), lambda: own.task.answers_apart(answers, own.predict_rows(rows)))
 
     def offer_table(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
         """Queue a raw table that was answered, and is made later; returns at once."""
 
-        def compare() -> tuple[int, float]:
-            own = self.predictor.estimate(self.predictor.features(table())).prediction
-            binary = self.predictor.signature.target.task == "binary"
-            return _of_predictions(estimate.prediction, own, binary=binary)
+        def compare() -> Apart:
+            own = self.predictor
+            predictions = own.estimate(own.features(table())).prediction
+            return own.task.predictions_apart(estimate.prediction, predictions)
 
         self._put(len(estimate.prediction), compare)
 
@@ -63,7 +64,7 @@ class Shadow:
         """Stop after the current comparison."""
         self._closed.set()
 
-    def _put(self, rows: int, compare: Callable[[], tuple[int, float]]) -> None:
+    def _put(self, rows: int, compare: Callable[[], Apart]) -> None:
         with self._lock:
             fits = self._room >= rows
             if fits:
@@ -79,46 +80,17 @@ class Shadow:
             for rows, compare in self._taken():
                 self._compare(rows, compare)
 
-    def _taken(self, limit: int = 64) -> list[tuple[int, Callable[[], tuple[int, float]]]]:
+    def _taken(self, limit: int = 64) -> list[tuple[int, Callable[[], Apart]]]:
         with self._lock:
             found = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
             self._room += sum(rows for rows, _ in found)
         return found
 
-    def _compare(self, rows: int, compare: Callable[[], tuple[int, float]]) -> None:
+    def _compare(self, rows: int, compare: Callable[[], Apart]) -> None:
         try:
-            changed, difference = compare()
+            found = compare()
         except Exception:  # noqa: BLE001 (a shadow that fails touches no answer)
             _log.exception("a shadow failed on %d rows", rows)
             self._counter.add(shadow_failed=rows)
             return
-        self._counter.add(shadowed=rows, changed=changed, difference=difference)
-
-
-def _of_answers(answers: Sequence[Answer], own: Sequence[Answer]) -> tuple[int, float]:
-    """How many labels differ, and by how much the probabilities or values do in sum."""
-    pairs = list(zip(answers, own, strict=True))
-    changed = sum(a.get("label") != b.get("label") for a, b in pairs)
-    return changed, sum(_difference(a, b) for a, b in pairs)
-
-
-def _difference(answer: Answer, other: Answer) -> float:
-    """Of the values, or the largest one of the probabilities."""
-    if "value" in answer:
-        return float(abs(answer["value"] - other["value"]))
-    theirs = other["probabilities"]
-    return float(
-        max(abs(p - theirs.get(label, 0.0)) for label, p in answer["probabilities"].items())
-    )
-
-
-def _of_predictions(
-    prediction: torch.Tensor, own: torch.Tensor, *, binary: bool
-) -> tuple[int, float]:
-    """As `_of_answers`, of predictions as `Predictor.outputs` gives them."""
-    apart = (prediction - own).abs()
-    if prediction.dim() == 2:
-        changed = (prediction.argmax(1) != own.argmax(1)).sum()
-        return int(changed), float(apart.amax(1).sum())
-    changed = ((prediction >= 0.5) != (own >= 0.5)).sum()
-    return int(changed) if binary else 0, float(apart.sum())
+        self._counter.add(shadowed=rows, changed=found.changed, difference=found.difference)

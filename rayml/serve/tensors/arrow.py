@@ -17,10 +17,11 @@ from rayml.data.columns.nearest import did_you_mean, listed
 from rayml.data.rows.strictness import TYPES, VALUES, admits, read
 from rayml.errors import RequestError
 from rayml.registry.bundle.signature import Signature
-from rayml.serve.predict.answer import Estimate, class_key
+from rayml.serve.predict.answer import Estimate
 from rayml.serve.predict.odd_values import WARNINGS, as_maps
 from rayml.serve.tensors.arrow_messages import check_messages
 from rayml.serve.tensors.output_tensors import OutputTensors
+from rayml.serve.tensors.tensors import Chosen
 
 STREAM = b"application/vnd.apache.arrow.stream"
 FILE = b"application/vnd.apache.arrow.file"
@@ -202,7 +203,7 @@ def _lengths(texts: pa.Array) -> Any:
 def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
     """Write the answers of `/predict` as an Arrow IPC stream, a column for each of their keys.
 
-    `label` has the type of the classes, and `probabilities` is a struct with a field a class.
+    A label has the type of the classes, and what has a number for each class is a struct.
     `warnings` is a map from column to what is odd, null where nothing is; the column is always
     present, so that all answers have one schema.
 
@@ -211,13 +212,14 @@ def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
     """
     columns: dict[str, pa.Array] = {}
     for tensor in outputs.tensors(estimate, outputs.names):
-        if tensor.name == "label":
-            codes = pa.array(outputs.codes(estimate.prediction))
-            columns["label"] = pa.array(list(outputs.classes)).take(codes)
-        elif tensor.name == "probabilities":
-            shares = np.ascontiguousarray(tensor.numbers.reshape(tensor.shape).T)
-            keys = [class_key(label) for label in outputs.classes]
-            columns["probabilities"] = pa.StructArray.from_arrays(list(map(pa.array, shares)), keys)
+        if isinstance(tensor.data, Chosen):
+            labels = pa.array(list(outputs.classes))
+            columns[tensor.name] = labels.take(pa.array(tensor.data.codes))
+        elif names := outputs.columns(tensor.name):
+            parts = np.ascontiguousarray(tensor.numbers.reshape(tensor.shape).T)
+            columns[tensor.name] = pa.StructArray.from_arrays(
+                list(map(pa.array, parts)), list(names)
+            )
         else:
             columns[tensor.name] = pa.array(tensor.numbers)
     if outputs.warns:

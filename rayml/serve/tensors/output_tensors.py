@@ -6,60 +6,54 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from rayml.errors import RequestError
-from rayml.serve.predict.answer import Estimate, class_key, require_finite
+from rayml.serve.predict.answer import Estimate, require_finite
 from rayml.serve.predict.odd_values import WARNINGS, as_texts
 from rayml.serve.tensors.tensors import Chosen, Labels, Tensor
+from rayml.tasks.class_task import class_key
+from rayml.tasks.table import build_task
+from rayml.tasks.task import Output
 from rayml.types import ClassLabel, TargetInfo
 
 
 class OutputTensors:
-    """The output tensors for a target: one for each key of an answer of `/predict`.
+    """The output tensors for a target: what `/predict` answers, a tensor for each of its keys.
 
-    A class is answered by `label` (BYTES) [n], `probability` (FP64) [n], that of the label, and
-    `probabilities` (FP64) [n, classes], in the order of the target's classes; a regression by
-    `value` (FP64) [n]. An ensemble adds `spread` (FP64) [n]. Only a request that names it also gets
-    `warnings` (BYTES) [n]: a JSON object a row, with what is unlike training by column.
+    The task gives them, see `Task.output_tensors`. An ensemble adds `spread` (FP64) [n]. A request
+    may ask for `warnings` (BYTES) [n] besides, by its name alone: of each row an object of JSON, by
+    column what is unlike training.
 
     Args:
-        target: target of the signature.
+        target: of the signature.
         ensemble: whether several models answer.
-        warnings: whether a request may ask for `warnings`.
+        warnings: whether there are `warnings`.
     """
 
     def __init__(self, target: TargetInfo, *, ensemble: bool, warnings: bool = True) -> None:
-        self._target = target
-        classes = len(target.classes)
+        self._task = build_task(target)
         self._labels = Labels([class_key(label) for label in target.classes])
-        regression = target.task == "regression"
-        self._shapes: dict[str, tuple[str, tuple[int, ...]]] = (
-            {"value": ("FP64", (-1,))}
-            if regression
-            else {
-                "label": ("BYTES", (-1,)),
-                "probability": ("FP64", (-1,)),
-                "probabilities": ("FP64", (-1, classes)),
-            }
-        )
+        self._outputs = self._task.output_tensors()
         if ensemble:
-            self._shapes["spread"] = ("FP64", (-1,))
-        self.names: tuple[str, ...] = tuple(self._shapes)
+            self._outputs["spread"] = Output("FP64")
+        self.names: tuple[str, ...] = tuple(self._outputs)
         self.warns = warnings
         self.offered = (*self.names, WARNINGS) if warnings else self.names
 
     @property
     def classes(self) -> tuple[ClassLabel, ...]:
-        """The columns of `probabilities`; none of a regression."""
-        return self._target.classes
+        """Labels in the order of their codes; none where the target is a number."""
+        return self._task.info.classes
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Names of the columns of an output; empty for one of a single dimension."""
+        return self._outputs[name].names
 
     def metadata(self) -> list[dict[str, Any]]:
         """Name, datatype and shape of each, as the protocol describes tensors."""
         return [
-            {"name": name, "datatype": datatype, "shape": list(shape)}
-            for name, (datatype, shape) in self._shapes.items()
+            {"name": name, "datatype": output.datatype, "shape": list(output.shape)}
+            for name, output in self._outputs.items()
         ]
 
     def requested(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -85,17 +79,11 @@ class OutputTensors:
             ServeError: a prediction is not finite.
         """
         require_finite(estimate.prediction)
-        values: dict[str, Any] = {}
-        predicted = estimate.prediction.numpy().astype(np.float64)
-        if self._target.task == "regression":
-            values["value"] = predicted
-        else:
-            codes = self.codes(estimate.prediction)
-            values |= self._classified(codes, predicted)
+        values = self._task.output_values(estimate.prediction)
         if estimate.spread is not None:
             require_finite(estimate.spread)
             values["spread"] = estimate.spread.numpy().astype(np.float64)
-        rows = len(predicted)
+        rows = len(estimate.prediction)
         return [
             Tensor(name, "BYTES", (rows,), as_texts(estimate.odd, rows))
             if name == WARNINGS
@@ -103,29 +91,9 @@ class OutputTensors:
             for name in names
         ]
 
-    def codes(self, prediction: torch.Tensor) -> npt.NDArray[np.int64]:
-        """Codes of the classes that are answered, shape [rows]."""
-        binary = self._target.task == "binary"
-        codes = (prediction >= 0.5).long() if binary else prediction.argmax(dim=1)
-        array: npt.NDArray[np.int64] = codes.numpy()
-        return array
-
-    def _classified(
-        self, codes: npt.NDArray[np.int64], predicted: npt.NDArray[np.float64]
-    ) -> dict[str, Any]:
-        probabilities = predicted
-        if predicted.ndim == 1:
-            probabilities = np.empty((len(predicted), 2))
-            np.subtract(1, predicted, out=probabilities[:, 0])
-            probabilities[:, 1] = predicted
-        return {
-            "label": Chosen(self._labels, codes),
-            "probability": probabilities.max(axis=1),
-            "probabilities": probabilities,
-        }
-
     def _tensor(self, name: str, values: Any) -> Tensor:
-        datatype, shape = self._shapes[name]
-        if isinstance(values, Chosen):
-            return Tensor(name, datatype, (len(values.codes),), values)
-        return Tensor(name, datatype, (len(values), *shape[1:]), values.reshape(-1))
+        output = self._outputs[name]
+        if output.coded:
+            return Tensor(name, output.datatype, (len(values),), Chosen(self._labels, values))
+        shape = (len(values), *output.shape[1:])
+        return Tensor(name, output.datatype, shape, values.reshape(-1))

@@ -9,7 +9,7 @@ from rayml.errors import RaymlError
 from rayml.search.sampling.warm_start import require_comparable
 from rayml.search.study.claim import require_free
 from rayml.stages.commands.sweep_folder import find_sweep
-from rayml.tasks.objectives import DEFAULTS, DIRECTIONS
+from rayml.tasks.table import task_type
 
 
 def new_sweep_problems(config: Config) -> list[str]:
@@ -20,9 +20,10 @@ def new_sweep_problems(config: Config) -> list[str]:
             require_free(sweeps / config.search.name, resume=False)
         except RaymlError as error:
             problems.append(f"search.name: {error}")
-    metric = config.task.metric or DEFAULTS[config.data.task]
-    # The direction of a user's own metric is known only to its code.
-    direction = DIRECTIONS[config.data.task].get(metric)
+    task = task_type(config.data.task)
+    metric = config.task.metric or task.default_metric
+    # Of a metric of the user's own the direction is known to its code alone.
+    direction = task.directions.get(metric)
     for name in config.search.warm_start:
         try:
             require_comparable(find_sweep(sweeps, name), metric, direction)

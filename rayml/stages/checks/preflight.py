@@ -21,7 +21,7 @@ from rayml.search.space.fit import check_fit
 from rayml.search.space.space import Space
 from rayml.settings.search import SearchSettings
 from rayml.stages.commands import show
-from rayml.tasks.objectives import DEFAULTS
+from rayml.tasks.table import is_task
 from rayml.train.blame import users_line
 from rayml.train.trial import SECTIONS, build_loop, estimator_of, objective
 
@@ -67,7 +67,7 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
             problems += _raised_by(key, partial(_require_storable, node))
             problems += _raised_by(key, partial(_check_estimator, node, plain))
     problems += _raised_by("train.optimizer", lambda: _check_optimizer(plain))
-    if not problems and data.get("task") in DEFAULTS:
+    if not problems and is_task(data.get("task")):
         problems += _raised_by("task", lambda: objective(task, data["task"]))
     if not problems:
         problems += _search_problems(plain)
@@ -252,7 +252,7 @@ def _search_problems(plain: Mapping[str, Any]) -> list[str]:
     except (pydantic.ValidationError, InvalidConfigError):
         return []  # a problem of composition
     problems: list[str] = []
-    if task in DEFAULTS:
+    if is_task(task):
         section = _section(plain, "task")
         problems += _raised_by("search", lambda: goals_of(section, task, search))
     for key, check_one in component_checks(search, space, trial_config(plain)):

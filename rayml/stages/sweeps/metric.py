@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rayml.stages.commands import show
 from rayml.stages.context import Context
-from rayml.tasks.objectives import DEFAULTS, metric_for
+from rayml.tasks.table import task_type
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset
@@ -23,15 +23,16 @@ def with_metric(context: Context, data: PreparedDataset) -> Context:
     if context.resumed is not None or config.task.metric is not None or not target.classes:
         return context
     shares = data.class_shares()
-    metric = metric_for(target.task, shares)
-    if metric == DEFAULTS[target.task]:
+    task = task_type(target.task)
+    metric, usual = task.metric_for(shares), task.default_metric
+    if metric == usual:
         return context
     if any(metric == each.metric for each in config.search.objectives):
         return context
     rarest = min(range(len(shares)), key=shares.__getitem__)
     show.line(
         f"the search optimises {metric}: only {100 * shares[rarest]:.2g} % of the training rows are"
-        f" {target.classes[rarest]!r}, which accuracy hardly measures (task.metric=accuracy chooses"
+        f" {target.classes[rarest]!r}, and {usual} would hardly see them (task.metric={usual} takes"
         " it all the same)"
     )
     plain = deepcopy(context.composed.plain)

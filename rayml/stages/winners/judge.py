@@ -12,7 +12,7 @@ from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
 from rayml.registry.promotion import Champion, Constant, Difference, PromotionDecision, decide
 from rayml.stages.winners.winner import Winner, members_of
-from rayml.tasks.objectives import DIRECTIONS, LOSS
+from rayml.tasks.objectives import LOSS
 from rayml.train.trial import build_trial_task
 from rayml.types import Direction
 
@@ -22,14 +22,8 @@ if TYPE_CHECKING:
 
     from rayml.data.prepare.prepare import PreparedDataset
     from rayml.registry.bundle.bundle import Bundle
-    from rayml.tasks.metrics import Measure
-    from rayml.tasks.task import Task
+    from rayml.tasks.task import Measure, Task
     from rayml.types import Examples
-
-# A score that is best for the true probabilities, or the true mean.
-_PROPER = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
-# A constant answer is best at these.
-_BLIND = {"calibration_error"}
 
 
 @dataclass(frozen=True)
@@ -107,12 +101,9 @@ def _predictions(winner: Winner, data: PreparedDataset, rows: _TestRows, task: T
 
 def _score(task: Task, name: str) -> _Score:
     """A metric of the task; `loss` is measured by the score that it estimates."""
-    from rayml.tasks.metrics import METRICS
-
-    own = DIRECTIONS[task.info.task]
-    chosen = _PROPER[task.info.task] if name == LOSS else name
-    direction = own.get(chosen, task.direction)
-    stacked = chosen in METRICS[task.info.task]
+    chosen = task.proper_metric if name == LOSS else name
+    direction = task.directions.get(chosen, task.direction)
+    stacked = chosen in task.directions
     measure = task.metrics[chosen]
     return _Score(chosen, measure if stacked else _where_defined(measure), direction, stacked)
 
@@ -132,14 +123,12 @@ def _where_defined(measure: Measure) -> Measure:
 def _beside_constants(
     candidate: Tensor, rows: _TestRows, data: PreparedDataset, task: Task, score: _Score
 ) -> Constant:
-    from rayml.tasks.constant import constant_predictions
-
-    target = data.preprocessor.target
-    shares = () if target.task == "regression" else data.class_shares()
-    profile = data.preprocessor.profile()[target.name]
-    constants = constant_predictions(target, shares, profile, len(rows.truth))
-    proper = _score(task, _PROPER[target.task])
-    scores = [proper] if score.name in _BLIND else [score, proper]
+    shares = data.class_shares() if task.has_classes else ()
+    profile = data.preprocessor.profile()[task.info.name]
+    constants = task.constants(shares, profile, len(rows.truth))
+    proper = _score(task, task.proper_metric)
+    # What a constant answer is best at says nothing of a model.
+    scores = [proper] if score.name in task.blind_metrics else [score, proper]
     found = [_beside_best(candidate, constants, rows.truth, each) for each in scores]
     if found[0] is None:
         return Constant(_undefined(scores[0], rows.truth, candidate))
@@ -229,11 +218,7 @@ def _predictions_of(bundle: Bundle, rows: _TestRows, task: Task) -> Tensor:
 
     predictor = Predictor(bundle)
     features = rows.examples.features if rows.raw is None else predictor.features(rows.raw)
-    found = predictor.outputs(features)
-    theirs, ours = bundle.signature.target.classes, task.info.classes
-    if task.info.task == "multiclass":
-        return found[:, [theirs.index(label) for label in ours]]
-    return 1 - found if theirs != ours else found
+    return task.aligned(predictor.outputs(features), bundle.signature.target.classes)
 
 
 def _ahead(difference: Difference, direction: Direction, *, strictly: bool) -> bool:

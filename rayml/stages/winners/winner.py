@@ -20,6 +20,7 @@ from rayml.search.results.leaderboard import (
 )
 from rayml.search.space.parameter import Params
 from rayml.tasks.objectives import MEASURED
+from rayml.tasks.table import outputs_of
 from rayml.train.trial import apply, build_member
 from rayml.types import Direction
 
@@ -160,6 +161,6 @@ def members_of(winner: Winner, data: PreparedDataset) -> list[Member]:
     """The models of a winner, trained."""
     shape, target = data.preprocessor.shape, data.preprocessor.target
     return [
-        build_member(winner.config, weights, shape=shape, outputs=target.outputs)
+        build_member(winner.config, weights, shape=shape, outputs=outputs_of(target))
         for weights in winner.members
     ]

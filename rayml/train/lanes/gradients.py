@@ -82,6 +82,6 @@ class LaneGradients:
         return self._loss(outputs, target, smoothing)
 
     def _loss(self, outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
-        wanted = (len(self._stack), target.shape[-1], self._task.info.outputs)
+        wanted = (len(self._stack), target.shape[-1], self._task.outputs)
         require_outputs(outputs, wanted, lanes=1)
         return self._task.loss(outputs, target, smoothing)

@@ -166,7 +166,10 @@ class LaneLoop:
         source, target = self._row(winner), self._row(lane.number)
         self._require_alike([lane])
         if self.lanes[source].epoch != self.lanes[target].epoch:
-            raise TrainError("a lane copies one that has finished as many epochs", found=winner)
+            raise TrainError(
+                f"trial {winner} and the one that copies it have finished different numbers of"
+                " epochs"
+            )
         self._stack.copy(source, target, lane.model)
         self._optimizer.copy(source, target)
         self.lanes[target].settings = lane.settings
@@ -183,7 +186,7 @@ class LaneLoop:
         """
         for lane in self.lanes:
             if lane.finished:
-                raise TrainError("a finished trial has no further epoch", found=lane.number)
+                raise TrainError(f"trial {lane.number} is finished and has no further epoch")
         start = time.perf_counter()
         losses = (self._train(self._train_split.steps) / self._train_split.rows).tolist()
         trained = time.perf_counter()
@@ -216,7 +219,9 @@ class LaneLoop:
         """
         row = self._row(number)
         if self.lanes[row].best is None:
-            raise TrainError("best weights exist after the first epoch", remedy="Train longer")
+            raise TrainError(
+                f"trial {number} has no best weights yet", remedy="Train it for an epoch first"
+            )
         return self._stack.state(row, self._best, self._best_buffers)
 
     def save(self, folder: Path) -> None:
@@ -386,7 +391,7 @@ class LaneLoop:
             settings = checkpoint.state["lanes"][row]["settings"]
             if width != self._stack.values.shape[1] or settings != fixed(lane.settings):
                 raise CheckpointError(
-                    "a checkpoint belongs to lanes of the same models and settings",
+                    "the checkpoint is of lanes with other models or settings",
                     found=settings,
                     remedy="Restore it with the config that they were trained with",
                 )
@@ -395,5 +400,6 @@ class LaneLoop:
         for each in lanes:
             if each.settings.optimizer.name != self._optimizer_name:
                 raise TrainError(
-                    "lanes of a cohort have one optimizer", found=each.settings.optimizer.name
+                    f"trial {each.number} uses the optimizer {each.settings.optimizer.name}, and"
+                    f" its cohort uses {self._optimizer_name}"
                 )

@@ -54,7 +54,7 @@ class StackedModel:
         self._places = _places(self._template)
         self._dropouts = _dropouts(self._template)
         if not set(self._saved) <= set(self._places):
-            raise TrainError("stacked models have no tied parameters", found=self._saved)
+            raise TrainError("a model with tied parameters cannot be stacked", found=self._saved)
         self._leaves: dict[str, Tensor] = {}
         self._activate(models)
         self._take(*_rows(models))
@@ -64,7 +64,7 @@ class StackedModel:
 
     @property
     def leaves(self) -> list[Tensor]:
-        """Trainable parameters as views of `values`, [lanes, ...] each; of these take gradients."""
+        """Trainable parameters as views of `values`, [lanes, ...] each, which gradients are for."""
         return list(self._leaves.values())
 
     @property
@@ -84,7 +84,7 @@ class StackedModel:
         """
         for model in models:
             if {name: each.shape for name, each in _trainable(model).items()} != self._shapes:
-                raise TrainError("lanes of a cohort have one structure")
+                raise TrainError("a model has another structure than the lanes of its cohort")
         values, buffers = _rows(models)
         self._activate(models)
         joined = {name: torch.cat([old, buffers[name]]) for name, old in self._buffers.items()}
@@ -112,7 +112,7 @@ class StackedModel:
             each[target] = each[source] if name in self._saved else own[name][0]
 
     def passes(self) -> Passes | None:
-        """Its passes written out, if its class has them; measured on a CPU alone so far."""
+        """The model's passes written out; None without them, and on a GPU."""
         written = getattr(self._template, "stacked_passes", None)
         if written is None or self.values.device.type != "cpu" or self._frozen:
             return None
@@ -190,7 +190,7 @@ class StackedModel:
         return cut
 
     def _activate(self, models: Sequence[nn.Module]) -> None:
-        """Any lane's dropout makes its layer run; lanes without any keep every unit."""
+        """Run a dropout layer if a lane drops units; the other lanes keep every unit."""
         for name, layer in self._dropouts.items():
             layer.active |= any(_dropouts(model)[name].active for model in models)
 
@@ -202,9 +202,11 @@ def _trainable(model: nn.Module) -> dict[str, Tensor]:
     kinds = {each.dtype for each in found.values()}
     if kinds != {torch.float32}:
         raise ConfigError(
-            "a model has trainable parameters, all of them float32",
+            "the model has trainable parameters that are not float32"
+            if kinds
+            else "the model has no trainable parameters",
             found=sorted(str(kind) for kind in kinds),
-            remedy="Mend the model of the key `model`",
+            remedy="Correct the class that model._target_ names",
         )
     return found
 

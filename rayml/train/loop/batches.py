@@ -80,7 +80,7 @@ class ArrayBatches:
 
     def __init__(self, examples: Examples, batch_size: int, device: torch.device = CPU) -> None:
         if not len(examples):
-            raise DataError("a split must have rows", remedy="Check data.split and the source")
+            raise DataError("a split has no rows", remedy="Check data.split and data.source")
         self._all = to_batch(examples, device)
         self._batch_size = batch_size
         self.rows = len(examples)

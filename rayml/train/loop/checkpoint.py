@@ -69,14 +69,15 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             header = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 - it is no mapping
     except FileNotFoundError as error:
-        raise CheckpointError("a checkpoint must exist", found=str(path)) from error
+        raise CheckpointError("there is no checkpoint", found=str(path)) from error
     except safetensors.SafetensorError as error:
         raise _torn(path, str(error)) from error
     if header.get("version") != str(VERSION):
         raise CheckpointError(
-            f"a checkpoint has format version {VERSION}",
-            found=header.get("version"),
-            remedy=f"Train again, or use the rayml that wrote {path}",
+            f"the checkpoint has format version {header.get('version')}, and this rayml reads"
+            f" {VERSION}",
+            found=str(path),
+            remedy="Train again, or use the rayml that wrote it",
         )
     if header["sha256"] != _digest(tensors, header["state"]):
         raise _torn(path, "its checksum differs")
@@ -95,7 +96,7 @@ def within(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _torn(path: Path, why: str) -> CheckpointError:
     return CheckpointError(
-        f"a checkpoint must be whole ({why})", found=str(path), remedy="Remove it and train again"
+        f"the checkpoint is damaged ({why})", found=str(path), remedy="Remove it and train again"
     )
 
 

@@ -185,7 +185,7 @@ class EstimatorLoop:
         outputs = done.outputs
         if outputs is None:
             outputs = self._estimator.predict(self._validation.features)
-        wanted = (len(self._validation), self.task.info.outputs)
+        wanted = (len(self._validation), self.task.outputs)
         with torch.inference_mode():
             found = checked_outputs(self._estimator, outputs, wanted)
             return self.task.evaluate(found, self._target)

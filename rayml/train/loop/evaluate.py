@@ -18,7 +18,7 @@ def forward(model: nn.Module, task: Task, batch: Batch) -> Tensor:
         ConfigError: the result is not [rows, outputs].
     """
     outputs = model(*lend(model, batch.numeric, batch.categorical))
-    return require_outputs(outputs, (len(batch.target), task.info.outputs))
+    return require_outputs(outputs, (len(batch.target), task.outputs))
 
 
 @torch.inference_mode()

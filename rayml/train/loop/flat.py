@@ -34,9 +34,11 @@ def flatten_parameters(model: nn.Module) -> FlatParameters:
     kinds = {each.dtype for each in parameters}
     if kinds != {torch.float32}:
         raise ConfigError(
-            "a model has trainable parameters, all of them float32",
+            "the model has trainable parameters that are not float32"
+            if kinds
+            else "the model has no trainable parameters",
             found=sorted(str(kind) for kind in kinds),
-            remedy="Mend the model of the key `model`",
+            remedy="Correct the class that model._target_ names",
         )
     flat = torch.cat([each.detach().flatten() for each in parameters])
     gradient = torch.zeros_like(flat)

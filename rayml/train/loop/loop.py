@@ -96,7 +96,7 @@ class TrainingLoop:
             ConfigError: the model's outputs have a wrong shape.
         """
         if self.finished:
-            raise TrainError("a finished trial has no further epoch", found=self.epoch)
+            raise TrainError(f"the trial has finished after {self.epoch} epochs and has no other")
         start = time.perf_counter()
         with self._randomness.active():
             loss = self._train_epoch()
@@ -117,7 +117,10 @@ class TrainingLoop:
             TrainError: no epoch is finished.
         """
         if not self._best_weights:
-            raise TrainError("best weights exist after the first epoch", remedy="Train longer")
+            raise TrainError(
+                "no epoch is finished, so that there is no best one",
+                remedy="Train for an epoch first",
+            )
         return {name: each.clone() for name, each in self._best_weights.items()}
 
     def save(self, folder: Path) -> None:
@@ -201,7 +204,7 @@ class TrainingLoop:
         own = {k: v.shape for k, v in self.model.state_dict().items()}
         if saved != own or checkpoint.state["settings"] != fixed(self.settings):
             raise CheckpointError(
-                "a checkpoint belongs to a trial of the same model and settings",
+                "the checkpoint is of a trial with another model or other settings",
                 found=checkpoint.state["settings"],
                 remedy="Restore it with the config that it was trained with",
             )

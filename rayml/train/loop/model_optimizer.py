@@ -75,7 +75,7 @@ class FlatOptimizer:
     def load(self, tensors: Mapping[str, Tensor], rest: Any) -> None:  # noqa: ARG002 - has none
         """See `ModelOptimizer`."""
         if tensors.keys() != self._optimizer.state.keys():
-            raise CheckpointError("a checkpoint of another optimizer", found=sorted(tensors))
+            raise CheckpointError("the checkpoint is of another optimizer", found=sorted(tensors))
         self._optimizer.load({name: each.unsqueeze(0) for name, each in tensors.items()})
 
 
@@ -136,7 +136,7 @@ class UsersOptimizer:
             self._optimizer.load_state_dict(unpack(rest, tensors))
         except Exception as error:  # the user's code may raise anything
             raise CheckpointError(
-                f"a checkpoint of another optimizer than {self._target} ({error})"
+                f"the checkpoint is of another optimizer than {self._target} ({error})"
             ) from error
 
 

@@ -93,7 +93,7 @@ def require_finite(metric: str, loss: float, metrics: Mapping[str, float]) -> No
     for what, value in values.items():
         if not math.isfinite(value):
             raise DivergedError(
-                f"the {what} must stay finite",
+                f"the {what} is not finite",
                 found=value,
                 remedy="Lower train.optimizer.lr or set train.clip_norm; AUROC needs both classes",
             )

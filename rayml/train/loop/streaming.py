@@ -70,7 +70,7 @@ class ParquetBatches:
         self._device = device
         self._groups, self.rows = _row_groups(split.files)
         if not self.rows:
-            raise DataError("a split must have rows", remedy="Check data.split and the source")
+            raise DataError("a split has no rows", remedy="Check data.split and data.source")
         self.steps = math.ceil(self.rows / batch_size)
 
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:

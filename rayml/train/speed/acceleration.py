@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# What is saved must be worth the cost this many times: the rest of the work is predicted.
+# Compiling must save this many times its cost, since the remaining work is a prediction.
 _MARGIN = 1.5
-# Less is the noise of a measurement.
+# A smaller gain is noise of the measurement.
 _LEAST_GAIN = 1.05
-# For less the digits that bfloat16 lacks are not given up.
+# A smaller gain is not worth the digits that bfloat16 lacks.
 _LEAST_GAIN_OF_BFLOAT16 = 1.2
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to train.
+    """The training that remains.
 
     Attributes:
         steps: predicted number of training steps of all lanes together.
@@ -30,13 +30,13 @@ class Work:
 
     @property
     def total(self) -> float:
-        """Seconds of the gradients of all of them."""
+        """Seconds of the gradients of all steps."""
         return self.steps * self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What compiling is expected to cost and to bring.
+    """Expected or measured cost and gain of compiling.
 
     Attributes:
         seconds: that compiling takes.
@@ -47,8 +47,8 @@ class Prospect:
     gain: float
 
 
-# Before a process has compiled anything itself. That of the CPU was measured (tests/bench/LOG.md),
-# that of a GPU is a guess.
+# Used until a process has compiled something itself. The one of the CPU is measured
+# (tests/bench/LOG.md), the one of a GPU is a guess.
 PRIOR = {"cpu": Prospect(seconds=12.0, gain=0.6), "cuda": Prospect(seconds=30.0, gain=2.0)}
 
 
@@ -68,41 +68,41 @@ def decide_compile(work: Work, prospect: Prospect) -> Decision:
         prospect: of compiling.
     """
     saved = work.total * (1 - 1 / prospect.gain)
-    told = f"the remaining work is {_time(work.total)}"
+    remaining = f"the remaining work is {_time(work.total)}"
     if prospect.gain < _LEAST_GAIN:
         return Decision(
-            False, f"not compiled: it is {prospect.gain:.2f} times as fast compiled, by experience"
+            False, f"not compiled: compiled it is expected to be {prospect.gain:.2f} times as fast"
         )
     if saved < _MARGIN * prospect.seconds:
         return Decision(
             False,
-            f"not compiled: {told}, compiling costs {_time(prospect.seconds)}"
+            f"not compiled: {remaining}, compiling costs {_time(prospect.seconds)}"
             f" and would save {_time(saved)}",
         )
-    return Decision(True, f"{told}, of which compiling saves {_time(saved)}")
+    return Decision(True, f"{remaining}, of which compiling saves {_time(saved)}")
 
 
 def judge_compiled(work: Work, measured: Prospect) -> Decision:
-    """Decide whether what was compiled is kept; its cost is spent by then.
+    """Decide whether compiled code is kept, now that its cost is spent.
 
     Args:
-        work: that was left before.
-        measured: what compiling did cost and bring.
+        work: that remained before.
+        measured: cost and gain of compiling.
     """
-    told = f"{measured.gain:.2f} times as fast after {_time(measured.seconds)}"
+    speed = f"{measured.gain:.2f} times as fast after {_time(measured.seconds)}"
     if measured.gain < _LEAST_GAIN:
-        return Decision(False, f"not compiled: given up, as it is {told}")
+        return Decision(False, f"not compiled: compiled it is {speed}")
     saved = work.total * (1 - 1 / measured.gain)
     pays = "pay" if saved > measured.seconds else "do not pay"
-    return Decision(True, f"compiled: {told}; the remaining {work.steps:,} steps {pays} for it")
+    return Decision(True, f"compiled: {speed}; the remaining {work.steps:,} steps {pays} for it")
 
 
 def decide_bfloat16(float32: float, bfloat16: float) -> Decision:
     """Decide whether gradients are computed in bfloat16.
 
     Args:
-        float32: seconds of a step's gradients.
-        bfloat16: likewise.
+        float32: seconds of a step's gradients in float32.
+        bfloat16: seconds of them in bfloat16.
     """
     gain = float32 / bfloat16
     name = "bfloat16" if gain >= _LEAST_GAIN_OF_BFLOAT16 else "float32"

@@ -1,4 +1,4 @@
-"""Measures whether a cohort trains faster compiled or in bfloat16, and lets it."""
+"""Measures whether a cohort trains faster compiled or in bfloat16, and switches to it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rayml.train.speed.compiler import Backend, CompiledLosses, why_no_compiler
 from rayml.types import Compile
 
 _ROUNDS = 5
-# What compiling did cost and bring in this process, by device: better than the prior.
+# Measured costs and gains of compiling in this process, by device, which replace `PRIOR`.
 _known: dict[str, Prospect] = {}
 
 
 class Accelerator:
-    """Makes the training of one cohort faster where that pays.
+    """Makes the training of one cohort faster where that saves time.
 
     Args:
         compile: whether to compile.
-        measures: whether measured times may decide, which differ from run to run; `auto` decides
-            nothing without.
+        measures: whether measured times may decide, which differ from run to run; without them
+            `auto` compiles nothing.
         backend: of torch.compile.
     """
 
@@ -49,17 +49,17 @@ class Accelerator:
         self._compiled = False
 
     def start(self, loop: LaneLoop, steps: int) -> list[str]:
-        """Decide for a cohort that begins to train.
+        """Decide how a cohort trains, before its first step.
 
         Args:
-            loop: of the cohort; this trains no step of it.
-            steps: that are predicted to remain with as many lanes.
+            loop: of the cohort, whose weights stay as they are.
+            steps: predicted number of training steps with as many lanes.
 
         Returns:
-            What was decided and why, a line each.
+            A line for each decision, with its reason.
 
         Raises:
-            TrainError: it is to be compiled in any case, which cannot be done.
+            TrainError: `compile` is `always`, and compiling fails.
         """
         told = []
         if self._measures and _may_choose_precision(loop):
@@ -69,7 +69,7 @@ class Accelerator:
         return told
 
     def go_on(self, loop: LaneLoop) -> None:
-        """Let a further loop of the cohort train as the first one."""
+        """Train a further loop of the cohort in the way that `start` chose."""
         loop.gradients.bfloat16 |= self._bfloat16
         if self._compiled:
             # Already compiled code is found again where the structure is the same.
@@ -105,7 +105,11 @@ class Accelerator:
             loop.gradients.compiled = None
             return judged.reason
         self._compiled = True
-        return judged.reason if judged.taken else f"{judged.reason}; kept, as it is to be always"
+        return (
+            judged.reason
+            if judged.taken
+            else f"{judged.reason}; kept, since search.cohort.compile=always"
+        )
 
     def _try(self, loop: LaneLoop) -> Prospect:
         run = loop.try_gradients()
@@ -130,7 +134,7 @@ class Accelerator:
     def _refuse(self, reason: str) -> str:
         if self._compile == "always":
             raise TrainError(
-                f"search.cohort.compile=always needs a compiler that works ({reason})",
+                f"search.cohort.compile=always, and nothing compiles here ({reason})",
                 remedy="Install g++, or set search.cohort.compile=auto",
             )
         return f"not compiled: {reason}"
@@ -142,9 +146,9 @@ def _may_choose_precision(loop: LaneLoop) -> bool:
 
 
 def _compare(loop: LaneLoop, switch: Callable[[bool], None]) -> tuple[float, float]:
-    """Seconds of a step's gradients without and with something, which is on afterwards.
+    """Seconds of a step's gradients with a switch off and on; it is on afterwards.
 
-    Both are measured in turns, as other processes come and go, and the fastest of each counts.
+    Both are measured in turns, since other processes come and go, and the fastest of each counts.
     """
     run = loop.try_gradients()
     best = [float("inf")] * 2
@@ -156,7 +160,7 @@ def _compare(loop: LaneLoop, switch: Callable[[bool], None]) -> tuple[float, flo
 
 
 def _time(run: Callable[[], object], device: torch.device, times: int = 3) -> float:
-    """Seconds that something takes, the fastest of some times."""
+    """Seconds of the fastest of several runs."""
     wait = _waiting(device)
     run()
     best = float("inf")

@@ -21,12 +21,12 @@ from rayml.train.lanes.gradients import Losses
 
 Backend = str | Callable[..., Any]
 _CXX = ("g++", "clang++")
-# The oldest that Triton takes.
+# The oldest GPU that Triton compiles for.
 _CAPABILITY = (7, 0)
 _ENVIRONMENT = {
-    # More would start processes that import PyTorch and stay.
+    # More threads are processes that import PyTorch and stay.
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
-    # They hold pickles. What the C++ compiler or Triton made is found again without them.
+    # These caches hold pickles. Code that the C++ compiler or Triton made is found without them.
     "TORCHINDUCTOR_FX_GRAPH_CACHE": "0",
     "TORCHINDUCTOR_AUTOGRAD_CACHE": "0",
 }
@@ -56,10 +56,9 @@ def cache_folder() -> Path:
 class CompiledLosses:
     """Losses of lanes, compiled when they are first computed.
 
-    There is one compilation, for as many lanes and rows as are met until `finish`, and for shared
-    batches or ones of each lane's own: any other call runs as if nothing were compiled. A graph
-    for any number of lanes is not to be had, since PyTorch fixes the number where a stacked
-    parameter meets another.
+    Each number of lanes and rows before `finish` is compiled, with batches that the lanes share or
+    have of their own; afterwards a call with other shapes runs uncompiled. PyTorch cannot compile
+    for any number of lanes, since it fixes the number where one stacked parameter meets another.
 
     Args:
         losses: what is compiled.
@@ -97,7 +96,7 @@ class CompiledLosses:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the compiler's own warnings, of how it is made and what it makes of the code."""
+    """Hide the compiler's own warnings, which say nothing of the user's code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""Tries a cohort out before it trains: whether its models can be stacked, and how many pay."""
+"""Tries a cohort out before it trains: whether its models stack, and how many train fastest."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def why_not_stacked(lane: NewLane, task: Task, train: ArrayBatches) -> str | Non
     """Why a model must train alone; None if it may be a lane.
 
     A copy and one with other weights are stacked, and must give in training and in evaluation what
-    each gives alone: `torch.vmap` refuses some modules, and others would mix their lanes. Whatever
-    raises on the way, a module that cannot be copied or one that cannot even run alone, is a
-    reason: training it alone tells which of the two it was.
+    each gives alone: `torch.vmap` refuses some modules, and others would mix their lanes. Any
+    exception on the way is a reason too: a module that cannot be copied trains alone, and one that
+    cannot run raises again when it trains alone.
     """
     if lane.settings.optimizer.target is not None:
         return f"{lane.settings.optimizer.target} optimizes one model at a time"
@@ -44,9 +44,9 @@ def why_not_stacked(lane: NewLane, task: Task, train: ArrayBatches) -> str | Non
 
 
 def why_not_alike(one: nn.Module, other: nn.Module) -> str | None:
-    """Why two models that were built from the same values cannot share a structure; None if so.
+    """Why two models that were built from the same values differ in structure; None if they do not.
 
-    Such a model can be stacked with its copies, and with no other trial's.
+    Such a model can be stacked with its copies, and not with those of other trials.
     """
     mine, theirs = dict(one.named_modules()), dict(other.named_modules())
     for name, module in mine.items():
@@ -73,7 +73,7 @@ def _compare(lane: NewLane, task: Task, batch: Batch) -> str | None:
 def measure_lanes(lane: NewLane, task: Task, train: ArrayBatches, most: int) -> Capacity:
     """Measure how many lanes of a structure train fastest together.
 
-    What one lane is compared by is the loop of a model by itself, in which it would train alone.
+    Of one lane the loop of a single model is measured, in which it would train alone.
 
     Args:
         lane: the first one.
@@ -113,7 +113,7 @@ def _steps(
 
 
 def _alone(lane: NewLane, task: Task, train: ArrayBatches) -> tuple[Callable[[], None], int]:
-    """Likewise of one model by itself."""
+    """What trains some steps of one model, and the bytes that a step holds."""
     loop = TrainingLoop(copy.deepcopy(lane.model), task, train, train, lane.settings)
     run = _run(loop, _device(lane))
     return run, _held(loop.parameters, run)
@@ -175,6 +175,8 @@ def _keys(lane: NewLane, layers: int) -> Tensor:
 
 def _close(given: Tensor, wanted: Tensor) -> bool:
     if given.shape != wanted.shape:
-        raise TrainError("stacked outputs are [lanes, rows, outputs]", found=tuple(given.shape))
+        raise TrainError(
+            f"stacked models return shape {tuple(given.shape)} and not {tuple(wanted.shape)}"
+        )
     scale = wanted.abs().max().clamp(min=1.0)
     return bool(((given.detach() - wanted).abs() <= _TOLERANCE * scale).all())

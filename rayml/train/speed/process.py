@@ -1,4 +1,4 @@
-"""What a process that trains is set to, and what an earlier trial may have left behind in it."""
+"""Resets a training process, in which an earlier trial may have changed settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rayml.types import TrainSettings
 
 # Of glibc's mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-# What `register_module_forward_hook` and its like put there runs in every module of the process.
+# Hooks of `register_module_forward_hook` and its like run in every module of the process.
 _GLOBAL_HOOKS = (
     "_global_forward_hooks",
     "_global_forward_pre_hooks",
@@ -33,10 +33,10 @@ _GLOBAL_HOOKS = (
 
 
 def reset_process(settings: TrainSettings, *, deterministic: bool = False) -> None:
-    """Undo what an earlier trial of this process may have left behind.
+    """Undo the changes of an earlier trial in this process.
 
-    Seeds, what PyTorch keeps for the whole process, and the folder that relative paths begin
-    in. What a user's code keeps in its own modules and classes stays.
+    It resets seeds, PyTorch's settings of the process, and the current folder. State that a user's
+    code keeps in its own modules and classes stays.
 
     Args:
         settings: of the trial.
@@ -76,7 +76,7 @@ def _forget_settings() -> None:
 
 @cache
 def _at_first() -> tuple[str, dict[tuple[object, str], object], Path, Any]:
-    """What the process had before its first trial: PyTorch's own, or the operator's."""
+    """Settings of the process before its first trial: PyTorch's defaults, or the operator's."""
     backends = torch.backends
     flags: list[tuple[object, str]] = [
         (backends.cudnn, "enabled"),

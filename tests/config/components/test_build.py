@@ -87,7 +87,7 @@ def test_values_that_a_target_cannot_take_are_named() -> None:
             outputs=1,
         )
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    with pytest.raises(ConfigError, match="dropout probability lies in"):
+    with pytest.raises(ConfigError, match="dropout probability is outside of"):
         build({"_target_": "rayml.models.layers.dropout.Dropout", "units": 1, "p": 2})
 
 

@@ -17,7 +17,7 @@ SHIPPED = [
     "rayml.data.sources.sql.SqlSource",
     "rayml.data.sources.uci.AdultSource",
     "rayml.data.sources.uci.OnlineShoppersSource",
-    "rayml.tasks.task.build_task",
+    "rayml.tasks.table.build_task",
 ]
 
 
@@ -44,7 +44,7 @@ def test_defaults_read_as_they_are_written() -> None:
         "rayml.models.nets.mlp.Nothing",
         "rayml.nowhere.Model",
         "rayml.nowhere.deeper.Model",
-        "rayml.tasks.task.BinaryTask",  # inherits its constructor
+        "rayml.tasks.binary.BinaryTask",  # inherits its constructor
         "rayml.types.TrainSettings",  # a decorator makes it
     ],
 )

@@ -25,13 +25,13 @@ def chunked(values: Any) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(values)])
 
 
-def strong(column: Any, target: Any, *, regression: bool = False) -> bool:
+def strong(column: Any, target: Any, *, has_classes: bool = True) -> bool:
     values = chunked(column)
     kind = guess_kind(values.combine_chunks())
     assert kind is not None
     if kind == "numeric":
         values = values.cast(pa.float64())
-    found = strength(values, kind, chunked(target), regression=regression)
+    found = strength(values, kind, chunked(target), has_classes=has_classes)
     assert found <= 1 + 1e-9
     return found > STRONG
 
@@ -79,7 +79,7 @@ def test_one_of_several_classes_is_not_enough() -> None:
     ],
 )
 def test_a_column_that_tells_the_number_is_found(column: Any, tells: bool) -> None:
-    assert strong(column, VALUES, regression=True) is tells
+    assert strong(column, VALUES, has_classes=False) is tells
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=50))
@@ -92,12 +92,12 @@ def test_auroc_agrees_with_scikit_learn(rows: list[tuple[int, bool]]) -> None:
 
 def test_the_target_under_another_name_is_found() -> None:
     names = chunked(np.where(LABELS == 1, "yes", "no"))
-    assert repeats(chunked(np.where(LABELS == 1, "yes", "no")), names, regression=False)
-    assert repeats(chunked(LABELS), names, regression=False)
-    assert repeats(chunked(LABELS == 0), names, regression=False)
-    assert not repeats(chunked(CLASSES), names, regression=False)
-    assert not repeats(chunked(np.where(NOISE > 0, "yes", "no")), names, regression=False)
-    assert repeats(chunked(VALUES), chunked(VALUES), regression=True)
+    assert repeats(chunked(np.where(LABELS == 1, "yes", "no")), names, has_classes=True)
+    assert repeats(chunked(LABELS), names, has_classes=True)
+    assert repeats(chunked(LABELS == 0), names, has_classes=True)
+    assert not repeats(chunked(CLASSES), names, has_classes=True)
+    assert not repeats(chunked(np.where(NOISE > 0, "yes", "no")), names, has_classes=True)
+    assert repeats(chunked(VALUES), chunked(VALUES), has_classes=False)
     # Numbers that never repeat pair up with any others.
-    assert not repeats(chunked(NOISE), chunked(VALUES), regression=True)
-    assert not repeats(chunked(NOISE), chunked([str(i) for i in range(ROWS)]), regression=False)
+    assert not repeats(chunked(NOISE), chunked(VALUES), has_classes=False)
+    assert not repeats(chunked(NOISE), chunked([str(i) for i in range(ROWS)]), has_classes=True)

@@ -4,15 +4,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from rayml.data.columns.schema import FeatureSchema
+from rayml.data.fit.fitting import fit_target
 from rayml.data.statistics.categories import CategoryStatistics
 from rayml.data.statistics.moments import NumericStatistics
+from rayml.data.statistics.statistics import Statistics
 from rayml.data.statistics.target import (
     check_each_split,
     check_seen,
     check_task,
     encode,
-    fit_classes,
-    fit_regression,
     label_text,
 )
 from rayml.errors import DataError
@@ -24,8 +25,14 @@ KINDS: dict[type, Kind] = {str: "categorical", bool: "boolean", int: "numeric", 
 def classes(
     values: list[object], task: TaskName = "binary", positive: ClassLabel | None = None
 ) -> TargetInfo:
-    statistics = CategoryStatistics.of(label_text(pa.array(values)))
-    return fit_classes("y", KINDS[type(values[0])], task, statistics, positive)
+    statistics = Statistics(categories={"y": CategoryStatistics.of(label_text(pa.array(values)))})
+    schema = FeatureSchema((), "y", KINDS[type(values[0])])
+    return fit_target(schema, statistics, task, positive)
+
+
+def number(*values: float) -> TargetInfo:
+    statistics = Statistics(numeric={"y": NumericStatistics.of(np.array(values))})
+    return fit_target(FeatureSchema((), "y", "numeric"), statistics, "regression", None)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +67,9 @@ def test_many_classes_sort_in_their_own_order() -> None:
 @pytest.mark.parametrize(
     ("values", "task", "message"),
     [
-        (["a", "b", "c"], "binary", "column 'y' has 3 classes .*binary takes 2"),
-        (["a"], "multiclass", "takes 2 to 1000"),
-        ([f"c{i}" for i in range(1001)], "multiclass", "takes 2 to 1000"),
+        (["a", "b", "c"], "binary", "column 'y' has 3 classes .*task=binary takes 2: "),
+        (["a"], "multiclass", "task=multiclass takes 2 to 1000"),
+        ([f"c{i}" for i in range(1001)], "multiclass", "task=multiclass takes 2 to 1000"),
         ([1.5, 2.5], "binary", "whole numbers"),
     ],
 )
@@ -74,33 +81,36 @@ def test_targets_that_do_not_suit_are_refused(
 
 
 def test_an_unknown_positive_is_refused() -> None:
-    with pytest.raises(DataError, match="column 'y' has no class 'maybe'"):
+    with pytest.raises(DataError, match="positive class 'maybe' is no class of column 'y'"):
         classes(["yes", "no"], positive="maybe")
 
 
 def test_a_regression_is_standardised() -> None:
     values = np.array([1.0, 2.0, 6.0])
-    info = fit_regression("y", NumericStatistics.of(values))
+    info = number(*values)
     encoded = encode(info, pa.chunked_array([values]))
     assert encoded.dtype == np.float32
     np.testing.assert_allclose(encoded * info.scale + info.mean, values, rtol=1e-6)
 
 
 def test_a_regression_needs_a_target_that_varies() -> None:
-    with pytest.raises(DataError, match="has one value on the training split"):
-        fit_regression("y", NumericStatistics.of(np.array([3.0, 3.0])))
+    with pytest.raises(DataError, match=r"same value in each training row: 3\.0"):
+        number(3.0, 3.0)
+
+
+def test_a_regression_needs_numbers_that_can_be_squared() -> None:
+    with pytest.raises(DataError, match="too large to square: 'from -1e\\+200 to 1e\\+200'"):
+        number(-1e200, 1e200)
 
 
 def test_values_that_training_lacks_are_refused() -> None:
     info = classes(["yes", "no"])
-    with pytest.raises(DataError, match="value 'maybe' in row 1, which training lacks"):
+    with pytest.raises(DataError, match=r"row 1 .* no class of the training split: 'maybe'"):
         encode(info, pa.array(["yes", "maybe"]))
-    with pytest.raises(DataError, match="no value in row 0"):
-        encode(
-            fit_regression("y", NumericStatistics.of(np.array([1.0, 2.0]))), pa.array([None, 1.0])
-        )
+    with pytest.raises(DataError, match=r"row 0 .* missing or no number"):
+        encode(number(1.0, 2.0), pa.array([None, 1.0]))
     check_seen(info, "test", ["yes"])
-    with pytest.raises(DataError, match=r"the test split has classes .*: \['maybe'\]"):
+    with pytest.raises(DataError, match=r"test split has classes .*: \['maybe'\]"):
         check_seen(info, "test", ["yes", "maybe"])
 
 
@@ -109,7 +119,7 @@ def test_values_that_training_lacks_are_refused() -> None:
     [("categorical", "regression"), ("boolean", "regression"), ("timestamp", "binary")],
 )
 def test_kinds_that_a_task_cannot_have(kind: Kind, task: TaskName) -> None:
-    with pytest.raises(DataError, match=f"the target 'y' is a {kind} column, and data.task={task}"):
+    with pytest.raises(DataError, match=f"column 'y' is {kind}, and task={task} predicts"):
         check_task("y", kind, task)
     check_task("y", "numeric", task)
 
@@ -122,7 +132,7 @@ def test_each_split_needs_both_classes_of_a_binary_task() -> None:
     check_each_split(BINARY, {"train": both, "validation": both, "test": both}, given=False)
     with pytest.raises(DataError, match="validation split has no row of class 'yes'") as told:
         check_each_split(BINARY, {"train": both, "validation": one, "test": one}, given=True)
-    assert "3 of 153 rows are of it" in str(told.value)
+    assert "only 3 of 153 rows have it" in str(told.value)
     lacking = {"train": both, "validation": both, "test": one}
     check_each_split(BINARY, lacking, given=True)
     with pytest.raises(DataError, match="test split has no row"):

@@ -15,7 +15,7 @@ from rayml.models.estimators.members import (
     pooled,
 )
 from rayml.models.nets.mlp import MLP
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate, predict_outputs
 from rayml.types import TrainSettings

@@ -146,10 +146,10 @@ class Rounded(NumericOnly):
 @pytest.mark.parametrize(
     ("module", "rule"),
     [
-        (OneHot, "through embedding layers"),
-        (Pooled, "depends on one column"),
-        (Transposed, "rows first"),
-        (Rounded, "differentiated"),
+        (OneHot, "outside of embedding layers"),
+        (Pooled, "depends on several columns"),
+        (Transposed, "first dimension is not the rows"),
+        (Rounded, "have no gradient"),
     ],
 )
 def test_what_cannot_be_explained_says_so(module: type[nn.Module], rule: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task, outputs_of
 from rayml.train.lanes.gradients import LaneGradients
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import Batch
@@ -64,7 +64,7 @@ def test_losses_and_gradients_are_those_of_autograd(
 ) -> None:
     torch.manual_seed(seed)
     stack = StackedModel(
-        [MLP(shape, target.outputs, width=5, depth=depth, dropout=each) for each in dropouts]
+        [MLP(shape, outputs_of(target), width=5, depth=depth, dropout=each) for each in dropouts]
     )
     stack.train()
     if stack.dropouts:

@@ -11,7 +11,7 @@ import torch
 from rayml.errors import CheckpointError
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.train.loop.results import BestEpoch
-from rayml.train.seeds import SEED, SeedResult
+from rayml.train.seed_results import SEED, SeedResult
 from rayml.train.trial import apply
 
 RESULT = SeedResult(

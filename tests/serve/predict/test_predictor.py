@@ -16,6 +16,7 @@ from rayml.registry.bundle.bundle import load_bundle, write_bundle
 from rayml.registry.bundle.info import BundleInfo
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
+from rayml.tasks.table import outputs_of
 
 
 def inputs_of(predictor: Predictor, table: pa.Table) -> pa.Table:
@@ -85,7 +86,7 @@ def test_predictions_are_those_of_the_bundle(predictor: Predictor, table: pa.Tab
     model = build(
         bundle.info.model.plain(),
         shape=bundle.preprocessor().shape,
-        outputs=bundle.signature.target.outputs,
+        outputs=outputs_of(bundle.signature.target),
     )
     model.load_state_dict(bundle.weights())
     with torch.no_grad():

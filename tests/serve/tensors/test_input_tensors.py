@@ -12,13 +12,14 @@ import pytest
 from pydantic_core import to_json
 
 from rayml.errors import RequestError, ServeError
-from rayml.serve.predict.answer import Estimate, class_key
+from rayml.serve.predict.answer import Estimate
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
 from rayml.serve.tensors.input_tensors import MATRIX, InputTensors
 from rayml.serve.tensors.model_metadata import model_metadata
 from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.serve.tensors.tensors import Tensor, tensor_from_values
+from rayml.tasks.class_task import class_key
 from rayml.testing.bundles import untrained_bundle
 
 ROWS: list[dict[str, Any]] = [

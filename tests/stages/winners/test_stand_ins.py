@@ -26,7 +26,8 @@ from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.predict.predictor import Predictor
 from rayml.stages.winners.stand_ins import TRAINED_ROWS, find_stand_ins
-from rayml.tasks.task import Task, build_task
+from rayml.tasks.table import build_task, outputs_of
+from rayml.tasks.task import Task
 from rayml.types import (
     Examples,
     FeatureShape,
@@ -124,7 +125,7 @@ def prepared(table: pa.Table, task: TaskName, **settings: Any) -> Prepared:
 def trained(model: dict[str, Any], data: Prepared, task: Task, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     target = data.preprocessor.target
-    module = build(model, shape=data.preprocessor.shape, outputs=target.outputs)
+    module = build(model, shape=data.preprocessor.shape, outputs=outputs_of(target))
     assert isinstance(module, nn.Module)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
     numeric = torch.from_numpy(data.train.features.numeric)

@@ -15,7 +15,7 @@ from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.results.confirmation import Confirmation, ConfirmedTrial, write_confirmation
 from rayml.stages.winners.winner import find_winner
 from rayml.train.loop.results import BestEpoch
-from rayml.train.seeds import SeedResult
+from rayml.train.seed_results import SeedResult
 from rayml.train.trial import apply
 from rayml.types import TrainSettings
 

@@ -12,7 +12,7 @@ from torch import nn
 from rayml.errors import ConfigError
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task
 from rayml.train.lanes.gradients import LaneGradients
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import ArrayBatches, Batch

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task, outputs_of
 from rayml.train.lanes.lanes import LaneLoop, NewLane
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint
@@ -85,7 +85,7 @@ class Case:
         config = self.config(lane)
         settings = train_settings(config["train"])
         torch.manual_seed(settings.seed)
-        model = build_model(config["model"], shape=self.shape, outputs=self.target.outputs)
+        model = build_model(config["model"], shape=self.shape, outputs=outputs_of(self.target))
         return NewLane(lane, model, settings)
 
     def loop(self, lanes: list[int]) -> LaneLoop:
@@ -268,7 +268,7 @@ def test_a_lane_copies_one_of_its_age(case: Case) -> None:
     loop = case.loop([0])
     loop.run_epoch()
     loop.add([case.lane(1)])
-    with pytest.raises(TrainError, match="as many epochs"):
+    with pytest.raises(TrainError, match="different numbers of epochs"):
         loop.copy(0, case.lane(1))
 
 
@@ -277,7 +277,7 @@ def test_a_checkpoint_of_other_settings_is_refused(case: Case, tmp_path: Path) -
     loop.save(tmp_path)
     other = case.loop([0, 1])
     other.lanes[1].number = 2
-    with pytest.raises(CheckpointError, match="same models and settings"):
+    with pytest.raises(CheckpointError, match="other models or settings"):
         other.restore(load_checkpoint(tmp_path))
 
 
@@ -296,10 +296,10 @@ def test_a_lane_that_diverges_leaves_the_others_alone(case: Case) -> None:
 def test_lanes_of_another_structure_are_refused(case: Case) -> None:
     loop = case.loop([0])
     case.base["model"] = {**case.base["model"], "width": 12}
-    with pytest.raises(TrainError, match="one structure"):
+    with pytest.raises(TrainError, match="another structure"):
         loop.add([case.lane(1)])
     case.base["train"]["optimizer"]["name"] = "sgd"
-    with pytest.raises(TrainError, match="one optimizer"):
+    with pytest.raises(TrainError, match="its cohort uses"):
         loop.add([case.lane(1)])
 
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from rayml.errors import ConfigError
 from rayml.models.nets.mlp import MLP
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate, predict_outputs
 

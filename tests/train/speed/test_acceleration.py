@@ -34,13 +34,13 @@ def test_much_work_is() -> None:
 def test_what_was_no_faster_before_is_not_tried_again() -> None:
     chosen = decide_compile(Work(10**9, 0.001), Prospect(12.0, 0.8))
     assert not chosen.taken
-    assert "0.80 times as fast compiled, by experience" in chosen.reason
+    assert "compiled it is expected to be 0.80 times as fast" in chosen.reason
 
 
 def test_compiled_code_that_is_no_faster_is_given_up() -> None:
     judged = judge_compiled(Work(100_000, 0.001), Prospect(12.0, 1.01))
     assert not judged.taken
-    assert judged.reason == "not compiled: given up, as it is 1.01 times as fast after 12 s"
+    assert judged.reason == "not compiled: compiled it is 1.01 times as fast after 12 s"
 
 
 def test_compiled_code_that_is_faster_is_kept() -> None:

@@ -19,7 +19,7 @@ import sys
 import numpy as np
 import rayml.search.cohort.cohort
 from rayml.models.nets.mlp import MLP
-from rayml.tasks.task import build_task
+from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.lanes.lanes import NewLane
 from rayml.train.speed.probe import measure_lanes, why_not_stacked

@@ -1,0 +1,175 @@
+"""Tasks whose target is a label."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rayml.errors import DataError
+from rayml.tasks.task import Answer, Apart, Label, Observed, Output, Schema, Task
+from rayml.types import ClassLabel, Direction, TargetInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+MAX_CLASSES = 1000
+# Of a binary task; of several classes a share of an even one's, so that the two agree.
+_RARE = 0.1
+
+
+def class_key(label: ClassLabel) -> str:
+    """The key of a class in a JSON object, whose keys are strings."""
+    return label if isinstance(label, str) else json.dumps(label)
+
+
+class ClassTask(Task):
+    """A label: a model's outputs are decoded to probabilities.
+
+    A class is answered as `{"label", "probability", "probabilities": {class: p}}`, where
+    `probability` is that of the label.
+
+    Attributes:
+        class_counts: how many classes there may be, least and most.
+    """
+
+    takes = "text, truth values or whole numbers"
+    kinds = frozenset({"numeric", "categorical", "boolean"})
+    has_classes = True
+    smooths_labels = True
+    directions: ClassVar[Mapping[str, Direction]] = {
+        "accuracy": "maximize",
+        "auroc": "maximize",
+        "log_loss": "minimize",
+        "f1": "maximize",
+        "calibration_error": "minimize",
+        "average_precision": "maximize",
+        "balanced_accuracy": "maximize",
+    }
+    default_metric = "accuracy"
+    proper_metric = "log_loss"
+    blind_metrics = frozenset({"calibration_error"})
+    unit = 1.0
+    class_counts: ClassVar[tuple[int, int]]
+
+    def __init__(self, info: TargetInfo, **objective: Any) -> None:
+        super().__init__(info, **objective)
+        self._keys = tuple(class_key(label) for label in info.classes)
+
+    @classmethod
+    def metric_for(cls, shares: Sequence[float]) -> str:
+        """The metric that means something for classes of these shares of the training split.
+
+        Where the rarest class has less than a tenth of the rows (of several classes: less than a
+        fifth of an even share), a model that never finds it has a fine accuracy. Average precision
+        asks how many of those that are put first belong to it.
+        """
+        frequent = min(shares) * len(shares) / 2 >= _RARE
+        return cls.default_metric if frequent else "average_precision"
+
+    @classmethod
+    def fit(cls, name: str, observed: Observed, positive: ClassLabel | None) -> TargetInfo:  # noqa: ARG003 - see `BinaryTask`
+        """Describe a target by its classes, in their own order.
+
+        Raises:
+            DataError: there are too few or too many.
+        """
+        least, most = cls.class_counts
+        labels = list(observed.classes)
+        if not least <= len(labels) <= most:
+            takes = f"{least}" if least == most else f"{least} to {most}"
+            raise DataError(
+                f"column {name!r} has {len(labels)} classes on the training split, and"
+                f" task={cls.name} takes {takes}",
+                found=labels[:10],
+                remedy="Set data.task to binary, multiclass or regression as fits the column",
+            )
+        return TargetInfo(name, cls.name, classes=tuple(labels))
+
+    # ---------------------------------------------------------------- the shape of an answer
+
+    @abstractmethod
+    def probabilities(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Probabilities of all classes, [rows, classes], from predictions."""
+
+    def answer_schema(self) -> Schema:
+        """The label, its probability, and the probabilities of all classes."""
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        return {
+            "label": self.label_schema(),
+            "probability": share,
+            "probabilities": {
+                "type": "object",
+                "properties": dict.fromkeys(self._keys, share),
+                "required": list(self._keys),
+            },
+        }
+
+    def _answer(self, code: int, probabilities: Sequence[float]) -> Answer:
+        return {
+            "label": self.info.classes[code],
+            "probability": probabilities[code],
+            "probabilities": dict(zip(self._keys, probabilities, strict=True)),
+        }
+
+    def output_tensors(self) -> dict[str, Output]:
+        """The fields of an answer, the probabilities in the order of the classes."""
+        return {
+            "label": Output("BYTES", coded=True),
+            "probability": Output("FP64"),
+            "probabilities": Output("FP64", (-1, len(self.info.classes)), self._keys),
+        }
+
+    def output_values(self, predictions: Tensor) -> dict[str, npt.NDArray[np.generic]]:
+        """The fields of an answer as arrays."""
+        codes = self.chosen(predictions).numpy()
+        probabilities = self.probabilities(predictions.numpy().astype("float64"))
+        return {
+            "label": codes,
+            "probability": probabilities.max(axis=1),
+            "probabilities": probabilities,
+        }
+
+    # ---------------------------------------------------------------- what comes back
+
+    def label_schema(self) -> Schema:
+        """One of the classes."""
+        return {"enum": list(self.info.classes)}
+
+    def example_label(self) -> Label:
+        """The first class."""
+        return self.info.classes[0]
+
+    def read_label(self, given: object) -> Label:
+        """The class of this type and value.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for known in self.info.classes:
+            if type(known) is type(given) and known == given:
+                return known
+        raise ValueError(f"labels are {list(self.info.classes)}")
+
+    def losses(self, answers: Sequence[Answer], labels: Sequence[Label]) -> list[float]:
+        """1 for a wrong class, 0 for the right one."""
+        pairs = zip(answers, labels, strict=True)
+        return [float(answer["label"] != label) for answer, label in pairs]
+
+    # ---------------------------------------------------------------- two models
+
+    def answers_apart(self, answers: Sequence[Answer], others: Sequence[Answer]) -> Apart:
+        """Labels that differ, and the largest difference of a probability of each row."""
+        pairs = list(zip(answers, others, strict=True))
+        changed = sum(one["label"] != other["label"] for one, other in pairs)
+        return Apart(changed, sum(_difference(one, other) for one, other in pairs))
+
+
+def _difference(answer: Answer, other: Answer) -> float:
+    theirs = other["probabilities"]
+    return float(
+        max(abs(p - theirs.get(label, 0.0)) for label, p in answer["probabilities"].items())
+    )

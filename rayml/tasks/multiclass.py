@@ -1,0 +1,99 @@
+"""Multiclass classification: one of several classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rayml.tasks.class_task import MAX_CLASSES, ClassTask
+from rayml.tasks.task import Answer, Apart, Measure
+from rayml.types import ClassLabel, TargetInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+
+class MulticlassTask(ClassTask):
+    """Several classes: a logit each."""
+
+    name = "multiclass"
+    class_counts = (2, MAX_CLASSES)
+
+    def __init__(self, info: TargetInfo, **objective: Any) -> None:
+        super().__init__(info, **objective)
+        self.outputs = len(info.classes)
+
+    @classmethod
+    def own_metrics(cls) -> Mapping[str, Measure]:
+        """Metrics of the probabilities."""
+        from rayml.tasks.metrics import MULTICLASS
+
+        return MULTICLASS
+
+    def loss(
+        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
+    ) -> Tensor:
+        """Cross entropy with label smoothing (Szegedy et al. 2016)."""
+        # F.cross_entropy takes no tensor as label_smoothing, so no value a lane.
+        log_odds = outputs.log_softmax(-1)
+        index = target.expand(log_odds.shape[:-1]).unsqueeze(-1)
+        hit = log_odds.gather(-1, index).squeeze(-1)
+        return -((1 - label_smoothing) * hit + label_smoothing * log_odds.mean(-1)).mean(-1)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Probabilities of the classes, [..., rows, classes]."""
+        return outputs.softmax(-1)
+
+    def pool(self, outputs: Tensor) -> Tensor:
+        """Logarithms of the mean probabilities."""
+        return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
+
+    def answers(self, predictions: Tensor) -> list[Answer]:
+        """The likeliest class."""
+        best = predictions.argmax(dim=1).tolist()
+        return list(map(self._answer, best, predictions.tolist()))
+
+    def probabilities(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The same."""
+        return predictions
+
+    def spread(self, members: Tensor, mean: Tensor) -> Tensor:
+        """Standard deviation of the probability of the class that is likeliest on average."""
+        return members.std(0).gather(1, mean.argmax(dim=1, keepdim=True)).squeeze(1)
+
+    def chosen(self, predictions: Tensor) -> Tensor:
+        """The likeliest class."""
+        return predictions.argmax(dim=1)
+
+    def explained(self, predictions: Tensor, codes: Tensor) -> Tensor:
+        """The probability of the class that is asked for."""
+        return predictions.gather(1, codes.unsqueeze(1)).squeeze(1)
+
+    def bins(self, predictions: Tensor) -> tuple[Tensor, int]:
+        """The likeliest class."""
+        return predictions.argmax(dim=1), len(self.info.classes)
+
+    def predictions_apart(self, predictions: Tensor, others: Tensor) -> Apart:
+        """Labels that differ, and the largest difference of a probability of each row."""
+        changed = (predictions.argmax(1) != others.argmax(1)).sum()
+        return Apart(int(changed), float((predictions - others).abs().amax(1).sum()))
+
+    def aligned(self, predictions: Tensor, classes: Sequence[ClassLabel]) -> Tensor:
+        """The columns in the order of this task's classes."""
+        return predictions[:, [classes.index(label) for label in self.info.classes]]
+
+    def constants(
+        self,
+        shares: Sequence[float],
+        profile: Mapping[str, Any],  # noqa: ARG002 - the shares say it all
+        rows: int,
+    ) -> list[Tensor]:
+        """The shares of the classes, and always the most frequent one."""
+        import torch
+
+        known = torch.tensor(shares, dtype=torch.float64)
+        first = torch.nn.functional.one_hot(known.argmax(), len(known)).double()
+        return [each.expand(rows, -1) for each in (known, first)]
