@@ -103,7 +103,10 @@ class Centroids(Estimator):
 
     def predict(self, features: Features) -> Matrix:
         x = matrix(self.shape, features)
-        distances: Matrix = ((x[:, None, :] - self.centres) ** 2).sum(2)
+        # Column by column, since the bits of a sum along an axis depend on the array's shape.
+        distances: Matrix = np.zeros((len(x), len(self.centres)))
+        for column, centre in zip(x.T, self.centres.T, strict=True):
+            distances += (column[:, None] - centre) ** 2
         return -distances if self.outputs > 1 else distances[:, :1] - distances[:, 1:]
 
     def save(self) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ A class of tests that pytest collects:
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -17,11 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from rayml.models.modules.lazy import materialise
+from rayml.testing.contract import check_contract
+from rayml.testing.rows import learnable, task_of
+from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.structure import same_structure
+from rayml.train.loop.batches import ArrayBatches
+from rayml.train.loop.loop import TrainingLoop
 from rayml.train.loop.randomness import seeded
-from rayml.types import FeatureShape
+from rayml.train.loop.results import EpochResult
+from rayml.train.speed.probe import why_not_stacked
+from rayml.types import FeatureShape, TrainSettings
 
 _CPU = torch.device("cpu")
 _ROWS = 12
+_EPOCHS = 3
 
 
 class ModelTests:
@@ -107,9 +117,46 @@ class ModelTests:
             loaded = self._built(shape, 1, seed=1)
             loaded.load_state_dict(saved)
             batch = _batch(shape, _ROWS)
-            assert torch.allclose(_run(model.eval(), batch), _run(loaded.eval(), batch)), (
+            assert torch.equal(_run(model.eval(), batch), _run(loaded.eval(), batch)), (
                 "what is loaded predicts otherwise; make the rest a buffer"
             )
+
+    def test_its_state_is_tensors(self) -> None:
+        """A bundle holds safetensors and no pickle, which all other state would need."""
+        for shape in self.shapes:
+            for name, each in self._built(shape, 1).state_dict().items():
+                assert isinstance(each, Tensor), (
+                    f"{name} of its state_dict is a {type(each).__name__}; make it a buffer"
+                )
+
+    def test_lanes_train_as_each_alone(self) -> None:
+        """Trials of a cohort share one pass; the results are those of single training.
+
+        A model that cannot be stacked trains alone, and passes.
+        """
+        for shape in self.shapes:
+            train, held = (learnable("binary", shape, rows, rows) for rows in (160, 80))
+            batches, validation = ArrayBatches(train, 40), ArrayBatches(held, 80)
+            task = task_of("binary")
+            lanes = [self._lane(shape, number) for number in (0, 1)]
+            alike = same_structure(lanes[0].model, lanes[1].model)
+            if not alike or why_not_stacked(lanes[0], task, batches):
+                continue
+            together = LaneLoop(lanes, task, batches, validation)
+            single = [self._lane(shape, number) for number in (0, 1)]
+            alone = [TrainingLoop(e.model, task, batches, validation, e.settings) for e in single]
+            for _ in range(_EPOCHS):
+                found = together.run_epoch()
+                for number, loop in enumerate(alone):
+                    one, other = found[number], loop.run_epoch()
+                    assert isinstance(one, EpochResult), f"as a lane it diverges: {one}"
+                    assert math.isclose(one.loss, other.loss, rel_tol=1e-3, abs_tol=1e-4), (
+                        f"as lane {number} its loss is {one.loss:.6g}, alone {other.loss:.6g}"
+                    )
+
+    def _lane(self, shape: FeatureShape, number: int) -> NewLane:
+        settings = TrainSettings(epochs=_EPOCHS, batch_size=40, seed=number)
+        return NewLane(number, self._built(shape, 1, seed=number), settings)
 
     def _built(self, shape: FeatureShape, outputs: int, seed: int = 0) -> nn.Module:
         with seeded(seed, _CPU):
@@ -129,9 +176,7 @@ def check_model(make: Callable[[FeatureShape, int], nn.Module]) -> None:
     """
     tests = ModelTests()
     setattr(tests, "make", make)  # noqa: B010 - a method has another type than a function
-    for name in sorted(vars(ModelTests)):
-        if name.startswith("test_"):
-            getattr(tests, name)()
+    check_contract(tests)
 
 
 def _batch(shape: FeatureShape, rows: int) -> tuple[Tensor, Tensor]:

@@ -81,7 +81,9 @@ class NearestCentroid(Estimator):
 
     def predict(self, features):
         middle = self.centres.mean(0)
-        return ((self.inputs(features) - middle) * self.slopes()).sum(1, keepdims=True)
+        # Column by column: the bits of a sum along an axis depend on the number of rows.
+        columns = zip(self.inputs(features).T, middle, self.slopes())
+        return sum((column - m) * slope for column, m, slope in columns)[:, None]
 
     def save(self):
         return {"centroids.json": json.dumps(self.centres.tolist()).encode()}

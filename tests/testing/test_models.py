@@ -47,6 +47,29 @@ class Forgetful(Plain):
         return super().hidden(x) + self.seen
 
 
+class Remembers(Plain):
+    """Keeps something in its state that is no tensor."""
+
+    def get_extra_state(self) -> object:
+        return {"seen": 1}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+class Shared(Plain):
+    """Says that its gain may differ between lanes, where all read that of the first."""
+
+    lane_attributes = ("gain",)
+
+    def __init__(self, shape: FeatureShape, outputs: int) -> None:
+        super().__init__(shape, outputs)
+        self.gain = float(torch.rand(())) * 4
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x) * self.gain
+
+
 @pytest.mark.parametrize("model", [Plain, BatchNorm, Lazy, Frozen, Drawn])
 def test_a_sound_model_passes(model: type[nn.Module]) -> None:
     check_model(model)
@@ -60,8 +83,10 @@ def test_a_sound_model_passes(model: type[nn.Module]) -> None:
         (Empty, "nothing to train|it returns"),
         (Complex, "phase is torch.complex64"),
         (Neighbours, "beside other rows"),
-        (Unseeded, "first.weight does not follow from the seed"),
+        (Unseeded, "first.weight does not follow from the seed|as lane 0 its loss is"),
         (Forgetful, "make the rest a buffer"),
+        (Remembers, "_extra_state of its state_dict is a dict"),
+        (Shared, "as lane 1 its loss is|make the rest a buffer"),
     ],
 )
 def test_what_breaks_the_contract_is_told(model: type[nn.Module], words: str) -> None:

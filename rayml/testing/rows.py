@@ -1,0 +1,49 @@
+"""Small learnable splits, for contract tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rayml.tasks.task import Task, build_task
+from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
+
+TARGETS: dict[TaskName, TargetInfo] = {
+    "binary": TargetInfo("y", "binary", ("no", "yes")),
+    "multiclass": TargetInfo("y", "multiclass", ("a", "b", "c")),
+    "regression": TargetInfo("y", "regression", (), 5.0, 2.0),
+}
+
+
+def task_of(name: TaskName) -> Task:
+    """A task of that kind, with its usual metric."""
+    return build_task(TARGETS[name])
+
+
+def learnable(name: TaskName, shape: FeatureShape, rows: int, seed: int) -> Examples:
+    """Rows whose target follows from the first number and the first code, up to some noise.
+
+    Args:
+        name: of the task.
+        shape: of the features.
+        rows: number of rows.
+        seed: of the draws.
+    """
+    draw = np.random.default_rng(seed)
+    numeric = draw.normal(size=(rows, shape.numeric)).astype(np.float32)
+    codes = [draw.integers(0, size, rows) for size in shape.cardinalities]
+    categorical = np.stack(codes, 1) if codes else np.zeros((rows, 0))
+    score = numeric[:, 0] + draw.normal(scale=0.2, size=rows)
+    if codes:
+        score = score + 2.0 * (codes[0] % 2) - 1.0
+    target: npt.NDArray[Any]
+    match name:
+        case "binary":
+            target = (score > 0).astype(np.int64)
+        case "multiclass":
+            target = np.digitize(score, [-0.7, 0.7]).astype(np.int64)
+        case "regression":
+            target = (score / 1.5).astype(np.float32)
+    return Examples(Features(numeric, categorical.astype(np.int64)), target)
