@@ -8,13 +8,13 @@ from typing import Any
 from rayml.errors import ConfigError
 from rayml.search.cohort.population import check_population
 from rayml.search.problem.budget import check_cost
-from rayml.search.problem.determinism import check_deterministic
 from rayml.search.problem.goals import Goals, check_goals_of_sampler, choose_goals
 from rayml.search.pruning.pruning import build_pruner
 from rayml.search.sampling.samplers import check_sampler
 from rayml.search.space.space import Space
 from rayml.search.tracking.tracker import check_tracking
 from rayml.settings.search import SearchSettings
+from rayml.tasks.objectives import TRAIN_SECONDS
 from rayml.train.trial import known_metrics, objective
 from rayml.types import TaskName
 
@@ -66,6 +66,28 @@ def goals_of(section: Mapping[str, Any], task: TaskName, search: SearchSettings)
     """
     first, known = objective(section, task), known_metrics(section, task)
     return choose_goals(first, known, search.objectives, search.constraints)
+
+
+def check_deterministic(search: SearchSettings) -> None:
+    """Check that nothing which a deterministic search decides by is a time.
+
+    Raises:
+        ConfigError: something is.
+    """
+    if not search.deterministic:
+        return
+    times = {
+        "search.seconds": search.seconds is not None,
+        "search.cost": search.cost is not None,
+        f"search.objectives: {TRAIN_SECONDS}": TRAIN_SECONDS
+        in (each.metric for each in search.objectives),
+        f"search.constraints.{TRAIN_SECONDS}": TRAIN_SECONDS in search.constraints,
+    }
+    if found := [name for name, given in times.items() if given]:
+        raise ConfigError(
+            f"search.deterministic is set, and the search depends on times: {', '.join(found)}",
+            remedy="Leave these out; search.trials and search.epochs are budgets without times",
+        )
 
 
 def _check_warm_start(search: SearchSettings) -> None:

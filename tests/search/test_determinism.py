@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rayml.errors import ConfigError
-from rayml.search.problem.determinism import check_deterministic
+from rayml.search.checks import check_deterministic
 from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
 from rayml.settings.search import BoundSettings, ObjectiveSettings, SearchSettings
 
