@@ -222,8 +222,8 @@ def test_a_users_sampler_and_pruner_decide_a_sweep(project: Path, rayml: Rayml) 
 
 def test_check_refuses_what_is_no_sampler_and_no_pruner(project: Path, rayml: Rayml) -> None:
     swapped = (
-        "search.sampler={_target_: shop.search.OddOnes, after: 2, max_epochs: 3}",
-        "search.pruner={_target_: shop.search.Steps, share: 0.5, seed: 1}",
+        "+search.sampler={_target_: shop.search.OddOnes, after: 2, max_epochs: 3}",
+        "+search.pruner={_target_: shop.search.Steps, share: 0.5, seed: 1}",
     )
     done = rayml(
         project, "check", "data=visits", "model=linear", *swapped, "--config-dir", "conf", code=2

@@ -86,7 +86,7 @@ def test_a_study_that_cannot_be_opened_again_names_the_way_on(
         content = journal.read_bytes()
         journal.write_bytes(b"x" + content)
 
-    with pytest.raises(SearchError, match=rf"line 1 is none.*rayml sweep resume={plan.name}"):
+    with pytest.raises(SearchError, match=rf"line 1 of .* is damaged.*resume={plan.name}"):
         run_sweep(plan, DATA, view=Watcher(20, damage_and_kill))
     journal.write_bytes(journal.read_bytes()[1:])
     run_sweep(changed(plan, resume=True), DATA)

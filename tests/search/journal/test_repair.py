@@ -77,7 +77,7 @@ def test_a_damaged_line_before_the_last_is_refused_by_its_number(tmp_path: Path)
     path.write_bytes(b"".join(lines))
     before = path.read_bytes()
     for reading in (read_study, lambda p: SweepJournal(p, existing=True)):
-        with pytest.raises(SearchError, match="line 3 is none"):
+        with pytest.raises(SearchError, match="line 3 of the journal is damaged"):
             reading(path)  # type: ignore[operator]
     assert path.read_bytes() == before
 
