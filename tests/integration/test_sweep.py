@@ -189,7 +189,9 @@ def test_when_all_trials_fail_the_commonest_reason_is_told(
     make_plan: Callable[..., SweepPlan],
 ) -> None:
     tree = {"model": {"dropout": {"type": "categorical", "choices": [7.0]}}}
-    with pytest.raises(SearchError, match=r"all 2 failed; 2 times so: .*7\.0"):
+    with pytest.raises(
+        SearchError, match=r"all 2 trials failed, 2 of them for this reason: .*7\.0"
+    ):
         run_sweep(make_plan(tree=tree, trials=2), DATA)
 
 
@@ -284,7 +286,8 @@ def test_a_sweep_that_loses_its_study_says_so(make_plan: Callable[..., SweepPlan
         ray.kill(ray.get_actor(f"study-{plan.name}", namespace="rayml"))
 
     with pytest.raises(
-        SearchError, match=r"its process died.*journal\.log; go on with `rayml sweep resume="
+        SearchError,
+        match=r"the process of the study .* died.*journal\.log; go on with `rayml sweep resume=",
     ):
         run_sweep(plan, DATA, view=Watcher(150, kill_study))
     assert read_study(plan.folder / "journal.log").trials[0].state == TrialState.COMPLETE
