@@ -47,7 +47,7 @@ check: $(READY)  ## Lint, types, import contract, every shipped config and every
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/test_configs.py tests/test_messages.py
+	$(BIN)/python -m pytest tests/test_configs.py tests/test_messages.py tests/test_house.py
 
 format: $(READY)  ## Format the code and mend what the linter can
 	$(BIN)/ruff format .

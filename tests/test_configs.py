@@ -11,8 +11,8 @@ from rayml.config.compose import compose, groups
 from rayml.search.sampling.samplers import check_sampler
 from rayml.search.space.fit import check_fit
 from rayml.search.space.space import Space
+from rayml.settings.search import SamplerSettings
 from rayml.stages.checks.preflight import trial_config
-from rayml.types import SamplerSettings
 
 # What the generic options leave to the user.
 GIVEN = {

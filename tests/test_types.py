@@ -8,13 +8,9 @@ import numpy as np
 import pydantic
 import pytest
 
-from rayml.types import (
-    ConfirmSettings,
-    Examples,
-    Features,
-    OptimizerSettings,
-    TrainSettings,
-)
+from rayml.settings.search import ConfirmSettings
+from rayml.settings.train import OptimizerSettings, TrainSettings
+from rayml.types import Examples, Features
 
 
 def test_settings_refuse_unknown_keys_and_bad_values_all_at_once() -> None:

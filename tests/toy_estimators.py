@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rayml.models.estimators.estimator import Estimator, Round
+from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
-from rayml.types import Examples, Features, FeatureShape, TrainSettings
+from rayml.types import Examples, Features, FeatureShape
 
 Matrix = npt.NDArray[np.float64]
 

@@ -13,23 +13,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rayml.config.components.build import TARGET
 from rayml.config.components.trust import SigningSettings, TrustSettings
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
 from rayml.settings.release import CanarySettings
-from rayml.settings.search import SearchSettings
+from rayml.settings.search import ConfirmSettings, SearchSettings
 from rayml.settings.serve import ServeSettings
+from rayml.settings.train import TrainSettings
 from rayml.tasks.table import KnownTask
-from rayml.types import (
-    ClassLabel,
-    ConfirmSettings,
-    Count,
-    Name,
-    Positive,
-    PreprocessSettings,
-    SchemaSettings,
-    Size,
-    SplitSettings,
-    TrainSettings,
-    settings,
-)
+from rayml.types import ClassLabel, Count, Name, Positive, Size, settings
 
 
 def _require_target(node: dict[str, Any]) -> dict[str, Any]:

@@ -8,20 +8,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import BeforeValidator, Field
 
-from rayml.types import (
-    Compile,
-    Count,
-    Direction,
-    Name,
-    NonNegative,
-    Positive,
-    PrunerSettings,
-    ResourceSettings,
-    SamplerSettings,
-    Size,
-    TrackingSettings,
-    settings,
-)
+from rayml.types import Compile, Count, Direction, Name, NonNegative, Positive, Size, settings
 
 
 @settings
@@ -104,6 +91,150 @@ class PriceSettings:
 
     cpu_hour: NonNegative = 0.0
     gpu_hour: NonNegative = 0.0
+
+
+def _component(given: Any, own: tuple[str, ...]) -> Any:
+    """Read a component node: rayml's own settings stay, the other keys are its arguments.
+
+    A config is composed of defaults, so a node has rayml's own keys beside those that the user
+    wrote.
+    """
+    if not isinstance(given, Mapping) or "_target_" not in given:
+        return given
+    arguments = {key: value for key, value in given.items() if key not in {"_target_", *own}}
+    kept = {key: value for key, value in given.items() if key in own}
+    return {**kept, "target": given["_target_"], "arguments": arguments}
+
+
+@settings
+class SamplerSettings:
+    """The sampler, which proposes the parameters of trials.
+
+    In a config it may also be a component node, `{_target_: shop.samplers.Mine, …}`: a subclass
+    of `optuna.samplers.BaseSampler`. Its constructor gets the node's arguments, the config's
+    `seed` and `startup_trials` where it names them.
+
+    Attributes:
+        name: `tpe` (`rayml.search.sampling.tpe`), or one of Optuna's samplers, its TPE being
+            `optuna_tpe`.
+        startup_trials: random trials before a model-based sampler begins.
+        options: further arguments of the sampler's class.
+        target: dotted path of the user's class; None takes the one of `name`.
+        arguments: of that class.
+    """
+
+    name: Literal["tpe", "optuna_tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"] = "tpe"
+    startup_trials: Size = 10
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    target: str | None = None
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _users(cls, given: Any) -> Any:
+        return _component(given, ("name", "startup_trials", "options"))
+
+    @property
+    def kind(self) -> str:
+        """The name, or the user's class."""
+        return self.target or self.name
+
+
+@settings
+class PrunerSettings:
+    """The pruner, which decides which trials are stopped early.
+
+    In a config it may also be a component node, `{_target_: shop.pruners.Mine, …}`: a class with
+    the methods of `rayml.search.pruning.pruning.Pruner`. Its constructor gets the node's
+    arguments, and `max_epochs`, `min_epochs`, `reduction` and `startup_trials` where it names
+    them.
+
+    Attributes:
+        name: `asha` (asynchronous successive halving, Li et al. 2020), `hyperband` (several
+            brackets of it), `median`, or `none`.
+        min_epochs: no trial is stopped before.
+        reduction: of the trials that reach a rung one in so many goes on.
+        startup_trials: `median` stops nothing before so many trials have finished.
+        target: dotted path of the user's class; None takes the one of `name`.
+        arguments: of that class.
+    """
+
+    name: Literal["asha", "hyperband", "median", "none"] = "asha"
+    min_epochs: Count = 1
+    reduction: Annotated[int, Field(ge=2)] = 4
+    startup_trials: Size = 5
+    target: str | None = None
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _users(cls, given: Any) -> Any:
+        return _component(given, ("name", "min_epochs", "reduction", "startup_trials"))
+
+    @property
+    def kind(self) -> str:
+        """The name, or the user's class."""
+        return self.target or self.name
+
+    @property
+    def known(self) -> dict[str, int]:
+        """The settings that a user's class may name."""
+        return {
+            "min_epochs": self.min_epochs,
+            "reduction": self.reduction,
+            "startup_trials": self.startup_trials,
+        }
+
+
+@settings
+class TrackingSettings:
+    """Where else a sweep's trials are recorded.
+
+    Attributes:
+        tensorboard: write event files for TensorBoard into the sweep's folder.
+        mlflow: tracking URI of MLflow, such as `sqlite:///mlflow.db` or a server's address.
+    """
+
+    tensorboard: bool = False
+    mlflow: Annotated[str, Field(min_length=1)] | None = None
+
+
+@settings
+class ResourceSettings:
+    """What one trial takes of the cluster: CPU cores, and GPUs or shares of one."""
+
+    cpu: Positive = 1.0
+    gpu: NonNegative = 0.0
+
+
+@settings
+class ConfirmSettings:
+    """How the winner of a sweep is confirmed.
+
+    Attributes:
+        top: best trials that are trained again; 0 confirms nothing, and the best trial wins.
+        seeds: trainings of each of them, every one with its own initialisation, dropout and
+            batch order.
+        ensemble: models of the winner that are served together; None serves one.
+    """
+
+    top: Size = 3
+    seeds: Annotated[int, Field(ge=2)] = 5
+    ensemble: Annotated[int, Field(ge=2)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _enough(self) -> ConfirmSettings:
+        if self.ensemble is not None and not self.top:
+            raise ValueError(
+                f"ensemble={self.ensemble} is set with top=0, and an ensemble is made of confirmed"
+                " seeds; set top to 1 or more"
+            )
+        if self.ensemble is not None and self.ensemble > self.seeds:
+            raise ValueError(
+                f"ensemble={self.ensemble} is more than seeds={self.seeds}; raise seeds, or lower"
+                " ensemble"
+            )
+        return self
 
 
 @settings

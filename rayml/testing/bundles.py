@@ -20,8 +20,9 @@ from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.registry.promotion import PromotionDecision
+from rayml.settings.data import PreprocessSettings, SchemaSettings
 from rayml.tasks.table import outputs_of
-from rayml.types import PreprocessSettings, SchemaSettings, TaskName
+from rayml.types import TaskName
 
 SMALL_MLP = {"_target_": "rayml.models.nets.mlp.MLP", "width": 16, "depth": 2}
 
@@ -78,17 +79,21 @@ def untrained_bundle(
             decision=decision,
         ),
         signature=make_signature(preprocessor, csv=csv),
-        lineage=Lineage(
-            data_hash="0" * 16,
-            source_fingerprint="memory",
-            sweep="none",
-            trial=0,
-            params={},
-            seed=0,
-            members=tuple(range(ensemble or 0)),
-        ),
+        lineage=_lineage(ensemble),
         preprocessor=preprocessor,
         **_state(models),
+    )
+
+
+def _lineage(ensemble: int | None) -> Lineage:
+    return Lineage(
+        data_hash="0" * 16,
+        source_fingerprint="memory",
+        sweep="none",
+        trial=0,
+        params={},
+        seed=0,
+        members=tuple(range(ensemble or 0)),
     )
 
 

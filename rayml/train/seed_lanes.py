@@ -8,7 +8,8 @@ from typing import Any
 
 from rayml.errors import DivergedError
 from rayml.tasks.task import Task
-from rayml.train.lanes.lanes import Lane, LaneLoop, NewLane
+from rayml.train.lanes.lane import Lane, NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.lanes.structure import same_structure
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.seed_results import FailedSeed, SeedResult, seeded

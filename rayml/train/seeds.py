@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
@@ -47,30 +48,19 @@ def train_seeds(
         ConfigError: any part of the config is wrong.
     """
     # The driver imports this module and needs no PyTorch, so what loads it is imported here.
+    left = list(seeds)
     if (
         len(seeds) > 1
         and isinstance(train, Examples)
         and isinstance(validation, Examples)
         and not is_estimator(config["model"])
     ):
-        from rayml.train.seed_lanes import stacked_seeds
-
-        lanes = stacked_seeds(
-            config, seeds, train=train, validation=validation, shape=shape, target=target
-        )
-        if lanes is not None:
-            done: set[int] = set()
-            try:
-                for result in lanes.train():
-                    done.add(result.seed)
-                    yield result
-            except Exception:  # noqa: BLE001 - an error of the user's code is raised again below
-                seeds = [seed for seed in seeds if seed not in done]
-            else:
-                return
+        for result in _stacked(config, seeds, train, validation, shape, target):
+            left.remove(result.seed)
+            yield result
     from rayml.train.speed.process import reset_process
 
-    for seed in seeds:
+    for seed in left:
         own = seeded(config, seed)
         reset_process(train_settings(own["train"]))
         loop = build_loop(
@@ -82,6 +72,26 @@ def train_seeds(
             threads=threads,
         )
         yield _alone(seed, loop)
+
+
+def _stacked(
+    config: Mapping[str, Any],
+    seeds: Sequence[int],
+    train: Examples,
+    validation: Examples,
+    shape: FeatureShape,
+    target: TargetInfo,
+) -> Iterator[SeedResult | FailedSeed]:
+    from rayml.train.seed_lanes import stacked_seeds
+
+    lanes = stacked_seeds(
+        config, seeds, train=train, validation=validation, shape=shape, target=target
+    )
+    if lanes is None:
+        return
+    # An error of the user's code is raised again by the seeds that then train alone.
+    with suppress(Exception):
+        yield from lanes.train()
 
 
 def _alone(seed: int, loop: TrialLoop) -> SeedResult | FailedSeed:

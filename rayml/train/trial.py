@@ -21,16 +21,10 @@ from rayml.config.components.registered import OWN, OWN_ESTIMATORS, made_class
 from rayml.config.problems import problems_of
 from rayml.errors import ConfigError, InvalidConfigError, SpaceError
 from rayml.models.estimators.estimator import Estimator
+from rayml.settings.train import TrainSettings
 from rayml.tasks.objectives import Objective
 from rayml.tasks.table import build_task, outputs_of, task_type
-from rayml.types import (
-    Direction,
-    Examples,
-    FeatureShape,
-    TargetInfo,
-    TaskName,
-    TrainSettings,
-)
+from rayml.types import Direction, Examples, FeatureShape, TargetInfo, TaskName
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +32,7 @@ if TYPE_CHECKING:
 
     from rayml.models.estimators.members import Member
     from rayml.tasks.task import Task
-    from rayml.train.lanes.lanes import NewLane
+    from rayml.train.lanes.lane import NewLane
     from rayml.train.loop.batches import Batches
     from rayml.train.loop.streaming import ParquetSplit
     from rayml.train.trial_loop import TrialLoop
@@ -301,7 +295,7 @@ def build_lane(
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
-    from rayml.train.lanes.lanes import NewLane
+    from rayml.train.lanes.lane import NewLane
     from rayml.train.loop.randomness import seeded
 
     settings = train_settings(config["train"])

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
 from rayml.train.loop.results import BestEpoch, EpochResult
-from rayml.types import TrainSettings
 
 
 class TrialLoop(Protocol):

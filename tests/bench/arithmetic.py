@@ -52,11 +52,13 @@ def _work(
     import torch
 
     from rayml.models.nets.mlp import MLP
+    from rayml.settings.train import TrainSettings
     from rayml.tasks.table import build_task
-    from rayml.train.lanes.lanes import LaneLoop, NewLane
+    from rayml.train.lanes.lane import NewLane
+    from rayml.train.lanes.lanes import LaneLoop
     from rayml.train.loop.batches import ArrayBatches
     from rayml.train.speed.process import reset_process
-    from rayml.types import Examples, Features, FeatureShape, TargetInfo, TrainSettings
+    from rayml.types import Examples, Features, FeatureShape, TargetInfo
 
     settings = TrainSettings(epochs=10**6, batch_size=batch)
     reset_process(settings)

@@ -19,13 +19,15 @@ from torch import nn
 
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
+from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
-from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.lane import NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.loop import TrainingLoop
 from rayml.train.speed.probe import measure_lanes
 from rayml.train.speed.process import reset_process
-from rayml.types import Examples, Features, FeatureShape, TargetInfo, TrainSettings
+from rayml.types import Examples, Features, FeatureShape, TargetInfo
 
 SHAPE = FeatureShape(6, (10, 17, 8, 16, 7, 6, 3, 43))
 STEPS = 60

@@ -33,7 +33,7 @@ import optuna
 from simulated import History, Objective, open_study, simulate
 from surrogates import grids, tasks
 
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 
 SAMPLERS = {
     "random": SamplerSettings(name="random"),

@@ -22,7 +22,8 @@ import numpy as np
 from rayml.search.problem.trials import AskedTrial, Report
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import Direction, PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
+from rayml.types import Direction
 from tests.search.plans import study_plan, tell
 
 

@@ -30,7 +30,7 @@ from simulated import Curve, History, open_study, simulate
 
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from tests.search.plans import report, tell
 
 CALLS = ("ask", "report", "tell")

@@ -31,7 +31,7 @@ from rayml.search.problem.prior_trials import PriorTrials
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from tests.search.plans import report, study_plan, tell
 
 TASKS = ("3945", "7593", "34539", "126025", "126026")

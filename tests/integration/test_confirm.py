@@ -30,20 +30,15 @@ from rayml.search.results.confirmation import Confirmation, read_confirmation
 from rayml.search.results.leaderboard import Leaderboard, TrialRow
 from rayml.serve.endpoint import start
 from rayml.serve.predict.predictor import Predictor
+from rayml.settings.data import PreprocessSettings, SchemaSettings
+from rayml.settings.search import ConfirmSettings, ResourceSettings
 from rayml.settings.serve import ReplicaSettings, ServeSettings
+from rayml.settings.train import TrainSettings
 from rayml.stages.register import write_winner
 from rayml.tasks.objectives import Objective
 from rayml.train.seeds import train_seeds
 from rayml.train.trial import apply
-from rayml.types import (
-    ConfirmSettings,
-    Examples,
-    PreprocessSettings,
-    ResourceSettings,
-    SchemaSettings,
-    SplitName,
-    TrainSettings,
-)
+from rayml.types import Examples, SplitName
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 from rayml.search.journal.journal import read_study
 from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.sweep import run_sweep
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from rayml.tasks.objectives import TRAIN_SECONDS
-from rayml.types import PrunerSettings, SamplerSettings
 from tests.integration.test_sweep import (
     DATA,
     LR,

@@ -16,11 +16,8 @@ from rayml.search.problem.sweep_plan import JOURNAL, SweepPlan
 from rayml.search.problem.trials import Progress
 from rayml.search.space.space import Space
 from rayml.search.sweep import run_sweep
-from rayml.types import (
-    PrunerSettings,
-    SamplerSettings,
-    TrainSettings,
-)
+from rayml.settings.search import PrunerSettings, SamplerSettings
+from rayml.settings.train import TrainSettings
 from tests.integration.test_sweep import DATA, LR
 from tests.search.plans import sweep_plan
 

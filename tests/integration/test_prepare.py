@@ -19,7 +19,8 @@ from rayml.data.prepare import prepare as prepare_module
 from rayml.data.prepare.prepare import PreparedDataset, open_prepared, prepare
 from rayml.data.sources.bundled import SklearnSource
 from rayml.errors import BadRowsError, DataError, SchemaError, SourceError
-from rayml.types import SPLITS, PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.types import SPLITS
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -11,7 +11,7 @@ import pytest
 from rayml.data.prepare.preview import Preview, preview
 from rayml.data.sources.files import FileSource
 from rayml.errors import DataError, SchemaError
-from rayml.types import PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -20,8 +20,9 @@ from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
 from rayml.tasks.table import outputs_of
-from rayml.types import SPLITS, PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.types import SPLITS
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -30,18 +30,15 @@ from rayml.search.report.tables import write_tables
 from rayml.search.space.space import Space
 from rayml.search.study.study_actor import start_study
 from rayml.search.sweep import SweepResult, run_sweep
-from rayml.tasks.objectives import Objective
-from rayml.types import (
-    Examples,
-    Features,
-    FeatureShape,
+from rayml.settings.search import (
     PrunerSettings,
     ResourceSettings,
     SamplerSettings,
-    TargetInfo,
     TrackingSettings,
-    TrainSettings,
 )
+from rayml.settings.train import TrainSettings
+from rayml.tasks.objectives import Objective
+from rayml.types import Examples, Features, FeatureShape, TargetInfo
 from tests.processes import command, descendants
 from tests.search.plans import changed, study_plan, sweep_plan
 

@@ -13,9 +13,9 @@ import pytest
 
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.settings.search import BoundSettings
+from rayml.settings.search import BoundSettings, PrunerSettings, SamplerSettings
+from rayml.settings.train import TrainSettings
 from rayml.tasks.objectives import Objective
-from rayml.types import PrunerSettings, SamplerSettings, TrainSettings
 from tests.search import simulated_sweeps as simulated
 from tests.search.plans import report, study_plan, tell
 

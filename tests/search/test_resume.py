@@ -16,7 +16,7 @@ from rayml.search.journal.journal import read_study
 from rayml.search.problem.trials import UnfinishedCohort
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 from tests.search.plans import begin, report, study_plan, tell
 

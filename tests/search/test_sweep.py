@@ -14,9 +14,14 @@ from rayml.search.problem.study_plan import max_epochs
 from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.space.space import Space
 from rayml.search.sweep import check_sweep
-from rayml.settings.search import BoundSettings, ObjectiveSettings, PopulationSettings
+from rayml.settings.search import (
+    BoundSettings,
+    ObjectiveSettings,
+    PopulationSettings,
+    PrunerSettings,
+    SamplerSettings,
+)
 from rayml.tasks.objectives import Objective
-from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.plans import changed
 
 WIDTH = {"model": {"width": {"type": "int", "low": 16, "high": 64}}}

@@ -20,8 +20,8 @@ from rayml.search.space.fit import check_fit
 from rayml.search.space.parameter import snapped
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
+from rayml.settings.search import SamplerSettings
 from rayml.train.trial import apply, as_scalar
-from rayml.types import SamplerSettings
 from tests.search.plans import tell
 
 LAYERS = [[64, 64], [128], []]

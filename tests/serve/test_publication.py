@@ -19,9 +19,9 @@ from rayml.serve.app.app import EndpointApp
 from rayml.serve.model.served import ServedModel
 from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.predictor import Predictor
+from rayml.settings.data import SchemaSettings
 from rayml.settings.serve import ServeSettings
 from rayml.testing.bundles import untrained_bundle
-from rayml.types import SchemaSettings
 from tests.serve.asgi import call
 
 ROWS = 600

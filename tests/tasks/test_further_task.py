@@ -33,6 +33,7 @@ from rayml.serve.predict.predictor import Predictor
 from rayml.serve.release.counters import VersionCounter
 from rayml.serve.release.feedback_request import truth
 from rayml.serve.tensors.arrow import write_answers
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
 from rayml.settings.serve import ServeSettings
 from rayml.stages.winners.judge import judge
 from rayml.stages.winners.winner import Winner
@@ -42,7 +43,7 @@ from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate
 from rayml.train.speed.probe import why_not_stacked
 from rayml.train.trial import build_lane, build_loop
-from rayml.types import Examples, PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.types import Examples
 from tests.serve.asgi import call
 from tests.serve.openapi.contract import Contract
 

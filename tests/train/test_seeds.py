@@ -12,6 +12,7 @@ import torch
 
 from rayml.errors import DivergedError
 from rayml.models.nets.mlp import MLP
+from rayml.settings.train import TrainSettings
 from rayml.train import seed_lanes
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.seed_results import FailedSeed, SeedResult
@@ -19,7 +20,6 @@ from rayml.train.seeds import train_seeds
 from rayml.train.speed import probe
 from rayml.train.speed.process import reset_process
 from rayml.train.trial import apply, build_loop
-from rayml.types import TrainSettings
 
 
 @pytest.fixture(autouse=True)

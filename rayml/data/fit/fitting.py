@@ -23,9 +23,10 @@ from rayml.data.statistics.moments import NumericStatistics
 from rayml.data.statistics.statistics import Statistics
 from rayml.data.statistics.target import sorted_labels
 from rayml.errors import DataError
+from rayml.settings.data import PreprocessSettings
 from rayml.tasks.table import task_type
 from rayml.tasks.task import Observed
-from rayml.types import ClassLabel, Kind, PreprocessSettings, TargetInfo, TaskName
+from rayml.types import ClassLabel, Kind, TargetInfo, TaskName
 
 
 def fit_target(

@@ -46,8 +46,9 @@ from rayml.data.statistics.profile import profile_columns
 from rayml.data.statistics.statistics import Statistics
 from rayml.data.statistics.target import encode
 from rayml.errors import SchemaError
+from rayml.settings.data import PreprocessSettings
 from rayml.storage.bounded import read_bounded
-from rayml.types import ClassLabel, Features, FeatureShape, PreprocessSettings, TargetInfo, TaskName
+from rayml.types import ClassLabel, Features, FeatureShape, TargetInfo, TaskName
 
 NO_TIMES = pa.table({})
 """The times of a schema without a timestamp column."""

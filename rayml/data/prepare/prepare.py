@@ -61,17 +61,10 @@ from rayml.data.split.split_method import choose_method
 from rayml.data.split.thresholds import SplitCounts
 from rayml.data.statistics.statistics import Statistics, merge_all
 from rayml.data.statistics.target import check_each_split, check_seen, check_task
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
 from rayml.tasks.table import task_type
 from rayml.timing import Stopwatch
-from rayml.types import (
-    SPLITS,
-    ClassLabel,
-    PreprocessSettings,
-    SchemaSettings,
-    SplitName,
-    SplitSettings,
-    TaskName,
-)
+from rayml.types import SPLITS, ClassLabel, SplitName, TaskName
 
 __all__ = ["PreparedDataset", "open_prepared", "prepare"]
 

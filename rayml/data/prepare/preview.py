@@ -21,14 +21,8 @@ from rayml.data.split.split import read_columns
 from rayml.data.split.split_method import choose_method
 from rayml.data.statistics.target import check_task
 from rayml.errors import DataError
-from rayml.types import (
-    ClassLabel,
-    Examples,
-    PreprocessSettings,
-    SchemaSettings,
-    SplitSettings,
-    TaskName,
-)
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.types import ClassLabel, Examples, TaskName
 
 if TYPE_CHECKING:
     from rayml.data.sources.sources import Source

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rayml.data.columns.nearest import did_you_mean
 from rayml.errors import SchemaError
-from rayml.types import SchemaSettings
+from rayml.settings.data import SchemaSettings
 
 _TAB = """$'data.source.csv.delimiter="\\t"'"""  # as bash takes it
 

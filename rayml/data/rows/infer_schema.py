@@ -15,7 +15,8 @@ from rayml.data.columns.privacy import looks_like_identifier
 from rayml.data.columns.schema import Column, ColumnSummary, FeatureSchema, Role
 from rayml.data.rows.check_settings import check_settings
 from rayml.errors import SchemaError
-from rayml.types import Kind, SchemaSettings
+from rayml.settings.data import SchemaSettings
+from rayml.types import Kind
 
 MISFITS = 0.05
 """Share of a text column's values that may differ from the kind of the rest: they make bad rows,

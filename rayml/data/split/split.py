@@ -36,9 +36,10 @@ from rayml.data.split.ties import (
     tally,
 )
 from rayml.errors import DataError, SchemaError
+from rayml.settings.data import SplitSettings
 from rayml.tasks.class_task import MAX_CLASSES
 from rayml.tasks.table import task_type
-from rayml.types import SPLITS, SplitSettings, TaskName
+from rayml.types import SPLITS, TaskName
 
 
 class Splitter:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from rayml.data.columns.split_names import SPLIT
 from rayml.errors import ConfigError
+from rayml.settings.data import SplitSettings
 from rayml.tasks.table import task_type
-from rayml.types import SplitSettings, TaskName
+from rayml.types import TaskName
 
 
 def choose_method(settings: SplitSettings, task: TaskName, *, given: bool = False) -> SplitSettings:

@@ -13,7 +13,7 @@ from rayml.data.columns.schema import Column, FeatureSchema
 from rayml.data.statistics.categories import CategoryStatistics
 from rayml.data.statistics.moments import NumericStatistics
 from rayml.data.statistics.statistics import Statistics
-from rayml.types import PreprocessSettings
+from rayml.settings.data import PreprocessSettings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)

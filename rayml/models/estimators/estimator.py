@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy.typing as npt
 
 from rayml.errors import ExplainError
-from rayml.types import Examples, Features, TrainSettings
+from rayml.settings.train import TrainSettings
+from rayml.types import Examples, Features
 
 if TYPE_CHECKING:
     from rayml.tasks.task import Task

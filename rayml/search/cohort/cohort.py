@@ -37,7 +37,8 @@ from rayml.search.pruning.quota import left, refill
 from rayml.search.space.parameter import Params
 from rayml.tasks.table import outputs_of
 from rayml.train.blame import explain
-from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.lane import NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.lanes.structure import live_keys, same_structure, structural_values
 from rayml.train.loop.checkpoint import load_checkpoint
 from rayml.train.loop.results import EpochResult

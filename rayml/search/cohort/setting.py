@@ -9,7 +9,8 @@ from typing import Any
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.worker import require_objective
 from rayml.tasks.task import Task
-from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.lane import NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.speed.process import reset_process
 from rayml.train.trial import build_trial_task, choose_device, train_settings

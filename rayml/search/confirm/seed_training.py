@@ -15,11 +15,12 @@ from rayml.errors import ConfigError, StorageError
 from rayml.search.cohort.plan import SweepData
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.results.candidates import Candidate
+from rayml.settings.search import ConfirmSettings, ResourceSettings
 from rayml.train.blame import explain
 from rayml.train.seed_results import FailedSeed
 from rayml.train.seeds import train_seeds
 from rayml.train.trial import is_estimator
-from rayml.types import ConfirmSettings, Examples, ResourceSettings
+from rayml.types import Examples
 
 
 @dataclass(frozen=True, kw_only=True)

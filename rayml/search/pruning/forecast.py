@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rayml.types import PrunerSettings
+from rayml.settings.search import PrunerSettings
 
 # These stop most lanes at their first rung.
 _HALVING = {"asha", "hyperband"}

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from rayml.config.components.build import build, taken
 from rayml.errors import ConfigError
-from rayml.types import PrunerSettings
+from rayml.settings.search import PrunerSettings
 
 
 @dataclass(frozen=True, slots=True)

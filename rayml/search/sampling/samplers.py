@@ -26,7 +26,7 @@ from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.tpe import BoundedTPESampler
 from rayml.search.space.parameter import Params, Scalar
 from rayml.search.space.space import Space
-from rayml.types import SamplerSettings
+from rayml.settings.search import SamplerSettings
 
 _CLASSES: dict[str, type[BaseSampler]] = {
     "tpe": BoundedTPESampler,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rayml.errors import ConfigError
 from rayml.search.problem.trials import Curve, FinishedTrial
-from rayml.types import TrackingSettings
+from rayml.settings.search import TrackingSettings
 
 
 class Tracker(Protocol):

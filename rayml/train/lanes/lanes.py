@@ -5,58 +5,27 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.layers.dropout import dropout_keys
+from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
 from rayml.train.lanes.gradients import LaneGradients
+from rayml.train.lanes.lane import Lane, NewLane
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.loop.batches import ArrayBatches, Batch, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, save_checkpoint, under
 from rayml.train.loop.optim import LaneOptimizer, Rates
-from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
+from rayml.train.loop.results import BestEpoch, EpochResult, fixed, require_finite
 from rayml.train.loop.schedule import rate
-from rayml.types import TrainSettings
 
 _VALUES, _BEST = "values", "best"
 _BUFFERS, _BEST_BUFFERS, _OPTIMIZER = "buffers.", "best_buffers.", "optimizer."
 _MIN_EVAL_ROWS = 64
-
-
-@dataclass
-class Lane:
-    """A trial's slot.
-
-    Attributes:
-        number: of the trial.
-        settings: how it is trained.
-        epoch: number of its finished epochs.
-        best: its best epoch so far.
-    """
-
-    number: int
-    settings: TrainSettings
-    epoch: int = 0
-    best: BestEpoch | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether all its epochs are done, or too many passed without a better one."""
-        return is_finished(self.settings, self.epoch, self.best)
-
-
-@dataclass(frozen=True)
-class NewLane:
-    """A trial to be trained: its number, its model on the batches' device, and its settings."""
-
-    number: int
-    model: nn.Module
-    settings: TrainSettings
 
 
 class LaneLoop:

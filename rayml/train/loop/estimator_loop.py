@@ -14,11 +14,12 @@ from rayml.models.estimators.estimator import Estimator, Files, Round
 from rayml.models.estimators.files import as_files, as_tensors, require_plain
 from rayml.models.estimators.members import checked_outputs, locked
 from rayml.models.modules.arrays import as_tensor
+from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.loop.randomness import Randomness
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
-from rayml.types import Examples, TrainSettings
+from rayml.types import Examples
 
 _STATE, _BEST, _RANDOM = "model.", "best.", "random."
 # Saving takes at most this share of the time: a booster writes all its trees each time.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rayml.errors import CheckpointError, TrainError
 from rayml.models.layers.dropout import Dropout, set_dropout_keys
+from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
 from rayml.train.loop.batches import Batch, Batches, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
@@ -22,7 +23,6 @@ from rayml.train.loop.model_optimizer import build_optimizer
 from rayml.train.loop.randomness import Randomness
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
 from rayml.train.loop.schedule import rate
-from rayml.types import TrainSettings
 
 _MODEL, _BEST, _OPTIMIZER, _RANDOM = "model.", "best.", "optimizer.", "random."
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from rayml.config.components.build import TARGET, build, is_node, locate
 from rayml.errors import CheckpointError, ConfigError
+from rayml.settings.train import OptimizerSettings
 from rayml.train.loop.optim import LaneOptimizer, Rates
 from rayml.train.loop.plain_state import pack, unpack
-from rayml.types import OptimizerSettings
 
 # The keys that rayml's own config gives an optimizer, whatever its class takes.
 _OWN = ("name", "lr", "weight_decay", "beta1", "beta2", "momentum")

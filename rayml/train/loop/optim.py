@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rayml.types import OptimizerSettings
+from rayml.settings.train import OptimizerSettings
 
 
 class Rates(NamedTuple):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayml.errors import DivergedError
+from rayml.settings.train import TrainSettings
 from rayml.tasks.objectives import LOSS
-from rayml.types import Direction, TrainSettings
+from rayml.types import Direction
 
 # What may differ between the runs of one trial: how it is computed, not what.
 _FREE = ("device", "threads", "eval_batch_size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rayml.types import ScheduleSettings
+from rayml.settings.train import ScheduleSettings
 
 
 def rate(schedule: ScheduleSettings, step: int, total_steps: int) -> float:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from rayml.errors import RaymlError, TrainError
 from rayml.models.layers.dropout import Dropout, dropout_keys, set_dropout_keys
 from rayml.tasks.task import Task
-from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.lane import NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.lanes.stack import StackedModel
 from rayml.train.lanes.structure import same_module
 from rayml.train.loop.batches import ArrayBatches, Batch

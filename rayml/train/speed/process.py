@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from rayml.settings.train import TrainSettings
 from rayml.train.loop.randomness import seed_all
-from rayml.types import TrainSettings
 
 # Of glibc's mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3

@@ -45,7 +45,7 @@ def test_defaults_read_as_they_are_written() -> None:
         "rayml.nowhere.Model",
         "rayml.nowhere.deeper.Model",
         "rayml.tasks.binary.BinaryTask",  # inherits its constructor
-        "rayml.types.TrainSettings",  # a decorator makes it
+        "rayml.settings.train.TrainSettings",  # a decorator makes it
     ],
 )
 def test_leaves_to_an_import_what_the_source_does_not_tell(path: str) -> None:

@@ -11,7 +11,7 @@ from rayml.config.compose import compose
 from rayml.data.advice.advice import Advice, of_rows, of_schema, of_splits, read_advice, save_advice
 from rayml.data.advice.repeated import Repeated
 from rayml.data.rows.infer_schema import infer_schema
-from rayml.types import SchemaSettings
+from rayml.settings.data import SchemaSettings
 
 ROWS = 400
 RNG = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from rayml.data.columns.identifiers import (
 )
 from rayml.data.columns.kinds import plain
 from rayml.data.rows.infer_schema import guess_kind, infer_schema
-from rayml.types import SchemaSettings
+from rayml.settings.data import SchemaSettings
 
 ROWS = 200
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from rayml.data.columns.schema import FeatureSchema
 from rayml.data.rows.infer_schema import infer_schema
-from rayml.types import SchemaSettings
+from rayml.settings.data import SchemaSettings
 
 TABLE = pa.table(
     {

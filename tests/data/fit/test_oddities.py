@@ -14,7 +14,7 @@ from rayml.data.columns.schema import Column, FeatureSchema
 from rayml.data.fit.observe import observe
 from rayml.data.fit.oddities import Odd, Oddities
 from rayml.data.fit.preprocess import Preprocessor
-from rayml.types import PreprocessSettings
+from rayml.settings.data import PreprocessSettings
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = FeatureSchema(

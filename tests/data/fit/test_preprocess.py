@@ -18,7 +18,8 @@ from rayml.data.fit.column_transforms import STANDARD_LIMIT
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import DataError, SchemaError
-from rayml.types import Features, FeatureShape, PreprocessSettings
+from rayml.settings.data import PreprocessSettings
+from rayml.types import Features, FeatureShape
 
 SCHEMA = FeatureSchema(
     columns=(

@@ -16,7 +16,7 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.fit.preprocessor_state import require_state
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.errors import DataError
-from rayml.types import PreprocessSettings, SchemaSettings
+from rayml.settings.data import PreprocessSettings, SchemaSettings
 
 PATH = Path("preprocessor.json")
 

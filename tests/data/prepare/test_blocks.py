@@ -11,7 +11,7 @@ from rayml.data.prepare.blocks import KEY, ORDER, Count, Observe, Place, Sample,
 from rayml.data.rows.coerce import Coercer
 from rayml.data.split.split import Splitter
 from rayml.data.statistics.statistics import Statistics
-from rayml.types import SplitSettings
+from rayml.settings.data import SplitSettings
 
 SCHEMA = FeatureSchema((Column("x", "numeric"),), "y", "categorical")
 RAW = pa.table(

@@ -15,7 +15,7 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.prepare.blocks import ORDER, Write, split_start
 from rayml.data.prepare.prepared import MANIFEST, PreparedDataset, open_prepared
 from rayml.errors import DataError
-from rayml.types import PreprocessSettings
+from rayml.settings.data import PreprocessSettings
 
 SCHEMA = FeatureSchema(
     (Column("x", "numeric"), Column("c", "categorical")), "y", "categorical", groups=("c",)

@@ -13,7 +13,8 @@ from rayml.data.columns.kinds import plain
 from rayml.data.columns.schema import FeatureSchema
 from rayml.data.rows.infer_schema import guess_kind, infer_schema
 from rayml.errors import SchemaError
-from rayml.types import Kind, SchemaSettings
+from rayml.settings.data import SchemaSettings
+from rayml.types import Kind
 
 NONE = SchemaSettings()
 

@@ -17,7 +17,8 @@ from rayml.data.columns.split_names import named_splits
 from rayml.data.split.split import Splitter, column_of
 from rayml.data.split.thresholds import SplitCounts
 from rayml.errors import DataError, SchemaError
-from rayml.types import SplitSettings, TaskName
+from rayml.settings.data import SplitSettings
+from rayml.types import TaskName
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = FeatureSchema(

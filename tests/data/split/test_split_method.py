@@ -8,7 +8,7 @@ from rayml.data.sources.files import FileSource
 from rayml.data.sources.sources import gives_splits
 from rayml.data.split.split_method import choose_method
 from rayml.errors import ConfigError
-from rayml.types import SplitSettings
+from rayml.settings.data import SplitSettings
 
 BY_FILES = FileSource({"train": "a.csv", "test": "b.csv"})
 

@@ -15,10 +15,10 @@ from rayml.models.estimators.members import (
     pooled,
 )
 from rayml.models.nets.mlp import MLP
+from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate, predict_outputs
-from rayml.types import TrainSettings
 from tests.toy_estimators import Centroids
 from tests.train.conftest import BINARY, SHAPE, make_examples
 

@@ -15,8 +15,13 @@ from rayml.errors import ConfigError
 from rayml.search.cohort.population import check_population, exploit, explore, generator, perturbed
 from rayml.search.space.parameter import Parameter
 from rayml.search.space.space import Space
-from rayml.settings.search import CohortSettings, PopulationSettings, SearchSettings
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import (
+    CohortSettings,
+    PopulationSettings,
+    PrunerSettings,
+    SamplerSettings,
+    SearchSettings,
+)
 
 SETTINGS = st.builds(
     PopulationSettings,

@@ -18,9 +18,8 @@ from rayml.search.journal.journal import read_study
 from rayml.search.journal.optuna_study import create_study, read_goals
 from rayml.search.problem.goals import Goals
 from rayml.search.study.study import Study
-from rayml.settings.search import BoundSettings
+from rayml.settings.search import BoundSettings, PrunerSettings, SamplerSettings
 from rayml.tasks.objectives import Objective
-from rayml.types import PrunerSettings, SamplerSettings
 from tests.search.plans import report, tell
 
 MakeStudy = Callable[..., Study]

@@ -17,8 +17,7 @@ from rayml.search.problem.budget import (
     seconds_left,
     spent,
 )
-from rayml.settings.search import PriceSettings, SearchSettings
-from rayml.types import ResourceSettings
+from rayml.settings.search import PriceSettings, ResourceSettings, SearchSettings
 
 USED = Usage(done=4, seconds=30.0, epochs=40, cost=0.5, first_epoch=10.0)
 

@@ -9,10 +9,9 @@ import pytest
 
 from rayml.errors import ConfigError, InvalidConfigError
 from rayml.search.problem.goals import Goals, check_goals_of_sampler, choose_goals, outcome
-from rayml.settings.search import BoundSettings, ObjectiveSettings, SearchSettings
+from rayml.settings.search import BoundSettings, ObjectiveSettings, SamplerSettings, SearchSettings
 from rayml.tasks.objectives import Objective
 from rayml.tasks.table import task_type
-from rayml.types import SamplerSettings
 
 ACCURACY = Objective("accuracy", "maximize")
 KNOWN = {**task_type("binary").known_metrics({}), "profit": None}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.search.pruning.forecast import epochs_together, steps_together
-from rayml.types import PrunerSettings
+from rayml.settings.search import PrunerSettings
 
 HALVING = PrunerSettings(name="asha", min_epochs=1, reduction=4)
 NONE = PrunerSettings(name="none")

@@ -18,7 +18,7 @@ from rayml.search.pruning.pruning import (
     NoPruning,
     build_pruner,
 )
-from rayml.types import PrunerSettings
+from rayml.settings.search import PrunerSettings
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 

@@ -13,7 +13,7 @@ from rayml.errors import ConfigError, SpaceError
 from rayml.search.sampling.samplers import RandomFirst, check_sampler
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import SamplerSettings
+from rayml.settings.search import SamplerSettings
 from tests.search.plans import report, tell
 
 FLOATS = {

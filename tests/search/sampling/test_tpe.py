@@ -19,7 +19,7 @@ from rayml.search.sampling.tpe import BoundedTPESampler
 from rayml.search.sampling.tpe_model import TreeParzenModel
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import SamplerSettings
+from rayml.settings.search import SamplerSettings
 
 TREE = {
     "lr": {"type": "float", "low": 1e-5, "high": 1.0, "log": True},

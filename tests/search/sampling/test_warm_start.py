@@ -21,7 +21,7 @@ from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 from tests.search.plans import report, study_plan, tell
 

@@ -20,7 +20,7 @@ from rayml.search.problem.trials import AskedTrial, Ended, Report
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.search.study.turn_order import AnyOrder, RoundRobin, TurnOrder
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 from tests.search.plans import study_plan
 

@@ -19,7 +19,7 @@ from rayml.search.report.tables import write_tables
 from rayml.search.results.leaderboard import read_leaderboard, schedule_of
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 from tests.search.plans import report, study_plan, tell
 

@@ -17,7 +17,7 @@ from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.search.study.turn_order import RoundRobin
-from rayml.types import PrunerSettings, SamplerSettings
+from rayml.settings.search import PrunerSettings, SamplerSettings
 from tests.search.conftest import TREE
 from tests.search.plans import study_plan
 

@@ -16,7 +16,7 @@ from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
 from rayml.search.problem.trials import Report
 from rayml.search.study.study import Study
-from rayml.types import PrunerSettings
+from rayml.settings.search import PrunerSettings
 from tests.search.plans import begin, report, tell
 
 MakeStudy = Callable[..., Study]

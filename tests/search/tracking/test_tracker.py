@@ -11,7 +11,7 @@ import pytest
 from rayml.errors import ConfigError
 from rayml.search.tracking import tracker
 from rayml.search.tracking.tracker import check_tracking, start_trackers
-from rayml.types import TrackingSettings
+from rayml.settings.search import TrackingSettings
 
 
 def test_none_unless_it_is_asked_for(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from rayml.serve.model.served import ServedModel
 from rayml.serve.model.serving import OneVersion
 from rayml.serve.predict.explainer import Explainer
 from rayml.serve.predict.predictor import Predictor
+from rayml.settings.data import SchemaSettings
 from rayml.settings.serve import ServeSettings
 from rayml.testing.bundles import untrained_bundle
-from rayml.types import SchemaSettings
 from tests.browser import Opened
 from tests.browser import opened as open_page
 

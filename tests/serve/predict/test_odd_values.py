@@ -26,9 +26,9 @@ from rayml.serve.predict.predictor import Predictor
 from rayml.serve.tensors.arrow import STREAM
 from rayml.serve.tensors.infer_request import LENGTH_HEADER
 from rayml.serve.tensors.tensors import tensor_from_values
+from rayml.settings.data import SchemaSettings
 from rayml.settings.serve import ServeSettings
 from rayml.testing.bundles import untrained_bundle
-from rayml.types import SchemaSettings
 from tests.serve.asgi import call
 
 # Sizes from 0 to 9; `note` is missing in training too.

@@ -13,9 +13,9 @@ import pytest
 from rayml.data.delimited.dialect import CsvSettings
 from rayml.errors import ConfigError, DataError, RaymlError
 from rayml.serve.predict.predictor import Predictor
+from rayml.settings.data import SchemaSettings
 from rayml.stages.rows.row_file import RowFile
 from rayml.testing.bundles import untrained_bundle
-from rayml.types import SchemaSettings
 
 ROWS = pa.table(
     {

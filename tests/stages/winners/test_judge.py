@@ -19,9 +19,10 @@ from rayml.registry.bundle.bundle import write_bundle
 from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
+from rayml.settings.data import PreprocessSettings, SchemaSettings
 from rayml.stages.winners.judge import judge
 from rayml.stages.winners.winner import Winner
-from rayml.types import Examples, PreprocessSettings, SchemaSettings, SplitName, TaskName
+from rayml.types import Examples, SplitName, TaskName
 
 MODEL = {"_target_": "rayml.models.nets.mlp.MLP", "width": 2, "depth": 1}
 

@@ -25,17 +25,11 @@ from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.predict.predictor import Predictor
+from rayml.settings.data import PreprocessSettings, SchemaSettings
 from rayml.stages.winners.stand_ins import TRAINED_ROWS, find_stand_ins
 from rayml.tasks.table import build_task, outputs_of
 from rayml.tasks.task import Task
-from rayml.types import (
-    Examples,
-    FeatureShape,
-    PreprocessSettings,
-    SchemaSettings,
-    SplitName,
-    TaskName,
-)
+from rayml.types import Examples, FeatureShape, SplitName, TaskName
 
 ROWS = 300
 MODELS: dict[str, dict[str, Any]] = {

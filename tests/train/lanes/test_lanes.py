@@ -13,7 +13,8 @@ from torch import nn
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.tasks.table import build_task, outputs_of
-from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.lane import NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint
 from rayml.train.loop.results import EpochResult, fixed

@@ -15,10 +15,11 @@ from rayml.errors import CheckpointError, ConfigError, DivergedError, TrainError
 from rayml.models.estimators.estimator import Round
 from rayml.models.estimators.files import as_files
 from rayml.models.estimators.members import EstimatorMember, measure
+from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
 from rayml.train.loop.estimator_loop import EstimatorLoop
 from rayml.train.trial import apply, build_estimator, build_loop, build_member, is_estimator
-from rayml.types import TargetInfo, TrainSettings
+from rayml.types import TargetInfo
 from tests.toy_estimators import Centroids, Slopes
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rayml.errors import CheckpointError, ConfigError, RaymlError
+from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -20,7 +21,7 @@ from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.speed.probe import why_not_stacked
 from rayml.train.trial import build_lane, build_loop, train_settings
-from rayml.types import Examples, FeatureShape, TargetInfo, TrainSettings
+from rayml.types import Examples, FeatureShape, TargetInfo
 from tests.odd_optimizers import Sign
 
 SIGN = "tests.odd_optimizers.Sign"

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rayml.settings.train import ScheduleSettings
 from rayml.train.loop.schedule import rate
-from rayml.types import ScheduleSettings
 
 SCHEDULES = st.builds(
     ScheduleSettings, name=st.sampled_from(["cosine", "constant"]), warmup=st.floats(0, 0.99)

@@ -13,15 +13,17 @@ from torch import nn
 from rayml.errors import TrainError
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
+from rayml.settings.train import OptimizerSettings, TrainSettings
 from rayml.tasks.table import build_task
-from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.lane import NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import CPU, ArrayBatches
 from rayml.train.loop.results import EpochResult
 from rayml.train.speed import accelerator
 from rayml.train.speed.acceleration import Prospect
 from rayml.train.speed.accelerator import Accelerator
 from rayml.train.speed.compiler import Backend, why_no_compiler
-from rayml.types import Examples, FeatureShape, OptimizerSettings, TargetInfo, TrainSettings
+from rayml.types import Examples, FeatureShape, TargetInfo
 
 MUCH = 10**9
 Make = Callable[..., LaneLoop]

@@ -11,11 +11,12 @@ from torch import nn
 
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
+from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
-from rayml.train.lanes.lanes import NewLane
+from rayml.train.lanes.lane import NewLane
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.speed.probe import _steps, measure_lanes, why_not_stacked
-from rayml.types import Examples, FeatureShape, TargetInfo, TrainSettings
+from rayml.types import Examples, FeatureShape, TargetInfo
 
 
 class Own(nn.Module):

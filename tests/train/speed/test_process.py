@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from rayml.settings.train import TrainSettings
 from rayml.train.speed.process import reset_process
-from rayml.types import TrainSettings
 
 TRAINING = """
 import sys
@@ -21,10 +21,11 @@ import rayml.search.cohort.cohort
 from rayml.models.nets.mlp import MLP
 from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches
-from rayml.train.lanes.lanes import NewLane
+from rayml.train.lanes.lane import NewLane
 from rayml.train.speed.probe import measure_lanes, why_not_stacked
 from rayml.train.speed.process import reset_process
-from rayml.types import Examples, Features, FeatureShape, TargetInfo, TrainSettings
+from rayml.types import Examples, Features, FeatureShape, TargetInfo
+from rayml.settings.train import TrainSettings
 
 settings = TrainSettings()
 reset_process(settings, deterministic=True)

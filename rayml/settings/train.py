@@ -1,0 +1,97 @@
+"""Settings of how a trial trains, checked when they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from rayml.types import Count, NonNegative, Positive, settings
+
+
+@settings
+class OptimizerSettings:
+    """The optimizer of a trial.
+
+    In a config it may also be a component node, `{_target_: shop.optim.Mine, lr: 0.1, …}`: a
+    subclass of `torch.optim.Optimizer` with plain arguments, of which it gets those keys of
+    rayml's own (`lr`, `weight_decay`, …) that its constructor names. Such a trial trains alone.
+
+    Attributes:
+        name: `adamw` (Loshchilov & Hutter 2019) or `sgd` with Nesterov momentum.
+        lr: peak learning rate.
+        weight_decay: decoupled for `adamw`, L2 for `sgd`.
+        beta1: of `adamw`.
+        beta2: of `adamw`.
+        momentum: of `sgd`.
+        target: dotted path of the user's class; None takes the one of `name`.
+        arguments: of that class.
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 1e-2
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    target: str | None = None
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _users(cls, given: Any) -> Any:
+        """Read a component node."""
+        if not isinstance(given, Mapping) or "_target_" not in given:
+            return given
+        arguments = {key: value for key, value in given.items() if key != "_target_"}
+        return {"target": given["_target_"], "arguments": arguments}
+
+
+@settings
+class ScheduleSettings:
+    """How the learning rate changes over the steps of a trial.
+
+    Attributes:
+        name: `cosine` falls to zero, `constant` stays.
+        warmup: fraction of all steps over which the rate rises linearly from zero.
+    """
+
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+@settings
+class TrainSettings:
+    """How one trial is trained.
+
+    Attributes:
+        epochs: passes over the training split at most.
+        batch_size: rows a step.
+        eval_batch_size: rows a step of evaluation.
+        optimizer: see `OptimizerSettings`.
+        schedule: see `ScheduleSettings`.
+        clip_norm: the gradient's norm is clipped to this; None leaves it.
+        label_smoothing: of the losses of classes.
+        patience: stop after so many epochs without a better metric; None never stops.
+        seed: of initialisation, batch order and dropout.
+        device: `auto` takes a GPU where the trial was given one.
+        threads: CPU threads of a trial's process.
+        precision: of the products of matrices in training. `auto` takes bfloat16 for lanes of a
+            cohort on a GPU where it is measured to be faster, and float32 elsewhere. Weights,
+            moments and losses are float32 always.
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 256
+    eval_batch_size: Count = 8192
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    clip_norm: Positive | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    patience: Count | None = None
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
