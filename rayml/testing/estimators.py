@@ -21,9 +21,11 @@ import torch
 from rayml.models.estimators.estimator import Estimator, Files, Round
 from rayml.models.estimators.files import require_plain
 from rayml.models.estimators.members import checked_outputs
+from rayml.settings.train import TrainSettings
+from rayml.tasks.table import outputs_of
 from rayml.testing.rows import TARGETS, learnable, task_of
 from rayml.train.loop.randomness import seeded
-from rayml.types import Features, FeatureShape, TaskName, TrainSettings
+from rayml.types import Features, FeatureShape, TaskName
 
 _CPU = torch.device("cpu")
 _ROWS = 120
@@ -227,7 +229,7 @@ class _Case:
     def __init__(self, tests: EstimatorTests, shape: FeatureShape, name: TaskName) -> None:
         self._tests, self._shape = tests, shape
         self.name, self.task = name, task_of(name)
-        self.outputs = TARGETS[name].outputs
+        self.outputs = outputs_of(TARGETS[name])
         self.train = learnable(name, shape, 2 * _ROWS, 1)
         self.validation = learnable(name, shape, _ROWS, 2)
 

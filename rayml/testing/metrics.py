@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rayml.tasks.metrics import Metric
+from rayml.tasks.task import Metric
 from rayml.testing.rows import TARGETS
 from rayml.types import TaskName
 

@@ -18,16 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from rayml.models.modules.lazy import materialise
+from rayml.settings.train import TrainSettings
 from rayml.testing.contract import check_contract
 from rayml.testing.rows import learnable, task_of
-from rayml.train.lanes.lanes import LaneLoop, NewLane
+from rayml.train.lanes.lane import NewLane
+from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.lanes.structure import same_structure
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.loop import TrainingLoop
 from rayml.train.loop.randomness import seeded
 from rayml.train.loop.results import EpochResult
 from rayml.train.speed.probe import why_not_stacked
-from rayml.types import FeatureShape, TrainSettings
+from rayml.types import FeatureShape
 
 _CPU = torch.device("cpu")
 _ROWS = 12

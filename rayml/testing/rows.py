@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rayml.tasks.task import Task, build_task
+from rayml.tasks.table import build_task
+from rayml.tasks.task import Task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
 
 TARGETS: dict[TaskName, TargetInfo] = {

@@ -11,9 +11,9 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 
 from rayml.search.sampling.samplers import build_sampler
+from rayml.settings.search import SamplerSettings
 from rayml.testing.contract import check_contract
 from rayml.testing.samplers import SamplerTests
-from rayml.types import SamplerSettings
 
 
 def contract_of(make: Any) -> SamplerTests:
