@@ -21,9 +21,7 @@ import torch
 from rayml.models.estimators.estimator import Estimator, Files, Round
 from rayml.models.estimators.files import require_plain
 from rayml.models.estimators.members import checked_outputs
-from rayml.settings.train import TrainSettings
-from rayml.tasks.table import outputs_of
-from rayml.testing.rows import TARGETS, learnable, task_of
+from rayml.testing.rows import learnable, task_of
 from rayml.train.loop.randomness import seeded
 from rayml.types import Features, FeatureShape, TaskName
 
@@ -184,7 +182,7 @@ class EstimatorTests:
             truth = torch.from_numpy(case.validation.target)
             measured = case.task.evaluate(outputs, truth)
             constant = case.task.evaluate(torch.zeros_like(outputs), truth)
-            name = "r2" if case.name == "regression" else "balanced_accuracy"
+            name = "balanced_accuracy" if case.task.has_classes else "r2"
             assert measured[name] > constant[name], f"{name} is {measured[name]:.3g} after training"
 
     def test_explanations_add_up(self) -> None:
@@ -228,8 +226,8 @@ class _Case:
 
     def __init__(self, tests: EstimatorTests, shape: FeatureShape, name: TaskName) -> None:
         self._tests, self._shape = tests, shape
-        self.name, self.task = name, task_of(name)
-        self.outputs = outputs_of(TARGETS[name])
+        self.task = task_of(name)
+        self.outputs = self.task.outputs
         self.train = learnable(name, shape, 2 * _ROWS, 1)
         self.validation = learnable(name, shape, _ROWS, 2)
 
@@ -266,9 +264,9 @@ class _Case:
         """The probability of the first class, or the value."""
         outputs = torch.from_numpy(np.array(estimator.predict(rows), dtype=np.float64))
         found = self.task.predict(outputs).numpy()
-        if self.name == "multiclass":
-            found = found[:, 0]
-        return cast("npt.NDArray[np.float64]", 1 - found if self.name == "binary" else found)
+        if not self.task.has_classes:
+            return cast("npt.NDArray[np.float64]", found)
+        return cast("npt.NDArray[np.float64]", found[:, 0] if found.ndim == 2 else 1 - found)
 
 
 def _some(features: Features, start: int, end: int) -> Features:

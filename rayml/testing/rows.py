@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from rayml.tasks.table import build_task
 from rayml.tasks.task import Task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
 
-TARGETS: dict[TaskName, TargetInfo] = {
+TARGETS: Mapping[TaskName, TargetInfo] = {
     "binary": TargetInfo("y", "binary", ("no", "yes")),
     "multiclass": TargetInfo("y", "multiclass", ("a", "b", "c")),
     "regression": TargetInfo("y", "regression", (), 5.0, 2.0),
@@ -39,12 +40,9 @@ def learnable(name: TaskName, shape: FeatureShape, rows: int, seed: int) -> Exam
     score = numeric[:, 0] + draw.normal(scale=0.2, size=rows)
     if codes:
         score = score + 2.0 * (codes[0] % 2) - 1.0
-    target: npt.NDArray[Any]
-    match name:
-        case "binary":
-            target = (score > 0).astype(np.int64)
-        case "multiclass":
-            target = np.digitize(score, [-0.7, 0.7]).astype(np.int64)
-        case "regression":
-            target = (score / 1.5).astype(np.float32)
+    target: npt.NDArray[Any] = (score / 1.5).astype(np.float32)
+    if count := len(TARGETS[name].classes):
+        # Of two classes at 0, of more in equal parts of the scores.
+        edges = np.linspace(-1.4, 1.4, count + 1)[1:-1]
+        target = np.digitize(score, edges).astype(np.int64)
     return Examples(Features(numeric, categorical.astype(np.int64)), target)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from rayml.tasks.metrics import METRICS, Measure
-from rayml.tasks.objectives import DIRECTIONS
+from rayml.tasks.table import task_names, task_type
+from rayml.tasks.task import Measure
 from rayml.testing.contract import check_contract
 from rayml.testing.metrics import MetricTests
 from rayml.types import Direction, TaskName
@@ -34,10 +34,17 @@ def contract_of(metric: Any, of: TaskName = "binary", **attributes: Any) -> Metr
     return Tests()
 
 
-@pytest.mark.parametrize(("task", "name"), [(t, n) for t, own in METRICS.items() for n in own])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [(task, name) for task in task_names() for name in task_type(task).own_metrics()],
+)
 def test_rayml_s_own_keep_it(task: TaskName, name: str) -> None:
     check_contract(
-        contract_of(Own(METRICS[task][name], DIRECTIONS[task][name]), task, stacked=True)
+        contract_of(
+            Own(task_type(task).own_metrics()[name], task_type(task).directions[name]),
+            task,
+            stacked=True,
+        )
     )
 
 
