@@ -21,6 +21,7 @@ import torch
 from rayml.models.estimators.estimator import Estimator, Files, Round
 from rayml.models.estimators.files import require_plain
 from rayml.models.estimators.members import checked_outputs
+from rayml.settings.train import TrainSettings
 from rayml.testing.rows import learnable, task_of
 from rayml.train.loop.randomness import seeded
 from rayml.types import Features, FeatureShape, TaskName
