@@ -104,7 +104,7 @@ class Report:
 
     @property
     def lost(self) -> int:
-        """Requests of which nothing proper became."""
+        """Failed requests."""
         return self.count("lost")
 
     @property
@@ -224,7 +224,9 @@ class Load:
 
         with self._changed:
             if not self._changed.wait_for(reached, seconds):
-                raise ServeError(f"a load has {outcomes} in {seconds:g} s", found=self.counts)
+                raise ServeError(
+                    f"the load lacks {outcomes} after {seconds:g} s, and has", found=self.counts
+                )
 
     def finish(self) -> Report:
         """Wait until the plan is at its end and each request has its outcome."""
@@ -232,7 +234,9 @@ class Load:
         assert self._process.stdin is not None
         self._process.stdin.close()
         if self._process.wait():
-            raise ServeError("a load runs to its end", found=self._process.returncode)
+            raise ServeError(
+                f"the process of the load ended early, with status {self._process.returncode}"
+            )
         return self.report
 
     @property

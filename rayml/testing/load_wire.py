@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._read(closed=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Asyncio's: it has ended, by whoever."""
+        """The connection has ended; asyncio calls it."""
         self._ended = True
         if self._asker is not None:
             self._read(closed=True)

@@ -174,7 +174,7 @@ def check_model(make: Callable[[FeatureShape, int], nn.Module]) -> None:
         make: makes the model of features and a number of outputs.
 
     Raises:
-        AssertionError: it breaks the contract; the message tells how.
+        AssertionError: it breaks the contract; the message says how.
     """
     tests = ModelTests()
     setattr(tests, "make", make)  # noqa: B010 - a method has another type than a function

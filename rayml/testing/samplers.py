@@ -86,7 +86,7 @@ class SamplerTests:
                 assert inside, f"after a resume it proposes {params}"
 
     def test_trials_that_run_at_once_may_end_in_any_order(self) -> None:
-        """Several are asked before one is told."""
+        """Several trials are asked for before the first has a value."""
         for space in self.spaces:
             study = _study(self.make(0))
             open_ = [study.ask(dict(space)) for _ in range(4)]

@@ -29,7 +29,7 @@ class SourceTests:
         raise NotImplementedError
 
     def make_other(self) -> Source:
-        """The same source after one of its rows has changed, or come to it, or gone."""
+        """The same source after a row was changed, added or removed."""
         raise NotImplementedError
 
     def test_its_fingerprint_is_a_text_that_stays(self) -> None:

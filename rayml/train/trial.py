@@ -62,8 +62,7 @@ def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
         if not path or not isinstance(node, Mapping) or leaf not in node:
             known = ", ".join(node) if isinstance(node, Mapping) else ", ".join(SECTIONS)
             raise SpaceError(
-                "a searched key is a key of the trial's config",
-                found=key,
+                f"the config of a trial has no key {key!r} to search",
                 remedy=f"Take one of {known}",
             )
         node[leaf] = read_scalar(value, node[leaf])  # type: ignore[index]
@@ -132,8 +131,7 @@ def build_trial_task(section: Mapping[str, Any], target: TargetInfo) -> Task:
     name = section.get("name", target.task)
     if name != target.task:
         raise ConfigError(
-            f"task.name is {target.task}, as the data were prepared",
-            found=name,
+            f"task.name is {name!r}, and the data were prepared for the task {target.task!r}",
             remedy="Set data.task and leave task=auto",
         )
     return build_task(target, metric=section["metric"], metrics=_users_metrics(section))
@@ -191,7 +189,10 @@ def build_estimator(node: Node, *, shape: FeatureShape, outputs: int) -> Estimat
     """
     made = build(node, shape=shape, outputs=outputs)
     if not isinstance(made, Estimator):
-        raise ConfigError(f"{node[TARGET]} makes a {type(made).__name__}, which is no Estimator")
+        raise ConfigError(
+            f"{node[TARGET]} makes a {type(made).__name__}, which is no Estimator",
+            remedy="Correct the function that model._target_ names, or its annotation",
+        )
     return made
 
 
@@ -334,7 +335,7 @@ def choose_device(name: str) -> torch.device:
     present = torch.cuda.is_available()
     if name == "cuda" and not present:
         raise ConfigError(
-            "train.device=cuda needs a GPU that this process may use",
+            "train.device is cuda, and this process may use no GPU",
             remedy="Set search.resources.gpu, or train.device=auto",
         )
     return torch.device("cuda" if present and name != "cpu" else "cpu")

@@ -151,7 +151,7 @@ def test_splits_on_disk_train_as_those_in_memory(config, shape, target, train, t
 
 def test_another_task_than_the_datas_is_refused(config, train, shape):
     info = TargetInfo("y", "regression")
-    with pytest.raises(ConfigError, match=r"task\.name is regression"):
+    with pytest.raises(ConfigError, match=r"prepared for the task 'regression'"):
         build_loop(config, train=train, validation=train, shape=shape, target=info)
 
 

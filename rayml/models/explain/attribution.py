@@ -147,7 +147,7 @@ def attribute(
         entrances: of the module.
         score: maps outputs [rows, outputs] and targets [rows] to a number a row.
         rows: numeric features and codes.
-        baseline: likewise, of one row.
+        baseline: numeric features and codes of one row.
         target: what the score is asked for in each row, [rows].
         tolerance: as a share of `unit`, or of a row's difference where that is more.
         unit: a usual difference of the score.

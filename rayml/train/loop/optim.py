@@ -80,7 +80,7 @@ class LaneOptimizer:
 
         Args:
             values: [lanes, parameters].
-            gradient: likewise.
+            gradient: of the same shape.
             rates: of each lane.
         """
         self._steps += 1

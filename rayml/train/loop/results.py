@@ -1,4 +1,4 @@
-"""What a training loop tells: an epoch's result, which epoch was best, when a trial is over."""
+"""Results of a training loop: an epoch's, the best epoch's, and when a trial is over."""
 
 from __future__ import annotations
 
