@@ -37,7 +37,7 @@ def test_a_warm_start_of_another_metric_is_refused_before_anything_starts(
     changes = ("search.warm_start=[first]", "task.metric=auroc")
     done = rayml(home, "sweep", *SMALL, *changes, code=2)
     assert "sweep first optimised accuracy (maximize)" in done.stderr
-    assert "this one looks for the best auroc" in done.stderr
+    assert "this one optimises auroc" in done.stderr
     assert done.stdout == ""
 
 
