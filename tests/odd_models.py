@@ -295,7 +295,7 @@ FAILS = {
     Wide: "returns shape",
     Pair: "returns a tuple; this task needs one tensor of shape",
     Whole: "returns torch.int64, not real numbers",
-    Undefined: "stay finite",
+    Undefined: "is not finite",
     Extra: r"cannot be called as forward\(numeric, categorical\): missing a required argument",
     Raises: "the layer is not ready",
     RaisesAtOnce: "no such activation",

@@ -53,5 +53,5 @@ def test_tensors_share_the_arrays_memory_even_if_read_only():
 
 
 def test_an_empty_split_is_refused():
-    with pytest.raises(DataError, match="must have rows"):
+    with pytest.raises(DataError, match="has no rows"):
         ArrayBatches(numbered(0), 10)

@@ -57,5 +57,5 @@ def test_the_generator_alone_decides_the_order(tmp_path):
 
 
 def test_an_empty_split_is_refused(tmp_path):
-    with pytest.raises(DataError, match="must have rows"):
+    with pytest.raises(DataError, match="has no rows"):
         ParquetBatches(write(tmp_path, [0]), 10)
