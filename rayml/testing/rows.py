@@ -13,9 +13,12 @@ from rayml.tasks.task import Task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
 
 TARGETS: Mapping[TaskName, TargetInfo] = {
-    "binary": TargetInfo("y", "binary", ("no", "yes")),
-    "multiclass": TargetInfo("y", "multiclass", ("a", "b", "c")),
-    "regression": TargetInfo("y", "regression", (), 5.0, 2.0),
+    each.task: each
+    for each in (
+        TargetInfo("y", "binary", ("no", "yes")),
+        TargetInfo("y", "multiclass", ("a", "b", "c")),
+        TargetInfo("y", "regression", (), 5.0, 2.0),
+    )
 }
 
 
