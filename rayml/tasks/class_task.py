@@ -82,8 +82,8 @@ class ClassTask(Task):
         if not least <= len(labels) <= most:
             takes = f"{least}" if least == most else f"{least} to {most}"
             raise DataError(
-                f"column {name!r} has {len(labels)} classes on the training split, and"
-                f" task={cls.name} takes {takes}",
+                f"column {name!r} has {len(labels)} class{'' if len(labels) == 1 else 'es'} on the"
+                f" training split, and data.task={cls.name} takes {takes}",
                 found=labels[:10],
                 remedy="Set data.task to binary, multiclass or regression as fits the column",
             )

@@ -34,7 +34,7 @@ def endpoint(
 
 
 def test_it_does_not_start_without_keys() -> None:
-    with pytest.raises(pydantic.ValidationError, match="asks for a key"):
+    with pytest.raises(pydantic.ValidationError, match="the endpoint asks for no key"):
         settings(KeySettings())
 
 

@@ -29,7 +29,7 @@ def check_task(name: str, kind: Kind, task: TaskName) -> None:
     """
     if kind not in (expected := task_type(task)).kinds:
         raise DataError(
-            f"column {name!r} is {kind}, and task={task} predicts {expected.takes}",
+            f"column {name!r} is {kind}, and data.task={task} predicts {expected.takes}",
             remedy="Set another data.task, or the kind of the column in data.schema.kinds",
         )
 

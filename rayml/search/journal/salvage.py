@@ -107,7 +107,7 @@ def salvage(lines: list[bytes]) -> Salvage | None:
             lost = line.count(_CREATION, 0, size)
             if not (saved.logs or log):
                 return None
-            cut = _Cut(len(saved.logs), created, bool(lost) or line[:size] in _START)
+            cut = _Cut(len(saved.logs), created, bool(lost) or _hides_start(line[:size]))
             cuts.append(cut)
             created += _stand_in_for(lost, cut, cuts, saved)
         if log is None:
@@ -122,6 +122,14 @@ def salvage(lines: list[bytes]) -> Salvage | None:
         saved.logs.append(log)
     begun = saved.logs and saved.logs[0]["op_code"] == JournalOperation.CREATE_STUDY
     return saved if begun else None
+
+
+def _hides_start(lost: bytes) -> bool:
+    """Whether some piece of damaged bytes ends before it says which operation it was.
+
+    Several cuts one after the other leave their pieces in one line.
+    """
+    return any(_START.startswith(b"{" + piece) for piece in lost.split(b"{")[1:])
 
 
 def _place(cuts: list[_Cut]) -> _Cut | None:

@@ -67,9 +67,9 @@ def test_many_classes_sort_in_their_own_order() -> None:
 @pytest.mark.parametrize(
     ("values", "task", "message"),
     [
-        (["a", "b", "c"], "binary", "column 'y' has 3 classes .*task=binary takes 2: "),
-        (["a"], "multiclass", "task=multiclass takes 2 to 1000"),
-        ([f"c{i}" for i in range(1001)], "multiclass", "task=multiclass takes 2 to 1000"),
+        (["a", "b", "c"], "binary", "column 'y' has 3 classes .*data.task=binary takes 2: "),
+        (["a"], "multiclass", "data.task=multiclass takes 2 to 1000"),
+        ([f"c{i}" for i in range(1001)], "multiclass", "data.task=multiclass takes 2 to 1000"),
         ([1.5, 2.5], "binary", "whole numbers"),
     ],
 )
@@ -119,7 +119,7 @@ def test_values_that_training_lacks_are_refused() -> None:
     [("categorical", "regression"), ("boolean", "regression"), ("timestamp", "binary")],
 )
 def test_kinds_that_a_task_cannot_have(kind: Kind, task: TaskName) -> None:
-    with pytest.raises(DataError, match=f"column 'y' is {kind}, and task={task} predicts"):
+    with pytest.raises(DataError, match=f"column 'y' is {kind}, and data.task={task} predicts"):
         check_task("y", kind, task)
     check_task("y", "numeric", task)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
@@ -58,6 +58,8 @@ CUTS = st.dictionaries(st.integers(1, 3 * TRIALS - 2), st.floats(0, 1), min_size
 
 
 @given(cuts=CUTS, together=st.booleans())
+@example(cuts={1: 0.0, 7: 0.0, 8: 0.0}, together=False)  # two pieces in one line
+@example(cuts={1: 0.0, 6: 0.5, 7: 0.0}, together=False)
 def test_what_no_cut_took_is_there(
     cuts: dict[int, float], together: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
