@@ -126,7 +126,7 @@ class ClassTask(Task):
     def output_values(self, predictions: Tensor) -> dict[str, npt.NDArray[np.generic]]:
         """The fields of an answer as arrays."""
         codes = self.chosen(predictions).numpy()
-        probabilities = self.probabilities(predictions.numpy().astype("float64"))
+        probabilities = self.probabilities(predictions.double().numpy())
         return {
             "label": codes,
             "probability": probabilities.max(axis=1),

@@ -82,7 +82,7 @@ class NumberTask(Task):
 
     def output_values(self, predictions: Tensor) -> dict[str, npt.NDArray[np.generic]]:
         """The values as an array."""
-        return {self.field: predictions.numpy().astype("float64")}
+        return {self.field: predictions.double().numpy()}
 
     def spread(self, members: Tensor, mean: Tensor) -> Tensor:  # noqa: ARG002 - each value is the answer
         """Standard deviation of the values."""
