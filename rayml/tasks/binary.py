@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rayml.errors import DataError
 from rayml.tasks.class_task import ClassTask
 from rayml.tasks.task import Answer, Apart, Measure, Observed
 from rayml.types import ClassLabel, TargetInfo
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     from torch import Tensor
 
@@ -93,8 +94,6 @@ class BinaryTask(ClassTask):
 
     def probabilities(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Those of the negative and of the positive class."""
-        import numpy as np
-
         both = np.empty((len(predictions), 2))
         np.subtract(1, predictions, out=both[:, 0])
         both[:, 1] = predictions

@@ -7,12 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from rayml.errors import DataError
 from rayml.tasks.task import Answer, Apart, Label, Observed, Output, Schema, Task
 from rayml.types import ClassLabel, Direction, TargetInfo
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     from torch import Tensor
 
@@ -126,7 +127,7 @@ class ClassTask(Task):
     def output_values(self, predictions: Tensor) -> dict[str, npt.NDArray[np.generic]]:
         """The fields of an answer as arrays."""
         codes = self.chosen(predictions).numpy()
-        probabilities = self.probabilities(predictions.double().numpy())
+        probabilities = self.probabilities(predictions.numpy().astype(np.float64))
         return {
             "label": codes,
             "probability": probabilities.max(axis=1),
