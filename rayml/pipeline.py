@@ -129,7 +129,7 @@ def confirm(context: Context, name: str | None) -> None:
     from rayml.stages.confirm import confirm_winner
     from rayml.stages.sweeps.sweep_data import data_of_sweep
 
-    folder = _named(context, name)
+    context, folder = _of_sweep(context, name)
     with context.cluster():
         confirm_winner(context, folder, data_of_sweep(context, folder))
 
@@ -139,7 +139,7 @@ def report(context: Context, name: str | None) -> None:
     from rayml.search.report.page import PAGE, write_page
     from rayml.search.report.tables import FOLDER
 
-    folder = _named(context, name)
+    _, folder = _of_sweep(context, name)
     show.leaderboard(write_page(folder).board, limit=20)
     show.line(f"wrote {folder / FOLDER / PAGE}")
 
@@ -149,18 +149,18 @@ def register(context: Context, name: str | None) -> None:
     from rayml.stages.register import register_winner
     from rayml.stages.sweeps.sweep_data import data_of_sweep
 
-    folder = _named(context, name)
+    context, folder = _of_sweep(context, name)
     register_winner(context, folder, data_of_sweep(context, folder))
 
 
-def _named(context: Context, name: str | None) -> Path:
-    """The folder of a sweep; prints its name if the user gave none."""
+def _of_sweep(context: Context, name: str | None) -> tuple[Context, Path]:
+    """The context with a sweep's model name, and its folder; prints a name that is not given."""
     from rayml.stages.commands.sweep_folder import find_sweep
 
     folder = find_sweep(context.config.paths.sweeps, name)
     if name is None:
         show.line(f"the latest sweep is {folder.name}")
-    return folder
+    return context.named_as(folder), folder
 
 
 def promote(context: Context, version: str | None) -> None:

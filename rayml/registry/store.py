@@ -197,8 +197,8 @@ class Registry:
                 latest = versions[-1]
                 raise RegistryError(
                     f"model {name!r} has no champion; its versions are {_listed(versions)}",
-                    remedy=f"Promote one, as by `rayml promote {latest}`, or use it as it is by"
-                    f" serve.version={latest}",
+                    remedy=f"Promote one with `rayml promote {latest} name={name}`, or use one that"
+                    f" is not promoted with serve.version={latest}",
                 )
             raise RegistryError(
                 f"model {name!r} has no version or alias {text!r}",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rayml.cluster.resources import machines, own_machine, total_resources
 from rayml.cluster.slowness import slowness
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import ServeError
@@ -348,9 +349,7 @@ def _keys(settings: KeySettings) -> tuple[str | None, tuple[Key, ...]]:
 
 def _replica_host(settings: ServeSettings, host: str) -> str:
     """Address that Serve's own HTTP servers bind to."""
-    import ray
-
-    return replica_host(settings.ingress, host, sum(node["Alive"] for node in ray.nodes()))
+    return replica_host(settings.ingress, host, len(machines()))
 
 
 def one_machine(settings: ServeSettings) -> bool:
@@ -360,23 +359,20 @@ def one_machine(settings: ServeSettings) -> bool:
 
 def on_one_of_several(settings: ServeSettings) -> bool:
     """Whether the cluster has other machines, on which no replica runs."""
-    import ray
-
-    return len(ray.nodes()) > 1 and one_machine(settings)
+    return len(machines()) > 1 and one_machine(settings)
 
 
 def _check_resources(settings: ServeSettings) -> None:
-    import ray
-
-    total, place = ray.cluster_resources(), "cluster"
+    total, place = total_resources(), "cluster"
     if one_machine(settings):
-        own = ray.get_runtime_context().get_node_id()
-        total = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == own)
-        place = "machine of an endpoint on a loopback address"
+        total, place = own_machine().resources, "machine of an endpoint on a loopback address"
     replicas = settings.replicas
-    for name, wanted in {"CPU": replicas.cpu, "GPU": replicas.gpu}.items():
-        if wanted > total.get(name, 0):
+    for name, wanted, has in (
+        ("CPU", replicas.cpu, total.cpus),
+        ("GPU", replicas.gpu, total.gpus),
+    ):
+        if wanted > has:
             raise ServeError(
-                f"a replica wants {wanted:g} {name}, and the {place} has {total.get(name, 0):g}",
+                f"a replica wants {wanted:g} {name}, and the {place} has {has:g}",
                 remedy=f"Lower serve.replicas.{name.lower()}, or use a larger {place.split()[0]}",
             )

@@ -28,13 +28,14 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
     if not settings.top:
         forget_confirmation(sweep)
         return
-    if search.population is not None:
+    stored = config_of_sweep(sweep).trusted(context.trust)
+    if stored.typed().search.population is not None:
         forget_confirmation(sweep)
         show.line("the winner is not confirmed: values of a population change during training")
         return
     plan = ConfirmPlan(
         sweep=sweep,
-        trial=trial_config(config_of_sweep(sweep).trusted(context.trust).plain),
+        trial=trial_config(stored.plain),
         settings=settings,
         resources=search.resources,
         max_failures=search.max_failures,

@@ -6,7 +6,7 @@ import importlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from rayml.so_far import SoFar, command
 from rayml.stages.checks.new_sweep import new_sweep_problems
 from rayml.stages.checks.preflight import component_problems, config_problems, names_users_code
 from rayml.stages.commands import show
+from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.commands.trusting import trust_of
 from rayml.timing import Stopwatch
 
@@ -94,6 +95,19 @@ class Context:
     def command(self, verb: str, *first: str, about: Sequence[str] = ()) -> str:
         """A command that continues this one; see `rayml.so_far.command`."""
         return command(verb, *first, words=self.words, about=("paths", *about))
+
+    def named_as(self, sweep: Path) -> Context:
+        """The same context with the model name of a stored sweep, unless the command gives one.
+
+        Raises:
+            ConfigError: the sweep's config cannot be read.
+        """
+        given = {word.lstrip("+~").partition("=")[0] for word in self.words}
+        name = config_of_sweep(sweep).plain.get("name")
+        if name is None or given & {"name", "data.name"}:
+            return self
+        plain = {**self.composed.plain, "name": name}
+        return replace(self, composed=replace(self.composed, plain=plain))
 
     @cached_property
     def config(self) -> Config:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import ray
-
+from rayml.cluster.resources import total_resources
 from rayml.config.stored import require_trusted_params
 from rayml.data.prepare.prepare import PreparedDataset
 from rayml.search.cohort.plan import SweepData
@@ -101,7 +100,7 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSw
 
 def say_finished(context: Context, name: str) -> None:
     """Record that a sweep is finished, and how to register its winner."""
-    register = context.command("register", name, about=("data", "name", "registry"))
+    register = context.command("register", name, about=("name", "registry"))
     context.so_far.say(f"sweep {name} is finished; make its winner a version with {register}")
 
 
@@ -163,7 +162,7 @@ def _plan(context: Context) -> SweepPlan:
 def sweep_data(data: PreparedDataset) -> SweepData:
     """The splits in memory, or on disk where Ray's object store has no room for them."""
     shape, target = data.preprocessor.shape, data.preprocessor.target
-    room = _STORE_SHARE * ray.cluster_resources().get("object_store_memory", 0)
+    room = _STORE_SHARE * total_resources().object_store
     if data.nbytes("train") + data.nbytes("validation") <= room:
         return SweepData(data.examples("train"), data.examples("validation"), shape, target)
     # It loads PyTorch, which the driver does not need otherwise.

@@ -18,7 +18,7 @@ from rayml.search.journal.journal import read_study
 from tests.e2e.command import Rayml
 
 STORED = Path(__file__).resolve().parents[1] / "stored"
-MODEL = "breast_cancer"  # the sweeps were registered under this name
+MODEL = "breast_cancer"  # the earlier rayml registered the sweeps under the default name
 PREPARED = "72ea04e51a27709b"
 
 
@@ -51,8 +51,8 @@ def test_a_stored_bundle_predicts_what_it_predicted(home: Path, rayml: Rayml, ve
 def test_a_stored_sweep_has_its_report_and_its_winner(home: Path, rayml: Rayml) -> None:
     done = rayml(home, "report", "stored-mlp")
     assert "stored-mlp" in done.stdout
-    done = rayml(home, "register", "stored-mlp", "data=wine", "registry.promote=always")
-    assert "wine version 1 on test" in done.stdout
+    done = rayml(home, "register", "stored-mlp", "registry.promote=always")
+    assert "wine version 1 on test" in done.stdout  # the name of the sweep's own config
 
 
 def test_a_stored_sweep_goes_on_with_the_data_that_were_prepared_for_it(

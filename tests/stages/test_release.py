@@ -75,6 +75,20 @@ def test_a_canary_is_drawn_by_a_column_that_the_model_has(
     assert rayml(registry, *words, "serve.canary.key=column:x") == 0
 
 
+def test_predicting_without_a_champion_names_the_ways_out(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("x\n1.0\n")
+    assert rayml(registry, "predict", str(rows)) == 1
+    told = capsys.readouterr().err
+    assert "model 'm' has no champion; its versions are 1, 2, 3" in told
+    assert "`rayml promote 3 name=m`" in told
+    assert rayml(registry, "predict", str(rows), "serve.version=3") == 0
+    assert rayml(registry, "promote", "3") == 0
+    assert rayml(registry, "predict", str(rows)) == 0
+
+
 @pytest.fixture
 def judged(tmp_path: Path) -> Callable[[PromotionDecision | None], Registry]:
     """A registry of two versions, about the second of which something was decided."""

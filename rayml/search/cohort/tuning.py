@@ -11,15 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import ray
 from ray import tune
 
+from rayml.cluster.resources import machines, total_resources
 from rayml.errors import ConfigError
 from rayml.interrupts import keeping_handlers
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.searcher import StudySearcher, WorkerDeaths
 from rayml.search.cohort.trainable import train_cohort
 from rayml.search.problem.sweep_plan import SweepPlan
+from rayml.types import ResourceSettings
 
 _FOLDER = ".tune"
 # Tune reads these when it starts a run.
@@ -43,30 +44,25 @@ def concurrency(plan: SweepPlan) -> int:
     Raises:
         ConfigError: the cluster, or each of its nodes, cannot hold a single trial.
     """
-    cluster = ray.cluster_resources()
-    wanted = {"CPU": plan.search.resources.cpu, "GPU": plan.search.resources.gpu}
-    room = [int(cluster.get(name, 0) / amount) for name, amount in wanted.items() if amount]
-    if min(room) < 1 or (plan.search.deterministic and not _places(wanted)):
+    cluster, trial = total_resources(), plan.search.resources
+    room = cluster.holds(cpus=trial.cpu, gpus=trial.gpu)
+    if room < 1 or (plan.search.deterministic and not _places(trial)):
         raise ConfigError(
-            f"a trial takes {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs, and the cluster has"
-            f" {cluster.get('CPU', 0):g} and {cluster.get('GPU', 0):g}"
-            + (" on no single machine" if min(room) >= 1 else ""),
+            f"a trial takes {trial.cpu:g} CPUs and {trial.gpu:g} GPUs, and the cluster has"
+            f" {cluster.cpus:g} and {cluster.gpus:g}"
+            + (" on no single machine" if room >= 1 else ""),
             remedy="Lower search.resources, or add a machine",
         )
-    most = plan.search.concurrency or min(room)
+    most = plan.search.concurrency or room
     if plan.search.deterministic:
         # Cohorts wait for one another's turns, so each of them must find a place.
-        most = min(most, _places(wanted))
+        most = min(most, _places(trial))
     return min(most, plan.search.trials)
 
 
-def _places(wanted: Mapping[str, float]) -> int:
-    """Trials that the nodes hold at a time, each on one of them."""
-    return sum(
-        min(int(node["Resources"].get(name, 0) / each) for name, each in wanted.items() if each)
-        for node in ray.nodes()
-        if node["Alive"]
-    )
+def _places(trial: ResourceSettings) -> int:
+    """Trials that the machines hold at a time, each on one of them."""
+    return sum(each.resources.holds(cpus=trial.cpu, gpus=trial.gpu) for each in machines())
 
 
 def run_cohorts(

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from rayml.cluster.resources import total_resources
 from rayml.errors import ConfigError, StorageError
 from rayml.search.cohort.plan import SweepData
 from rayml.search.confirm.seed_files import SeedFiles
@@ -173,11 +174,13 @@ def _outcome(done: Any) -> list[Score] | str:
 
 def _require_room(resources: ResourceSettings) -> None:
     """Refuse what the cluster lacks, which Ray would wait for."""
-    cluster = ray.cluster_resources()
-    for name, wanted in (("CPU", resources.cpu), ("GPU", resources.gpu)):
-        if wanted > cluster.get(name, 0):
+    cluster = total_resources()
+    for name, wanted, has in (
+        ("CPU", resources.cpu, cluster.cpus),
+        ("GPU", resources.gpu, cluster.gpus),
+    ):
+        if wanted > has:
             raise ConfigError(
-                f"a training takes {wanted:g} {name}s, and the cluster has"
-                f" {cluster.get(name, 0):g}",
+                f"a training takes {wanted:g} {name}s, and the cluster has {has:g}",
                 remedy="Lower search.resources, or add a machine",
             )

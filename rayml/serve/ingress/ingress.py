@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from rayml.cluster.resources import machines, own_node
 from rayml.errors import ServeError
 from rayml.serve.ingress.haproxy_config import BUFFER_BYTES, RETRY_ON
 from rayml.serve.ingress.haproxy_keeper import LOG_TARGET, ask, handover_socket
@@ -25,7 +26,6 @@ Ingress = Literal["auto", "haproxy", "proxy"]
 T = TypeVar("T")
 
 _WRAPPER = Path(__file__).with_name("haproxy-keeper")
-_HEAD = "node:__internal_head__"
 # Replicas stop this long after HAProxy took them out; Serve's default of 30 s would delay every
 # shutdown.
 _DRAIN_S = 1.0
@@ -141,8 +141,8 @@ def _on_head(answer: Callable[..., T], *arguments: Any) -> T:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    (head,) = (each["NodeID"] for each in ray.nodes() if _HEAD in each["Resources"])
-    if head == ray.get_runtime_context().get_node_id():
+    (head,) = (each.node for each in machines() if each.head)
+    if head == own_node():
         return answer(head, *arguments)
     there = NodeAffinitySchedulingStrategy(head, soft=False)
     remote = ray.remote(num_cpus=0, scheduling_strategy=there)(answer)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rayml.cluster.resources import machines, own_node, total_resources
 from rayml.errors import InvalidConfigError, StorageError
 from rayml.storage.disk import make_folder, write
 
@@ -25,9 +26,7 @@ def machine_problems(config: Config) -> list[str]:
     A file is written into each folder here and read on the others, since another folder may have
     the same name.
     """
-    import ray
-
-    others = _other_machines(ray.get_runtime_context().get_node_id())
+    others = _other_machines()
     if not others:
         return []
     folders = {f"paths.{name}": Path(getattr(config.paths, name)).resolve() for name in _SHARED}
@@ -47,9 +46,7 @@ def machine_problems(config: Config) -> list[str]:
 
 def cpu_problems() -> list[str]:
     """A problem if the cluster has no CPU, so that every task would wait. Needs Ray."""
-    import ray
-
-    if ray.cluster_resources().get("CPU", 0):
+    if total_resources().cpus:
         return []
     return [
         "cluster: it has no CPU: no worker has joined it, or all were started with --num-cpus=0;"
@@ -68,12 +65,10 @@ def require_machines(config: Config) -> None:
         raise InvalidConfigError(problems)
 
 
-def _other_machines(own: str) -> dict[str, str]:
+def _other_machines() -> dict[str, str]:
     """Address by id of the live machines except this one."""
-    import ray
-
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != own]
-    return {node["NodeID"]: node["NodeManagerAddress"] for node in nodes}
+    own = own_node()
+    return {each.node: each.address for each in machines() if each.node != own}
 
 
 def _local_files(source: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from rayml.cluster.resources import total_resources
 from rayml.config.components.build import TARGET, build, check, imports_users_code, is_node
 from rayml.config.components.stored_node import StoredNode
 from rayml.config.components.trust import Trust
@@ -150,21 +151,19 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
 
 def resource_problems(config: Config) -> list[str]:
     """Resources that the cluster lacks; needs Ray."""
-    import ray
-
-    total = ray.cluster_resources()
+    total = total_resources()
     trial, replica = config.search.resources, config.serve.replicas
     wanted = {
-        "search.resources.cpu": ("CPU", trial.cpu),
-        "search.resources.gpu": ("GPU", trial.gpu),
-        "serve.replicas.cpu": ("CPU", replica.cpu),
-        "serve.replicas.gpu": ("GPU", replica.gpu),
+        "search.resources.cpu": ("CPU", trial.cpu, total.cpus),
+        "search.resources.gpu": ("GPU", trial.gpu, total.gpus),
+        "serve.replicas.cpu": ("CPU", replica.cpu, total.cpus),
+        "serve.replicas.gpu": ("GPU", replica.gpu, total.gpus),
     }
     return [
-        f"{key}: {amount:g} {kind} is more than the cluster has ({total.get(kind, 0):g}); lower it,"
+        f"{key}: {amount:g} {kind} is more than the cluster has ({has:g}); lower it,"
         " or add machines"
-        for key, (kind, amount) in wanted.items()
-        if amount > total.get(kind, 0)
+        for key, (kind, amount, has) in wanted.items()
+        if amount > has
     ]
 
 

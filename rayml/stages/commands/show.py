@@ -120,7 +120,7 @@ def registered(info: BundleInfo, version: int) -> None:
     if info.decision is not None:
         line(f"version {version} {decided(info.decision)}")
         if info.decision.verdict == "not comparable" and not info.decision.promote:
-            line(f"promote it all the same with `rayml promote {version}`")
+            line(f"promote it all the same with `rayml promote {version} name={info.name}`")
 
 
 def decided(decision: PromotionDecision) -> str:

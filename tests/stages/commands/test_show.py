@@ -111,8 +111,8 @@ def test_a_version_that_cannot_be_compared_comes_with_the_way_to_promote_it(
 ) -> None:
     verdict: Verdict = "worse" if comparable else "not comparable"
     decision = PromotionDecision(promote=False, reason="so it is", verdict=verdict, against=1)
-    show.registered(cast("BundleInfo", SimpleNamespace(metrics={}, decision=decision)), 4)
-    assert ("`rayml promote 4`" in capsys.readouterr().out) != comparable
+    show.registered(cast("BundleInfo", SimpleNamespace(name="m", metrics={}, decision=decision)), 4)
+    assert ("`rayml promote 4 name=m`" in capsys.readouterr().out) != comparable
 
 
 def test_advice_is_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
