@@ -123,7 +123,7 @@ def test_messages_about_bad_rows_mask_private_values() -> None:
 def test_private_columns_are_columns_and_not_the_target() -> None:
     with pytest.raises(SchemaError, match=r"schema\.private.*custommer"):
         infer_schema(TABLE, target="left", settings=SchemaSettings(private=("custommer",)))
-    with pytest.raises(SchemaError, match="'left' is not private"):
+    with pytest.raises(SchemaError, match="the target 'left' is private"):
         infer_schema(TABLE, target="left", settings=SchemaSettings(private=("left",)))
 
 

@@ -20,7 +20,7 @@ from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.searcher import StudySearcher, WorkerDeaths
 from rayml.search.cohort.trainable import train_cohort
 from rayml.search.problem.sweep_plan import SweepPlan
-from rayml.types import ResourceSettings
+from rayml.settings.search import ResourceSettings
 
 _FOLDER = ".tune"
 # Tune reads these when it starts a run.

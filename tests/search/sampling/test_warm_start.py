@@ -125,7 +125,7 @@ def test_trials_that_do_not_fit_are_left_out(sweep: Sweep, config: dict[str, Any
     history = read([folder], config, {**TREE, "model": {"width": width}})
     assert 0 < len(history.trials) < 20
     assert {trial.params["model.width"] for trial in history.trials} == {48, 64}
-    with pytest.raises(SearchError, match="that fit the space: 'a'"):
+    with pytest.raises(SearchError, match="no finished trial of sweep a fits the space"):
         read([folder], config, {"model": {"depth": {"type": "int", "low": 1, "high": 3}}})
 
 
