@@ -92,7 +92,7 @@ def test_everything_killed_at_once_loses_nothing(tmp_path: Path, rayml: Rayml) -
     with journal.open("ab") as file:
         file.write(b'{"op_code":7,"trial_id":')
     done = rayml(tmp_path, "sweep", "resume=killed")
-    assert f"{len(before)} of {TRIALS} trials are finished, {len(left)} go on" in done.stdout
+    assert f"{len(before)} of {TRIALS} trials are finished, {len(left)} continue" in done.stdout
     assert "an unfinished line of 24 bytes" in done.stdout
     assert journal.with_name("journal.log.torn").read_bytes() == b'{"op_code":7,"trial_id":\n'
     assert_continued(journal, before, TRIALS)
