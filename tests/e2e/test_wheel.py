@@ -67,10 +67,10 @@ def test_help_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
 
 
 def test_haproxy_can_be_started(installed: Path, tmp_path: Path) -> None:
-    where = "import rayml, pathlib; print(pathlib.Path(rayml.__file__).parent / 'serve')"
-    serve = Path(_run(installed.with_name("python"), "-c", where, folder=tmp_path).strip())
-    assert installed.parents[1] in serve.parents
-    assert os.access(serve / "haproxy-keeper", os.X_OK)
+    where = "import rayml, pathlib; print(pathlib.Path(rayml.__file__).parent)"
+    package = Path(_run(installed.with_name("python"), "-c", where, folder=tmp_path).strip())
+    assert installed.parents[1] in package.parents
+    assert os.access(package / "serve" / "ingress" / "haproxy-keeper", os.X_OK)
 
 
 def test_the_page_of_a_report_is_made_from_files_of_the_wheel(
