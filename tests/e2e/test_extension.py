@@ -100,7 +100,7 @@ class NearestCentroid(Estimator):
         ends = np.cumsum(self.shape.cardinalities)[:-1]
         numbers, codes_ = np.split(moved, [self.shape.numeric], axis=1)
         parts = [part.sum(1, keepdims=True) for part in np.split(codes_, ends, axis=1)]
-        shares = np.concatenate([numbers, *parts], axis=1)
+        shares = np.concatenate([numbers, *parts[: len(self.shape.cardinalities)]], axis=1)
         start, end = (1 / (1 + np.exp(-self.predict(each)[:, 0])) for each in (baseline, rows))
         odds = shares.sum(1)
         rate = np.where(odds == 0, 0, (end - start) / np.where(odds == 0, 1, odds))
