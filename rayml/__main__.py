@@ -1,7 +1,7 @@
 """Runs the command line: `rayml`, or `python -m rayml`.
 
-What happens before and after a command, at the edge of the process, is here: an interrupt while
-modules are imported, and a reader of the output that has left.
+It handles what happens before and after a command: an interrupt while modules are imported, and a
+reader of the output that has gone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-# All that is imported before a handler is there is time in which an interrupt shows a traceback.
+# Imports before the handler is set are kept few: an interrupt during them shows a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -21,7 +21,7 @@ BROKEN_PIPE = 141
 
 def main() -> NoReturn:
     """Run the command of the arguments, and end the process."""
-    # Nothing is to be put in order before a command begins, nor after it.
+    # Before a command begins, and after it, an interrupt can end the process at once.
     signal.signal(signal.SIGINT, _quit)
     from rayml.cli import main as command
 
@@ -35,7 +35,7 @@ def main() -> NoReturn:
     if not _flushed():
         code = code or BROKEN_PIPE
     if code >= 128:
-        # A thread that still imports would hold the end up.
+        # A thread that still imports would delay the end.
         os._exit(code)
     sys.exit(code)
 
@@ -46,11 +46,11 @@ def _quit(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _flushed() -> bool:
-    """Write out what was printed; whether somebody reads it."""
+    """Flush the output; returns whether its reader is still open."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Else the interpreter would try again, and complain.
+        # Else the interpreter would flush again at its end, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True

@@ -1,7 +1,8 @@
-"""What Ctrl-C and SIGTERM do to a command: it says how to go on, and ends in order.
+"""Ctrl-C and SIGTERM: the command prints how to continue, and ends in order.
 
-The first one ends the command by an exception, as Python does for Ctrl-C alone; it is answered at
-once, since Ray takes seconds to end. One that comes while the command ends interrupts nothing.
+The first signal raises an exception, as Python does for Ctrl-C alone; its line is printed at once,
+since Ray takes seconds to end. A second signal, while the command ends, interrupts nothing; a third
+ends the process at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Interrupts:
     """Answers the signals of one command.
 
     Args:
-        how_to_go_on: what the user is told besides; empty if there is nothing to tell.
+        how_to_go_on: returns how to continue, which the first answer prints; may be empty.
     """
 
     def __init__(self, how_to_go_on: Callable[[], str]) -> None:
@@ -35,14 +36,14 @@ class Interrupts:
         self._signals = 0
 
     def end(self) -> None:
-        """Take the first signal as answered."""
+        """Count the first signal as answered."""
         self._signals = max(self._signals, 1)
 
     def answer(self, number: int, _frame: FrameType | None) -> None:
         """Answer a signal.
 
         Raises:
-            KeyboardInterrupt: it is the first one.
+            KeyboardInterrupt: it is the first signal.
         """
         self._signals += 1
         if self._signals > 2:
@@ -58,7 +59,7 @@ class Interrupts:
 
 @contextmanager
 def answering(how_to_go_on: Callable[[], str]) -> Iterator[None]:
-    """Answer Ctrl-C and SIGTERM while the context lasts; in other threads nothing is changed."""
+    """Answer Ctrl-C and SIGTERM while the context lasts; does nothing outside the main thread."""
     interrupts = Interrupts(how_to_go_on)
     _answering.append(interrupts)
     try:
@@ -72,14 +73,14 @@ def answering(how_to_go_on: Callable[[], str]) -> Iterator[None]:
 
 
 def ends_already() -> None:
-    """Let the next signal interrupt nothing: the command was asked to end, and does."""
+    """Let the next signal interrupt nothing, since the command is ending already."""
     for each in _answering:
         each.end()
 
 
 @contextmanager
 def keeping_handlers() -> Iterator[None]:
-    """Put the handlers of both signals back in the end, if something replaced them."""
+    """Restore the handlers of both signals after the context, in case something replaced them."""
     if not _in_main_thread():
         yield
         return
@@ -92,13 +93,13 @@ def keeping_handlers() -> Iterator[None]:
 
 
 def say(words: str) -> None:
-    """Write a line to standard error, past what the interrupted code may be writing."""
-    with suppress(OSError):  # nobody may be there to read it
+    """Write a line straight to standard error, whose buffer the interrupted code may hold."""
+    with suppress(OSError):  # the terminal may be gone
         os.write(2, f"\nrayml: {words}\n".encode())
 
 
 def quit_at_once(number: int, _frame: FrameType | None) -> NoReturn:
-    """End the process, which has nothing to put in order."""
+    """End the process at once, without any cleanup."""
     os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
 

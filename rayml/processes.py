@@ -1,4 +1,4 @@
-"""What a process asks of the kernel about its parent and its children, on Linux."""
+"""Parents, children and ends of processes, on Linux."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None)
 
 
 def die_with_parent() -> None:
-    """Have this process killed when the thread ends that started it."""
+    """Have the kernel kill this process when the thread that started it ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -32,13 +32,13 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     with suppress(OSError):
         for task in list(Path(f"/proc/{pid}/task").iterdir()):
-            with suppress(OSError):  # a thread that has ended meanwhile
+            with suppress(OSError):  # the thread has ended meanwhile
                 found += map(int, (task / "children").read_text().split())
     return found
 
 
 def end_all_below(timeout_s: float = 10.0) -> None:
-    """Kill every process below this one, which adopts orphans, and wait until they are gone."""
+    """Kill every process below this one, which adopts orphans, and wait until they have ended."""
     deadline = time.monotonic() + timeout_s
     while (below := children(os.getpid())) and time.monotonic() < deadline:
         for pid in below:
@@ -49,7 +49,7 @@ def end_all_below(timeout_s: float = 10.0) -> None:
 
 
 def reap() -> dict[int, int]:
-    """Collect the children that have ended: their exit codes, the negative signal if killed."""
+    """Exit codes of the children that have ended, by process id; of a killed one the -signal."""
     ended = {}
     with suppress(ChildProcessError):
         while True:
@@ -61,7 +61,7 @@ def reap() -> dict[int, int]:
 
 
 def writable(descriptor: int) -> bool:
-    """Whether somebody is there to read what is written; true for a file."""
+    """Whether a descriptor's reader is still open; true for a file."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     lost = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -70,7 +70,7 @@ def writable(descriptor: int) -> bool:
 
 def parent_of(pid: int) -> int:
     """The parent of a process."""
-    # The name, in parentheses, may hold anything.
+    # The name of the program, in parentheses, may hold spaces and parentheses.
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -78,10 +78,10 @@ class Watch:
     """Watches a process, which need not be a child of this one.
 
     Args:
-        pid: of the process.
+        pid: id of the process.
 
     Raises:
-        ProcessLookupError: there is none.
+        ProcessLookupError: no such process runs.
     """
 
     def __init__(self, pid: int) -> None:
@@ -93,15 +93,15 @@ class Watch:
             os.close(self._pidfd)
 
     def fileno(self) -> int:
-        """What can be read from once it has ended."""
+        """Descriptor for `select`: readable once the process has ended."""
         assert self._pidfd is not None
         return self._pidfd
 
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         return wait_for_any([self], 0)
 
 
 def wait_for_any(watched: Sequence[Watch], timeout_s: float | None) -> bool:
-    """Wait until one of some processes has ended, or the time is over; whether one has."""
+    """Wait until a process has ended or the time is over; returns whether one has ended."""
     return bool(select.select(watched, [], [], timeout_s)[0])

@@ -1,4 +1,4 @@
-"""Says where the seconds of a command went."""
+"""Measures the seconds of each stage of a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Stopwatch:
     """Adds up wall-clock seconds by stage.
 
     Args:
-        started: `time.perf_counter()` of the moment that the total counts from; None is now.
+        started: `time.perf_counter()` at the start of the total; None is now.
     """
 
     def __init__(self, started: float | None = None) -> None:
@@ -28,7 +28,7 @@ class Stopwatch:
             self.add(name, time.perf_counter() - begun)
 
     def add(self, name: str, seconds: float) -> None:
-        """Count seconds that were measured elsewhere."""
+        """Add seconds that were measured elsewhere."""
         self._stages[name] = self._stages.get(name, 0.0) + seconds
 
     @property
@@ -37,7 +37,7 @@ class Stopwatch:
         return time.perf_counter() - self._started
 
     def rows(self) -> Mapping[str, float]:
-        """Seconds by stage in the order they first ran; what no stage counted is `other`."""
+        """Seconds by stage in the order of their first run; `other` is outside of all stages."""
         other = self.total - sum(self._stages.values())
         return {**self._stages, "other": max(other, 0.0), "total": self.total}
 

@@ -1,9 +1,4 @@
-"""Small frozen value classes shared by the rooms.
-
-Two kinds live here. Plain values pass between rooms: `Features`, `Examples`, `FeatureShape`,
-`TargetInfo`. Settings are what a config holds for a room, checked when they are made, so that
-a room takes typed values and never a config.
-"""
+"""Small frozen value classes that pass between rooms, and the types that settings are made of."""
 
 from __future__ import annotations
 
@@ -47,7 +42,7 @@ def _known_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_known_name)]
-"""The name of a sweep or a model, which is that of a folder."""
+"""The name of a sweep or a model, which is also the name of its folder."""
 
 T = TypeVar("T")
 
@@ -64,9 +59,6 @@ def settings(cls: type[T]) -> type[T]:
     )
     checked: type[T] = make(cls)
     return checked
-
-
-# ---------------------------------------------------------------- values
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ class Features:
         numeric: float32, shape [rows, numeric].
         categorical: int64 codes, shape [rows, categorical columns].
         odd: whether a value may be unlike those of training, see `rayml.data.fit.oddities`; false
-            where nobody looked.
+            where that was not checked.
     """
 
     numeric: npt.NDArray[np.float32]
@@ -142,12 +134,3 @@ class TargetInfo:
     classes: tuple[ClassLabel, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
-
-
-# ---------------------------------------------------------------- settings of data
-
-
-# ---------------------------------------------------------------- settings of training
-
-
-# ---------------------------------------------------------------- settings of the search

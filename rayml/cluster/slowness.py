@@ -1,4 +1,4 @@
-"""Measures how much slower than at rest this machine is, to wait accordingly."""
+"""Measures how much slower than at rest this machine is; waits for Ray grow with it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-# Of a Ray of one's own on a machine at rest (3 to 4 s on two cores).
+# Start of a local Ray on a machine at rest (3 to 4 s on two cores).
 _START_S = 4.0
-# A machine that is slower than that is not waited for.
+# Waits grow by no more than this factor.
 _MOST = 10.0
 _measured = [1.0]
 
@@ -17,7 +17,7 @@ _measured = [1.0]
 def slowness() -> float:
     """How many times as long as on a machine at rest a start takes now; 1 to 10.
 
-    It is told by the work that waits for each core, and by the start of Ray where that was timed.
+    It is the larger of the load per core and of the last timed start of Ray over its usual time.
     """
     try:
         waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
@@ -28,7 +28,7 @@ def slowness() -> float:
 
 @contextmanager
 def timing_the_start() -> Iterator[None]:
-    """Time a start of Ray, by which later ones are told."""
+    """Time a start of Ray, for `slowness`."""
     begun = perf_counter()
     yield
     _measured[0] = (perf_counter() - begun) / _START_S

@@ -1,4 +1,4 @@
-"""Settings of how versions take over from one another, checked when they are made."""
+"""Settings of canaries and their guards, checked when they are made."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ StickyKey = Annotated[str, AfterValidator(_known_key)]
 
 @settings
 class GuardSettings:
-    """What ends a canary, and what makes it champion.
+    """The limits that end a canary, and what makes it champion.
 
     Attributes:
         window_s: seconds that a canary is watched before it may be promoted.
-        min_requests: predictions of the canary before its window may end, and before guards of
-            latency and distribution judge. Errors are judged from the first one on.
-        error_rate: by how much its share of failed requests may exceed the champion's; None
-            leaves errors unwatched.
-        p99_ratio: its 99th percentile of latency over the champion's, at most; None as above.
-        distribution: population stability index between its predictions and the champion's, at
-            most (0.1 is a small shift, 0.25 a large one); None as above.
-        metric: by how much its mean loss on labelled rows may exceed the champion's; the loss is
+        min_requests: predictions of the canary before its window may end, and before latency and
+            distribution are judged. Errors are judged from the first request on.
+        error_rate: most by which its share of failed requests may exceed the champion's; None does
+            not watch errors.
+        p99_ratio: most of its 99th percentile of latency over the champion's; None does not watch
+            latency.
+        distribution: most of the population stability index between its predictions and the
+            champion's (0.1 is a small shift, 0.25 a large one); None does not watch it.
+        metric: most by which its mean loss on labelled rows may exceed the champion's; the loss is
             0 or 1 for a class, the absolute error in standard deviations of the target for a
-            value. None as above.
+            value. None does not watch it.
         min_labels: labelled rows before the metric is judged.
-        then: whether a canary that passed becomes champion, or is kept as it is.
+        then: whether a canary that passes becomes champion (`promote`) or goes on (`keep`).
     """
 
     window_s: Positive = 600.0
@@ -58,11 +59,11 @@ class CanarySettings:
     """A version that answers a share of the requests beside the champion.
 
     Attributes:
-        version: number of a version, an alias, or `latest`; None is no canary.
+        version: number of a version, an alias, or `latest`; None for no canary.
         weight: share of the requests, or of the keys, that it answers.
         key: `header:NAME` or `column:NAME`; requests with the same value of that header, or of
-            that column in their first row, are always answered by the same version. None draws
-            each request by chance, as one without that value is.
+            that column in their first row, are always answered by the same version. Without a
+            key, or without a value of it, each request is drawn by chance.
         guards: see `GuardSettings`; None watches nothing.
     """
 

@@ -46,13 +46,13 @@ class ReplicaSettings:
 
 @settings
 class KeySettings:
-    """Where the API keys come from; without either none is asked for.
+    """Where the API keys come from; without either, requests need no key.
 
     Attributes:
-        file: path of a file of keys, as `rayml key` writes it; on every node the same. It is
-            read again when it changes.
-        variable: name of an environment variable that holds the same lines, or keys themselves
-            in the place of their hashes. It is read once, where the endpoint is started.
+        file: path of a file of keys, as `rayml key` writes it; the same on every node. It is read
+            again when it changes.
+        variable: name of an environment variable with the same lines, or with keys in place of
+            their hashes. It is read once, when the endpoint starts.
     """
 
     file: str | None = None
@@ -60,16 +60,16 @@ class KeySettings:
 
     @property
     def given(self) -> bool:
-        """Whether keys are asked for."""
+        """Whether requests need a key."""
         return self.file is not None or self.variable is not None
 
 
 @settings
 class RateSettings:
-    """How much one client may ask of one replica.
+    """How many requests one client may send to one replica.
 
     Attributes:
-        requests_per_second: in the long run.
+        requests_per_second: requests a second, in the long run.
         burst: requests at once.
     """
 
@@ -78,7 +78,7 @@ class RateSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's alone; false for what is no address."""
+    """Whether an address is a loopback address; false for what is no address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -90,7 +90,7 @@ class GrpcSettings:
     """Where the Open Inference Protocol is answered over gRPC.
 
     Attributes:
-        port: on the address of HTTP; 0 takes a free one, None answers none.
+        port: port on the address of HTTP; 0 takes a free one, None serves no gRPC.
     """
 
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
@@ -98,15 +98,15 @@ class GrpcSettings:
 
 @settings
 class HaproxySettings:
-    """What HAProxy spends beside answering.
+    """Threads, metrics and log of HAProxy.
 
     Attributes:
-        threads: of HAProxy; None takes one for every four cores of the machine. More of them than
-            there are cores to spare slow an endpoint down.
-        metrics: whether Ray's metrics count its requests as well, for which it writes a line for
-            each to a process of Serve's. `/metrics` does without.
-        log: where it sends a line for each request, as `127.0.0.1:514`, a syslog server's port of
-            UDP, or `/dev/log`; None sends none. `access_log` does without.
+        threads: threads of HAProxy; None takes one for every four cores of the machine. More
+            threads than free cores slow an endpoint down.
+        metrics: whether Ray's metrics count its requests too; it then writes a line for each to a
+            process of Serve. `/metrics` does not need it.
+        log: syslog server that gets a line for each request, as `127.0.0.1:514` (UDP) or
+            `/dev/log`; None for no lines. `access_log` does not need it.
     """
 
     threads: Count | None = None
@@ -116,16 +116,16 @@ class HaproxySettings:
 
 @settings
 class LogSettings:
-    """Where the replicas' log goes: what fails, with the ids of requests, and what a model prints.
+    """The replicas' log: failures with the ids of their requests, and what a model prints.
 
-    It is shown where the endpoint was started, and stands in Ray's folder of logs as well.
+    The process that started the endpoint shows it; Ray's log folder holds it too.
 
     Attributes:
-        level: of rayml's own lines; of other libraries warnings and errors are shown.
+        level: least level of rayml's own lines; other libraries show warnings and errors.
         format: `text`, or `json` for a line of JSON each.
-        file: path of a file that all replicas append to; on a cluster of several machines one
-            that they share. None takes one below `paths.endpoints`.
-        max_bytes: a larger file is renamed to `FILE.1`, over the one before.
+        file: path of a file that all replicas append to; on several machines a shared one. None
+            takes one below `paths.endpoints`.
+        max_bytes: a larger file is renamed to `FILE.1`, in place of the previous one.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -140,8 +140,8 @@ class TracingSettings:
 
     Attributes:
         endpoint: URL of an OpenTelemetry collector that takes OTLP over HTTP, as
-            http://127.0.0.1:4318/v1/traces; `console` prints spans; None makes none.
-        sample_ratio: share of the requests that are traced, where the client does not say.
+            http://127.0.0.1:4318/v1/traces; `console` prints spans; None traces nothing.
+        sample_ratio: share of the requests that are traced, where the client does not decide.
     """
 
     endpoint: Annotated[str, Field(pattern="^(console|https?://.+)$")] | None = None
@@ -153,53 +153,52 @@ class ServeSettings:
     """How a bundle is served.
 
     Attributes:
-        host: address that the HTTP port binds to; keys are required unless it is a loopback one.
+        host: address that the HTTP port binds to; keys are required unless it is loopback.
         port: HTTP port; 0 takes a free one.
         hosts: names that the endpoint answers to, as `shop.example` or, at one port alone,
-            `shop.example:8443`; a request with any other `Host` gets 421. It always answers to
-            localhost and to its addresses, off a loopback one to this machine's name too; `*` is
-            any name.
-        origins: other sites whose pages may ask the endpoint from a browser, as
-            `https://shop.example`. What a page of any other site sends by POST gets 403, and what
-            it reads the browser keeps from it.
+            `shop.example:8443`; a request with another `Host` gets 421. It always answers to
+            localhost and to its addresses, and off loopback to this machine's name; `*` is any
+            name.
+        origins: other sites whose pages may use the endpoint from a browser, as
+            `https://shop.example`. A POST from a page of another site gets 403, and the browser
+            lets such a page read nothing.
         ingress: how requests reach a replica: through Ray Serve's `proxy`, or through
             `haproxy`, which is many times faster; `auto` takes `haproxy` on Linux.
         haproxy: see `HaproxySettings`.
-        ray_metrics: whether Ray Serve counts, times and names each request by itself as well, for
-            Ray's metrics and its dashboard, which takes longer than a small prediction. `/metrics`,
-            `access_log` and `tracing` do without.
-        max_batch_size: requests that are answered by one forward pass at most.
-        batch_invariant: answer a row with the same bits whatever rows are computed with it, which
-            the rounding of sums otherwise depends on; see `rayml.models.modules.invariant` and, for
-            what it costs, the README. Replicas then differ only where their processors do.
+        ray_metrics: whether Ray Serve also counts and times each request for Ray's metrics and
+            dashboard, which takes longer than a small prediction. `/metrics`, `access_log` and
+            `tracing` do not need it.
+        max_batch_size: most requests that one forward pass answers.
+        batch_invariant: answer a row with the same bits whatever rows are computed with it; without
+            it the rounding of sums depends on the batch. See `rayml.models.modules.invariant` and,
+            for its cost, the README. Replicas then differ only where their processors do.
         batch_wait_s: seconds that a request waits for others to join its batch.
-        max_ongoing_requests: requests in progress in one replica at most.
-        max_queued_requests: further requests that a replica holds; those beyond get 503.
+        max_ongoing_requests: most requests in progress in one replica.
+        max_queued_requests: further requests that a replica holds; more get 503.
         max_body_bytes: a request whose body is larger, as sent or decompressed, gets 413.
-        max_held_bytes: bodies that one replica holds until they are answered, those of up to
-            64 KiB not counted; a request that finds no room gets 503.
+        max_held_bytes: bytes of bodies above 64 KiB that one replica holds until they are answered;
+            a request that finds no room gets 503.
         max_rows: a request of more rows gets 413.
-        unknown: what becomes of rows with values that are unlike those of training: a category
-            that the model does not know, no value in a column that training never misses, or a
-            number or time that lies farther outside of the training range than that is wide.
-            `warn` answers them and says so in the answer, `refuse` gives 422, `ignore` does not
-            look.
+        unknown: how rows with values unlike those of training are answered: a category that the
+            model does not know, a missing value in a column without any in training, or a number or
+            time farther outside of the training range than the range is wide. `warn` answers with
+            a warning, `refuse` gives 422, `ignore` does not check.
         max_explain_rows: a request of more rows to explain gets 413.
-        explain_tolerance: by how much the attributions of a row may miss the difference from the
-            baseline, as a probability or a share of the target's standard deviation; of a value
-            that differs by more, as a share of the difference.
-        max_explain_steps: gradients of a model for a row at most, even if that is not met.
+        explain_tolerance: most by which the attributions of a row may miss the difference from the
+            baseline, as a probability or a share of the target's standard deviation; where a value
+            differs by more, as a share of the difference.
+        max_explain_steps: most gradients of a model for a row, even if the tolerance is not met.
         request_timeout_s: seconds after which a request gets 408.
         keys: see `KeySettings`.
-        rate: see `RateSettings`; a client that exceeds it gets 429. None limits nobody.
+        rate: see `RateSettings`; a client that exceeds it gets 429. None for no limit.
         grpc: see `GrpcSettings`.
-        metrics_folder: that the replicas write their counts to, which /metrics reads; on a
-            cluster of several machines one that they share. None makes a temporary one.
-        state_folder: that replicas tell of themselves in where the registry's folder is gone; None
+        metrics_folder: folder of the replicas' counts, which /metrics reads; on several machines a
+            shared one. None makes a temporary one.
+        state_folder: folder of the replicas' status files where the registry's folder is gone; None
             takes one below `paths.endpoints`.
         log: see `LogSettings`.
-        access_log: path of a file that each answer becomes a line of JSON of, or `stdout`, which
-            is that of who started the endpoint.
+        access_log: path of a file that gets a line of JSON for each answer, or `stdout`, that of
+            the process that started the endpoint.
         tracing: see `TracingSettings`.
         replicas: see `ReplicaSettings`.
     """

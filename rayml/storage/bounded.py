@@ -1,4 +1,4 @@
-"""Reads of files whose size is bounded before any memory is taken."""
+"""Reads files after checking their size, before any memory is taken."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 
 class TooLargeError(ValueError):
-    """A file is larger than what is written there ever is."""
+    """A file is larger than rayml ever writes it."""
 
 
 def read_bounded(path: Path, most: int) -> bytes:
     """Read a regular file of at most `most` bytes.
 
     Raises:
-        OSError: there is none, or it is no regular file.
-        TooLargeError: it is larger.
+        OSError: the file does not exist, or is no regular file.
+        TooLargeError: the file is larger.
     """
-    # A pipe would wait for its writer.
+    # Without O_NONBLOCK, opening a pipe would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)
@@ -27,7 +27,7 @@ def read_bounded(path: Path, most: int) -> bytes:
         if found.st_size > most:
             raise TooLargeError(f"it has {found.st_size:,} bytes, more than {most:,}")
         with os.fdopen(descriptor, "rb", closefd=False) as content:
-            # It may grow while it is read.
+            # The file may grow while it is read.
             text = content.read(most + 1)
     finally:
         os.close(descriptor)

@@ -19,16 +19,15 @@ _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a path to write to, whose file becomes `path` in one step at the end.
+    """A path to write to, whose file replaces `path` in one step at the end of the context.
 
-    A file that was there stays until then. Where the writing fails it stays, and nothing is left
-    of the new one.
+    Where the writing fails, an older file stays and no part of the new one is left.
 
     Args:
-        path: of the file, which has one writer at a time.
+        path: path of the file, which has one writer at a time.
 
     Raises:
-        StorageError: the disk does not take it.
+        StorageError: the disk is full, read-only or gone.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -45,12 +44,12 @@ def write(path: Path, content: bytes | str, *, synced: bool = False) -> None:
     """Write a file, in place of an older one; it appears complete or not at all.
 
     Args:
-        path: of the file, which has one writer at a time.
+        path: path of the file, which has one writer at a time.
         content: text is written as UTF-8.
-        synced: flush it to the disk, so that it outlasts a power cut.
+        synced: flush the file to the disk, so that it outlasts a power cut.
 
     Raises:
-        StorageError: the disk does not take it.
+        StorageError: the disk is full, read-only or gone.
     """
     with whole(path) as partial, partial.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -60,35 +59,35 @@ def write(path: Path, content: bytes | str, *, synced: bool = False) -> None:
 
 
 def append(file: int, content: bytes, path: Path) -> None:
-    """Append to a file all of some bytes or none of them.
+    """Append all of some bytes to a file, or none of them.
 
     Args:
-        file: descriptor, at the file's end; this process is the only one that writes it.
-        content: to write.
-        path: of the file, for the message.
+        file: descriptor, at the file's end; no other process writes the file.
+        content: the bytes.
+        path: path of the file, for the message.
 
     Raises:
-        StorageError: the disk does not take it; the file is as long as it was, as after whatever
-            else interrupts it.
+        StorageError: the disk is full, read-only or gone; the file has its old length, as after any
+            other exception.
     """
     start = os.lseek(file, 0, os.SEEK_CUR)
     with explained(path):
         try:
             rest = memoryview(content)
-            # One call writes less than it was given where the disk is almost full.
+            # A call writes only a part where the disk is almost full.
             while rest:
                 rest = rest[os.write(file, rest) :]
-        except BaseException:  # an interrupt between two calls too
+        except BaseException:  # also an interrupt between two calls
             os.ftruncate(file, start)
             os.lseek(file, start, os.SEEK_SET)
             raise
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder with its parents, if it is not there.
+    """Make a folder with its parents, if it does not exist.
 
     Raises:
-        StorageError: the disk does not take it.
+        StorageError: the disk is full, read-only or gone.
     """
     with explained(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -96,10 +95,10 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into an error that says what to do.
+    """Turn an `OSError` into a `StorageError` that says what to do.
 
     Args:
-        path: that is written; the error names the one that the system names, if it does.
+        path: the path that is written; the error names the system's own path where it has one.
 
     Raises:
         StorageError: the disk is full, read-only or gone.
@@ -111,14 +110,14 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def disk_refusal(error: BaseException) -> StorageError | None:
-    """The error to show for a write that a full or read-only disk refused; None for others."""
+    """The error to show for a full or read-only disk; None for any other exception."""
     if isinstance(error, OSError) and is_refusal(error):
         return refused(error, Path.cwd())
     return None
 
 
 def is_refusal(error: OSError) -> bool:
-    """Whether it is the disk that refuses, whatever is written: it is full or read-only."""
+    """Whether the disk is full or read-only, so that any write would fail."""
     return _number(error) in _FULL | {errno.EROFS}
 
 
@@ -126,8 +125,8 @@ def refused(error: OSError, path: Path) -> StorageError:
     """The error of a write that the operating system refused.
 
     Args:
-        error: what it raised.
-        path: that is written; the error names the one that the system names, if it does.
+        error: the system's error.
+        path: the path that is written; the error names the system's own path where it has one.
     """
     shown = path if error.filename is None else Path(os.fsdecode(error.filename))
     shown = shown.with_name(shown.name.removesuffix(".partial"))
@@ -148,6 +147,6 @@ def refused(error: OSError, path: Path) -> StorageError:
 
 
 def _number(error: OSError) -> int | None:
-    """Number of what went wrong; of a copied folder that of the first file."""
-    told = _ERRNO.search(str(error)) if error.errno is None else None
-    return int(told.group(1)) if told else error.errno
+    """The error number; after copying a folder, that of the first file."""
+    found = _ERRNO.search(str(error)) if error.errno is None else None
+    return int(found.group(1)) if found else error.errno

@@ -1,9 +1,8 @@
-"""Temporary folders that go when the process that needs them has ended, however it ended.
+"""Temporary folders that are removed after their process has ended, however it ended.
 
-A folder that a process makes carries that process in its name; one that Ray Serve makes, whose path
-must be known before, holds it in a file. Both name a process by its id, the moment at which it
-started, since ids are used again, the namespace in which the id counts, and the machine, since
-machines may share a folder.
+A folder's name holds its process; a folder of Ray Serve, whose path must be known in advance, holds
+the process in a file. A process is named by its id, its start time, since ids are used again, the
+namespace of the id, and the machine, since machines may share a folder.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ from pathlib import Path
 
 _PREFIX = "rayml-"
 _OWNER = "owner"
-# Older ones name no machine.
+# The names of an older rayml have no machine.
 _NAMED = re.compile(rf"{_PREFIX}[a-z]+-(\d+-\d+-\d+(?:-\d+)?)-\w+")
 _MARK = re.compile(r"(\d+)-(\d+)-(\d+)(?:-(\d+))?")
 
 
 def make_folder(kind: str, *, owner: int | None = None) -> Path:
-    """Make a folder that only this user can read, and that goes with a process.
+    """Make a folder that only this user can read, and that is removed after a process has ended.
 
     Args:
-        kind: what it is for, in small letters.
-        owner: the process; None is this one.
+        kind: purpose of the folder, in small letters.
+        owner: id of the process; None is this one.
     """
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-{_mark(owner or os.getpid())}-"))
 
 
 @contextmanager
 def temporary_folder(kind: str) -> Iterator[Path]:
-    """A folder as of `make_folder`, for as long as the context lasts."""
+    """A folder of `make_folder` for as long as the context lasts."""
     folder = make_folder(kind)
     try:
         yield folder
@@ -46,24 +45,24 @@ def temporary_folder(kind: str) -> Iterator[Path]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and all that is in it; what cannot be removed now is swept later."""
+    """Remove a folder with its content; `sweep` removes later what cannot be removed now."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def shared_folder() -> Path:
-    """The folder for those of this user whose path must be known before they are made.
+    """The parent of this user's folders whose path must be known in advance.
 
-    The path of a socket has 107 characters at most, so a long TMPDIR would not do.
+    The path of a socket has at most 107 characters, so a long TMPDIR does not serve.
     """
-    return Path(f"/tmp/{_PREFIX}{os.getuid()}")  # noqa: S108 (its users see to whose it is)
+    return Path(f"/tmp/{_PREFIX}{os.getuid()}")  # noqa: S108 (its users check its owner)
 
 
 def claim(folder: Path, pid: int) -> None:
-    """Let a folder below the shared one go with a process.
+    """Record the process after whose end a folder below the shared one is removed.
 
     Args:
-        folder: that is there.
-        pid: of the process.
+        folder: an existing folder.
+        pid: id of the process.
     """
     draft = folder / f"{_OWNER}.{os.getpid()}"
     draft.write_text(_mark(pid), encoding="ascii")
@@ -72,7 +71,7 @@ def claim(folder: Path, pid: int) -> None:
 
 @contextmanager
 def swept() -> Iterator[None]:
-    """Sweep before the context, for what others left, and after it, for what ended with it."""
+    """Sweep before the context and after it."""
     sweep()
     try:
         yield
@@ -81,7 +80,7 @@ def swept() -> Iterator[None]:
 
 
 def sweep() -> None:
-    """Remove this user's folders whose processes have ended; no other is touched."""
+    """Remove this user's folders whose processes have ended, and no other."""
     for folder in _children(Path(tempfile.gettempdir())):
         named = _NAMED.fullmatch(folder.name)
         if named and _is_own(folder) and _has_ended(named.group(1)):
@@ -96,7 +95,7 @@ def sweep() -> None:
 
 
 def discard_shared() -> None:
-    """Remove the shared folder if nothing is left in it."""
+    """Remove the shared folder if it is empty."""
     with suppress(OSError):
         shared_folder().rmdir()
 
@@ -109,7 +108,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether it is a folder of this user, and no link to one."""
+    """Whether a path is a folder of this user, and no link."""
     try:
         found = folder.lstat()
     except OSError:
@@ -129,7 +128,7 @@ def _mark(pid: int) -> str:
 
 
 def _has_ended(mark: str) -> bool:
-    """Whether a process has ended for certain; one of another namespace or machine is not seen."""
+    """Whether a process has certainly ended; false for another namespace or machine."""
     found = _MARK.fullmatch(mark)
     if found is None:
         return False
@@ -139,15 +138,15 @@ def _has_ended(mark: str) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in the kernel's ticks; 0 where those are not told, None if ended."""
+    """Start time of a process in clock ticks; 0 where unknown, None if it has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass  # it is somebody else's, and lives
+        pass  # it lives, as another user's
     try:
-        # The name, in parentheses, may hold anything.
+        # The name of the program, in parentheses, may hold spaces and parentheses.
         after = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return 0
@@ -162,5 +161,5 @@ def _namespace() -> int:
 
 
 def _machine() -> int:
-    """A number for this machine: the kernel's own namespace has the same one on all of them."""
+    """A number for this machine; the initial namespace has one number on all machines."""
     return zlib.crc32(os.uname().nodename.encode())

@@ -1,7 +1,7 @@
-"""When the requests of an open loop are due: seconds after its start, in order.
+"""Plans of an open loop: the seconds from its start at which requests are due, in order.
 
-An open loop sends by such a plan whether or not earlier requests have been answered, as
-independent clients do, so that a server which falls behind is charged for all who wait.
+An open loop sends by its plan whether or not earlier requests have been answered, as independent
+clients do, so that the waiting behind a slow server is measured.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ def steady(rate: float, seconds: float) -> list[float]:
 def poisson(rate: float, seconds: float, *, seed: int) -> list[float]:
     """Requests of many independent clients, `rate` a second on average."""
     draw = np.random.default_rng(seed)
-    # Given their number, the moments of a Poisson process are uniform.
+    # Given their number, the times of a Poisson process are uniform.
     times: list[float] = np.sort(draw.uniform(0, seconds, draw.poisson(rate * seconds))).tolist()
     return times
 
 
 def from_counts(counts: Sequence[int], *, seconds: float, seed: int) -> list[float]:
-    """Requests at random moments of intervals in which they were counted.
+    """Requests at random times of intervals in which they were counted.
 
     Args:
-        counts: requests of one interval after the other.
-        seconds: of an interval in the replay; less than it lasted compresses time.
-        seed: of the moments.
+        counts: number of requests in each interval.
+        seconds: length of an interval in the replay; a smaller one compresses time.
+        seed: seed of the random times.
     """
     draw = np.random.default_rng(seed)
     intervals = np.repeat(np.arange(len(counts)), counts)
@@ -39,6 +39,6 @@ def from_counts(counts: Sequence[int], *, seconds: float, seed: int) -> list[flo
 
 
 def compressed(times: Sequence[float], factor: float) -> list[float]:
-    """Recorded moments, from the first on, with time running `factor` times as fast."""
+    """Recorded times, from the first on, with time running `factor` times as fast."""
     start = min(times, default=0.0)
     return [(time - start) / factor for time in sorted(times)]

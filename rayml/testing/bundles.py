@@ -42,21 +42,21 @@ def untrained_bundle(
     missing: tuple[str, ...] = (),
     decision: PromotionDecision | None = None,
 ) -> Path:
-    """Write a bundle whose model, or each of whose models, has not been trained.
+    """Write a bundle of untrained models.
 
     Args:
-        folder: where it will lie; must not exist yet.
+        folder: where to write it; must not exist yet.
         table: rows that the preprocessor is fitted on, in natural types.
-        target: the column that is predicted.
-        task: what is predicted.
-        name: of the model.
-        model: its component node.
-        accuracy: the metric that it claims.
+        target: the predicted column.
+        task: kind of the target.
+        name: name of the model.
+        model: component node of the model.
+        accuracy: value of its metric.
         ensemble: number of members; None writes one model.
-        schema: what is said of the columns.
-        csv: how the CSV files were written that the rows are from.
-        missing: texts that the rows' source took as missing values.
-        decision: whether it was to become champion.
+        schema: settings of the columns.
+        csv: dialect of the CSV files that the rows are from.
+        missing: texts that mean a missing value in the rows' source.
+        decision: whether to promote it, and why.
     """
     from rayml.train.loop.randomness import seed_all
 

@@ -56,19 +56,19 @@ def questions(bundle: Path, rows: Sequence[Row], trust: Trust = ONLY_OWN) -> lis
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the requests, in the order in which they were due.
+    """The outcomes of the requests, in the order in which they were due.
 
-    `right` was answered as the predictor answers; `wrong` was not; `refused` got a 4xx or 503 in
-    the error form, with Retry-After where it should come again; `unreached` found nobody that
-    listens; `lost` is all else: a connection that broke, a 500, silence.
+    A request is `right` where its answer is the predictor's, else `wrong`; `refused` where it got a
+    4xx or 503 in the error form, a 429 or 503 with Retry-After; `unreached` where no connection
+    opened; `lost` in all other cases: a connection that broke, a 500, no response in time.
 
     Attributes:
-        due: seconds after the start at which each was due.
-        seconds: from then to its outcome.
-        outcomes: each's outcome, one of the words above.
-        statuses: of HTTP; 0 where there was none.
-        broken: whether a connection broke under it, or none opened, before its outcome.
-        reasons: how often each outcome other than `right` had which cause.
+        due: seconds from the start at which each request was due.
+        seconds: seconds from then to its outcome.
+        outcomes: its outcome, one of the words above.
+        statuses: its HTTP status; 0 without a response.
+        broken: whether a connection broke or did not open before its outcome.
+        reasons: counts of outcomes other than `right`, by outcome and cause.
     """
 
     due: list[float]
@@ -99,7 +99,7 @@ class Report:
 
     @property
     def unreached(self) -> int:
-        """Requests that found nobody that listens."""
+        """Requests for which no connection opened."""
         return self.count("unreached")
 
     @property
@@ -109,14 +109,14 @@ class Report:
 
     @property
     def retried(self) -> int:
-        """Requests under which a connection broke and which were answered rightly after all."""
+        """Requests that were answered rightly after a connection broke."""
         return sum(
             broken and outcome == "right"
             for broken, outcome in zip(self.broken, self.outcomes, strict=True)
         )
 
     def percentile(self, percent: float, *, outcome: str = "right") -> float:
-        """Seconds within which that share of the requests with an outcome had it."""
+        """Seconds within which a share of the requests with an outcome had it."""
         pairs = zip(self.seconds, self.outcomes, strict=True)
         ordered = sorted(seconds for seconds, each in pairs if each == outcome)
         return (
@@ -126,7 +126,7 @@ class Report:
         )
 
     def between(self, start: float, end: float) -> Report:
-        """The requests that were due in a span; with the reasons of all."""
+        """The requests that were due in a span; `reasons` stay those of all requests."""
         chosen = [index for index, due in enumerate(self.due) if start <= due < end]
 
         def part(column: list[Value]) -> list[Value]:
@@ -151,20 +151,20 @@ class Report:
 class Load:
     """Sends requests from a process of its own while the context lasts, or until its plan ends.
 
-    Leaving the context stops it, waits for what is on its way, and sets `report`; with an open
-    loop, `finish` waits for the plan's end first.
+    Leaving the context stops the load, waits for its open requests, and sets `report`; with an open
+    loop, `finish` waits for the end of the plan first.
 
     Args:
         url: base URL of the endpoint.
-        questions: sent one after the other, over and over.
-        arrivals: an open loop: seconds after the start at which requests are due.
-        clients: a closed loop: requests on their way at any time.
-        path: that is asked, by POST.
+        questions: the requests, sent one after the other, over and over.
+        arrivals: for an open loop, seconds from the start at which requests are due.
+        clients: for a closed loop, number of open requests at any time.
+        path: path of the requests, which are POSTs.
         headers: further headers of each request.
-        connections: at most; requests beyond them wait, and their time counts.
+        connections: most connections; further requests wait, and their time counts.
         patience_s: seconds after which a request counts as lost.
-        retry_s: seconds in which a request whose connection broke, or found nobody that listens,
-            is sent again, as a client may since predictions change nothing; 0 never.
+        retry_s: seconds in which a request whose connection broke or did not open is sent again,
+            which is safe since predictions change nothing; 0 sends none again.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class Load:
                 )
 
     def finish(self) -> Report:
-        """Wait until the plan is at its end and each request has its outcome."""
+        """Wait until the plan has ended and each request has its outcome."""
         self._reader.join()
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -250,7 +250,7 @@ class Load:
             self._process.stdin.write(f"{line}\n")
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            pass  # It has ended by itself, and `finish` says how.
+            pass  # the process has ended by itself, and `finish` reports it
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""The process that sends a load; `rayml.testing.load` starts it and reads what it saw.
+"""The process that sends a load; `rayml.testing.load` starts it and reads its report.
 
 Run as `python -m rayml.testing.load_process`: the first line of its input is the job, a further
 line or the end of its input stops it early. It prints JSON lines, progress and last the report.
@@ -114,15 +114,15 @@ class Exchange:
         self._finish(outcome, reason)
 
     def broken(self, reason: str) -> None:
-        """Learn that its connection ended before its response."""
+        """Handle a connection that ended before its response."""
         self._again("lost", reason)
 
     def unreached(self, reason: str) -> None:
-        """Learn that no connection could be opened."""
+        """Handle a connection that could not be opened."""
         self._again("unreached", reason)
 
     def expire(self) -> None:
-        """Give it up, since nobody would wait any longer."""
+        """End the exchange as lost, since its deadline has passed."""
         if self._connection:
             self._connection.close()
         self._finish("lost", "no response in time")
@@ -146,10 +146,10 @@ class Exchange:
 
 
 class Sender:
-    """Sends a job's requests and keeps account of each.
+    """Sends a job's requests and records the outcome of each.
 
     Args:
-        job: as `rayml.testing.load.Load` writes it.
+        job: the job that `rayml.testing.load.Load` wrote.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ class Sender:
         return self._requests[number % len(self._requests)]
 
     def answer(self, number: int) -> Any:
-        """What its answer must be; None if any will do."""
+        """The expected answer of a request; None where any is right."""
         return self._answers[number % len(self._answers)]
 
     def take(self, exchange: Exchange) -> None:
@@ -180,7 +180,7 @@ class Sender:
             self._pool.take(exchange)
 
     def finished(self, exchange: Exchange, reason: str) -> None:
-        """Note an outcome, and let a client of a closed loop go on."""
+        """Record an outcome, and let a client of a closed loop send its next request."""
         self._open.discard(exchange)
         self._counts[exchange.outcome] += 1
         if reason:
@@ -189,11 +189,11 @@ class Sender:
             self._begin(time.perf_counter())
 
     def stop(self) -> None:
-        """Send nothing new; from any thread."""
+        """Send no new request; may be called from any thread."""
         self._stopped.set()
 
     async def run(self) -> dict[str, Any]:
-        """Send until the plan or the input is at its end, and wait for what is on its way."""
+        """Send until the plan or the input ends, and wait for the open requests."""
         self._start = time.perf_counter()
         watch = asyncio.create_task(self._watch())
         if self._arrivals is None:
@@ -218,7 +218,7 @@ class Sender:
                 return
             self._begin(due)
             if len(self._exchanges) % 64 == 0:
-                await asyncio.sleep(0)  # Late, it must still read the answers.
+                await asyncio.sleep(0)  # a late sender must still read the answers
 
     def _begin(self, due: float) -> None:
         exchange = Exchange(self, len(self._exchanges), due)
@@ -250,9 +250,9 @@ class Sender:
 
 
 def judge(reply: Reply, answer: Any) -> tuple[str, str]:
-    """Say what became of a request that was answered, and why if it was not answered rightly.
+    """The outcome of an answered request, and the reason where it is not `right`.
 
-    A proper refusal has the error form, and if it asks to come again it says when.
+    A proper refusal has the error form; a 429 or 503 also has a Retry-After.
     """
     try:
         content = json.loads(reply.body)

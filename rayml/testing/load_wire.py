@@ -1,4 +1,4 @@
-"""The HTTP of a load: keep-alive connections that say exactly how an exchange ended."""
+"""The HTTP client of a load: keep-alive connections that report how each exchange ended."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Reply:
     """A complete response.
 
     Attributes:
-        status: of HTTP.
-        headers: by their names in lower case.
+        status: HTTP status.
+        headers: values by name in lower case.
         body: decoded from its transfer coding.
     """
 
@@ -27,11 +27,11 @@ class Asker(Protocol):
     """What a connection reports to; exactly one of the two is called for each exchange."""
 
     def answered(self, reply: Reply) -> None:
-        """Take a complete response."""
+        """Handle a complete response."""
         ...
 
     def broken(self, reason: str) -> None:
-        """Learn that the connection ended before a response was complete."""
+        """Handle a connection that ended before its response was complete."""
         ...
 
 
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asyncio's: it is open."""
+        """The connection is open; asyncio calls it."""
         self._transport = cast("asyncio.Transport", transport)
         self._idle(self)
 
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def close(self) -> None:
-        """End it now, whatever is on its way."""
+        """Close the connection at once; an open request gets no report."""
         self._asker = None
         self._transport.abort()
 
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         return self._asker is None and not self._ended and not self._transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
-        """Asyncio's: a part of a response has come."""
+        """A part of a response has come; asyncio calls it."""
         self._buffer += data
         self._read(closed=False)
 
@@ -106,11 +106,11 @@ def parse(data: bytes, *, closed: bool) -> Reply | None:
     """Parse a response.
 
     Args:
-        data: what has come so far.
-        closed: whether nothing will follow.
+        data: the bytes received so far.
+        closed: whether the connection is closed, so that no more bytes follow.
 
     Returns:
-        The response; None as long as it is incomplete.
+        The response; None while it is incomplete.
     """
     head, separator, rest = data.partition(b"\r\n\r\n")
     if not separator:

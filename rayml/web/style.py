@@ -1,4 +1,4 @@
-"""What the pages for people share: their style, and how a policy names a script."""
+"""Shared by the HTML pages: their base style, and hashes for a content security policy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def base_style() -> str:
-    """The style sheet that every page begins with: colours of light and dark, text, tables."""
+    """The base style sheet of every page: colours of light and dark, text, tables."""
     return (Path(__file__).parent / "base.css").read_text(encoding="utf-8")
 
 
 def source_hash(text: str) -> str:
-    """A script or style sheet as a content security policy names it (CSP Level 3, 2.3.1)."""
+    """The source of a script or style sheet in a content security policy (CSP Level 3, 2.3.1)."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -21,8 +21,8 @@ class Estimate:
         prediction: the result of `Task.predict`; of an ensemble the mean over its members.
         spread: of an ensemble, shape [rows]: the standard deviation over its members of the
             probability of the answered class, or of the value; else None.
-        odd: by row the values that are unlike those of training; None where there is none, or
-            nobody looked.
+        odd: values that are unlike those of training, by row; None where there is none, or where
+            they are not looked for.
     """
 
     prediction: torch.Tensor
@@ -43,8 +43,8 @@ class Answers:
     """Makes the answers of one task.
 
     The task gives the fields of an answer. An ensemble adds `spread`, the standard deviation over
-    its members of the number that is answered. A row with values unlike those of training has
-    `warnings` besides: by column what is odd.
+    its members of the number that is answered. A row with values unlike those of training also has
+    `warnings`: what is odd, by column.
     """
 
     def __init__(self, task: Task) -> None:

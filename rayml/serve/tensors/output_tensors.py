@@ -18,16 +18,16 @@ from rayml.types import ClassLabel, TargetInfo
 
 
 class OutputTensors:
-    """The output tensors for a target: what `/predict` answers, a tensor for each of its keys.
+    """The output tensors for a target: one for each key of an answer of `/predict`.
 
-    The task gives them, see `Task.output_tensors`. An ensemble adds `spread` (FP64) [n]. A request
-    may ask for `warnings` (BYTES) [n] besides, by its name alone: of each row an object of JSON, by
-    column what is unlike training.
+    The task gives them, see `Task.output_tensors`. An ensemble adds `spread` (FP64) [n]. Only a
+    request that names it also gets `warnings` (BYTES) [n]: a JSON object a row, with what is unlike
+    training by column.
 
     Args:
-        target: of the signature.
+        target: target of the signature.
         ensemble: whether several models answer.
-        warnings: whether there are `warnings`.
+        warnings: whether a request may ask for `warnings`.
     """
 
     def __init__(self, target: TargetInfo, *, ensemble: bool, warnings: bool = True) -> None:
