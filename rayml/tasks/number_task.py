@@ -56,7 +56,7 @@ class NumberTask(Task):
         if not math.isfinite(scale):
             raise DataError(
                 f"the numbers of column {name!r} are too large to square",
-                found=f"from {observed.minimum:g} to {observed.maximum:g}",
+                found=(observed.minimum, observed.maximum),
                 remedy="Divide them by a power of ten",
             )
         return TargetInfo(name, cls.name, mean=observed.mean, scale=scale)

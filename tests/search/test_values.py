@@ -106,7 +106,7 @@ def test_a_text_stays_one_beside_a_text() -> None:
     ("tree", "words"),
     [
         ({"model.layers": {"type": "categorical", "choices": [64]}}, "search the values in it, or"),
-        ({"model.scale": {"type": "categorical", "choices": [[1]]}}, "must be float or int"),
+        ({"model.scale": {"type": "categorical", "choices": [[1]]}}, r"\[1\] is not float or int"),
         ({"model.mode": {"type": "categorical", "choices": [True]}}, "write them in quotes"),
         ({"model.scale": {"type": "categorical", "choices": ["1e-3"]}}, "without quotes"),
         (

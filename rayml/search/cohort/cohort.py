@@ -343,7 +343,7 @@ class Cohort:
 
         def measure() -> int:
             chosen = measure_lanes(lane, setting.task, setting.train, quota.lanes)
-            self._study.note.remote(f"cohort {self._number} holds {chosen.reason}")
+            self._study.note.remote(f"cohort {self._number} trains {chosen.reason}")
             return chosen.lanes
 
         return SIZES.of(lane.model, lane.settings.batch_size, quota.lanes, measure)

@@ -21,6 +21,8 @@ from rayml.search.space.space import Space
 from rayml.storage.bounded import read_bounded
 
 _MOST_BYTES = 16 << 20  # of a JSON or YAML file; they have some kilobytes
+# The sweep needs the file to go on, so that it is not deleted for the sake of a page.
+_RESTORE = "Restore it from a copy, or move it out of the folder to make the page without it"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _yaml(path: Path) -> Any:
         return load_plain(read_bounded(path, _MOST_BYTES).decode())
     except ValueError as error:
         raise SearchError(
-            f"the config of a sweep cannot be read ({error})", found=str(path), remedy="Remove it"
+            f"the config of a sweep cannot be read ({error})", found=str(path), remedy=_RESTORE
         ) from error
 
 
@@ -126,5 +128,5 @@ def _json(path: Path) -> Any:
         return json.loads(read_bounded(path, _MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise SearchError(
-            f"a file of a sweep is no JSON ({error})", found=str(path), remedy="Remove it"
+            f"a file of a sweep is no JSON ({error})", found=str(path), remedy=_RESTORE
         ) from error

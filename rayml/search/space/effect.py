@@ -94,14 +94,14 @@ def _fixed_otherwise(
 def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any]) -> Iterator[str]:
     key = parameter.key
     if key in _NOTHING:
-        yield f"{key}: searching it does nothing: {_NOTHING[key]}; remove it"
+        yield f"{key}: searching it has no effect: {_NOTHING[key]}; remove it"
     other, needed = _needs(key)
     if other == _OPTIMIZER and is_node(lookup(config, "train.optimizer")):
         return  # Its class says what it takes.
     possible = _possible(other, parameter, space, config) if other else None
     if possible and not any(value in needed for value in possible):
         yield (
-            f"{key}: searching it does nothing, as {other} is {_one_of(possible)}; remove it"
+            f"{key}: searching it has no effect, as {other} is {_one_of(possible)}; remove it"
             + (f", or search {other} with {_one_of(needed)}" if other == _OPTIMIZER else "")
         )
 

@@ -109,8 +109,8 @@ def _wrong_types(parameter: Parameter, base: Any) -> Iterator[str]:
     for value in written:
         if value is not None and _kind(value) not in _accepted(base):
             yield (
-                f"{parameter.key}: the config holds {base!r}, so its values must be"
-                f" {' or '.join(sorted(_accepted(base)))}: {value!r}{_hint(value, base)}"
+                f"{parameter.key}: {value!r} is not {' or '.join(sorted(_accepted(base)))}, as the"
+                f" {base!r} of the config is{_hint(value, base)}"
             )
 
 

@@ -115,7 +115,7 @@ def parse_leaf(key: str, leaf: Mapping[str, Any]) -> tuple[Parameter | None, lis
     """
     kind = leaf[TYPE]
     if kind not in _FIELDS:
-        return None, [f"{key}: the type must be float, int or categorical: {kind!r}"]
+        return None, [f"{key}: unknown type {kind!r}; use float, int or categorical"]
     problems = [
         f"{key}: unknown field {name!r}; a {kind} has {', '.join(sorted(_FIELDS[kind]))}, when"
         for name in sorted(map(str, set(leaf) - _FIELDS[kind] - {TYPE, "when"}))
@@ -140,11 +140,11 @@ def _distribution(leaf: Mapping[str, Any]) -> Distribution:
 def _choices_problems(key: str, leaf: Mapping[str, Any]) -> list[str]:
     choices = leaf.get("choices")
     if not isinstance(choices, list | tuple) or not choices:
-        return [f"{key}: choices must be a list of at least one value: {choices!r}"]
+        return [f"{key}: choices is not a list with a value: {choices!r}"]
     if not all(map(_is_plain, choices)):
         return [
-            f"{key}: choices must be numbers, strings, true, false, null, or lists and mappings of"
-            f" them: {choices!r}"
+            f"{key}: choices that JSON cannot hold: {choices!r}; use numbers, strings, true, false,"
+            " null, or lists and mappings of them"
         ]
     texts = [as_scalar(choice) for choice in choices]
     twice = [one for i, one in enumerate(choices) if any(same(texts[i], c) for c in texts[:i])]
@@ -161,37 +161,37 @@ def _range(key: str, leaf: Mapping[str, Any]) -> list[str]:
             continue
         if not _is_number(value, whole=whole):
             hint = "; write it without quotes" if is_quoted_number(value) else ""
-            problems.append(f"{key}: {name} must be {number}: {value!r}{hint}")
+            problems.append(f"{key}: {name} is not {number}: {value!r}{hint}")
     if not isinstance(leaf.get("log", False), bool):
-        problems.append(f"{key}: log must be true or false: {leaf['log']!r}")
+        problems.append(f"{key}: log is neither true nor false: {leaf['log']!r}")
     return problems or list(_bounds(key, leaf))
 
 
 def _bounds(key: str, leaf: Mapping[str, Any]) -> Iterator[str]:
     low, high, step = leaf["low"], leaf["high"], leaf.get("step")
     if low > high:
-        yield f"{key}: low must not exceed high, got low {low} and high {high}"
+        yield f"{key}: low {low} is above high {high}"
     if leaf.get("log", False):
         if low <= 0:
-            yield f"{key}: a log range needs a low above 0: {low}"
+            yield f"{key}: low of a log range is not above 0: {low}"
         if step is not None:
-            yield f"{key}: a range has log or step, not both; remove one of them"
+            yield f"{key}: the range has both log and step; remove one of them"
     elif step is not None:
         if step <= 0:
-            yield f"{key}: step must be above 0: {step}"
+            yield f"{key}: step is not above 0: {step}"
         elif low <= high and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
-            yield f"{key}: high must lie a number of steps of {step} above low {low}: {high}"
+            yield f"{key}: high {high} is not a whole number of steps of {step} above low {low}"
 
 
 def _parse_when(key: str, when: object) -> tuple[dict[str, tuple[Scalar, ...]], list[str]]:
     if not isinstance(when, Mapping):
-        return {}, [f"{key}: when must be a mapping of keys to values: {when!r}"]
+        return {}, [f"{key}: when is not a mapping of keys to values: {when!r}"]
     found: dict[str, tuple[Scalar, ...]] = {}
     problems = []
     for other, wanted in when.items():
         values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
         if not values or not all(map(_is_plain, values)):
-            problems.append(f"{key}: when.{other} must be a value or a list of values: {wanted!r}")
+            problems.append(f"{key}: when.{other} is neither a value nor values: {wanted!r}")
         found[str(other)] = tuple(map(as_scalar, values))
     return found, problems
 

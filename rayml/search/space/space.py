@@ -44,7 +44,7 @@ class Space:
         problems: list[str] = []
         for key, node in _leaves(tree):
             if not is_leaf(node):
-                problems.append(f"{key}: a searched key is a mapping with a type: {node!r}")
+                problems.append(f"{key}: not a mapping with a type: {node!r}")
                 continue
             parameter, wrong = parse_leaf(key, node)
             problems += wrong

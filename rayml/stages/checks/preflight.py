@@ -98,7 +98,7 @@ def _check_estimator(node: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
     searched = Space.parse(_section(plain, "space")).keys
     keys = (each.removeprefix("train.") for each in searched if each.startswith("train."))
     if idle := [
-        f"space.train.{key}: searching it does nothing, as {kind.__name__} does not read it;"
+        f"space.train.{key}: searching it has no effect, as {kind.__name__} does not read it;"
         " remove it"
         for key in keys
         if key.partition(".")[0] not in used

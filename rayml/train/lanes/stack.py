@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rayml.errors import ConfigError, TrainError
+from rayml.errors import TrainError
 from rayml.models.layers.dropout import Dropout
 from rayml.models.modules.lending import lend
+from rayml.train.loop.flat import trainable_parameters
 
 
 class Passes(Protocol):
@@ -48,7 +49,7 @@ class StackedModel:
     def __init__(self, models: Sequence[nn.Module]) -> None:
         self._template = models[0]
         self._native = bool(getattr(type(self._template), "stacks", False))
-        self._shapes = {name: each.shape for name, each in _trainable(self._template).items()}
+        self._shapes = _shapes(self._template)
         self._saved = tuple(self._template.state_dict())
         self._frozen = len(self._shapes) < len(list(self._template.parameters()))
         self._places = _places(self._template)
@@ -83,7 +84,7 @@ class StackedModel:
             TrainError: a model has another structure.
         """
         for model in models:
-            if {name: each.shape for name, each in _trainable(model).items()} != self._shapes:
+            if _shapes(model) != self._shapes:
                 raise TrainError("a model has another structure than the lanes of its cohort")
         values, buffers = _rows(models)
         self._activate(models)
@@ -195,22 +196,6 @@ class StackedModel:
             layer.active |= any(_dropouts(model)[name].active for model in models)
 
 
-def _trainable(model: nn.Module) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {
-        name: each for name, each in model.named_parameters() if each.requires_grad
-    }
-    kinds = {each.dtype for each in found.values()}
-    if kinds != {torch.float32}:
-        raise ConfigError(
-            "the model has trainable parameters that are not float32"
-            if kinds
-            else "the model has no trainable parameters",
-            found=sorted(str(kind) for kind in kinds),
-            remedy="Correct the class that model._target_ names",
-        )
-    return found
-
-
 def _others(model: nn.Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {
         name: each for name, each in model.named_parameters() if not each.requires_grad
@@ -225,10 +210,14 @@ def _others(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: each.shape for name, each in trainable_parameters(model).items()}
+
+
 def _rows(models: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
     """Flat parameters [lanes, parameters], and all other tensors that lanes do not share."""
-    rows = [[each.detach().flatten() for each in _trainable(model).values()] for model in models]
-    values = torch.stack([torch.cat(row) for row in rows])
+    trained = [trainable_parameters(model).values() for model in models]
+    values = torch.stack([torch.cat([each.detach().flatten() for each in row]) for row in trained])
     others = [_others(each) for each in models]
     return values, {
         name: torch.stack([each[name].detach() for each in others]) for name in others[0]

@@ -30,16 +30,7 @@ def flatten_parameters(model: nn.Module) -> FlatParameters:
     Raises:
         ConfigError: the model has no trainable parameter, or one that is not float32.
     """
-    parameters = [each for each in model.parameters() if each.requires_grad]
-    kinds = {each.dtype for each in parameters}
-    if kinds != {torch.float32}:
-        raise ConfigError(
-            "the model has trainable parameters that are not float32"
-            if kinds
-            else "the model has no trainable parameters",
-            found=sorted(str(kind) for kind in kinds),
-            remedy="Correct the class that model._target_ names",
-        )
+    parameters = list(trainable_parameters(model).values())
     flat = torch.cat([each.detach().flatten() for each in parameters])
     gradient = torch.zeros_like(flat)
     start = 0
@@ -49,6 +40,25 @@ def flatten_parameters(model: nn.Module) -> FlatParameters:
         each.grad = gradient[start:stop].view(each.shape)
         start = stop
     return FlatParameters(flat, gradient)
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name.
+
+    Raises:
+        ConfigError: there is none, or one that is not float32.
+    """
+    found = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    kinds = {each.dtype for each in found.values()}
+    if kinds != {torch.float32}:
+        raise ConfigError(
+            "the model has trainable parameters that are not float32"
+            if kinds
+            else "the model has no trainable parameters",
+            found=sorted(str(kind) for kind in kinds),
+            remedy="Correct the class that model._target_ names",
+        )
+    return found
 
 
 def clip(gradient: torch.Tensor, norm: float) -> None:

@@ -37,7 +37,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The chosen size and why."""
+    """The chosen size, and why in words that follow "a cohort trains"."""
 
     lanes: int
     reason: str
@@ -55,13 +55,11 @@ def choose_capacity(measured: list[Measured], memory: int) -> Capacity | None:
     """
     best = max(measured, key=lambda each: each.pace)
     last = measured[-1]
-    told = f"{best.lanes} lanes: {best.pace:.0f} lane-steps/s, {best.pace / measured[0].pace:.1f}"
-    told += " times one model's"
     if 2 * last.bytes > memory:
-        return Capacity(best.lanes, f"{told}; memory for {memory / 2**20:.0f} MiB")
+        return _capacity(best, measured, f"{memory / 2**20:.0f} MiB of memory hold no more")
     # One model has a loop of its own, so that two lanes alone would tell little.
     if len(measured) > 2 and last.pace < _GAIN * measured[-2].pace:
-        return Capacity(best.lanes, f"{told}; {last.lanes} are no faster")
+        return _capacity(best, measured, f"{last.lanes} together are no faster")
     return None
 
 
@@ -82,11 +80,7 @@ def measure_capacity(
         if chosen := choose_capacity(measured, memory):
             return chosen
     best = max(measured, key=lambda each: each.pace)
-    return Capacity(
-        best.lanes,
-        f"{best.lanes} lanes: {best.pace:.0f} lane-steps/s,"
-        f" {best.pace / measured[0].pace:.1f} times one model's",
-    )
+    return _capacity(best, measured)
 
 
 def free_memory(device: torch.device) -> int:
@@ -97,6 +91,13 @@ def free_memory(device: torch.device) -> int:
         if line.startswith("MemAvailable:"):
             return int(_MEMORY_SHARE * 1024 * int(line.split()[1]))
     return 2**30
+
+
+def _capacity(best: Measured, measured: list[Measured], limit: str = "") -> Capacity:
+    gain = best.pace / measured[0].pace
+    together = f"{best.lanes} trials together, {gain:.1f} times as fast as one by one"
+    reason = together if best.lanes > 1 else "trials one by one"
+    return Capacity(best.lanes, f"{reason}; {limit}" if limit else reason)
 
 
 def _sizes(most: int) -> Iterator[int]:

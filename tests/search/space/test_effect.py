@@ -37,7 +37,7 @@ def problems(tree: dict[str, Any], **changes: str) -> tuple[str, ...]:
         ({"train.label_smoothing": UNIT}, {"task": "regression"}, "as task.name is regression"),
         ({"train.optimizer.momentum": UNIT}, {}, "as train.optimizer.name is adamw"),
         ({"train.optimizer.beta1": UNIT}, {"optimizer": "sgd"}, "search train.optimizer.name with"),
-        ({"train.optimizer.beta2": UNIT}, {"optimizer": "sgd"}, "searching it does nothing"),
+        ({"train.optimizer.beta2": UNIT}, {"optimizer": "sgd"}, "searching it has no effect"),
         ({"train.eval_batch_size": DEPTH}, {}, "it changes how a trial is evaluated"),
         (
             {

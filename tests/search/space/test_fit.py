@@ -42,7 +42,7 @@ def test_a_space_that_fits(config: dict[str, Any]) -> None:
         ({"train": {"optimizer": INT}}, "space.train.optimizer: names a section"),
         (
             {"model": {"width": {"type": "float", "low": 1, "high": 2}}},
-            "space.model.width: the config holds 32, so its values must be int: 1.0",
+            "space.model.width: 1.0 is not int, as the 32 of the config is",
         ),
         (
             {"train": {"optimizer": {"lr": {"type": "float", "low": 0, "high": 1}}}},

@@ -145,7 +145,7 @@ def test_the_shipped_spaces_suit_every_task_and_a_setting_in_vain_is_refused() -
     momentum = "+space.train.optimizer.momentum={type: float, low: 0.1, high: 0.9}"
     composed = compose([momentum])
     [problem] = config_problems(composed)
-    assert "searching it does nothing, as train.optimizer.name is adamw" in problem
+    assert "searching it has no effect, as train.optimizer.name is adamw" in problem
     # A sweep that was begun with it goes on.
     assert config_problems(composed, again=True) == []
 

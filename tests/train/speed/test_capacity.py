@@ -27,7 +27,7 @@ def test_a_size_that_is_no_faster_ends_it() -> None:
     slower = choose_capacity([*two, Measured(4, 3.5, 40)], MEMORY)
     assert slower is not None
     assert slower.lanes == 2
-    assert "4 are no faster" in slower.reason
+    assert "4 together are no faster" in slower.reason
 
 
 def test_two_lanes_that_are_slower_than_one_model_do_not_end_it() -> None:
@@ -36,6 +36,7 @@ def test_two_lanes_that_are_slower_than_one_model_do_not_end_it() -> None:
     chosen = choose_capacity([*two, Measured(4, 5.0, 40)], MEMORY)
     assert chosen is not None
     assert chosen.lanes == 1
+    assert chosen.reason == "trials one by one; 4 together are no faster"
 
 
 def test_memory_ends_it() -> None:
