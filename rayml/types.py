@@ -61,6 +61,10 @@ def settings(cls: type[T]) -> type[T]:
     return checked
 
 
+MOST_BINS = 128
+"""Bins between the quantiles of a column at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureShape:
     """Shape of one prepared row.
@@ -69,10 +73,14 @@ class FeatureShape:
         numeric: number of float columns.
         cardinalities: for each categorical column the number of its codes, the code 0 of
             unknown and missing values included.
+        knots: for each float column its quantiles on the training split at equal steps, the least
+            and the greatest value among them; those of a column of a single value may be absent.
+            Empty where they are not known.
     """
 
     numeric: int
     cardinalities: tuple[int, ...] = ()
+    knots: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from rayml.data.fit.column_transforms import (
     numeric_to_json,
 )
 from rayml.data.fit.fitting import fit_categorical, fit_numeric, fit_target, fit_timestamp
+from rayml.data.fit.knots import Knots, fit_knots
 from rayml.data.fit.numbers import NumericColumns
 from rayml.data.fit.oddities import Oddities
 from rayml.data.fit.preprocessor_files import read_state, write_state
@@ -66,6 +67,7 @@ class Preprocessor:
         indicators: numeric, boolean and timestamp columns with a 0/1 output for missing values.
         profile: of the training split, see `profile`.
         stand_ins: by categorical column the known category that an unknown one is taken as.
+        knots: by numeric feature its quantiles; empty in the state that an older rayml wrote.
 
     Attributes:
         oddities: finds values unlike those of training, see `Features.odd`; None if they are not
@@ -83,6 +85,7 @@ class Preprocessor:
         indicators: Sequence[str],
         profile: Mapping[str, Any],
         stand_ins: Mapping[str, str] = MappingProxyType({}),
+        knots: Knots = (),
     ) -> None:
         self.oddities: Oddities | None = None
         self.schema = schema
@@ -106,7 +109,7 @@ class Preprocessor:
         )
         self.categorical_features = tuple(Feature(c.name, c.name, "code") for c in categorical)
         self.shape = FeatureShape(
-            len(self.numeric_features), tuple(column.cardinality for column in categorical)
+            len(self.numeric_features), tuple(column.cardinality for column in categorical), knots
         )
 
     @classmethod
@@ -125,30 +128,34 @@ class Preprocessor:
         """
         kinds = {column.name: column.kind for column in schema.columns}
         missing = statistics.missing()
+        numeric = [
+            fit_numeric(name, kind, statistics, settings)
+            for name, kind in kinds.items()
+            if kind in ("numeric", "boolean")
+        ]
+        timestamps = [
+            fit_timestamp(name, statistics.numeric[name])
+            for name, kind in kinds.items()
+            if kind == "timestamp"
+        ]
+        indicators = [
+            name
+            for name, kind in kinds.items()
+            if settings.missing_indicators and kind != "categorical" and missing[name]
+        ]
         fitted = cls(
             schema,
             fit_target(schema, statistics, task, positive),
-            numeric=[
-                fit_numeric(name, kind, statistics, settings)
-                for name, kind in kinds.items()
-                if kind in ("numeric", "boolean")
-            ],
-            timestamps=[
-                fit_timestamp(name, statistics.numeric[name])
-                for name, kind in kinds.items()
-                if kind == "timestamp"
-            ],
+            numeric=numeric,
+            timestamps=timestamps,
             categorical=[
                 fit_categorical(name, statistics.categories[name], settings)
                 for name, kind in kinds.items()
                 if kind == "categorical"
             ],
-            indicators=[
-                name
-                for name, kind in kinds.items()
-                if settings.missing_indicators and kind != "categorical" and missing[name]
-            ],
+            indicators=indicators,
             profile=profile_columns(schema, statistics, settings),
+            knots=fit_knots(numeric, timestamps, len(indicators), statistics.numeric),
         )
         fitted._check_names()
         return fitted
@@ -268,6 +275,7 @@ class Preprocessor:
             "indicators": self._indicators,
             "profile": self._profile,
             "stand_ins": self.stand_ins,
+            "knots": self.shape.knots,
         }
         return type(self)(**(own | changes))
 
@@ -313,6 +321,7 @@ class Preprocessor:
             "categorical": [column.to_json() for column in self._categorical],
             "indicators": self._indicators,
             "stand_ins": self.stand_ins,
+            "knots": self.shape.knots,
         }
         write_state(folder, state, self._profile)
 
@@ -339,6 +348,7 @@ class Preprocessor:
             indicators=state["indicators"],
             profile=profile,
             stand_ins=state.get("stand_ins", {}),
+            knots=tuple(map(tuple, state.get("knots", ()))),
         )
 
     def _append_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -77,6 +77,7 @@ class _State(TypedDict):
     timestamps: list[_Timestamp]
     categorical: list[_Categorical]
     indicators: list[str]
+    knots: NotRequired[list[Points]]
 
 
 _STATE: TypeAdapter[_State] = TypeAdapter(_State)

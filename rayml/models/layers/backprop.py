@@ -51,11 +51,15 @@ class MLPPasses:
         self._hidden = hidden
         self._head = head
         self._codes: Tensor | None = None
+        self._numbers: Tensor | None = None
         self._layers: list[_Layer] = []
 
     @torch.no_grad()
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Outputs [lanes, rows, outputs] of float32 features; keeps what `backward` takes."""
+        if (embed := self._embedding.numbers) is not None:
+            with torch.enable_grad():
+                numeric = self._numbers = embed(numeric)
         x, self._codes = self._embedding.stacked(numeric, categorical)
         self._layers = []
         masks = self._masks(x.shape[-2], x.device)
@@ -94,14 +98,25 @@ class MLPPasses:
                 to_weight.mul_(layer.scale[:, None, None])
                 to_bias.mul_(layer.scale[:, None])
             found += [to_bias, to_weight]
-            if layer is not self._layers[0] or self._codes is not None:
+            if layer is not self._layers[0] or self._embedded:
                 slope = bmm(slope, layer.weight)
+        if self._numbers is not None:
+            own = self._embedding.numbers
+            assert own is not None
+            width = self._numbers.shape[-1]
+            slopes = torch.autograd.grad(self._numbers, own.trained, slope[..., :width])
+            found += slopes[::-1]
         table = self._embedding.table
         if self._codes is None:
             found.append(torch.zeros_like(table))
         else:
             found.append(_to_table(table, self._codes, slope))
         return found[::-1]
+
+    @property
+    def _embedded(self) -> bool:
+        """Whether the first layer's input has a gradient."""
+        return self._codes is not None or self._numbers is not None
 
     @property
     def kept(self) -> int:

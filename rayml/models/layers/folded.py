@@ -44,16 +44,25 @@ def affine(layer: nn.Linear | nn.LayerNorm) -> Affine:
 
 def entrance(embedding: FeatureEmbedding, linear: nn.Linear) -> Forward:
     """What maps as `linear(embedding(numeric, categorical))`, the fastest way there is."""
+    if embedding.numbers is None:
+        return _behind_numbers(embedding, linear)
+    vectors, linear = embedding.numbers.folded(linear)
+    rest = _behind_numbers(embedding, linear)
+    return lambda numeric, categorical: rest(vectors(numeric), categorical)
+
+
+def _behind_numbers(embedding: FeatureEmbedding, linear: nn.Linear) -> Forward:
+    """What maps as `linear(embedding.join(numbers, categorical))`."""
     if folds(embedding, linear):
         return FoldedEmbedding(embedding, linear)
     weight, bias = affine(linear)
     if not len(embedding.offsets):
-        return lambda numeric, _: F.linear(numeric, weight, bias)
-    return lambda numeric, categorical: F.linear(embedding(numeric, categorical), weight, bias)
+        return lambda numbers, _: F.linear(numbers, weight, bias)
+    return lambda numbers, categorical: F.linear(embedding.join(numbers, categorical), weight, bias)
 
 
 class FoldedEmbedding:
-    """Rows of features mapped as by `linear(embedding(numeric, categorical))`.
+    """Rows of features mapped as by `linear(embedding.join(numbers, categorical))`.
 
     Args:
         embedding: with at least one categorical column; its parameters are not stacked.
@@ -73,10 +82,10 @@ class FoldedEmbedding:
         self._vectors = vectors
         self._weight = linear.weight[:, :numeric].T.contiguous()
 
-    def __call__(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
-        """Map float32 [rows, numeric columns] and int64 codes [rows, categorical columns]."""
+    def __call__(self, numbers: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
+        """Map float32 [rows, numbers or their vectors] and int64 codes [rows, columns]."""
         hidden = F.embedding_bag(categorical + self._offsets, self._vectors, mode="sum")
-        return hidden.addmm_(numeric, self._weight)
+        return hidden.addmm_(numbers, self._weight)
 
 
 def folds(embedding: FeatureEmbedding, linear: nn.Linear) -> bool:

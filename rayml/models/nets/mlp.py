@@ -11,6 +11,7 @@ from rayml.models.layers.dropout import Dropout
 from rayml.models.layers.embedding import FeatureEmbedding
 from rayml.models.layers.folded import Forward, affine, entrance
 from rayml.models.layers.linear import Linear
+from rayml.models.layers.numeric import NumericKind, NumericOptions
 from rayml.types import FeatureShape
 
 
@@ -28,6 +29,11 @@ class MLP(nn.Module):
         depth: number of hidden layers.
         dropout: probability of dropping a hidden unit.
         embedding: width of a category's embedding; None derives it from the cardinalities.
+        numeric: `none`, `plr`, `plr_lite` or `piecewise`, see `NumericOptions`.
+        numeric_width: of a number's vector.
+        frequencies: of a number, where it is `plr` or `plr_lite`.
+        sigma: standard deviation of the frequencies at the start.
+        bins: of a number, where it is `piecewise`; at most 128.
 
     Attributes:
         stacks: `forward` also takes stacked parameters, [lanes, ...] each.
@@ -44,9 +50,15 @@ class MLP(nn.Module):
         depth: int = 2,
         dropout: float = 0.1,
         embedding: int | None = None,
+        numeric: NumericKind = "none",
+        numeric_width: int = 16,
+        frequencies: int = 32,
+        sigma: float = 0.1,
+        bins: int = 32,
     ) -> None:
         super().__init__()
-        self.embedding = FeatureEmbedding(shape, embedding)
+        numbers = NumericOptions(numeric, numeric_width, frequencies, sigma, bins)
+        self.embedding = FeatureEmbedding(shape, embedding, numbers)
         layers: list[nn.Module] = []
         incoming = self.embedding.width
         for _ in range(depth):

@@ -10,6 +10,7 @@ from rayml.models.layers.dropout import Dropout
 from rayml.models.layers.embedding import FeatureEmbedding
 from rayml.models.layers.folded import Forward, affine, entrance
 from rayml.models.layers.linear import LayerNorm, Linear
+from rayml.models.layers.numeric import NumericKind, NumericOptions
 from rayml.types import FeatureShape
 
 
@@ -49,6 +50,11 @@ class TabularResNet(nn.Module):
         dropout: probability of dropping a unit inside a block.
         residual_dropout: probability of dropping a unit of a block's result.
         embedding: width of a category's embedding; None derives it from the cardinalities.
+        numeric: `none`, `plr`, `plr_lite` or `piecewise`, see `NumericOptions`.
+        numeric_width: of a number's vector.
+        frequencies: of a number, where it is `plr` or `plr_lite`.
+        sigma: standard deviation of the frequencies at the start.
+        bins: of a number, where it is `piecewise`; at most 128.
 
     Attributes:
         stacks: `forward` also takes stacked parameters, [lanes, ...] each.
@@ -67,9 +73,15 @@ class TabularResNet(nn.Module):
         dropout: float = 0.2,
         residual_dropout: float = 0.0,
         embedding: int | None = None,
+        numeric: NumericKind = "none",
+        numeric_width: int = 16,
+        frequencies: int = 32,
+        sigma: float = 0.1,
+        bins: int = 32,
     ) -> None:
         super().__init__()
-        self.embedding = FeatureEmbedding(shape, embedding)
+        numbers = NumericOptions(numeric, numeric_width, frequencies, sigma, bins)
+        self.embedding = FeatureEmbedding(shape, embedding, numbers)
         self.stem = Linear(self.embedding.width, width)
         hidden = round(width * expansion)
         self.blocks = nn.Sequential(

@@ -53,8 +53,9 @@ class StackedModel:
         self._saved = tuple(self._template.state_dict())
         self._frozen = len(self._shapes) < len(list(self._template.parameters()))
         self._places = _places(self._template)
+        self._alike = _alike(self._template)
         self._dropouts = _dropouts(self._template)
-        if not set(self._saved) <= set(self._places):
+        if not set(self._saved) <= set(self._places) | set(self._alike):
             raise TrainError("a model with tied parameters cannot be stacked", found=self._saved)
         self._leaves: dict[str, Tensor] = {}
         self._activate(models)
@@ -149,8 +150,9 @@ class StackedModel:
             values: shaped as `values`.
             buffers: as of `buffers`.
         """
-        cut = {**self._cut(values), **buffers}
-        return {name: cut[name][lane].detach().clone() for name in self._saved}
+        own = {name: each[lane] for name, each in {**self._cut(values), **buffers}.items()}
+        own |= self._alike
+        return {name: own[name].detach().clone() for name in self._saved}
 
     @property
     def buffers(self) -> dict[str, Tensor]:
@@ -194,6 +196,15 @@ class StackedModel:
         """Run a dropout layer if a lane drops units; the other lanes keep every unit."""
         for name, layer in self._dropouts.items():
             layer.active |= any(_dropouts(model)[name].active for model in models)
+
+
+def _alike(model: nn.Module) -> dict[str, Tensor]:
+    """Buffers that are the same in stacked models, by name."""
+    return {
+        f"{prefix}.{name}" if prefix else name: getattr(module, name)
+        for prefix, module in model.named_modules()
+        for name in getattr(type(module), "shared_buffers", ())
+    }
 
 
 def _others(model: nn.Module) -> dict[str, Tensor]:

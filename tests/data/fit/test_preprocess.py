@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def test_outputs_have_names_in_order_and_know_their_column() -> None:
         *("pay[missing]", "ok[missing]"),
     ]
     assert {feature.column for feature in preprocessor.features} == set(TYPES.names)
-    assert preprocessor.shape == FeatureShape(13, (4, 3))
+    assert replace(preprocessor.shape, knots=()) == FeatureShape(13, (4, 3))
 
 
 def test_features_are_contiguous_float32_and_int64() -> None:

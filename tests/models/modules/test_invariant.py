@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,7 +24,13 @@ MODELS = {
     "mlp": lambda shape: MLP(shape, 1),
     "odd mlp": lambda shape: MLP(shape, 3, width=77, depth=3),
     "resnet": lambda shape: TabularResNet(shape, 2, width=48),
+    "plr": lambda shape: MLP(shape, 1, numeric="plr", numeric_width=5, frequencies=7),
+    "piecewise": lambda shape: MLP(known(shape), 1, numeric="piecewise", bins=9),
 }
+
+
+def known(shape: FeatureShape) -> FeatureShape:
+    return replace(shape, knots=((-2.0, -1.0, 0.1, 0.5, 3.0),) * shape.numeric)
 
 
 @pytest.fixture(autouse=True)

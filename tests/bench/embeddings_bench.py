@@ -1,0 +1,193 @@
+"""Numeric embeddings on published splits: test scores of single models, and a row's latency.
+
+    python tests/bench/embeddings_bench.py FOLDER [--only california/plr …] [--seeds 5]
+
+FOLDER holds `adult/` (the files of UCI and the index of the published validation split) and
+`california/california_housing.csv` with a column `split`. Each configuration is trained over the
+seeds as lanes; validation chooses the epoch, and the test split is read once. Needs no Ray.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pc_csv
+import torch
+
+from rayml.data.fit.observe import observe
+from rayml.data.fit.preprocess import Preprocessor
+from rayml.data.rows.infer_schema import infer_schema
+from rayml.models.estimators.members import ModuleMember, measure
+from rayml.models.layers.folded import fold
+from rayml.settings.data import PreprocessSettings, SchemaSettings
+from rayml.tasks.table import outputs_of
+from rayml.train.seed_results import SeedResult
+from rayml.train.seeds import train_seeds
+from rayml.train.trial import build_model, build_trial_task
+from rayml.types import Examples, TaskName
+
+ADULT = (
+    *("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation"),
+    *("relationship", "race", "sex", "capital-gain", "capital-loss", "hours-per-week"),
+    *("native-country", "income"),
+)
+
+
+class Data(NamedTuple):
+    """A prepared data set."""
+
+    preprocessor: Preprocessor
+    splits: tuple[Examples, Examples, Examples]
+
+
+def california(folder: Path) -> tuple[pa.Table, ...]:
+    """The rows of the three splits."""
+    table = pc_csv.read_csv(folder / "california" / "california_housing.csv")
+    parts = (table.filter(pc.equal(table["split"], n)) for n in ("train", "val", "test"))
+    return tuple(part.drop_columns(["split"]) for part in parts)
+
+
+def adult(folder: Path) -> tuple[pa.Table, ...]:
+    """The rows of the three splits."""
+    known, test = (_adult_rows(folder / "adult" / name) for name in ("adult.data", "adult.test"))
+    held = np.load(folder / "adult" / "idx_val.npy")
+    train = np.setdiff1d(np.arange(known.num_rows), held)
+    return known.take(train), known.take(held), test
+
+
+def _adult_rows(path: Path) -> pa.Table:
+    lines = [line.rstrip(".").split(", ") for line in path.read_text().splitlines()]
+    columns = zip(*(line for line in lines if len(line) == len(ADULT)), strict=True)
+    table = {}
+    for name, values in zip(ADULT, columns, strict=True):
+        texts = pa.array([None if value == "?" else value for value in values])
+        numeric = values[0].isdigit()
+        table[name] = texts.cast(pa.float64()) if numeric else texts
+    return pa.table(table)
+
+
+SETS: Mapping[str, tuple[Any, str, TaskName]] = {
+    "california": (california, "MedHouseVal", "regression"),
+    "adult": (adult, "income", "binary"),
+}
+
+
+def prepare(name: str, folder: Path, numeric: str) -> Data:
+    """Fit a preprocessor to the training split and transform all."""
+    read, target, task = SETS[name]
+    tables = read(folder)
+    schema = infer_schema(tables[0], target=target, settings=SchemaSettings())
+    settings = PreprocessSettings(numeric=numeric)  # type: ignore[arg-type]
+    fitted = Preprocessor.fit(schema, observe(tables[0], schema, task), settings, task)
+    examples = (
+        Examples(fitted.transform_batch(each), fitted.encode_target(each[target]))
+        for each in tables
+    )
+    train, validation, test = examples
+    return Data(fitted, (train, validation, test))
+
+
+class Case(NamedTuple):
+    """A configuration: the model's own settings and those of training that differ."""
+
+    preprocess: str
+    model: Mapping[str, Any]
+    train: Mapping[str, Any]
+
+
+def case(preprocess: str = "quantile", *, epochs: int = 100, **values: Any) -> Case:
+    """A case from its settings; `train__lr` is one of training."""
+    train = {k.removeprefix("train__"): v for k, v in values.items() if k.startswith("train__")}
+    model = {k: v for k, v in values.items() if not k.startswith("train__")}
+    return Case(preprocess, model, {"epochs": epochs, "patience": 16, **train})
+
+
+CASES: dict[str, Case] = {
+    "california/standard": case("standard", width=256, depth=3),
+    "california/none": case(width=256, depth=3),
+    "california/plr": case(width=256, depth=3, numeric="plr"),
+    "california/plr_lite": case(width=256, depth=3, numeric="plr_lite"),
+    "california/piecewise": case(width=256, depth=3, numeric="piecewise"),
+    "adult/none": case(width=256, depth=2, epochs=40),
+    "adult/plr": case(width=256, depth=2, epochs=40, numeric="plr"),
+    "adult/plr_lite": case(width=256, depth=2, epochs=40, numeric="plr_lite"),
+    "adult/piecewise": case(width=256, depth=2, epochs=40, numeric="piecewise"),
+}
+
+
+def config_of(chosen: Case) -> dict[str, Any]:
+    """The config of a trial."""
+    train = dict(chosen.train)
+    optimizer = {"lr": train.pop("lr", 1e-3), "weight_decay": train.pop("weight_decay", 1e-2)}
+    return {
+        "model": {"_target_": "rayml.models.nets.mlp.MLP", **chosen.model},
+        "task": {"metric": None, "metrics": {}},
+        "train": {"batch_size": 256, "seed": 0, "optimizer": optimizer, **train},
+    }
+
+
+def run(name: str, chosen: Case, folder: Path, seeds: int) -> str:
+    """Train a case and describe it in a line."""
+    preprocessor, (train, validation, test) = prepare(
+        name.partition("/")[0], folder, chosen.preprocess
+    )
+    shape, target = preprocessor.shape, preprocessor.target
+    config = config_of(chosen)
+    task = build_trial_task(config["task"], target)
+    start = time.perf_counter()
+    promised, kept, epochs, model = [], [], [], None
+    for result in train_seeds(
+        config, range(seeds), train=train, validation=validation, shape=shape, target=target
+    ):
+        assert isinstance(result, SeedResult)
+        model = build_model(config["model"], shape=shape, outputs=outputs_of(target))
+        model.load_state_dict(dict(result.weights))
+        member = ModuleMember(model, outputs_of(target), 8192)
+        promised.append(result.best.value)
+        epochs.append(result.best.epoch)
+        kept.append(measure([member], task, test)[task.metric])
+    assert model is not None
+    seconds = time.perf_counter() - start
+    return (
+        f"{name}: {task.metric} test {np.mean(kept):.4f} +- {np.std(kept):.4f}, validation"
+        f" {np.mean(promised):.4f}, best epochs {epochs}, {seconds:.0f} s,"
+        f" a row {_latency(model, test):.0f} µs; {dict(chosen.model)} {dict(chosen.train)}"
+    )
+
+
+@torch.inference_mode()
+def _latency(model: torch.nn.Module, test: Examples) -> float:
+    """Least time of the folded forward pass of one row, in µs."""
+    form = fold(model.eval())
+    assert form is not None
+    row = [
+        torch.from_numpy(each[:1]) for each in (test.features.numeric, test.features.categorical)
+    ]
+    best = float("inf")
+    for _ in range(2000):
+        start = time.perf_counter()
+        form(*row)
+        best = min(best, time.perf_counter() - start)
+    return 1e6 * best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", default=list(CASES))
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in options.only:
+        print(run(name, CASES[name], options.folder, options.seeds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
