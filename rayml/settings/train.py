@@ -74,6 +74,8 @@ class TrainSettings:
         schedule: see `ScheduleSettings`.
         clip_norm: the gradient's norm is clipped to this; None leaves it.
         label_smoothing: of the losses of classes.
+        ema: decay a step of an exponential moving average of the weights, such as .99; 0 keeps
+            none. Both are evaluated after each epoch, and the better ones on validation count.
         patience: stop after so many epochs without a better metric; None never stops.
         seed: of initialisation, batch order and dropout.
         device: `auto` takes a GPU where the trial was given one.
@@ -90,6 +92,7 @@ class TrainSettings:
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     clip_norm: Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patience: Count | None = None
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -84,7 +84,7 @@ def prepare(name: str, folder: Path, numeric: str) -> Data:
     read, target, task = SETS[name]
     tables = read(folder)
     schema = infer_schema(tables[0], target=target, settings=SchemaSettings())
-    settings = PreprocessSettings(numeric=numeric)  # type: ignore[arg-type]
+    settings = PreprocessSettings(numeric=numeric, quantiles=1000)  # type: ignore[arg-type]
     fitted = Preprocessor.fit(schema, observe(tables[0], schema, task), settings, task)
     examples = (
         Examples(fitted.transform_batch(each), fitted.encode_target(each[target]))

@@ -11,19 +11,18 @@ import torch
 from torch import Tensor
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
-from rayml.models.layers.dropout import dropout_keys
-from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
+from rayml.train.lanes.epoch import EpochSettings
 from rayml.train.lanes.gradients import LaneGradients
 from rayml.train.lanes.lane import Lane, NewLane
 from rayml.train.lanes.stack import StackedModel
+from rayml.train.loop.average import Average, is_better, swapped
 from rayml.train.loop.batches import ArrayBatches, Batch, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, save_checkpoint, under
 from rayml.train.loop.optim import LaneOptimizer, Rates
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, require_finite
-from rayml.train.loop.schedule import rate
 
-_VALUES, _BEST = "values", "best"
+_VALUES, _BEST, _AVERAGE = "values", "best", "average"
 _BUFFERS, _BEST_BUFFERS, _OPTIMIZER = "buffers.", "best_buffers.", "optimizer."
 _MIN_EVAL_ROWS = 64
 
@@ -74,6 +73,7 @@ class LaneLoop:
         width = values.shape[1]
         self._optimizer = LaneOptimizer(self._optimizer_name, len(lanes), width, values.device)
         self._gradient = torch.zeros_like(values)
+        self._average = Average(values, [each.settings.ema for each in lanes])
         self._best = values.clone()
         self._best_buffers = {k: v.clone() for k, v in self._stack.buffers.items()}
         self._require_alike(lanes)
@@ -95,11 +95,13 @@ class LaneLoop:
         if not lanes:
             return
         self._require_alike(lanes)
+        before = self._stack.values
         self._stack.add([each.model for each in lanes])
         self._optimizer.add(len(lanes))
         self.lanes += [Lane(each.number, each.settings) for each in lanes]
         values, new = self._stack.values, slice(-len(lanes), None)
         self._gradient = torch.zeros_like(values)
+        self._average.add(before, values[new], [each.settings.ema for each in lanes])
         self._best = torch.cat([self._best, values[new]])
         self._best_buffers = {
             name: torch.cat([kept, self._stack.buffers[name][new]])
@@ -117,6 +119,7 @@ class LaneLoop:
         self._optimizer.keep(stay)
         self.lanes = [self.lanes[row] for row in stay]
         self._gradient = torch.zeros_like(self._stack.values)
+        self._average.keep(index)
         self._best = self._best.index_select(0, index)
         self._best_buffers = {k: v.index_select(0, index) for k, v in self._best_buffers.items()}
 
@@ -141,6 +144,7 @@ class LaneLoop:
             )
         self._stack.copy(source, target, lane.model)
         self._optimizer.copy(source, target)
+        self._average.copy(source, target, self._stack.values, lane.settings.ema)
         self.lanes[target].settings = lane.settings
 
     def run_epoch(self) -> dict[int, EpochResult | DivergedError]:
@@ -159,7 +163,7 @@ class LaneLoop:
         start = time.perf_counter()
         losses = (self._train(self._train_split.steps) / self._train_split.rows).tolist()
         trained = time.perf_counter()
-        measured = self._evaluate()
+        measured, averaged = self._measure()
         share = 1 / len(self.lanes)
         train_seconds = (trained - start) * share
         eval_seconds = (time.perf_counter() - trained) * share
@@ -177,7 +181,7 @@ class LaneLoop:
             results[lane.number] = EpochResult(
                 lane.epoch, loss, metrics, train_seconds, eval_seconds, self._train_split.steps
             )
-        self._keep_best(better)
+        self._keep_best(better, averaged)
         return results
 
     def best_weights(self, number: int) -> dict[str, Tensor]:
@@ -196,6 +200,8 @@ class LaneLoop:
     def save(self, folder: Path) -> None:
         """Write everything that the rest of the trials depends on; call it between epochs."""
         tensors = {_VALUES: self._stack.values, _BEST: self._best}
+        if self._average.values is not None:
+            tensors[_AVERAGE] = self._average.values
         tensors |= under(_BUFFERS, self._stack.buffers)
         tensors |= under(_BEST_BUFFERS, self._best_buffers)
         tensors |= under(_OPTIMIZER, self._optimizer.state)
@@ -235,6 +241,9 @@ class LaneLoop:
 
         put(self._stack.values, _VALUES)
         put(self._best, _BEST)
+        if self._average.values is not None:
+            # Lanes without averages were saved without them.
+            put(self._average.values, _AVERAGE if _AVERAGE in tensors else _VALUES)
         for name, each in self._stack.buffers.items():
             put(each, _BUFFERS + name)
             put(self._best_buffers[name], _BEST_BUFFERS + name)
@@ -255,35 +264,44 @@ class LaneLoop:
     def try_gradients(self) -> Callable[[], object]:
         """What computes the gradients of an epoch's first step and trains nothing, to time it."""
         self._stack.train()
-        if (keys := self._dropout_keys(1)) is not None:
-            self._stack.set_dropout_keys(keys[0])
-        smoothing = self._column([lane.settings.label_smoothing for lane in self.lanes])
+        own = self._settings(1)
+        if own.keys is not None:
+            self._stack.set_dropout_keys(own.keys[0])
         batch = next(self._batches())
-        return lambda: self.gradients(batch, smoothing, self._gradient)
+        return lambda: self.gradients(batch, own.smoothing, self._gradient)
 
     def _train(self, steps: int) -> Tensor:
         """Train the first steps of an epoch; training losses summed over rows, [lanes]."""
         self._stack.train()
-        settings = [lane.settings for lane in self.lanes]
-        keys = self._dropout_keys(steps)
-        factors = self._rate_factors(steps)
-        smoothing = self._column([each.label_smoothing for each in settings])
-        norms = self._norms(settings)
+        own = self._settings(steps)
         total = torch.zeros(len(self.lanes), device=self.device)
         for step, batch in enumerate(itertools.islice(self._batches(), steps)):
-            if keys is not None:
-                self._stack.set_dropout_keys(keys[step])
-            loss = self.gradients(batch, smoothing, self._gradient)
-            if norms is not None:
-                own = self._gradient.norm(dim=1, keepdim=True)
-                self._gradient.mul_((norms / (own + 1e-12)).clamp(max=1.0))
+            if own.keys is not None:
+                self._stack.set_dropout_keys(own.keys[step])
+            loss = self.gradients(batch, own.smoothing, self._gradient)
+            if own.norms is not None:
+                norm = self._gradient.norm(dim=1, keepdim=True)
+                self._gradient.mul_((own.norms / (norm + 1e-12)).clamp(max=1.0))
             rates = [
-                Rates(each.optimizer.lr * factor[step], each.optimizer)
-                for each, factor in zip(settings, factors, strict=True)
+                Rates(lane.settings.optimizer.lr * factor[step], lane.settings.optimizer)
+                for lane, factor in zip(self.lanes, own.factors, strict=True)
             ]
             self._optimizer.step(self._stack.values, self._gradient, rates)
+            if own.shares is not None:
+                self._average.step(self._stack.values, own.shares[step])
             total.add_(loss, alpha=batch.target.shape[-1])
         return total
+
+    def _settings(self, steps: int) -> EpochSettings:
+        """What the lanes' settings give for the first steps of an epoch."""
+        return EpochSettings.of(
+            self.lanes,
+            epoch=self._train_split.steps,
+            steps=steps,
+            dropouts=self._stack.dropouts,
+            averages=self._average.values is not None,
+            device=self.device,
+        )
 
     def _batches(self) -> Iterator[Batch]:
         """The training batches of an epoch: shared, or [lanes, rows, ...] where orders differ."""
@@ -293,6 +311,19 @@ class LaneLoop:
             return
         orders = {each: self._train_split.order(epoch_generator(*each)) for each in set(places)}
         yield from self._train_split.lanes(torch.stack([orders[each] for each in places]))
+
+    def _measure(self) -> tuple[list[dict[str, float]], list[int]]:
+        """Metrics of each lane's weights or their average, the better; rows where it is that."""
+        measured = self._evaluate()
+        if self._average.values is None:
+            return measured, []
+        with swapped(self._stack.values, self._average.values):
+            others = self._evaluate()
+        pairs = enumerate(zip(others, measured, strict=True))
+        averaged = [row for row, (one, other) in pairs if is_better(one, other, self.task)]
+        for row in averaged:
+            measured[row] = others[row]
+        return measured, averaged
 
     @torch.inference_mode()
     def _evaluate(self) -> list[dict[str, float]]:
@@ -307,38 +338,6 @@ class LaneLoop:
     def _row(self, number: int) -> int:
         return next(row for row, lane in enumerate(self.lanes) if lane.number == number)
 
-    def _dropout_keys(self, steps: int) -> Tensor | None:
-        if not self._stack.dropouts:
-            return None
-        keys = dropout_keys(
-            [lane.settings.seed for lane in self.lanes],
-            [lane.epoch * self._train_split.steps for lane in self.lanes],
-            steps,
-            self._stack.dropouts,
-        )
-        return torch.from_numpy(keys).to(self.device)
-
-    def _rate_factors(self, steps: int) -> list[list[float]]:
-        """By lane and step of the epoch the factor of its peak learning rate."""
-        epoch = self._train_split.steps
-        return [
-            [
-                rate(lane.settings.schedule, lane.epoch * epoch + i, lane.settings.epochs * epoch)
-                for i in range(steps)
-            ]
-            for lane in self.lanes
-        ]
-
-    def _norms(self, settings: Sequence[TrainSettings]) -> Tensor | None:
-        if all(each.clip_norm is None for each in settings):
-            return None
-        return self._column(
-            [float("inf") if each.clip_norm is None else each.clip_norm for each in settings]
-        )
-
-    def _column(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, device=self.device).unsqueeze(1)
-
     def _is_best(self, lane: Lane, metrics: Mapping[str, float]) -> bool:
         value = metrics[self.task.metric]
         if lane.best is not None and not lane.best.beaten_by(value, self.task.direction):
@@ -346,9 +345,12 @@ class LaneLoop:
         lane.best = BestEpoch(lane.epoch, value, metrics)
         return True
 
-    def _keep_best(self, rows: Sequence[int]) -> None:
+    def _keep_best(self, rows: Sequence[int], averaged: Sequence[int]) -> None:
         index = torch.tensor(rows, dtype=torch.int64, device=self.device)
         self._best[index] = self._stack.values[index]
+        if own := [row for row in rows if row in averaged]:
+            assert self._average.values is not None
+            self._best[own] = self._average.values[own]
         for name, each in self._stack.buffers.items():
             self._best_buffers[name][index] = each[index]
 

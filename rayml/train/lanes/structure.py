@@ -21,12 +21,13 @@ LANE_KEYS = frozenset(
         "train.schedule.warmup",
         "train.clip_norm",
         "train.label_smoothing",
+        "train.ema",
         "train.patience",
         "train.seed",
     }
 )
 # Of those the ones that a trial may change while it trains.
-LIVE_KEYS = LANE_KEYS - {"train.epochs", "train.patience", "train.seed"}
+LIVE_KEYS = LANE_KEYS - {"train.epochs", "train.ema", "train.patience", "train.seed"}
 _MODEL = "model."
 # What a module keeps elsewhere than in its own attributes, or what is no structure.
 _NOT_STRUCTURE = {"_parameters", "_buffers", "_modules", "training"}

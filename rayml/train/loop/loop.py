@@ -15,6 +15,7 @@ from rayml.errors import CheckpointError, TrainError
 from rayml.models.layers.dropout import Dropout, set_dropout_keys
 from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
+from rayml.train.loop.average import is_better, share, swapped
 from rayml.train.loop.batches import Batch, Batches, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.loop.evaluate import evaluate, forward
@@ -25,6 +26,7 @@ from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished,
 from rayml.train.loop.schedule import rate
 
 _MODEL, _BEST, _OPTIMIZER, _RANDOM = "model.", "best.", "optimizer.", "random."
+_AVERAGE = "average"
 
 
 class TrainingLoop:
@@ -67,6 +69,7 @@ class TrainingLoop:
         self._optimizer = build_optimizer(
             settings.optimizer, model, self._parameters, self._gradient
         )
+        self._average = self._parameters.clone() if settings.ema else None
         self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
         self._randomness = Randomness(self._parameters.device)
         self._best_weights: dict[str, Tensor] = {}
@@ -101,11 +104,11 @@ class TrainingLoop:
         with self._randomness.active():
             loss = self._train_epoch()
             trained = time.perf_counter()
-            metrics = evaluate(self.model, self.task, self._validation)
+            metrics, averaged = self._evaluate()
         done = time.perf_counter()
         self.epoch += 1
         require_finite(self.task.metric, loss, metrics)
-        self._keep_best(metrics)
+        self._keep_best(metrics, averaged)
         return EpochResult(
             self.epoch, loss, metrics, trained - start, done - trained, self._train.steps
         )
@@ -127,6 +130,8 @@ class TrainingLoop:
         """Write everything that the rest of the trial depends on; call it between epochs."""
         tensors = under(_MODEL, self.model.state_dict())
         tensors |= under(_BEST, self._best_weights)
+        if self._average is not None:
+            tensors[_AVERAGE] = self._average
         moments, rest = self._optimizer.save()
         tensors |= under(_OPTIMIZER, moments)
         tensors |= under(_RANDOM, self._randomness.states)
@@ -151,6 +156,8 @@ class TrainingLoop:
         self._optimizer.load(within(_OPTIMIZER, tensors), checkpoint.state.get("optimizer"))
         for name, own in self.model.state_dict().items():
             own.copy_(tensors[_MODEL + name])
+        if self._average is not None:
+            self._average.copy_(tensors[_AVERAGE])
         device = self._parameters.device
         self._best_weights = {k: v.to(device) for k, v in within(_BEST, tensors).items()}
         self._randomness.states = within(_RANDOM, tensors)
@@ -185,19 +192,37 @@ class TrainingLoop:
         if settings.clip_norm is not None:
             clip(self._gradient, settings.clip_norm)
         self._optimizer.step(factor)
+        if self._average is not None:
+            self._average.lerp_(self._parameters, share(settings.ema, step))
         return loss.detach()
+
+    def _evaluate(self) -> tuple[Mapping[str, float], bool]:
+        """Metrics of the weights or of their average, the better ones, and whether it is these."""
+        metrics = evaluate(self.model, self.task, self._validation)
+        if self._average is None:
+            return metrics, False
+        with self._averaged():
+            other = evaluate(self.model, self.task, self._validation)
+        better = is_better(other, metrics, self.task)
+        return (other, True) if better else (metrics, False)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """The model with the average of its weights."""
+        assert self._average is not None
+        return swapped(self._parameters, self._average)
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.settings.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self._parameters.device.type, torch.bfloat16)
 
-    def _keep_best(self, metrics: Mapping[str, float]) -> None:
+    def _keep_best(self, metrics: Mapping[str, float], averaged: bool) -> None:
         value = metrics[self.task.metric]
         if self.best is None or self.best.beaten_by(value, self.task.direction):
             self.best = BestEpoch(self.epoch, value, metrics)
-            state = self.model.state_dict()
-            self._best_weights = {name: each.detach().clone() for name, each in state.items()}
+            with self._averaged() if averaged else nullcontext():
+                state = self.model.state_dict()
+                self._best_weights = {name: each.detach().clone() for name, each in state.items()}
 
     def _require_own(self, checkpoint: Checkpoint) -> None:
         saved = {k: v.shape for k, v in within(_MODEL, checkpoint.tensors).items()}

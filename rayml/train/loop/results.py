@@ -104,6 +104,8 @@ def fixed(settings: TrainSettings) -> dict[str, object]:
     """The settings that a trial's result depends on."""
     kept = {k: v for k, v in dataclasses.asdict(settings).items() if k not in _FREE}
     if settings.optimizer.target is None:
-        # As checkpoints had it that knew no other optimizers.
+        # As checkpoints had it that knew no other optimizers, and no averages.
         del kept["optimizer"]["target"], kept["optimizer"]["arguments"]
+    if not settings.ema:
+        del kept["ema"]
     return kept

@@ -32,11 +32,14 @@ MODELS: dict[str, dict[str, Any]] = {
 # One lane each; every per-lane setting differs somewhere.
 LANES: list[dict[str, Any]] = [
     {"train.optimizer.lr": 0.01},
-    {"train.optimizer.lr": 0.003, "train.clip_norm": 0.5, "train.schedule.name": "constant"},
+    {
+        "train.optimizer.lr": 0.003, "train.clip_norm": 0.5, "train.schedule.name": "constant",
+        "train.ema": 0.9,
+    },
     {"train.label_smoothing": 0.1, "train.schedule.warmup": 0.3, "train.seed": 11},
-    {"train.optimizer.weight_decay": 0.5, "train.epochs": 3},
+    {"train.optimizer.weight_decay": 0.5, "train.epochs": 3, "train.ema": 0.5},
     {"train.optimizer.beta1": 0.8, "train.optimizer.beta2": 0.99, "train.optimizer.momentum": 0.0},
-]
+]  # fmt: skip
 DROPOUT = [0.2, 0.0, 0.5, 0.1, 0.3]
 
 

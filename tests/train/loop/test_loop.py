@@ -57,8 +57,9 @@ def test_the_seed_alone_decides_the_bits(make):
 
 @pytest.mark.parametrize("optimizer", [{}, {"name": "sgd", "momentum": 0.0}, {"name": "sgd"}])
 @pytest.mark.parametrize("stop", [0, 1, 3])
-def test_a_restored_trial_equals_an_uninterrupted_one(make, tmp_path, optimizer, stop):
-    whole, interrupted, restored = (make(optimizer=optimizer) for _ in range(3))
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_restored_trial_equals_an_uninterrupted_one(make, tmp_path, optimizer, stop, ema):
+    whole, interrupted, restored = (make(optimizer=optimizer, ema=ema) for _ in range(3))
     curve = run(whole)
     begun = [interrupted.run_epoch() for _ in range(stop)]
     interrupted.save(tmp_path)
@@ -107,8 +108,9 @@ def test_the_best_epoch_is_the_first_with_the_best_value(make):
     assert loop.best.epoch == values.index(max(values)) + 1
 
 
-def test_best_weights_reproduce_the_best_metrics(make):
-    loop = make(epochs=6, optimizer={"lr": 0.1})
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_best_weights_reproduce_the_best_metrics(make, ema):
+    loop = make(epochs=6, optimizer={"lr": 0.1}, ema=ema)
     run(loop)
     loop.model.load_state_dict(loop.best_weights())
     from rayml.train.loop.evaluate import evaluate
