@@ -13,7 +13,7 @@ from rayml.tasks.table import build_task
 from rayml.train.blame import explain
 from rayml.train.loop.batches import ArrayBatches, epoch_generator
 from rayml.train.loop.evaluate import evaluate
-from rayml.train.loop.schedule import rate
+from rayml.train.optimizers.schedule import rate
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.speed.probe import why_not_alike, why_not_stacked

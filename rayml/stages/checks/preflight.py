@@ -204,7 +204,7 @@ def _check_optimizer(plain: Mapping[str, Any]) -> None:
     node = _section(_section(plain, "train"), "optimizer")
     if not is_node(node):
         return
-    from rayml.train.loop.model_optimizer import optimizer_node
+    from rayml.train.optimizers.model_optimizer import optimizer_node
 
     kept = optimizer_node(node)
     check(kept, "params")

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rayml.models.layers.dropout import dropout_keys
 from rayml.train.lanes.lane import Lane
-from rayml.train.loop.average import share
-from rayml.train.loop.schedule import rate
+from rayml.train.optimizers.average import share
+from rayml.train.optimizers.schedule import rate
 
 
 @dataclass(frozen=True)

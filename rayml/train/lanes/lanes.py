@@ -16,11 +16,11 @@ from rayml.train.lanes.epoch import EpochSettings
 from rayml.train.lanes.gradients import LaneGradients
 from rayml.train.lanes.lane import Lane, NewLane
 from rayml.train.lanes.stack import StackedModel
-from rayml.train.loop.average import Average, is_better, swapped
 from rayml.train.loop.batches import ArrayBatches, Batch, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, save_checkpoint, under
-from rayml.train.loop.optim import LaneOptimizer, Rates
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, require_finite
+from rayml.train.optimizers.average import Average, is_better, swapped
+from rayml.train.optimizers.optim import LaneOptimizer, Rates
 
 _VALUES, _BEST, _AVERAGE = "values", "best", "average"
 _BUFFERS, _BEST_BUFFERS, _OPTIMIZER = "buffers.", "best_buffers.", "optimizer."

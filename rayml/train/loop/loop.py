@@ -15,15 +15,15 @@ from rayml.errors import CheckpointError, TrainError
 from rayml.models.layers.dropout import Dropout, set_dropout_keys
 from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
-from rayml.train.loop.average import is_better, share, swapped
 from rayml.train.loop.batches import Batch, Batches, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.loop.evaluate import evaluate, forward
 from rayml.train.loop.flat import clip, flatten_parameters
-from rayml.train.loop.model_optimizer import build_optimizer
 from rayml.train.loop.randomness import Randomness
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
-from rayml.train.loop.schedule import rate
+from rayml.train.optimizers.average import is_better, share, swapped
+from rayml.train.optimizers.model_optimizer import build_optimizer
+from rayml.train.optimizers.schedule import rate
 
 _MODEL, _BEST, _OPTIMIZER, _RANDOM = "model.", "best.", "optimizer.", "random."
 _AVERAGE = "average"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.settings.train import ScheduleSettings
-from rayml.train.loop.schedule import rate
+from rayml.train.optimizers.schedule import rate
 
 SCHEDULES = st.builds(
     ScheduleSettings, name=st.sampled_from(["cosine", "constant"]), warmup=st.floats(0, 0.99)

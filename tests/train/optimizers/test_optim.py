@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rayml.settings.train import OptimizerSettings
-from rayml.train.loop.optim import LaneOptimizer, Rates
+from rayml.train.optimizers.optim import LaneOptimizer, Rates
 
 CPU = torch.device("cpu")
 ADAMW = OptimizerSettings(name="adamw", lr=0.1, weight_decay=0.5, beta1=0.8, beta2=0.99)

@@ -14,9 +14,9 @@ from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rayml.train.loop.loop import TrainingLoop
-from rayml.train.loop.model_optimizer import optimizer_node
 from rayml.train.loop.results import fixed
-from rayml.train.loop.schedule import rate
+from rayml.train.optimizers.model_optimizer import optimizer_node
+from rayml.train.optimizers.schedule import rate
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.speed.probe import why_not_stacked

@@ -12,10 +12,10 @@ from rayml.tasks.table import build_task
 from rayml.testing.rows import learnable, task_of
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
-from rayml.train.loop.average import Average, is_better, share, swapped
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.loop import TrainingLoop
 from rayml.train.loop.results import EpochResult, fixed
+from rayml.train.optimizers.average import Average, is_better, share, swapped
 from rayml.types import FeatureShape, TargetInfo
 
 SHAPE = FeatureShape(3, (4,))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from rayml.config.components.build import TARGET, build, is_node, locate
 from rayml.errors import CheckpointError, ConfigError
 from rayml.settings.train import OptimizerSettings
-from rayml.train.loop.optim import LaneOptimizer, Rates
-from rayml.train.loop.plain_state import pack, unpack
+from rayml.train.optimizers.optim import LaneOptimizer, Rates
+from rayml.train.optimizers.plain_state import pack, unpack
 
 # The keys that rayml's own config gives an optimizer, whatever its class takes.
 _OWN = ("name", "lr", "weight_decay", "beta1", "beta2", "momentum")
