@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rayml.serve.observe.request_counts import RequestCounts
 from rayml.serve.release.canary_policy import LEVEL, CanaryDecision, exceeds, judge, stability_index
@@ -75,8 +73,12 @@ def test_predictions_that_are_distributed_otherwise_are_told() -> None:
     assert "stability index" in found.reason
 
 
-@given(st.integers(0, 10_000))
-def test_chance_is_no_shift(seed: int) -> None:
+def test_chance_is_seldom_a_shift() -> None:
+    shifts = sum(map(_shifted_by_chance, range(500)))
+    assert shifts <= 500 * 10 * LEVEL
+
+
+def _shifted_by_chance(seed: int) -> bool:
     draw = random.Random(seed)
     one, other = [0] * 20, [0] * 20
     for _ in range(200):
@@ -84,7 +86,7 @@ def test_chance_is_no_shift(seed: int) -> None:
     for _ in range(5000):
         other[draw.randrange(20)] += 1
     index, certain = stability_index(tuple(one), tuple(other))
-    assert not (index > 0.25 and certain)
+    return index > 0.25 and certain
 
 
 def test_a_metric_that_is_worse_on_the_same_rows_is_told() -> None:
