@@ -215,12 +215,19 @@ class ConfirmSettings:
         top: best trials that are trained again; 0 confirms nothing, and the best trial wins.
         seeds: trainings of each of them, every one with its own initialisation, dropout and
             batch order.
-        ensemble: models of the winner that are served together; None serves one.
+        ensemble: models of the winner that are served together; None serves one. `greedy` selects
+            among all models of the sweep and of the confirmation, where that does better on rows
+            that did not select (Caruana et al. 2004).
+        members: different models of a selected ensemble at most.
+        max_latency_ms: time of one row through all of them at most, as it is measured here; None
+            sets no limit.
     """
 
     top: Size = 3
     seeds: Annotated[int, Field(ge=2)] = 5
-    ensemble: Annotated[int, Field(ge=2)] | None = None
+    ensemble: Annotated[int, Field(ge=2)] | Literal["greedy"] | None = None
+    members: Annotated[int, Field(ge=1, le=100)] = 12
+    max_latency_ms: Positive | None = 2.0
 
     @pydantic.model_validator(mode="after")
     def _enough(self) -> ConfirmSettings:
@@ -229,7 +236,7 @@ class ConfirmSettings:
                 f"ensemble={self.ensemble} is set with top=0, and an ensemble is made of confirmed"
                 " seeds; set top to 1 or more"
             )
-        if self.ensemble is not None and self.ensemble > self.seeds:
+        if isinstance(self.ensemble, int) and self.ensemble > self.seeds:
             raise ValueError(
                 f"ensemble={self.ensemble} is more than seeds={self.seeds}; raise seeds, or lower"
                 " ensemble"

@@ -11,7 +11,8 @@ from rayml.config.components.stored_node import StoredNode
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.config.stored import require_trusted_params
 from rayml.registry.bundle.bundle import write_bundle
-from rayml.registry.bundle.info import BundleInfo, ConfirmedMetric
+from rayml.registry.bundle.group import GroupState
+from rayml.registry.bundle.info import BundleInfo, ConfirmedMetric, GroupInfo
 from rayml.registry.bundle.manifest import MANIFEST
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
@@ -26,7 +27,7 @@ from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.context import Context
 from rayml.stages.winners.judge import judge
 from rayml.stages.winners.stand_ins import find_stand_ins
-from rayml.stages.winners.winner import Winner, find_winner, members_of
+from rayml.stages.winners.winner import Winner, committee_of, find_winner
 from rayml.storage.temporary import temporary_folder
 from rayml.train.trial import build_trial_task, is_estimator
 from rayml.types import SplitName
@@ -106,9 +107,10 @@ def write_winner(
     """
     winner = find_winner(sweep, trial)
     require_trusted_params(winner.params, trust)
-    members = len(winner.members)
+    for each in winner.members:
+        require_trusted_params(each.params, trust)
     task = build_trial_task(winner.config["task"], data.preprocessor.target)
-    stand_ins = find_stand_ins(members_of(winner, data), task, data)
+    stand_ins = find_stand_ins(committee_of(winner, data), task, data)
     data = replace(data, preprocessor=data.preprocessor.standing_in(stand_ins))
     info = BundleInfo(
         name=name,
@@ -119,7 +121,8 @@ def write_winner(
             "validation": winner.validation or _measure(winner, data, "validation"),
             "test": _test(winner, data, sweep),
         },
-        ensemble=members if members > 1 else None,
+        ensemble=len(winner.members) if winner.selected or len(winner.members) > 1 else None,
+        groups=_groups(winner),
         confirmed=_confirmed(winner.confirmation),
         decision=None if decide is None else decide(winner, data),
     )
@@ -129,9 +132,21 @@ def write_winner(
         signature=make_signature(data.preprocessor, csv=data.csv),
         lineage=_lineage(winner, data, sweep),
         preprocessor=data.preprocessor,
-        **_state(winner),
+        groups=_states(winner),
     )
     return info
+
+
+def _groups(winner: Winner) -> tuple[GroupInfo, ...]:
+    if not winner.selected:
+        return ()
+    return tuple(
+        GroupInfo(
+            model=StoredNode.of(group[0].config["model"]),
+            votes=tuple(each.votes for each in group),
+        )
+        for group in winner.groups
+    )
 
 
 def _lineage(winner: Winner, data: PreparedDataset, sweep: Path) -> Lineage:
@@ -141,21 +156,37 @@ def _lineage(winner: Winner, data: PreparedDataset, sweep: Path) -> Lineage:
         sweep=sweep.name,
         trial=winner.number,
         params=winner.params,
-        seed=winner.seeds[0],
-        members=winner.seeds if len(winner.members) > 1 else (),
+        seed=winner.members[0].seed,
+        members=tuple(each.seed for each in winner.members) if len(winner.members) > 1 else (),
+        selected=_sources(winner) if winner.selected else (),
         schedule=winner.schedule,
     )
 
 
-def _state(winner: Winner) -> dict[str, Any]:
+def _sources(winner: Winner) -> tuple[Mapping[str, Any], ...]:
+    """Where each member of a selected ensemble is from, in the order of the bundle."""
+    return tuple(
+        {"trial": each.trial, "seed": each.seed, "votes": each.votes, "params": dict(each.params)}
+        for group in winner.groups
+        for each in group
+    )
+
+
+def _states(winner: Winner) -> list[GroupState]:
     """The models as `write_bundle` takes them: stacked weights, or the files of estimators."""
     from rayml.models.ensemble import stack_weights
     from rayml.models.estimators.files import as_files
 
-    if is_estimator(winner.config["model"]):
-        return {"files": [as_files(each) for each in winner.members]}
-    several = len(winner.members) > 1
-    return {"weights": stack_weights(winner.members) if several else winner.members[0]}
+    states = []
+    for group in winner.groups:
+        members = [each.weights for each in group]
+        if is_estimator(group[0].config["model"]):
+            states.append(GroupState(files=[as_files(each) for each in members]))
+        elif winner.selected or len(members) > 1:
+            states.append(GroupState(stack_weights(members)))
+        else:
+            states.append(GroupState(members[0]))
+    return states
 
 
 def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, float | None]:
@@ -170,10 +201,8 @@ def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, fl
 
 
 def _measure(winner: Winner, data: PreparedDataset, split: SplitName) -> dict[str, float]:
-    from rayml.models.estimators.members import measure
-
     task = build_trial_task(winner.config["task"], data.preprocessor.target)
-    return measure(members_of(winner, data), task, data.examples(split))
+    return committee_of(winner, data).measure(task, data.examples(split))
 
 
 def _confirmed(confirmation: Confirmation | None) -> ConfirmedMetric | None:

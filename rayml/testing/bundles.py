@@ -16,6 +16,7 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.models.estimators.estimator import Estimator
 from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
@@ -81,7 +82,7 @@ def untrained_bundle(
         signature=make_signature(preprocessor, csv=csv),
         lineage=_lineage(ensemble),
         preprocessor=preprocessor,
-        **_state(models),
+        groups=[_state(models)],
     )
 
 
@@ -97,11 +98,11 @@ def _lineage(ensemble: int | None) -> Lineage:
     )
 
 
-def _state(models: Sequence[Any]) -> dict[str, Any]:
+def _state(models: Sequence[Any]) -> GroupState:
     """Models as `write_bundle` takes them."""
     from rayml.models.ensemble import stack_weights
 
     if isinstance(models[0], Estimator):
-        return {"files": [each.save() for each in models]}
+        return GroupState(files=[each.save() for each in models])
     states = [each.state_dict() for each in models]
-    return {"weights": stack_weights(states) if len(states) > 1 else states[0]}
+    return GroupState(stack_weights(states) if len(states) > 1 else states[0])

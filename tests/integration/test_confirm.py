@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from rayml.errors import ConfigError, SearchError
 from rayml.models.nets.mlp import MLP
 from rayml.registry.bundle.bundle import load_bundle
 from rayml.search.cohort.plan import SweepData
+from rayml.search.cohort.worker import write_weights
 from rayml.search.confirm.confirm import confirm
 from rayml.search.confirm.seed_training import ConfirmPlan
 from rayml.search.problem.goals import Goals
@@ -36,6 +38,7 @@ from rayml.settings.serve import ReplicaSettings, ServeSettings
 from rayml.settings.train import TrainSettings
 from rayml.stages.register import write_winner
 from rayml.tasks.objectives import Objective
+from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.trial import apply
 from rayml.types import Examples, SplitName
@@ -309,3 +312,50 @@ def test_an_ensemble_answers_over_http_as_its_members_do(
     assert all(answer["spread"] > 0 for answer in answers)
     assert metadata["ensemble"] == 2
     assert metadata["confirmed"]["seeds"] == 3
+
+
+def test_an_ensemble_is_selected_among_all_models_and_becomes_a_bundle(
+    make_plan: Callable[..., ConfirmPlan], prepared: Prepared, tmp_path: Path
+) -> None:
+    plan = make_plan(seeds=3, top=2, ensemble="greedy", epochs=2)
+    rows = board({LR: 3e-3}, {LR: 2e-3, "model.width": 8}, {LR: 4e-3, "model.depth": 2})
+    data = prepared.sweep_data
+    for row in rows.rows:
+        (result,) = train_seeds(
+            apply(plan.trial, row.params),
+            [plan.trial["train"]["seed"]],
+            train=data.train,
+            validation=data.validation,
+            shape=data.shape,
+            target=data.target,
+        )
+        assert isinstance(result, SeedResult)
+        write_weights(result.weights, plan.sweep / "trials" / str(row.number))
+    found = run(plan, prepared, rows)
+    assert found.selection is not None
+    assert found.selection.pool == 2 * 3 + 3
+    assert found.selection.score < found.selection.alone  # log loss
+    # A sweep that goes on may write other weights of its trials; those of members stay.
+    shutil.rmtree(plan.sweep / "trials")
+    info = _bundle(plan, prepared, tmp_path / "bundle")
+    members = found.selection.members
+    assert info.ensemble == len(members)
+    lineage = load_bundle(tmp_path / "bundle").lineage
+    assert sorted((each["trial"], each["seed"], each["votes"]) for each in lineage.selected) == (
+        sorted((each.trial, each.seed, each.votes) for each in members)
+    )
+    predictor = Predictor.load(tmp_path / "bundle")
+    for split in ("validation", "test"):
+        p = predictor.outputs(prepared.preprocessor.transform_batch(TABLES[split]))
+        truth = torch.from_numpy(prepared.examples(split).target)
+        accuracy = ((p >= 0.5) == truth.bool()).double().mean().item()
+        assert info.metrics[split]["accuracy"] == pytest.approx(accuracy)
+    # Without the trials' own models there are the seeds of the confirmation to select from.
+    assert run(plan, prepared, _without_own(rows)).winner == found.winner
+
+
+def _without_own(rows: Leaderboard) -> Leaderboard:
+    """The same trials, whose own weights are not asked for."""
+    return dataclasses.replace(
+        rows, rows=[dataclasses.replace(row, epoch=None) for row in rows.rows]
+    )

@@ -15,6 +15,7 @@ from rayml.config.components.build import build
 from rayml.data.prepare.prepare import PreparedDataset, prepare
 from rayml.data.sources.files import FileSource
 from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
@@ -85,7 +86,7 @@ def predictor(prepared: PreparedDataset, tmp_path: Path) -> Predictor:
             seed=0,
         ),
         preprocessor=preprocessor,
-        weights=module.state_dict(),
+        groups=[GroupState(module.state_dict())],
     )
     return Predictor.load(folder)
 

@@ -16,6 +16,7 @@ from torch import nn
 from rayml.config.components.trust import Trust
 from rayml.errors import BundleError
 from rayml.registry.bundle.bundle import load_bundle, write_bundle
+from rayml.registry.bundle.group import GroupState
 from rayml.serve.predict.answer import Answers, of_members
 from rayml.serve.predict.predictor import Predictor
 from rayml.tasks.table import build_task
@@ -26,6 +27,7 @@ from rayml.types import FeatureShape, TargetInfo
 def members(ensemble: Predictor, tmp_path: Path) -> Sequence[Predictor]:
     """Each member of the ensemble as a bundle of its own."""
     bundle = ensemble.bundle
+    weights = bundle.groups[0].weights()
     folders = [
         write_bundle(
             tmp_path / str(index),
@@ -33,7 +35,7 @@ def members(ensemble: Predictor, tmp_path: Path) -> Sequence[Predictor]:
             signature=bundle.signature,
             lineage=bundle.lineage,
             preprocessor=bundle.preprocessor(),
-            weights={name: each[index] for name, each in bundle.weights().items()},
+            groups=[GroupState({name: each[index] for name, each in weights.items()})],
         )
         for index in range(3)
     ]
@@ -140,7 +142,7 @@ def test_weights_of_another_model_are_refused(ensemble: Predictor, tmp_path: Pat
         signature=bundle.signature,
         lineage=bundle.lineage,
         preprocessor=bundle.preprocessor(),
-        weights=bundle.weights(),
+        groups=[GroupState(bundle.groups[0].weights())],
     )
     with pytest.raises(BundleError, match="weights"):
         Predictor.load(folder)

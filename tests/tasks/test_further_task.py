@@ -21,6 +21,7 @@ from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.split.split_method import choose_method
 from rayml.errors import ConfigError, DataError, RequestError
 from rayml.registry.bundle.bundle import BundleInfo, write_bundle
+from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.serve.app.app import EndpointApp
@@ -36,7 +37,7 @@ from rayml.serve.tensors.arrow import write_answers
 from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
 from rayml.settings.serve import ServeSettings
 from rayml.stages.winners.judge import judge
-from rayml.stages.winners.winner import Winner
+from rayml.stages.winners.winner import Winner, WinnerMember
 from rayml.tasks import table
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
@@ -148,7 +149,7 @@ def bundle(data: Data, loop: Any, tmp_path: Path) -> Path:
             seed=0,
         ),
         preprocessor=data.preprocessor,
-        weights=loop.model.state_dict(),
+        groups=[GroupState(loop.model.state_dict())],
     )
 
 
@@ -179,8 +180,7 @@ def test_it_is_trained_and_promoted_by_its_own_metric(data: Data, loop: Any) -> 
         config=CONFIG,
         metric="deviance",
         direction="minimize",
-        seeds=(0,),
-        members=[loop.best_weights()],
+        members=[WinnerMember(0, {}, CONFIG, 0, loop.best_weights())],
         validation=None,
         confirmation=None,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from rayml.errors import ConfigError
 from rayml.models.estimators.estimator import Estimator
+from rayml.models.layers.folded import Forward, fold
 from rayml.models.modules.arrays import as_tensor
 from rayml.models.modules.lending import lend
 from rayml.models.modules.outputs import require_outputs
@@ -23,6 +26,9 @@ class Member(Protocol):
 
     def outputs(self, features: Features) -> Tensor:
         """Outputs as a task decodes them, [rows, outputs] on the CPU."""
+
+    def single(self, features: Features) -> Tensor:
+        """The same of one row, as fast as an endpoint computes it."""
 
 
 class ModuleMember:
@@ -39,6 +45,10 @@ class ModuleMember:
         self._outputs = outputs
         self._batch_size = batch_size
         self._device = next((each.device for each in model.parameters()), torch.device("cpu"))
+
+    @cached_property
+    def _folded(self) -> Forward | None:
+        return fold(self._model)
 
     @torch.inference_mode()
     def outputs(self, features: Features) -> Tensor:
@@ -57,6 +67,14 @@ class ModuleMember:
             found = self._model(*lend(self._model, numeric, codes))
             parts.append(require_outputs(found, (len(numeric), self._outputs)))
         return torch.cat(parts).cpu()
+
+    @torch.inference_mode()
+    def single(self, features: Features) -> Tensor:
+        """See `Member`."""
+        if self._folded is None:
+            return self.outputs(features)
+        numeric, codes = as_tensor(features.numeric), as_tensor(features.categorical)
+        return self._folded(numeric.to(self._device), codes.to(self._device)).cpu()
 
 
 class EstimatorMember:
@@ -79,6 +97,10 @@ class EstimatorMember:
         """
         found = self._estimator.predict(locked(features))
         return checked_outputs(self._estimator, found, (len(features), self._outputs))
+
+    def single(self, features: Features) -> Tensor:
+        """See `Member`."""
+        return self.outputs(features)
 
 
 def checked_outputs(estimator: Estimator, outputs: object, wanted: tuple[int, int]) -> Tensor:
@@ -109,14 +131,30 @@ def locked(features: Features) -> Features:
     return Features(numeric, categorical, features.odd)
 
 
-def pooled(members: Sequence[Member], task: Task, features: Features) -> Tensor:
-    """Outputs whose prediction is the mean of the members' predictions."""
-    outputs = [member.outputs(features) for member in members]
-    return task.pool(torch.stack(outputs)) if len(outputs) > 1 else outputs[0]
+@dataclass(frozen=True)
+class Committee:
+    """Trained models that predict together: the mean of their predictions.
 
+    Attributes:
+        members: one or several.
+        votes: how many times each member counts; empty where each counts once.
+    """
 
-@torch.inference_mode()
-def measure(members: Sequence[Member], task: Task, examples: Examples) -> dict[str, float]:
-    """`loss` and every metric of the task, of one model or of the mean of several."""
-    outputs = pooled(members, task, examples.features)
-    return task.evaluate(outputs, as_tensor(examples.target))
+    members: Sequence[Member]
+    votes: Sequence[int] = ()
+
+    def outputs(self, features: Features) -> Tensor:
+        """Outputs of each vote, [votes, rows, outputs]."""
+        outputs = torch.stack([member.outputs(features) for member in self.members])
+        return outputs.repeat_interleave(torch.tensor(self.votes), 0) if self.votes else outputs
+
+    def pooled(self, task: Task, features: Features) -> Tensor:
+        """Outputs whose prediction is the mean of the members' predictions, [rows, outputs]."""
+        outputs = self.outputs(features)
+        return task.pool(outputs) if len(outputs) > 1 else outputs[0]
+
+    @torch.inference_mode()
+    def measure(self, task: Task, examples: Examples) -> dict[str, float]:
+        """`loss` and every metric of the task."""
+        outputs = self.pooled(task, examples.features)
+        return task.evaluate(outputs, as_tensor(examples.target))

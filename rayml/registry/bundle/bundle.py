@@ -10,6 +10,7 @@ A bundle is a folder of plain files, with no pickle among them:
     weights.safetensors    parameters and buffers of a PyTorch module; of an ensemble those of its
                            members, each tensor with a first dimension of members
     members/0/             or the files of an estimator; of an ensemble those of each member
+    groups/0/              or, of an ensemble of several structures, such weights or files of each
     preprocessor/          state of the fitted preprocessor, training profile of raw columns
     MODEL_CARD.md          the same for people
 """
@@ -17,10 +18,10 @@ A bundle is a folder of plain files, with no pickle among them:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,9 +29,11 @@ from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import BundleError, DataError
 from rayml.registry.bundle.card import model_card
+from rayml.registry.bundle.group import Group, GroupState, group_folder, write_group
 from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.manifest import (
     FORMAT,
+    FORMAT_OF_GROUPS,
     FORMAT_OF_MEMBERS,
     Manifest,
     read_manifest,
@@ -38,20 +41,14 @@ from rayml.registry.bundle.manifest import (
     verified,
     write_manifest,
 )
-from rayml.registry.bundle.members import read_members, write_members
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.published import published
 from rayml.registry.bundle.signature import Signature
-from rayml.registry.bundle.weights import Shape, read_shapes
-
-if TYPE_CHECKING:
-    import torch
 
 T = TypeVar("T")
 
 # Limits in bytes: a description takes some thousand, columns of many categories more.
 _MOST_BYTES = {"bundle.json": 4 << 20, "lineage.json": 4 << 20, "signature.json": 64 << 20}
-_WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -99,62 +96,20 @@ class Bundle:
         return fitted
 
     @property
-    def holds_estimators(self) -> bool:
-        """Whether its members are estimators, which have files and no weights."""
-        return _WEIGHTS not in self.manifest.files
+    def groups(self) -> tuple[Group, ...]:
+        """Its members by their structures."""
+        info = self.info
+        if not info.groups:
+            return (Group(self.folder, self.manifest, "", info.model, info.ensemble),)
+        return tuple(
+            Group(self.folder, self.manifest, group_folder(at), each.model, len(each.votes))
+            for at, each in enumerate(info.groups)
+        )
 
-    def members(self) -> list[dict[str, bytes]]:
-        """Files of its estimators by name, member by member.
-
-        Raises:
-            BundleError: they are not those of its members, or not those that were verified.
-        """
-        return read_members(self.folder, self.manifest, self.info.ensemble or 1)
-
-    def shapes(self) -> dict[str, Shape]:
-        """Shapes of the model's parameters and buffers by name, of an ensemble those of a member.
-
-        Only the header of the weights is read.
-
-        Raises:
-            BundleError: the weights declare more than their file holds, or those of an ensemble
-                are not stacked over its members.
-        """
-        shapes = read_shapes(self.folder / _WEIGHTS)
-        members = self.info.ensemble
-        if members is None:
-            return shapes
-        for name, shape in shapes.items():
-            if not shape or shape[0] != members:
-                raise BundleError(
-                    f"{name} of shape {list(shape)} in {_WEIGHTS} has no first dimension of"
-                    f" {members} members",
-                    remedy="Register the ensemble again",
-                )
-        return {name: shape[1:] for name, shape in shapes.items()}
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The model's parameters and buffers by name, on the CPU; stacked where it is an ensemble.
-
-        Raises:
-            BundleError: the file is torn, declares more than it holds, or was altered since it
-                was verified; or the weights of an ensemble are not stacked over its members.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        self.shapes()
-        path = self.folder / _WEIGHTS
-        record = self.manifest.files.get(_WEIGHTS)
-        try:
-            # Read, not mapped into memory: a mapped file could still change.
-            return load(self._read(path, 0 if record is None else record.size))
-        except SafetensorError as error:
-            raise BundleError(
-                f"{_WEIGHTS} of the bundle cannot be read ({error})",
-                found=str(path),
-                remedy="Copy the bundle again from where it was written",
-            ) from error
+    @property
+    def votes(self) -> tuple[int, ...]:
+        """How many times the prediction of each member counts; empty where each counts once."""
+        return tuple(vote for each in self.info.groups for vote in each.votes)
 
     def _read(self, path: Path, most: int) -> bytes:
         name = path.relative_to(self.folder).as_posix()
@@ -168,8 +123,7 @@ def write_bundle(
     signature: Signature,
     lineage: Lineage,
     preprocessor: Preprocessor,
-    weights: Mapping[str, torch.Tensor] | None = None,
-    files: Sequence[Mapping[str, bytes]] = (),
+    groups: Sequence[GroupState],
 ) -> Path:
     """Write a bundle; it appears complete or not at all.
 
@@ -179,8 +133,7 @@ def write_bundle(
         signature: content of `signature.json`.
         lineage: content of `lineage.json`.
         preprocessor: fitted on the training split.
-        weights: the `state_dict` of a module; of an ensemble see `rayml.models.ensemble`.
-        files: of estimators instead, member by member.
+        groups: state of the members; one for each of `info.groups` where there are such.
 
     Raises:
         BundleError: the folder exists.
@@ -201,10 +154,10 @@ def write_bundle(
         card = model_card(info, published(signature), lineage)
         (part / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         preprocessor.save(part / "preprocessor")
-        if weights is not None:
-            _save_weights(part / _WEIGHTS, weights)
-        write_members(part, info.model.target.rpartition(".")[2], files)
-        write_manifest(part, FORMAT_OF_MEMBERS if files else FORMAT)
+        nodes = [each.model for each in info.groups] or [info.model]
+        for at, (node, state) in enumerate(zip(nodes, groups, strict=True)):
+            write_group(part / (group_folder(at) if info.groups else ""), node, state)
+        write_manifest(part, _format(info, groups))
         part.rename(folder)
     return folder
 
@@ -242,12 +195,10 @@ def read_info(folder: Path, trust: Trust = ONLY_OWN) -> BundleInfo:
     return _load_json(folder, "bundle.json", manifest, BundleInfo)
 
 
-def _save_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    from safetensors.torch import save_file
-
-    # Cloned: safetensors refuses tensors that share memory, as tied weights do.
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
-    save_file(tensors, path)
+def _format(info: BundleInfo, groups: Sequence[GroupState]) -> int:
+    if info.groups:
+        return FORMAT_OF_GROUPS
+    return FORMAT_OF_MEMBERS if groups[0].files else FORMAT
 
 
 def _save_json(path: Path, kind: type[T], value: T) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
@@ -58,10 +59,22 @@ def _models(info: BundleInfo) -> str:
     model = f"`{info.model.target}`"
     if info.ensemble is None:
         return model
+    if info.groups:
+        return (
+            f"an ensemble of {_counted_models(info)}: the mean of their predictions by votes, and "
+            "as `spread` its standard deviation over them"
+        )
     return (
         f"an ensemble of {info.ensemble} models {model}: the mean of their predictions, and as "
         "`spread` its standard deviation over them"
     )
+
+
+def _counted_models(info: BundleInfo) -> str:
+    counts = Counter[str]()
+    for group in info.groups:
+        counts[group.model.target] += len(group.votes)
+    return " and ".join(f"{count} models `{target}`" for target, count in counts.items())
 
 
 def _confirmed(info: BundleInfo) -> list[str]:
@@ -83,6 +96,9 @@ def _decision(info: BundleInfo) -> list[str]:
 
 
 def _seeds(lineage: Lineage) -> str:
+    if lineage.selected:
+        each = (f"{m['trial']} (seed {m['seed']}, votes {m['votes']})" for m in lineage.selected)
+        return f"with the models of trials {', '.join(each)}"
     if not lineage.members:
         return f"seed {lineage.seed}"
     return f"seeds {', '.join(map(str, lineage.members))}"

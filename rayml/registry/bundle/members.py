@@ -1,4 +1,4 @@
-"""The files of estimators in a bundle: `members/<number>/<name>`, from 0, one folder a member."""
+"""The files of estimators: `members/<number>/<name>` of a group, from 0, one folder a member."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ FOLDER = "members"
 
 
 def write_members(folder: Path, owner: str, members: Sequence[Mapping[str, bytes]]) -> None:
-    """Write the files of a bundle's estimators.
+    """Write the files of a group's estimators.
 
     Args:
-        folder: of the bundle.
+        folder: of the group.
         owner: name of the estimators' class, for messages.
         members: of each the files by name.
 
@@ -32,13 +32,16 @@ def write_members(folder: Path, owner: str, members: Sequence[Mapping[str, bytes
             (own / name).write_bytes(content)
 
 
-def read_members(folder: Path, manifest: Manifest, count: int) -> list[dict[str, bytes]]:
-    """Read the files of a bundle's estimators, each of the size and SHA-256 of the manifest.
+def read_members(
+    folder: Path, manifest: Manifest, count: int, *, group: str = ""
+) -> list[dict[str, bytes]]:
+    """Read the files of a group's estimators, each of the size and SHA-256 of the manifest.
 
     Args:
         folder: of the bundle.
         manifest: of the bundle.
-        count: of its members.
+        count: of the group's members.
+        group: folder of the group in the bundle, with a slash at its end; empty for the only one.
 
     Raises:
         BundleError: there are files of fewer or more members, or too many of one; or a file is
@@ -46,10 +49,10 @@ def read_members(folder: Path, manifest: Manifest, count: int) -> list[dict[str,
     """
     found: dict[str, list[str]] = {}
     for path in manifest.files:
-        if path.startswith(f"{FOLDER}/"):
+        if path.startswith(f"{group}{FOLDER}/"):
             own, name = os.path.split(path)
             found.setdefault(own, []).append(name)
-    wanted = [f"{FOLDER}/{number}" for number in range(count)]
+    wanted = [f"{group}{FOLDER}/{number}" for number in range(count)]
     if sorted(found) != sorted(wanted):
         raise BundleError(
             f"the bundle holds the files of {len(found)} members, and bundle.json names {count}",

@@ -36,6 +36,8 @@ class Lineage:
         params: searched values of the trial, at its best epoch.
         seed: seed of the training; of an ensemble that of its first member.
         members: seeds of all members of an ensemble.
+        selected: of an ensemble that was selected among models of several trials the `trial`,
+            `seed`, `votes` and `params` of each member, group by group.
         packages: installed versions by name.
         schedule: where values changed during training, the epochs `first` to `last` with the
             `trial` that trained them and its `params`; empty where none changed.
@@ -48,5 +50,6 @@ class Lineage:
     params: Mapping[str, Any]
     seed: int
     members: tuple[int, ...] = ()
+    selected: tuple[Mapping[str, Any], ...] = ()
     packages: Mapping[str, str] = Field(default_factory=package_versions)
     schedule: tuple[Mapping[str, Any], ...] = ()

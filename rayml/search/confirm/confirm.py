@@ -10,6 +10,7 @@ from pathlib import Path
 from rayml.errors import SearchError
 from rayml.search.cohort.plan import SweepData
 from rayml.search.confirm.seed_training import ConfirmPlan, Score, retrain
+from rayml.search.confirm.selecting import select_ensemble
 from rayml.search.results.candidates import Candidate, candidates, new_seeds
 from rayml.search.results.choice import Measured, choose, interval, middle_seeds
 from rayml.search.results.confirmation import (
@@ -58,6 +59,9 @@ def confirm(
         if on_progress:
             on_progress(_line(outcome, board.metric))
     confirmation = _conclude(plan, board, seeds, [outcomes[each.number] for each in found])
+    if plan.settings.ensemble == "greedy":
+        selection = select_ensemble(plan, board, confirmation, data, on_progress or _silent)
+        confirmation = dataclasses.replace(confirmation, selection=selection)
     confirmation = dataclasses.replace(confirmation, test=_known_test(plan.sweep, confirmation))
     write_confirmation(plan.sweep, confirmation)
     return confirmation
@@ -101,6 +105,7 @@ def _conclude(
     winner = next(each for each in trained if each.number == choice.winner)
     (seed,) = middle_seeds(seeds, winner.values, board.direction)
     members = plan.settings.ensemble
+    several = members if isinstance(members, int) else 0
     return Confirmation(
         metric=board.metric,
         direction=board.direction,
@@ -110,7 +115,7 @@ def _conclude(
         candidates=tuple(trained),
         failed=tuple(failed),
         seed=seed,
-        ensemble=middle_seeds(seeds, winner.values, board.direction, members) if members else None,
+        ensemble=middle_seeds(seeds, winner.values, board.direction, several) if several else None,
     )
 
 
@@ -120,8 +125,18 @@ def _known_test(sweep: Path, new: Confirmation) -> Mapping[str, float | None] | 
         old = read_confirmation(sweep)
     except SearchError:
         return None  # it is being replaced
-    same = old is not None and dataclasses.replace(old, test=None) == new
-    return old.test if old is not None and same else None
+    return old.test if old is not None and _models(old) == _models(new) else None
+
+
+def _models(confirmation: Confirmation) -> Confirmation:
+    """What two confirmations of the same models have in common: not the times of their rows."""
+    found = confirmation.selection
+    untimed = None if found is None else dataclasses.replace(found, latency_ms=0.0)
+    return dataclasses.replace(confirmation, test=None, selection=untimed)
+
+
+def _silent(_line: str) -> None:
+    pass
 
 
 def _line(outcome: ConfirmedTrial | FailedTrial, metric: str) -> str:

@@ -58,11 +58,21 @@ def _confirmation(confirmation: Confirmation) -> Section:
         f"The best trials were trained again with {seeds} {'seed' if seeds == 1 else 'seeds'};"
         f" bars are 95 % bootstrap intervals of the mean. {confirmation.reason}",
     ]
-    if confirmation.ensemble:
+    if confirmation.selection:
+        found = confirmation.selection
+        notes.append(
+            f"An ensemble of {len(found.members)} of {found.pool} models is served: on validation"
+            f" rows that did not select it {found.metric} is {number(found.score)}, of the winner's"
+            f" model alone {number(found.alone)}; a row takes {found.latency_ms:.2g} ms."
+        )
+    elif confirmation.ensemble:
         kept = ", ".join(map(str, confirmation.ensemble))
         notes.append(f"The models of the seeds {kept} are kept as an ensemble.")
     head = ["trial", f"mean {confirmation.metric}", "95 % interval", "weights", "by seed"]
     tables = [Grid(head, confirmation_rows(confirmation))]
+    if confirmation.selection:
+        rows = [[str(m.trial), str(m.seed), str(m.votes)] for m in confirmation.selection.members]
+        tables.append(Grid(["trial of a member", "seed", "votes"], rows))
     if confirmation.failed:
         rows = [[str(each.number), each.reason] for each in confirmation.failed]
         tables.append(Grid(["trial", "left out, since"], rows))

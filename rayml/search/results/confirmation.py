@@ -56,6 +56,46 @@ class FailedTrial:
 
 
 @settings
+class SelectedMember:
+    """A model of a selected ensemble.
+
+    Attributes:
+        trial: its number.
+        params: searched values of the trial.
+        seed: of its training.
+        votes: how many times its prediction counts.
+    """
+
+    trial: int
+    params: Mapping[str, Any]
+    seed: int
+    votes: int
+
+
+@settings
+class Selection:
+    """An ensemble that was selected among the models of the sweep and of the confirmation.
+
+    It may also be the winner's seeds together, where no other one does better.
+
+    Attributes:
+        members: in the order in which they were added.
+        metric: name of the score that they were selected by.
+        score: of the ensemble on validation rows that did not select it.
+        alone: of the winner's model there, which would be served alone.
+        pool: number of models that were looked at.
+        latency_ms: time of one row through all members, one after another.
+    """
+
+    members: tuple[SelectedMember, ...]
+    metric: str
+    score: float
+    alone: float
+    pool: int
+    latency_ms: float
+
+
+@settings
 class Confirmation:
     """What a confirmation found.
 
@@ -68,7 +108,8 @@ class Confirmation:
         candidates: that trained to their end, in the sweep's order.
         failed: the other ones.
         seed: of the winner's model that is served where it is served alone.
-        ensemble: seeds of the models that are served together; None where one is.
+        ensemble: seeds of the winner's models that are served together; None where one is.
+        selection: the ensemble that is served; None where the winner's models are.
         test: metrics of what is served on the test split, read once; None before.
     """
 
@@ -81,6 +122,7 @@ class Confirmation:
     failed: tuple[FailedTrial, ...]
     seed: int
     ensemble: tuple[int, ...] | None = None
+    selection: Selection | None = None
     test: Mapping[str, float | None] | None = None
 
     @property
@@ -90,7 +132,7 @@ class Confirmation:
 
     @property
     def members(self) -> tuple[int, ...]:
-        """Seeds of the models that are served."""
+        """Seeds of the winner's models that are served where no ensemble was selected."""
         return self.ensemble or (self.seed,)
 
 

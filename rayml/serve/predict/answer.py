@@ -67,13 +67,18 @@ class Answers:
         return answers
 
 
-def of_members(predictions: torch.Tensor, task: Task) -> Estimate:
+def of_members(
+    predictions: torch.Tensor, task: Task, votes: torch.Tensor | None = None
+) -> Estimate:
     """The mean and spread of an ensemble.
 
     Args:
         predictions: predictions with a first dimension of members.
         task: kind of the target.
+        votes: how many times each member counts, int64 [members]; None counts each once.
     """
+    if votes is not None:
+        predictions = predictions.repeat_interleave(votes, 0)
     mean = predictions.mean(0)
     return Estimate(mean, task.spread(predictions, mean))
 

@@ -114,7 +114,7 @@ class Explainer:
                 )
                 for model in models
             ]
-        explanations = self._explanations(_mean(parts), codes)
+        explanations = self._explanations(_mean(parts, self._predictor.members.votes), codes)
         for row, of_row in (odd or {}).items():
             explanations[row][WARNINGS] = of_row
         return explanations
@@ -150,8 +150,9 @@ class Explainer:
         """
         task = self._predictor.task
         with torch.no_grad():
-            each = [task.predict(model.outputs(rows)) for model in models]
-        return task.chosen(torch.stack(each).mean(0))
+            each = [task.predict(model.outputs(rows)).cpu() for model in models]
+        counted = _counted(each, self._predictor.members.votes)
+        return task.chosen(counted.mean(0)).to(self._predictor.device)
 
     def _tensors(self, features: Features) -> Vectors:
         device = self._predictor.device
@@ -196,12 +197,18 @@ class Explainer:
         ]
 
 
-def _mean(parts: Sequence[Attribution]) -> Attribution:
+def _mean(parts: Sequence[Attribution], votes: Tensor | None) -> Attribution:
     """The explanation of the members' mean is the mean of their explanations, as both are sums."""
     return Attribution(
-        torch.stack([each.score for each in parts]).mean(0),
-        torch.stack([each.baseline for each in parts]).mean(0),
-        torch.stack([each.features for each in parts]).mean(0),
-        torch.stack([each.tolerance for each in parts]).mean(0),
+        _counted([each.score for each in parts], votes).mean(0),
+        _counted([each.baseline for each in parts], votes).mean(0),
+        _counted([each.features for each in parts], votes).mean(0),
+        _counted([each.tolerance for each in parts], votes).mean(0),
         torch.stack([each.steps for each in parts]).sum(0),
     )
+
+
+def _counted(of_members: Sequence[Tensor], votes: Tensor | None) -> Tensor:
+    """Stacked tensors of the members, each as often as its votes count."""
+    stacked = torch.stack(list(of_members))
+    return stacked if votes is None else stacked.repeat_interleave(votes, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -21,6 +23,7 @@ from rayml.models.modules.lazy import materialise
 from rayml.models.modules.lending import lend
 from rayml.models.modules.outline import Room, TooManyError, bounded, outline
 from rayml.registry.bundle.bundle import Bundle
+from rayml.registry.bundle.group import Group
 from rayml.tasks.table import outputs_of
 from rayml.types import Features, FeatureShape
 
@@ -30,10 +33,13 @@ class Members(Protocol):
 
     Attributes:
         stacked: whether outputs have a first dimension of members.
+        votes: how many times the prediction of each member counts, int64 [members]; None where
+            each counts once.
         batch_invariant: whether a row's outputs are known to have the same bits in every batch.
     """
 
     stacked: bool
+    votes: Tensor | None
     batch_invariant: bool
 
     @property
@@ -62,23 +68,69 @@ def open_members(bundle: Bundle, preprocessor: Preprocessor, device: torch.devic
     Raises:
         BundleError: a component is not trusted, or does not take the weights of the bundle.
     """
-    if bundle.holds_estimators:
-        return _Estimators(bundle, preprocessor)
-    return _Modules(bundle, preprocessor, device)
+    parts = [_open_group(_Opened(bundle, each, preprocessor), device) for each in bundle.groups]
+    return _Mixed(parts, bundle.votes) if bundle.votes else parts[0]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A group of members of a bundle, with what it is built for."""
+
+    bundle: Bundle
+    group: Group
+    preprocessor: Preprocessor
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a member for a row."""
+        return outputs_of(self.bundle.signature.target)
+
+    @property
+    def shape(self) -> FeatureShape:
+        """Shape of the prepared features."""
+        return self.preprocessor.shape
+
+
+def _open_group(opened: _Opened, device: torch.device) -> Members:
+    return _Estimators(opened) if opened.group.holds_estimators else _Modules(opened, device)
+
+
+class _Mixed:
+    """Members of several structures, structure by structure."""
+
+    stacked = True
+
+    def __init__(self, parts: Sequence[Members], votes: Sequence[int]) -> None:
+        self._parts = parts
+        self.votes: Tensor | None = torch.tensor(votes)
+        self.batch_invariant = all(each.batch_invariant for each in parts)
+
+    @property
+    def rows_apart(self) -> bool:
+        return all(each.rows_apart for each in self._parts)
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        # Estimators answer on the CPU wherever modules run.
+        return torch.cat([each.forward(numeric, categorical).cpu() for each in self._parts])
+
+    def explained(self) -> list[Explained]:
+        return [member for each in self._parts for member in each.explained()]
 
 
 class _Estimators:
     """Estimators, which predict one after another."""
 
+    votes: Tensor | None = None
+
     @property
     def rows_apart(self) -> bool:
         return False
 
-    def __init__(self, bundle: Bundle, preprocessor: Preprocessor) -> None:
-        self._outputs = outputs_of(bundle.signature.target)
-        self._estimators = [_estimator(bundle, preprocessor, f) for f in bundle.members()]
+    def __init__(self, opened: _Opened) -> None:
+        self._outputs = opened.outputs
+        self._estimators = [_estimator(opened, files) for files in opened.group.files()]
         self._members = [EstimatorMember(each, self._outputs) for each in self._estimators]
-        self.stacked = bundle.info.ensemble is not None
+        self.stacked = opened.group.members is not None
         self.batch_invariant = all(each.batch_invariant for each in self._estimators)
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
@@ -93,18 +145,19 @@ class _Estimators:
 class _Modules:
     """PyTorch modules, which run as one where they can."""
 
+    votes: Tensor | None = None
     batch_invariant = False
 
-    def __init__(self, bundle: Bundle, preprocessor: Preprocessor, device: torch.device) -> None:
-        self._bundle, self._preprocessor, self._device = bundle, preprocessor, device
-        self._model = _model(bundle, preprocessor, device)
+    def __init__(self, opened: _Opened, device: torch.device) -> None:
+        self._opened, self._device = opened, device
+        self._model = _model(opened, device)
         self._forward = _forward(self._model)
         self.stacked = isinstance(self._model, Ensemble)
 
     @property
     def rows_apart(self) -> bool:
         # Of an ensemble that runs as one the members themselves are not at hand.
-        made = _module(self._bundle, self._preprocessor)
+        made = _module(self._opened)
         return type(made).__module__.startswith("rayml.models.")
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
@@ -112,32 +165,31 @@ class _Modules:
 
     def explained(self) -> list[Explained]:
         require_captum()
-        shape = self._preprocessor.shape
+        shape = self._opened.shape
         return [GradientExplained(Entrances(each, shape, self._device)) for each in self.modules()]
 
     def modules(self) -> list[nn.Module]:
         """The members made anew, in evaluation mode, for those who put hooks on modules."""
         if isinstance(self._model, Ensemble):
             return self._model.apart()
-        module = _module(self._bundle, self._preprocessor).to(self._device)
+        module = _module(self._opened).to(self._device)
         module.load_state_dict(self._model.state_dict())
         return [module.eval().requires_grad_(False)]
 
 
-def _made(bundle: Bundle, preprocessor: Preprocessor) -> Any:
-    outputs = outputs_of(bundle.signature.target)
-    node, trust = bundle.info.model, bundle.trust
+def _made(opened: _Opened) -> Any:
+    bundle, node, trust = opened.bundle, opened.group.model, opened.bundle.trust
     try:
-        return build_trusted(node, "model", trust, shape=preprocessor.shape, outputs=outputs)
+        return build_trusted(node, "model", trust, shape=opened.shape, outputs=opened.outputs)
     except BuildError as error:
         if isinstance(error.__cause__, TooManyError):
             raise error.__cause__ from error
         raise BundleError(f"bundle.json of {bundle.folder}: {error}") from error
 
 
-def _estimator(bundle: Bundle, preprocessor: Preprocessor, files: dict[str, bytes]) -> Estimator:
-    estimator = _made(bundle, preprocessor)
-    target = bundle.info.model.target
+def _estimator(opened: _Opened, files: dict[str, bytes]) -> Estimator:
+    estimator = _made(opened)
+    bundle, target = opened.bundle, opened.group.model.target
     if not isinstance(estimator, Estimator):
         raise BundleError(
             f"the bundle holds the files of estimators, and {target} of its bundle.json makes a"
@@ -163,40 +215,38 @@ def _forward(model: nn.Module | Ensemble) -> Forward:
     return fold(model) or (lambda *inputs: model(*lend(model, *inputs)))
 
 
-def _model(
-    bundle: Bundle, preprocessor: Preprocessor, device: torch.device
-) -> nn.Module | Ensemble:
-    room = _require_shapes(bundle, preprocessor)
+def _model(opened: _Opened, device: torch.device) -> nn.Module | Ensemble:
+    room = _require_shapes(opened)
 
     def make() -> nn.Module:
         with bounded(room):
-            return _module(bundle, preprocessor)
+            return _module(opened)
 
-    weights = {name: each.to(device) for name, each in bundle.weights().items()}
+    weights = {name: each.to(device) for name, each in opened.group.weights().items()}
     try:
-        if bundle.info.ensemble is not None:
-            return Ensemble(make, weights, _probe(preprocessor.shape, device))
+        if opened.group.members is not None:
+            return Ensemble(make, weights, _probe(opened.shape, device))
         model = make().to(device)
         model.load_state_dict(weights)
     except (RuntimeError, TooManyError) as error:
-        raise _misfit(bundle, str(error)) from error
+        raise _misfit(opened, str(error)) from error
     return model.eval().requires_grad_(False)
 
 
-def _module(bundle: Bundle, preprocessor: Preprocessor) -> nn.Module:
+def _module(opened: _Opened) -> nn.Module:
     """The model's module, with initial weights."""
-    model = _made(bundle, preprocessor)
+    model = _made(opened)
     if not isinstance(model, nn.Module):
         raise BundleError(
-            f"{bundle.info.model.target} in bundle.json makes no torch.nn.Module",
-            found=str(bundle.folder),
+            f"{opened.group.model.target} in bundle.json makes no torch.nn.Module",
+            found=str(opened.bundle.folder),
             remedy="Install the rayml, and the package of the model, that its lineage names",
         )
-    materialise(model, preprocessor.shape)
+    materialise(model, opened.shape)
     return model
 
 
-def _require_shapes(bundle: Bundle, preprocessor: Preprocessor) -> Room:
+def _require_shapes(opened: _Opened) -> Room:
     """Check that the weights have the shapes of the model, before either takes memory.
 
     Returns:
@@ -205,26 +255,26 @@ def _require_shapes(bundle: Bundle, preprocessor: Preprocessor) -> Room:
     Raises:
         BundleError: the shapes differ, or the model may not be built.
     """
-    declared = bundle.shapes()
+    declared = opened.group.shapes()
     room = Room.of(declared)
     try:
-        own = outline(lambda: _module(bundle, preprocessor), room)
+        own = outline(lambda: _module(opened), room)
     except TooManyError as error:
-        raise _misfit(bundle, str(error)) from error
+        raise _misfit(opened, str(error)) from error
     if own is None or own == declared:
         return room
     names = [name for name in {**own, **declared} if own.get(name) != declared.get(name)]
-    told = "; ".join(
+    shown = "; ".join(
         f"{name[:100]}: the file has {declared.get(name)}, the model {own.get(name)}"
         for name in names[:3]
     )
-    raise _misfit(bundle, f"{told}{f', and {len(names) - 3} more' if len(names) > 3 else ''}")
+    raise _misfit(opened, f"{shown}{f', and {len(names) - 3} more' if len(names) > 3 else ''}")
 
 
-def _misfit(bundle: Bundle, why: str) -> BundleError:
+def _misfit(opened: _Opened, why: str) -> BundleError:
     return BundleError(
-        f"weights.safetensors does not fit the model of bundle.json ({why})",
-        found=str(bundle.folder),
+        f"{opened.group.folder}weights.safetensors does not fit the model of bundle.json ({why})",
+        found=str(opened.bundle.folder),
         remedy="Install the rayml, and the package of the model, that its lineage names",
     )
 

@@ -33,7 +33,7 @@ _FEW_ROWS = 64
 class Predictor:
     """A bundle's preprocessor and model, ready to predict; safe to use from several threads.
 
-    The members of an ensemble are run together, and their mean is the prediction.
+    The members of an ensemble are run together, and their mean, by votes, is the prediction.
 
     Args:
         bundle: a verified bundle.
@@ -179,7 +179,7 @@ class Predictor:
         """The estimate from the model's outputs, on the CPU."""
         predictions = self.task.predict(outputs).cpu()
         if self.members.stacked:
-            return of_members(predictions, self.task)
+            return of_members(predictions, self.task, self.members.votes)
         return Estimate(predictions)
 
     def _decoded_alike(self, outputs: torch.Tensor) -> Estimate:

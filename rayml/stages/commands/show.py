@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rayml.registry.bundle.info import BundleInfo
     from rayml.registry.promotion import PromotionDecision
     from rayml.registry.release import Release
-    from rayml.search.results.confirmation import Confirmation
+    from rayml.search.results.confirmation import Confirmation, Selection
     from rayml.search.results.leaderboard import Leaderboard
     from rayml.serve.release.counters import Counts
     from rayml.serve.release.status import ReplicaStatus
@@ -104,10 +105,23 @@ def confirmed(found: Confirmation) -> None:
         )
     console().print(table)
     line(found.reason)
-    if found.ensemble:
+    if found.selection is not None:
+        line(selected(found.selection))
+    elif found.ensemble:
         line(f"the model is an ensemble of its seeds {', '.join(map(str, found.ensemble))}")
     else:
         line(f"the model is that of its seed {found.seed}")
+
+
+def selected(found: Selection) -> str:
+    """The line that says what a selected ensemble is, and what it is better than."""
+    models = Counter(each.trial for each in found.members)
+    trials = f"trial{'' if len(models) == 1 else 's'} {', '.join(map(str, models))}"
+    return (
+        f"the model is an ensemble of {len(found.members)} of {found.pool} models, of {trials}:"
+        f" {found.metric} {found.score:.5g} on validation rows that did not select it,"
+        f" {found.alone:.5g} the winner's model alone"
+    )
 
 
 def registered(info: BundleInfo, version: int) -> None:

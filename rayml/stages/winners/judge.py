@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
 from rayml.registry.promotion import Champion, Constant, Difference, PromotionDecision, decide
-from rayml.stages.winners.winner import Winner, members_of
+from rayml.stages.winners.winner import Winner, committee_of
 from rayml.tasks.objectives import LOSS
 from rayml.train.trial import build_trial_task
 from rayml.types import Direction
@@ -94,9 +94,7 @@ def _test_rows(data: PreparedDataset, task: Task) -> _TestRows:
 
 
 def _predictions(winner: Winner, data: PreparedDataset, rows: _TestRows, task: Task) -> Tensor:
-    from rayml.models.estimators.members import pooled
-
-    return task.predict(pooled(members_of(winner, data), task, rows.examples.features))
+    return task.predict(committee_of(winner, data).pooled(task, rows.examples.features))
 
 
 def _score(task: Task, name: str) -> _Score:

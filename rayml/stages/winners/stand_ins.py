@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -14,7 +13,7 @@ from rayml.types import Features
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset
-    from rayml.models.estimators.members import Member
+    from rayml.models.estimators.members import Committee
 
 ROWS: Final = 256
 """Training rows whose predictions are compared."""
@@ -23,14 +22,14 @@ TRAINED_ROWS: Final = 32
 """So many training rows of rare categories train the code that rare and unknown ones share."""
 
 
-def find_stand_ins(members: Sequence[Member], task: Task, data: PreparedDataset) -> dict[str, str]:
+def find_stand_ins(models: Committee, task: Task, data: PreparedDataset) -> dict[str, str]:
     """Find the known category that an unknown one is taken as, by column.
 
     Columns whose code of unknown categories is trained are left out, and columns without
     categories.
 
     Args:
-        members: of the bundle, trained.
+        models: of the bundle, trained.
         task: of their outputs.
         data: that they were trained on.
     """
@@ -48,7 +47,7 @@ def find_stand_ins(members: Sequence[Member], task: Task, data: PreparedDataset)
 
     def predict(numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         features = Features(numeric.numpy(), codes.numpy())
-        return torch.stack([task.predict(each.outputs(features)) for each in members]).mean(0)
+        return task.predict(models.outputs(features)).mean(0)
 
     numeric, categorical = as_tensor(sample.numeric), as_tensor(sample.categorical)
     found = {}

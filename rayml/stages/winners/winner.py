@@ -11,7 +11,11 @@ from rayml.errors import CheckpointError, SearchError
 from rayml.search.cohort.worker import WEIGHTS
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.problem.sweep_plan import TRIALS
-from rayml.search.results.confirmation import Confirmation, read_confirmation
+from rayml.search.results.confirmation import (
+    Confirmation,
+    SelectedMember,
+    read_confirmation,
+)
 from rayml.search.results.leaderboard import (
     Leaderboard,
     TrialRow,
@@ -28,7 +32,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rayml.data.prepare.prepare import PreparedDataset
-    from rayml.models.estimators.members import Member
+    from rayml.models.estimators.members import Committee
+
+
+@dataclass(frozen=True)
+class WinnerMember:
+    """A trained model of the winner.
+
+    Attributes:
+        trial: its number.
+        params: searched values of the trial.
+        config: of the trial.
+        seed: of its training.
+        weights: of a module its `state_dict` at its best epoch, of an estimator its files as
+            uint8 tensors.
+        votes: how many times its prediction counts.
+    """
+
+    trial: int
+    params: Params
+    config: Mapping[str, Any]
+    seed: int
+    weights: Mapping[str, Tensor]
+    votes: int = 1
 
 
 @dataclass(frozen=True)
@@ -41,9 +67,8 @@ class Winner:
         config: of the trial.
         metric: name of the metric that was optimised.
         direction: of the metric.
-        seeds: of the models.
-        members: for each model its `state_dict` at its best epoch, for each estimator its files as
-            uint8 tensors; several are an ensemble.
+        members: the trained models; several are an ensemble. Those of a selected ensemble may be
+            of other trials too.
         validation: metrics of the model; None for an ensemble, whose mean is not measured yet.
         confirmation: over several seeds; None if there was none.
         schedule: values that changed while it trained, see `Lineage`.
@@ -54,11 +79,27 @@ class Winner:
     config: Mapping[str, Any]
     metric: str
     direction: Direction
-    seeds: tuple[int, ...]
-    members: Sequence[Mapping[str, Tensor]]
+    members: Sequence[WinnerMember]
     validation: Mapping[str, float | None] | None
     confirmation: Confirmation | None
     schedule: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def selected(self) -> bool:
+        """Whether the members were selected among the models of several trials."""
+        return self.confirmation is not None and self.confirmation.selection is not None
+
+    @property
+    def groups(self) -> list[list[WinnerMember]]:
+        """The members by the component of their model, in the order in which these appear."""
+        found: list[list[WinnerMember]] = []
+        for member in self.members:
+            alike = [each for each in found if each[0].config["model"] == member.config["model"]]
+            if alike:
+                alike[0].append(member)
+            else:
+                found.append([member])
+        return found
 
 
 def find_winner(sweep: Path, trial: Mapping[str, Any]) -> Winner:
@@ -80,9 +121,18 @@ def find_winner(sweep: Path, trial: Mapping[str, Any]) -> Winner:
 def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]) -> Winner:
     chosen = confirmation.chosen
     config = apply(trial, chosen.params)
-    files = SeedFiles(sweep, chosen.number, config)
+    validation = None
     try:
-        results = [files.load(seed) for seed in confirmation.members]
+        if confirmation.selection is not None:
+            members = [_selected(each, sweep, trial) for each in confirmation.selection.members]
+        else:
+            files = SeedFiles(sweep, chosen.number, config)
+            results = [files.load(seed) for seed in confirmation.members]
+            members = [
+                WinnerMember(chosen.number, chosen.params, config, each.seed, each.weights)
+                for each in results
+            ]
+            validation = results[0].best.metrics if len(results) == 1 else None
     except CheckpointError as error:
         raise SearchError(
             f"the weights of the winner of sweep {sweep.name} cannot be read ({error})",
@@ -94,10 +144,17 @@ def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]
         config=config,
         metric=confirmation.metric,
         direction=confirmation.direction,
-        seeds=confirmation.members,
-        members=[result.weights for result in results],
-        validation=None if confirmation.ensemble else results[0].best.metrics,
+        members=members,
+        validation=validation,
         confirmation=confirmation,
+    )
+
+
+def _selected(member: SelectedMember, sweep: Path, trial: Mapping[str, Any]) -> WinnerMember:
+    config = apply(trial, member.params)
+    result = SeedFiles(sweep, member.trial, config).load(member.seed)
+    return WinnerMember(
+        member.trial, member.params, config, member.seed, result.weights, member.votes
     )
 
 
@@ -107,14 +164,14 @@ def _best_trial(board: Leaderboard, sweep: Path, trial: Mapping[str, Any]) -> Wi
     params = best.ancestry.params_in(best.epoch)
     config = apply(trial, params)
     stretches = schedule_of(board, best)
+    weights = _weights(sweep / TRIALS / str(best.number) / WEIGHTS)
     return Winner(
         number=best.number,
         params=params,
         config=config,
         metric=board.metric,
         direction=board.direction,
-        seeds=(config["train"]["seed"],),
-        members=[_weights(sweep / TRIALS / str(best.number) / WEIGHTS)],
+        members=[WinnerMember(best.number, params, config, config["train"]["seed"], weights)],
         validation=_validation(best, best.epoch),
         confirmation=None,
         schedule=tuple(map(asdict, stretches)) if len(stretches) > 1 else (),
@@ -157,10 +214,13 @@ def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
     return {name: value for name, value in metrics.items() if name not in others}
 
 
-def members_of(winner: Winner, data: PreparedDataset) -> list[Member]:
+def committee_of(winner: Winner, data: PreparedDataset) -> Committee:
     """The models of a winner, trained."""
-    shape, target = data.preprocessor.shape, data.preprocessor.target
-    return [
-        build_member(winner.config, weights, shape=shape, outputs=outputs_of(target))
-        for weights in winner.members
+    from rayml.models.estimators.members import Committee
+
+    shape, outputs = data.preprocessor.shape, outputs_of(data.preprocessor.target)
+    members = [
+        build_member(each.config, each.weights, shape=shape, outputs=outputs)
+        for each in winner.members
     ]
+    return Committee(members, [each.votes for each in winner.members] if winner.selected else ())

@@ -8,11 +8,10 @@ import torch
 
 from rayml.errors import ConfigError, ExplainError
 from rayml.models.estimators.members import (
+    Committee,
     EstimatorMember,
     ModuleMember,
     locked,
-    measure,
-    pooled,
 )
 from rayml.models.nets.mlp import MLP
 from rayml.settings.train import TrainSettings
@@ -37,14 +36,14 @@ def test_a_module_gives_the_bits_that_its_evaluation_gives() -> None:
     outputs, _ = predict_outputs(model, TASK, ArrayBatches(ROWS, 37))
     member = ModuleMember(model.train(), 1, 37)
     assert torch.equal(member.outputs(ROWS.features), outputs)
-    assert measure([member], TASK, ROWS) == evaluate(model, TASK, ArrayBatches(ROWS, 37))
+    assert Committee([member]).measure(TASK, ROWS) == evaluate(model, TASK, ArrayBatches(ROWS, 37))
 
 
 def test_several_are_measured_by_their_mean_prediction() -> None:
     torch.manual_seed(0)
     modules = [ModuleMember(MLP(SHAPE, 1), 1, 64) for _ in range(2)]
     members = [*modules, EstimatorMember(fitted(), 1)]
-    measured = measure(members, TASK, ROWS)
+    measured = Committee(members).measure(TASK, ROWS)
     each = [TASK.predict(member.outputs(ROWS.features)) for member in members]
     truth = torch.from_numpy(ROWS.target)
     for name, metric in TASK.metrics.items():
@@ -52,9 +51,18 @@ def test_several_are_measured_by_their_mean_prediction() -> None:
         # Two rows whose order the rounding decides change the AUROC by the share of a pair.
         assert measured[name] == pytest.approx(mean, rel=1e-5, abs=2e-4)
     # Cross entropy is convex: the mean loses at most what its members lose on average.
-    losses = [measure([member], TASK, ROWS)["loss"] for member in members]
+    losses = [Committee([member]).measure(TASK, ROWS)["loss"] for member in members]
     assert measured["loss"] <= sum(losses) / 3
-    assert torch.equal(pooled(members[:1], TASK, ROWS.features), members[0].outputs(ROWS.features))
+    alone = Committee(members[:1]).pooled(TASK, ROWS.features)
+    assert torch.equal(alone, members[0].outputs(ROWS.features))
+
+
+def test_a_member_counts_as_often_as_its_votes() -> None:
+    torch.manual_seed(0)
+    one, other = (ModuleMember(MLP(SHAPE, 1), 1, 64) for _ in range(2))
+    by_votes = Committee([one, other], (1, 2)).pooled(TASK, ROWS.features)
+    repeated = Committee([one, other, other]).pooled(TASK, ROWS.features)
+    assert torch.equal(by_votes, repeated)
 
 
 class Odd(Centroids):

@@ -17,6 +17,7 @@ from rayml.data.delimited.dialect import CsvSettings
 from rayml.errors import BundleError
 from rayml.registry.bundle.bundle import load_bundle, write_bundle
 from rayml.registry.bundle.card import model_card
+from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo, ConfirmedMetric
 from rayml.registry.bundle.manifest import write_manifest
 from rayml.registry.bundle.signature import InputColumn, Signature
@@ -43,7 +44,7 @@ def test_a_bundle_holds_what_was_written(pristine: Path, tmp_path: Path) -> None
         signature=first.signature,
         lineage=first.lineage,
         preprocessor=first.preprocessor(),
-        weights=first.weights(),
+        groups=[GroupState(first.groups[0].weights())],
     )
     second = load_bundle(copy)
     assert (second.info, second.signature, second.lineage) == (
@@ -53,7 +54,10 @@ def test_a_bundle_holds_what_was_written(pristine: Path, tmp_path: Path) -> None
     )
     assert second.preprocessor().profile() == first.preprocessor().profile()
     assert second.digest == first.digest
-    assert all(torch.equal(second.weights()[key], value) for key, value in first.weights().items())
+    assert all(
+        torch.equal(second.groups[0].weights()[key], value)
+        for key, value in first.groups[0].weights().items()
+    )
 
 
 def test_its_files_are_plain(pristine: Path) -> None:
@@ -124,7 +128,7 @@ def test_a_manifest_cannot_name_a_file_outside(bundle: Path, name: str) -> None:
     [
         ("[]", "not JSON with a format"),
         ("{", "not JSON with a format"),
-        ('{"format": 4, "files": {}}', "Upgrade rayml"),
+        ('{"format": 5, "files": {}}', "Upgrade rayml"),
         ('{"format": 1, "files": {"a": {"size": -1, "sha256": ""}}}', "cannot be read"),
         ('{"format": 1, "files": {}, "more": 1}', "cannot be read"),
         ("[" * 100_000, "not JSON with a format"),
@@ -151,10 +155,10 @@ def test_a_bundle_is_written_once_and_completely(bundle: Path, tmp_path: Path) -
         "preprocessor": opened.preprocessor(),
     }
     with pytest.raises(BundleError, match="written once"):
-        write_bundle(bundle, weights=opened.weights(), **parts)
+        write_bundle(bundle, groups=[GroupState(opened.groups[0].weights())], **parts)
     target = tmp_path / "new" / "bundle"
     with pytest.raises(AttributeError):
-        write_bundle(target, weights={"w": None}, **parts)  # type: ignore[dict-item]
+        write_bundle(target, groups=[GroupState({"w": None})], **parts)  # type: ignore[dict-item]
     assert list(target.parent.iterdir()) == []
 
 
@@ -177,14 +181,14 @@ def test_a_bundle_of_the_first_format_still_loads(bundle: Path) -> None:
     old = load_bundle(bundle)
     assert (old.info, old.signature, old.lineage) == (now.info, now.signature, now.lineage)
     assert old.info.ensemble is None
-    assert old.weights().keys() == now.weights().keys()
+    assert old.groups[0].weights().keys() == now.groups[0].weights().keys()
 
 
 def test_an_ensemble_is_one_file_of_stacked_weights(make_bundle: Callable[..., Path]) -> None:
     opened = load_bundle(make_bundle("m", ensemble=3))
     assert opened.info.ensemble == 3
     assert opened.lineage.members == (0, 1, 2)
-    weights = opened.weights()
+    weights = opened.groups[0].weights()
     assert weights["head.weight"].shape == (3, 1, 16)
     assert not torch.equal(weights["head.weight"][0], weights["head.weight"][1])
     card = (opened.folder / "MODEL_CARD.md").read_text()
@@ -202,10 +206,10 @@ def test_weights_that_are_not_stacked_are_no_ensembles(
         signature=opened.signature,
         lineage=opened.lineage,
         preprocessor=opened.preprocessor(),
-        weights=opened.weights(),
+        groups=[GroupState(opened.groups[0].weights())],
     )
     with pytest.raises(BundleError, match="first dimension of 2 members"):
-        load_bundle(folder).weights()
+        load_bundle(folder).groups[0].weights()
 
 
 def test_the_card_tells_what_the_configuration_is_worth(pristine: Path) -> None:
@@ -285,12 +289,12 @@ def test_a_file_that_changes_after_it_was_verified_is_not_used(bundle: Path, nam
     content = file.read_bytes()
     file.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
     with pytest.raises(BundleError, match=f"{name} of the bundle was altered"):
-        opened.weights() if name.startswith("weights") else opened.preprocessor()
+        opened.groups[0].weights() if name.startswith("weights") else opened.preprocessor()
 
 
 def test_weights_do_not_follow_a_file_that_is_overwritten(bundle: Path) -> None:
     opened = load_bundle(bundle)
-    weights = opened.weights()
+    weights = opened.groups[0].weights()
     before = {name: each.clone() for name, each in weights.items()}
     with (bundle / "weights.safetensors").open("r+b") as file:
         file.write(bytes((bundle / "weights.safetensors").stat().st_size))

@@ -51,7 +51,7 @@ def test_one_estimator_predicts_as_it_does_alone(tmp_path: Path) -> None:
     folder = bundle(tmp_path, Slopes)
     predictor = Predictor.load(folder, trust=TRUST)
     estimator = Slopes(predictor.shape, 1)
-    estimator.load(predictor.bundle.members()[0])
+    estimator.load(predictor.bundle.groups[0].files()[0])
     alone = torch.from_numpy(estimator.predict(predictor.features(rows())).astype(np.float32))
     expected = predictor.task.predict(alone).tolist()
     assert [each["value"] for each in predictor.predict(rows())] == expected
@@ -61,7 +61,7 @@ def test_an_ensemble_answers_the_mean_and_its_spread(tmp_path: Path) -> None:
     predictor = Predictor.load(bundle(tmp_path, Slopes, "binary", ensemble=3), trust=TRUST)
     features = predictor.features(rows("binary"))
     each = []
-    for files in predictor.bundle.members():
+    for files in predictor.bundle.groups[0].files():
         estimator = Slopes(predictor.shape, 1)
         estimator.load(files)
         outputs = torch.from_numpy(estimator.predict(features).astype(np.float32))
@@ -151,7 +151,7 @@ def test_its_files_are_listed_and_checked(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"members/1/slopes\.json"):
         load_bundle(folder, TRUST)
     with pytest.raises(BundleError, match=r"members/1/slopes\.json"):
-        opened.members()  # it changed after it was verified
+        opened.groups[0].files()  # it changed after it was verified
 
 
 def test_a_bundle_of_modules_keeps_its_format(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from rayml.config.components.build import build
 from rayml.errors import BundleError
 from rayml.registry.bundle.bundle import load_bundle, write_bundle
+from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
@@ -88,7 +89,7 @@ def test_predictions_are_those_of_the_bundle(predictor: Predictor, table: pa.Tab
         shape=bundle.preprocessor().shape,
         outputs=outputs_of(bundle.signature.target),
     )
-    model.load_state_dict(bundle.weights())
+    model.load_state_dict(bundle.groups[0].weights())
     with torch.no_grad():
         outputs = model.eval()(
             torch.from_numpy(features.numeric), torch.from_numpy(features.categorical)
@@ -149,7 +150,7 @@ def test_weights_of_another_model_are_refused(binary_bundle: Path, tmp_path: Pat
         signature=opened.signature,
         lineage=opened.lineage,
         preprocessor=opened.preprocessor(),
-        weights=opened.weights(),
+        groups=[GroupState(opened.groups[0].weights())],
     )
     with pytest.raises(BundleError, match="weights"):
         Predictor.load(folder)

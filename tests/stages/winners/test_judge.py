@@ -16,12 +16,13 @@ from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.settings.data import PreprocessSettings, SchemaSettings
 from rayml.stages.winners.judge import judge
-from rayml.stages.winners.winner import Winner
+from rayml.stages.winners.winner import Winner, WinnerMember
 from rayml.types import Examples, SplitName, TaskName
 
 MODEL = {"_target_": "rayml.models.nets.mlp.MLP", "width": 2, "depth": 1}
@@ -78,19 +79,25 @@ def weights(slope: float, inputs: int = 2) -> dict[str, torch.Tensor]:
     }
 
 
+CONFIG = {
+    "model": MODEL,
+    "task": {"metrics": {}},
+    "train": {"eval_batch_size": 128},
+}
+
+
+def member(state: dict[str, torch.Tensor], seed: int = 0) -> WinnerMember:
+    return WinnerMember(0, {}, CONFIG, seed, state)
+
+
 def winner(slope: float, metric: str = "accuracy", members: int = 1) -> Winner:
     return Winner(
         number=0,
         params={},
-        config={
-            "model": MODEL,
-            "task": {"metric": metric, "metrics": {}},
-            "train": {"eval_batch_size": 128},
-        },
+        config={**CONFIG, "task": {"metric": metric, "metrics": {}}},
         metric=metric,
         direction="maximize",
-        seeds=tuple(range(members)),
-        members=[weights(slope)] * members,
+        members=[member(weights(slope), seed) for seed in range(members)],
         validation=None,
         confirmation=None,
     )
@@ -122,7 +129,7 @@ def champion(tmp_path: Path) -> Write:
                 seed=0,
             ),
             preprocessor=data.preprocessor,
-            weights=weights(slope, len(data.preprocessor.schema.columns)),
+            groups=[GroupState(weights(slope, len(data.preprocessor.schema.columns)))],
         )
         return 7, folder
 
@@ -149,7 +156,7 @@ def test_a_useless_or_inverted_model_is_not_promoted(metric: str, slope: float) 
 def test_a_rare_class_that_is_never_found_is_worth_nothing() -> None:
     # Its probabilities are in the right order, but no row reaches even odds.
     timid = {**weights(1.0), "head.bias": torch.tensor([-9.0])}
-    decision = judge(replace(winner(1.0, "f1"), members=[timid]), Data(share=0.05), None)
+    decision = judge(replace(winner(1.0, "f1"), members=[member(timid)]), Data(share=0.05), None)
     assert not decision.promote
     assert "f1 0 on 300 test rows" in decision.reason
 

@@ -19,8 +19,9 @@ from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.models.ensemble import stack_weights
-from rayml.models.estimators.members import ModuleMember
+from rayml.models.estimators.members import Committee, ModuleMember
 from rayml.registry.bundle.bundle import write_bundle
+from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
@@ -157,7 +158,7 @@ def bundled(
             data_hash="0", source_fingerprint="0", sweep="s", trial=0, params={}, seed=0
         ),
         preprocessor=preprocessor,
-        weights=stack_weights(states) if many else states[0],
+        groups=[GroupState(stack_weights(states) if many else states[0])],
     )
     return Predictor.load(folder, trust=Trust(modules=(__name__,)))
 
@@ -203,7 +204,7 @@ def check(
     rows: list[dict[str, Any]],
 ) -> int:
     """Check a bundle; gives how many rows were wrong without stand-ins."""
-    stand_ins = find_stand_ins(wrapped(members), task, data)  # type: ignore[arg-type]
+    stand_ins = find_stand_ins(Committee(wrapped(members)), task, data)  # type: ignore[arg-type]
     columns = [each.name for each in data.preprocessor.categorical]
     assert list(stand_ins) == columns
     settled = data.preprocessor.standing_in(stand_ins)
@@ -221,9 +222,9 @@ def test_a_code_that_training_fills_is_left_alone() -> None:
     task = build_task(rare.preprocessor.target)
     models = [trained(MODELS["mlp"], rare, task, 0)]
     assert (rare.train.features.categorical[:, 0] == 0).sum() >= TRAINED_ROWS
-    assert set(find_stand_ins(wrapped(models), task, rare)) == {"side"}  # type: ignore[arg-type]
+    assert set(find_stand_ins(Committee(wrapped(models)), task, rare)) == {"side"}  # type: ignore[arg-type]
     none = prepared(table, "binary", min_count=ROWS)
-    assert find_stand_ins(wrapped(models), task, none) == {}  # type: ignore[arg-type]
+    assert find_stand_ins(Committee(wrapped(models)), task, none) == {}  # type: ignore[arg-type]
 
 
 def test_a_few_rows_train_no_code() -> None:
@@ -234,4 +235,4 @@ def test_a_few_rows_train_no_code() -> None:
     unknown = int((few.train.features.categorical[:, 0] == 0).sum())
     assert 0 < unknown < TRAINED_ROWS
     models = [trained(MODELS["mlp"], few, task, 0)]
-    assert "job" in find_stand_ins(wrapped(models), task, few)  # type: ignore[arg-type]
+    assert "job" in find_stand_ins(Committee(wrapped(models)), task, few)  # type: ignore[arg-type]

@@ -60,18 +60,18 @@ def sweep(tmp_path: Path) -> Path:
 def test_one_model_is_that_of_the_recorded_seed(sweep: Path) -> None:
     write_confirmation(sweep, RECORD)
     winner = find_winner(sweep, TRIAL)
-    assert (winner.number, winner.params, winner.seeds) == (4, PARAMS, (2,))
+    assert (winner.number, winner.params) == (4, PARAMS)
     assert winner.config["model"]["width"] == 8
     assert winner.validation == {"accuracy": 0.75}
-    assert [each["w"][0].item() for each in winner.members] == [2.0]
+    assert [(each.seed, each.weights["w"][0].item()) for each in winner.members] == [(2, 2.0)]
     assert winner.confirmation == RECORD
 
 
 def test_the_members_of_an_ensemble_come_in_the_order_of_the_record(sweep: Path) -> None:
     write_confirmation(sweep, dataclasses.replace(RECORD, ensemble=(2, 1)))
     winner = find_winner(sweep, TRIAL)
-    assert winner.seeds == (2, 1)
-    assert [each["w"][0].item() for each in winner.members] == [2.0, 1.0]
+    found = [(each.seed, each.weights["w"][0].item()) for each in winner.members]
+    assert found == [(2, 2.0), (1, 1.0)]
     # That of one member would be another model's.
     assert winner.validation is None
 

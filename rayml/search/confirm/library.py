@@ -1,0 +1,191 @@
+"""The library of a sweep: every trained model that an ensemble may be selected from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rayml.errors import SearchError
+from rayml.search.cohort.plan import SweepData
+from rayml.search.cohort.worker import WEIGHTS
+from rayml.search.confirm.seed_files import SeedFiles
+from rayml.search.problem.sweep_plan import TRIALS
+from rayml.search.results.candidates import candidates
+from rayml.search.results.confirmation import Confirmation
+from rayml.search.results.leaderboard import Leaderboard
+from rayml.search.space.parameter import Params
+from rayml.tasks.table import outputs_of
+from rayml.train.loop.results import BestEpoch
+from rayml.train.seed_results import SeedResult
+from rayml.train.trial import apply, build_member, build_trial_task
+from rayml.types import Examples, Features
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rayml.models.estimators.members import Member
+    from rayml.tasks.task import Task
+
+_MOST_TRIALS = 40
+_MOST_ROWS = 50_000
+_MOST_NUMBERS = 40_000_000  # of all predictions together
+_TIMED = 20  # rows, one after another
+
+
+@dataclass(frozen=True)
+class LibraryModel:
+    """A trained model.
+
+    Attributes:
+        trial: its number.
+        params: searched values of the trial.
+        config: of the trial.
+        seed: of its training.
+        own: its result in the sweep; None for a seed of the confirmation.
+    """
+
+    trial: int
+    params: Params
+    config: Mapping[str, Any]
+    seed: int
+    own: BestEpoch | None
+
+    def result(self, sweep: Path) -> SeedResult:
+        """Its weights, and how it was trained.
+
+        Raises:
+            CheckpointError: those of a seed are gone.
+            SearchError: those of a trial are gone.
+        """
+        if self.own is None:
+            return SeedFiles(sweep, self.trial, self.config).load(self.seed)
+        weights = _read(sweep / TRIALS / str(self.trial) / WEIGHTS)
+        parameters = sum(each.numel() for each in weights.values())
+        return SeedResult(self.seed, self.own, weights, parameters, steps=0, seconds=0.0)
+
+    def keep(self, sweep: Path) -> None:
+        """Keep it among the seeds of the confirmation, where a sweep that goes on leaves it be."""
+        if self.own is not None:
+            SeedFiles(sweep, self.trial, self.config).save(self.result(sweep))
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the models of a library predict for some validation rows.
+
+    Attributes:
+        predictions: as of `Task.predict`, [models, rows, …].
+        truth: of the rows, as metrics take it.
+        latencies: milliseconds of one row, of each model.
+    """
+
+    predictions: Tensor
+    truth: Tensor
+    latencies: Sequence[float]
+
+
+def library(
+    board: Leaderboard, trial: Mapping[str, Any], confirmation: Confirmation
+) -> list[LibraryModel]:
+    """The models of a confirmed sweep: all seeds of its candidates, and its best trials themselves.
+
+    Args:
+        board: the sweep's trials, best first.
+        trial: plain config that they started from.
+        confirmation: of the sweep.
+    """
+    found = [
+        LibraryModel(each.number, each.params, apply(trial, each.params), seed, None)
+        for each in confirmation.candidates
+        for seed in confirmation.seeds
+    ]
+    rows = {row.number: row for row in board.rows}
+    for each in candidates(board, trial, _MOST_TRIALS):
+        row = rows[each.number]
+        if row.epoch is None or row.value is None:
+            continue
+        metrics = {k: v for k, v in row.curve[row.epoch][1].items() if v is not None}
+        best = BestEpoch(row.epoch, row.value, metrics)
+        seed = each.config["train"]["seed"]
+        found.append(LibraryModel(each.number, each.params, each.config, seed, best))
+    return found
+
+
+def predict_all(models: Sequence[LibraryModel], sweep: Path, data: SweepData) -> Predicted:
+    """Let every model of a library predict validation rows, as many as memory is bounded to.
+
+    Args:
+        models: of the library.
+        sweep: folder of the sweep.
+        data: that they trained on.
+
+    Raises:
+        CheckpointError: the weights of a seed are gone.
+        SearchError: the weights of a trial are gone.
+    """
+    import torch
+
+    task = build_trial_task(models[0].config["task"], data.target)
+    outputs = outputs_of(data.target)
+    rows = _rows(data, _MOST_NUMBERS // (len(models) * outputs))
+    predictions, latencies = [], []
+    with torch.inference_mode():
+        for model in models:
+            weights = model.result(sweep).weights
+            member = build_member(model.config, weights, shape=data.shape, outputs=outputs)
+            predictions.append(task.predict(member.outputs(rows.features)))
+            latencies.append(_milliseconds(member, rows.features))
+        truth = task.truth(torch.from_numpy(rows.target))
+    return Predicted(torch.stack(predictions), truth, latencies)
+
+
+def score_of(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
+    """The score that is best for the true probabilities or means, of stacked predictions."""
+    measure = task.metrics[task.proper_metric]
+
+    def score(predictions: Tensor, truth: Tensor) -> Tensor:
+        found: Tensor = measure(predictions, truth)  # type: ignore[assignment]
+        return found
+
+    return score
+
+
+def _rows(data: SweepData, most: int) -> Examples:
+    import numpy as np
+
+    found = data.validation
+    rows = found if isinstance(found, Examples) else found.read()
+    most = max(1, min(most, _MOST_ROWS))
+    if len(rows) <= most:
+        return rows
+    chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
+    features = rows.features
+    picked = Features(features.numeric[chosen], features.categorical[chosen], features.odd)
+    return Examples(picked, rows.target[chosen])
+
+
+def _milliseconds(member: Member, features: Features) -> float:
+    """The median time of one row, of rows that come one by one."""
+    times = []
+    for at in range(min(_TIMED, len(features))):
+        row = Features(features.numeric[at : at + 1], features.categorical[at : at + 1])
+        start = time.perf_counter()
+        member.single(row)
+        times.append(time.perf_counter() - start)
+    return 1000 * sorted(times)[len(times) // 2]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise SearchError(
+            f"the weights of a trial cannot be read from {path} ({error})",
+            remedy="Restore the sweep's folder, or confirm it with confirm.ensemble=null",
+        ) from error
