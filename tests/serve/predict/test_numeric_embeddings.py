@@ -35,7 +35,7 @@ def test_predictions_are_those_of_the_trained_module(bundle: Path) -> None:
     node = predictor.bundle.info.model
     settings = {"_target_": node.target, **node.arguments}
     module = build(settings, shape=predictor.shape, outputs=1)
-    module.load_state_dict(predictor.bundle.weights())
+    module.load_state_dict(predictor.bundle.groups[0].weights())
     features = predictor.features(predictor.table(ROWS))
     target = predictor.signature.target
     with torch.inference_mode():
