@@ -11,7 +11,13 @@ Role = Literal["model", "source", "metric", "optimizer", "sampler", "pruner"]
 
 # Nothing else below `rayml.` is a component, though it may be callable.
 OWN: Mapping[Role, frozenset[str]] = {
-    "model": frozenset({"rayml.models.nets.mlp.MLP", "rayml.models.nets.resnet.TabularResNet"}),
+    "model": frozenset(
+        {
+            "rayml.models.nets.mlp.MLP",
+            "rayml.models.nets.resnet.TabularResNet",
+            "rayml.models.trees.lightgbm.LightGBM",
+        }
+    ),
     "source": frozenset(
         {
             "rayml.data.sources.bundled.SklearnSource",
@@ -32,7 +38,7 @@ OWN: Mapping[Role, frozenset[str]] = {
     "sampler": frozenset(),
     "pruner": frozenset(),
 }
-OWN_ESTIMATORS: frozenset[str] = frozenset()
+OWN_ESTIMATORS: frozenset[str] = frozenset({"rayml.models.trees.lightgbm.LightGBM"})
 """Rayml's own models that are estimators, known without importing them."""
 
 GIVEN: Mapping[Role, tuple[str, ...]] = {"model": ("shape", "outputs"), "optimizer": ("params",)}

@@ -1,0 +1,265 @@
+"""Gradient boosted trees of LightGBM."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rayml.errors import ConfigError
+from rayml.models.estimators.estimator import Estimator, Files, Round
+from rayml.models.estimators.score_shares import score_shares
+from rayml.models.trees.booster_text import (
+    Expected,
+    count_values,
+    require_booster,
+    without_settings,
+)
+from rayml.models.trees.matrix import Matrix, as_matrix, code_columns, width
+from rayml.models.trees.objective import objective_of, objective_texts
+from rayml.settings.train import TrainSettings
+from rayml.tasks.task import Task
+from rayml.types import Examples, Features, FeatureShape
+
+FILE = "trees.txt"
+# Fewer rows are predicted sooner by one thread than several are woken.
+_FEW_ROWS = 256
+# What each argument may be, least and most.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "num_leaves": (2, 4096),
+    "max_depth": (-1, 4096),
+    "min_data_in_leaf": (1, 10**9),
+    "min_sum_hessian_in_leaf": (0, 1e9),
+    "learning_rate": (1e-4, 1),
+    "feature_fraction": (1e-3, 1),
+    "bagging_fraction": (1e-3, 1),
+    "lambda_l1": (0, 1e9),
+    "lambda_l2": (0, 1e9),
+    "min_gain_to_split": (0, 1e9),
+    "path_smooth": (0, 1e9),
+    "max_bin": (2, 65_535),
+    "cat_smooth": (0, 1e9),
+    "cat_l2": (0, 1e9),
+    "max_cat_to_onehot": (1, 1000),
+    "min_data_per_group": (1, 10**9),
+}
+
+
+class LightGBM(Estimator):
+    """Gradient boosted trees (Ke et al. 2017), as LightGBM grows them.
+
+    Arguments have LightGBM's own names and meanings. Codes are categories to it; the code of
+    unknown ones is a category too, which in a split goes with those that the split does not name.
+
+    A round is as many trees of each output as move the outputs by about the targets' size: ten at
+    a learning rate of .1, a hundred at .01. So after as many rounds, trials of different rates can
+    be compared, and the pruner does not take a slow start for a bad one.
+
+    A task of one's own is learned by the derivatives of its loss.
+
+    Args:
+        shape: of the features.
+        outputs: of a row.
+        num_leaves: of a tree at most.
+        max_depth: of a tree at most; -1 sets no bound.
+        min_data_in_leaf: training rows of a leaf at least.
+        min_sum_hessian_in_leaf: sum of the loss's curvature in a leaf at least.
+        learning_rate: share of each tree's values that is added.
+        feature_fraction: share of the columns that each tree may use.
+        bagging_fraction: share of the training rows that each tree is grown on.
+        lambda_l1: L1 penalty of leaf values.
+        lambda_l2: L2 penalty of leaf values.
+        min_gain_to_split: gain of a split at least.
+        path_smooth: pulls leaf values towards those of the nodes above them.
+        extra_trees: each column is tried at one threshold drawn at random.
+        max_bin: intervals that a column's values are sorted into, at most.
+        cat_smooth: damps the statistics of rare categories.
+        cat_l2: L2 penalty of splits by categories, besides `lambda_l2`.
+        max_cat_to_onehot: columns of so many categories split off one at a time.
+        min_data_per_group: training rows of a category that takes part in a split, at least.
+        trees_per_round: of each output; None derives it from the learning rate.
+
+    Raises:
+        ConfigError: LightGBM is not installed, or an argument is out of its range.
+    """
+
+    batch_invariant = True
+
+    def __init__(
+        self,
+        shape: FeatureShape,
+        outputs: int,
+        *,
+        num_leaves: int = 31,
+        max_depth: int = -1,
+        min_data_in_leaf: int = 20,
+        min_sum_hessian_in_leaf: float = 1e-3,
+        learning_rate: float = 0.05,
+        feature_fraction: float = 1.0,
+        bagging_fraction: float = 1.0,
+        lambda_l1: float = 0.0,
+        lambda_l2: float = 0.0,
+        min_gain_to_split: float = 0.0,
+        path_smooth: float = 0.0,
+        extra_trees: bool = False,
+        max_bin: int = 255,
+        cat_smooth: float = 10.0,
+        cat_l2: float = 10.0,
+        max_cat_to_onehot: int = 4,
+        min_data_per_group: int = 100,
+        trees_per_round: int | None = None,
+    ) -> None:
+        _require_installed()
+        self._shape = shape
+        self._outputs = outputs
+        self._own = {
+            "num_leaves": num_leaves,
+            "max_depth": max_depth,
+            "min_data_in_leaf": min_data_in_leaf,
+            "min_sum_hessian_in_leaf": min_sum_hessian_in_leaf,
+            "learning_rate": learning_rate,
+            "feature_fraction": feature_fraction,
+            "bagging_fraction": bagging_fraction,
+            "lambda_l1": lambda_l1,
+            "lambda_l2": lambda_l2,
+            "min_gain_to_split": min_gain_to_split,
+            "path_smooth": path_smooth,
+            "extra_trees": extra_trees,
+            "max_bin": max_bin,
+            "cat_smooth": cat_smooth,
+            "cat_l2": cat_l2,
+            "max_cat_to_onehot": max_cat_to_onehot,
+            "min_data_per_group": min_data_per_group,
+        }
+        _require_ranges(self._own)
+        self._trees_per_round = trees_per_round or max(1, round(1 / learning_rate))
+        self._booster: Any = None
+        self._text: str | None = None
+        self._values = 0
+
+    def fit(
+        self, train: Examples, validation: Examples, *, task: Task, settings: TrainSettings
+    ) -> Iterator[Round]:
+        """See `Estimator`; ends where no further split gains anything."""
+        import lightgbm
+
+        objective = objective_of(task)
+        parameters = {**self._parameters(settings), **objective.parameters}
+        data = lightgbm.Dataset(
+            as_matrix(train.features),
+            train.target,
+            categorical_feature=code_columns(self._shape),
+            params=parameters,
+        )
+        self._booster = booster = lightgbm.Booster(parameters, data)
+        self._text, self._values = None, 0
+        held_out = as_matrix(validation.features)
+        outputs = np.zeros((len(held_out), self._outputs))
+        grows = True
+        while grows:
+            first = booster.current_iteration()
+            for _ in range(self._trees_per_round):
+                grows = not booster.update(fobj=objective.own)
+                if not grows:
+                    break
+            if trees := booster.current_iteration() - first:
+                outputs += self._raw(held_out, settings.threads, first, trees)
+                self._values += count_values(booster.model_to_string(trees, first))
+            loss = objective.own.last if objective.own else booster.eval_train()[0][2]
+            yield Round(float(loss), outputs.copy(), max(1, trees * self._outputs), not grows)
+
+    def predict(self, features: Features) -> npt.NDArray[np.float64]:
+        """See `Estimator`."""
+        few = len(features) <= _FEW_ROWS
+        return self._raw(as_matrix(features), 1 if few else torch.get_num_threads())
+
+    def save(self) -> Files:
+        """The trees, as text that LightGBM's own `Booster(model_file=…)` reads too."""
+        text = (
+            without_settings(self._booster.model_to_string()) if self._text is None else self._text
+        )
+        return {FILE: text.encode()}
+
+    def load(self, files: Files) -> None:
+        """See `Estimator`."""
+        import lightgbm
+
+        if list(files) != [FILE]:
+            raise ValueError(f"the files are {sorted(files)[:5]}, and LightGBM has {FILE}")
+        expected = Expected(
+            width(self._shape),
+            self._outputs,
+            int(self._own["num_leaves"]),
+            objective_texts(self._outputs),
+        )
+        text = require_booster(files[FILE], expected)
+        self._booster = lightgbm.Booster(model_str=text)
+        self._text, self._values = text, count_values(text)
+
+    @property
+    def parameters(self) -> int:
+        """Splits and leaves of all trees."""
+        return self._values
+
+    def keep(self) -> Callable[[], Files]:
+        """See `Estimator`; the trees so far stay as they are, so that their number tells them."""
+        booster, trees = self._booster, self._booster.current_iteration()
+        return lambda: {FILE: without_settings(booster.model_to_string(trees)).encode()}
+
+    def explain(
+        self, rows: Features, baseline: Features, codes: npt.NDArray[Any], task: Task
+    ) -> npt.NDArray[np.float64]:
+        """Exact path-dependent Shapley values of the outputs, carried over to the score.
+
+        LightGBM's values (Lundberg et al. 2020) are those of the trees' outputs, such as log-odds,
+        against the training rows. What a feature moves is the difference of its values for the row
+        and for the baseline; `score_shares` scales it to probabilities or to the target's units.
+        """
+        moved = self._contributions(rows) - self._contributions(baseline)
+        start, end = self.predict(baseline), self.predict(rows)
+        return score_shares(moved[:, :, :-1], start, end, codes, task)
+
+    def _contributions(self, features: Features) -> npt.NDArray[np.float64]:
+        """[rows, outputs, columns and the constant]."""
+        found = self._booster.predict(as_matrix(features), pred_contrib=True, num_threads=1)
+        return np.asarray(found).reshape(len(features), self._outputs, width(self._shape) + 1)
+
+    def _raw(
+        self, rows: Matrix, threads: int, first: int = 0, trees: int = -1
+    ) -> npt.NDArray[np.float64]:
+        found = self._booster.predict(
+            rows, raw_score=True, start_iteration=first, num_iteration=trees, num_threads=threads
+        )
+        return np.asarray(found, np.float64).reshape(len(rows), self._outputs)
+
+    def _parameters(self, settings: TrainSettings) -> dict[str, Any]:
+        return {
+            **self._own,
+            "bagging_freq": 1 if float(self._own["bagging_fraction"]) < 1 else 0,
+            "seed": settings.seed,
+            "num_threads": settings.threads,
+            # Else it measures which way is faster, and the last digits follow the measurement.
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+
+
+def _require_installed() -> None:
+    if importlib.util.find_spec("lightgbm") is None:
+        raise ConfigError(
+            "model=lightgbm needs LightGBM, which is not installed",
+            remedy="Install rayml with the extra `trees`: pip install 'rayml[trees]'",
+        )
+
+
+def _require_ranges(arguments: Mapping[str, Any]) -> None:
+    for name, (least, most) in _RANGES.items():
+        if not least <= arguments[name] <= most:
+            raise ConfigError(
+                f"model.{name} is {arguments[name]}", remedy=f"Give a number in {least} to {most}"
+            )
