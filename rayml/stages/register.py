@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from rayml.registry.bundle.bundle import write_bundle
 from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo, ConfirmedMetric, GroupInfo
 from rayml.registry.bundle.manifest import MANIFEST
-from rayml.registry.bundle.provenance import Lineage
+from rayml.registry.bundle.provenance import Lineage, package_versions
 from rayml.registry.bundle.signature import make_signature
 from rayml.registry.bundle.signing import sign, signing_key
 from rayml.registry.champion import act, champion_of
@@ -29,7 +29,7 @@ from rayml.stages.winners.judge import judge
 from rayml.stages.winners.stand_ins import find_stand_ins
 from rayml.stages.winners.winner import Winner, committee_of, find_winner
 from rayml.storage.temporary import temporary_folder
-from rayml.train.trial import build_trial_task, is_estimator
+from rayml.train.trial import build_trial_task, estimator_of, is_estimator
 from rayml.types import SplitName
 
 if TYPE_CHECKING:
@@ -159,8 +159,16 @@ def _lineage(winner: Winner, data: PreparedDataset, sweep: Path) -> Lineage:
         seed=winner.members[0].seed,
         members=tuple(each.seed for each in winner.members) if len(winner.members) > 1 else (),
         selected=_sources(winner) if winner.selected else (),
+        packages=package_versions(_packages(winner)),
         schedule=winner.schedule,
     )
+
+
+def _packages(winner: Winner) -> Iterator[str]:
+    """What the estimators among its models compute with."""
+    for group in winner.groups:
+        if kind := estimator_of(group[0].config["model"]):
+            yield from kind.packages
 
 
 def _sources(winner: Winner) -> tuple[Mapping[str, Any], ...]:

@@ -66,11 +66,13 @@ class Estimator(ABC):
             with `serve.batch_invariant` asks one that does not for one row at a time.
         reads: settings of the section `train` that `fit` reads besides `READ_BY_ALL`, such as
             `label_smoothing`; a space that searches others is refused.
+        packages: installed packages that decide what it computes; a bundle notes their versions.
     """
 
     resumes: ClassVar[bool] = False
     batch_invariant: ClassVar[bool] = False
     reads: ClassVar[frozenset[str]] = frozenset()
+    packages: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def fit(

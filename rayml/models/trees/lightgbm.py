@@ -88,6 +88,7 @@ class LightGBM(Estimator):
     """
 
     batch_invariant = True
+    packages = ("lightgbm",)
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class OwnLoss:
                 f"the loss of task {task.name!r} has no derivative ({error})",
                 remedy="Compute it with differentiable operations of PyTorch",
             ) from error
-        self.last = float(loss)
+        self.last = float(loss.detach())
         found = [each.detach().numpy().reshape(scores.shape) for each in (first, second)]
         if not all(np.isfinite(each).all() for each in found):
             raise DivergedError(f"a derivative of the loss of task {task.name!r} is not finite")

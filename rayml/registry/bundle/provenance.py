@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,10 +13,14 @@ from rayml.types import settings
 _PACKAGES = ("rayml", "ray", "torch", "optuna", "numpy", "pandas", "pyarrow", "safetensors")
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the installed packages that decide what a bundle computes."""
+def package_versions(further: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of the installed packages that decide what a bundle computes.
+
+    Args:
+        further: packages that its model needs besides.
+    """
     found = {}
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *further):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # run from a source tree that was not installed
