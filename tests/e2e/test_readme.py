@@ -28,8 +28,11 @@ SECTIONS = {
         r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE
     )
 }
-# What they show has faster tests of its own, the last in tests/e2e/test_extension.py.
-LONG = {"Going on with a sweep", "Other searches", "Seeing a sweep", "Your own model"}
+# What they show has faster tests of its own, such as tests/e2e/test_extension.py and test_trees.py.
+LONG = {
+    *("Going on with a sweep", "Other searches", "Seeing a sweep", "Boosted trees"),
+    "Your own model",
+}
 FILES = {
     match[1]: match[2]
     for match in re.finditer(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", README, re.DOTALL)
