@@ -26,7 +26,6 @@ from rayml.search.problem.goals import Goals
 from rayml.search.problem.study_plan import StudyPlan
 from rayml.search.problem.sweep_plan import COHORTS, JOURNAL, SPACE, TIMINGS, TRIALS, SweepPlan
 from rayml.search.problem.trials import FinishedTrial, Progress, Resumed
-from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
 from rayml.search.results.progress import View
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.space.fit import check_fit
@@ -109,7 +108,7 @@ def run_sweep(
     write(plan.folder / SPACE, json.dumps(plan.space.tree(), indent=2))
     # A sweep that goes on is not over, which this file says.
     (plan.folder / TIMINGS).unlink(missing_ok=True)
-    cohorts = _cohort_plan(plan, goals.first, workers)
+    cohorts = _cohort_plan(plan, goals.first)
     trackers = start_trackers(plan.search.tracking, plan.name, plan.folder)
     with _hosted(_study_plan(plan, goals, started, workers), resume=plan.resume) as study:
         found: Resumed = ray.get(study.resumed.remote())
@@ -143,22 +142,19 @@ def _study_plan(plan: SweepPlan, goals: Goals, started: float, workers: int) -> 
         history=read_history(
             plan.warm_start, plan.space, plan.trial, first.metric, first.direction
         ),
+        workers=workers,
         slots=workers if plan.search.deterministic else None,
     )
 
 
-def _cohort_plan(plan: SweepPlan, goal: Objective, workers: int) -> CohortPlan:
-    search = plan.search
-    most = {"most": UNMEASURED_LANES} if search.deterministic else {}
-    lanes = None if search.cohort.lanes == "auto" else search.cohort.lanes
+def _cohort_plan(plan: SweepPlan, goal: Objective) -> CohortPlan:
     return CohortPlan(
         trial=plan.trial,
         objective=goal,
         space=plan.space,
         trials=(plan.folder / TRIALS).resolve(),
         cohorts=(plan.folder / COHORTS).resolve(),
-        quota=quota_of(search.trials, workers, lanes, search.cohort.fillings, **most),
-        search=search,
+        search=plan.search,
         seed=plan.seed,
     )
 

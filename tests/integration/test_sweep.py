@@ -25,7 +25,6 @@ from rayml.search.cohort.sequential import train_trial
 from rayml.search.journal.journal import read_study
 from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.problem.trials import Progress
-from rayml.search.pruning.quota import Quota
 from rayml.search.report.tables import write_tables
 from rayml.search.space.space import Space
 from rayml.search.study.study_actor import start_study
@@ -230,7 +229,6 @@ def test_a_worker_that_died_after_its_trial_ended_does_not_train_it_again(
         space=plan.space,
         trials=plan.folder,
         cohorts=plan.folder / "cohorts",
-        quota=Quota(1, 1),
     )
     try:
         [asked] = ray.get(study.ask.remote())

@@ -8,8 +8,8 @@ import pytest
 
 from rayml.errors import ConfigError
 from rayml.search.checks import check_deterministic
-from rayml.search.pruning.quota import UNMEASURED_LANES, quota_of
-from rayml.settings.search import BoundSettings, ObjectiveSettings, SearchSettings
+from rayml.search.pruning.quota import UNMEASURED_LANES, Standing, deal_by
+from rayml.settings.search import BoundSettings, CohortSettings, ObjectiveSettings, SearchSettings
 
 SOUND: dict[str, Any] = {
     "deterministic": True,
@@ -42,7 +42,7 @@ def test_what_is_a_time_may_not(changes: dict[str, Any], words: str) -> None:
         check_deterministic(SearchSettings(**(SOUND | changes)))
 
 
-def test_a_cohort_that_is_not_measured_is_not_too_large() -> None:
-    assert quota_of(10_000, 2, None, 1, most=UNMEASURED_LANES).lanes == UNMEASURED_LANES
-    assert quota_of(40, 2, None, 1, most=UNMEASURED_LANES).lanes == 10
-    assert quota_of(10_000, 2, 64, 1, most=UNMEASURED_LANES).lanes == 64
+@pytest.mark.parametrize(("lanes", "most"), [("auto", UNMEASURED_LANES), (64, 64)])
+def test_a_cohort_that_is_not_measured_is_not_too_large(lanes: Any, most: int) -> None:
+    search = SearchSettings(deterministic=True, cohort=CohortSettings(lanes=lanes))
+    assert deal_by(search, Standing(10_000, 5_000, 2, 50, 0)).quota.lanes == most

@@ -304,3 +304,22 @@ def test_suggestions_are_tried_first_and_once(open_study: OpenStudy) -> None:
     assert again.ask()[0].params == best[1]
     assert again.ask()[0].params not in best
     assert read_study(again._plan.journal).trials[2].system_attrs["suggested"] == 1
+
+
+def test_a_resumed_study_knows_what_was_tried_and_what_is_structural(
+    open_study: OpenStudy,
+) -> None:
+    tree = {
+        "model": {"width": {"type": "int", "low": 1, "high": 4}},
+        "train": {"batch_size": {"type": "categorical", "choices": [8, 16]}},
+    }
+    study = open_study(tree=tree)
+    number, asked = study.next_cohort(tune_trial="a") or (0, [])
+    study.classify({"model.width": True, "train.batch_size": True})
+    asked += study.ask(4)
+    again = open_study(tree=tree)
+    assert again.opening(number).classified
+    assert again.snapshot().structures == 5
+    asked += again.ask(9)
+    assert len({tuple(each.params.items()) for each in asked}) == len(asked) == 8
+    assert not open_study(tree=tree).has_more

@@ -20,6 +20,7 @@ from rayml.search.cohort.evolution import Evolution
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.sequential import LAST, train_trial
 from rayml.search.cohort.setting import Setting
+from rayml.search.cohort.shared_values import classify, shared_values
 from rayml.search.cohort.sizes import SIZES
 from rayml.search.cohort.turn_client import TurnClient
 from rayml.search.cohort.worker import (
@@ -33,22 +34,17 @@ from rayml.search.cohort.worker import (
 from rayml.search.problem.trials import AskedTrial, Ended
 from rayml.search.pruning.forecast import steps_together
 from rayml.search.pruning.pruning import PruningDecision
-from rayml.search.pruning.quota import left, refill
+from rayml.search.pruning.quota import Quota, left, refill
 from rayml.search.space.parameter import Params
-from rayml.tasks.table import outputs_of
 from rayml.train.blame import explain
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
-from rayml.train.lanes.structure import live_keys, same_structure, structural_values
+from rayml.train.lanes.structure import live_keys, same_structure
 from rayml.train.loop.checkpoint import load_checkpoint
 from rayml.train.loop.results import EpochResult
 from rayml.train.speed.accelerator import Accelerator
 from rayml.train.speed.probe import measure_lanes, why_not_alike, why_not_stacked
-from rayml.train.trial import (
-    build_lane,
-    build_model,
-    is_estimator,
-)
+from rayml.train.trial import build_lane, is_estimator
 from rayml.types import Examples
 
 
@@ -61,12 +57,20 @@ class Cohort:
         data: of the sweep.
         study: handle of the study's actor.
         tune_trial: id of the Ray Tune trial that trains it.
+        quota: trials that it takes at most.
     """
 
     def __init__(
-        self, number: int, plan: CohortPlan, data: SweepData, study: Any, tune_trial: str
+        self,
+        number: int,
+        plan: CohortPlan,
+        data: SweepData,
+        study: Any,
+        tune_trial: str,
+        quota: Quota,
     ) -> None:
         self._number = number
+        self._quota = quota
         self._tune_trial = tune_trial
         self._plan = plan
         self._data = data
@@ -85,8 +89,16 @@ class Cohort:
             plan.search.cohort.compile, measures=not plan.search.deterministic
         )
 
-    def run(self, asked: Sequence[AskedTrial]) -> None:
-        """Train trials, and those that the study proposes to join them, to their ends."""
+    def run(self, asked: Sequence[AskedTrial], *, classified: bool = True) -> None:
+        """Train trials, and those that the study proposes to join them, to their ends.
+
+        Args:
+            asked: the trials.
+            classified: whether the study knows which of their keys a cohort shares.
+        """
+        if asked and not classified and not _estimator_of(asked[0], self._plan):
+            with self._turn.taken():
+                classify(asked[0].params, self._plan, self._data, self._study)
         self._given = len(asked)
         reason = self._why_never_lanes(asked)
         if reason is None:
@@ -158,7 +170,7 @@ class Cohort:
     ) -> None:
         """Find out what the lanes share, and start them."""
         self._model = copy.deepcopy(lanes[0].model)
-        self._fixed = self._shared(params[lanes[0].number])
+        self._fixed = shared_values(params[lanes[0].number], self._plan, self._data)
         loop = setting.loop(lanes)
         self._restore(loop)
         self._loop = loop
@@ -181,7 +193,7 @@ class Cohort:
         steps = steps_together(
             self._plan.search.pruner,
             [(lane.epoch, lane.settings.epochs) for lane in lanes],
-            0 if self._dry else left(self._given, self._capacity, self._plan.quota),
+            0 if self._dry else left(self._given, self._capacity, self._quota),
             self._setting.train.steps,
         )
         try:
@@ -263,7 +275,7 @@ class Cohort:
         alive = 0 if self._loop is None else len(self._loop)
         lanes: list[NewLane] = []
         while not self._dry:
-            wanted = refill(alive + len(lanes), self._given, self._capacity, self._plan.quota)
+            wanted = refill(alive + len(lanes), self._given, self._capacity, self._quota)
             if not wanted:
                 break
             asked: list[AskedTrial] = ray.get(
@@ -317,15 +329,6 @@ class Cohort:
         shape, target = self._data.shape, self._data.target
         return build_lane(asked.number, config, shape=shape, target=target)
 
-    def _shared(self, params: Params) -> Params:
-        def build(values: Params) -> nn.Module:
-            config = trial_of(values, self._plan)
-            outputs = outputs_of(self._data.target)
-            return build_model(config["model"], shape=self._data.shape, outputs=outputs)
-
-        alternatives = {each.key: each.extremes() for each in self._plan.space.parameters}
-        return structural_values(params, alternatives, build)
-
     def _changeable(self, params: Params) -> set[str]:
         """The searched keys whose values a trial may change while it trains."""
         alternatives = {each.key: each.extremes() for each in self._plan.space.parameters}
@@ -337,7 +340,7 @@ class Cohort:
 
     def _measured(self, setting: Setting, lane: NewLane) -> int:
         """Lanes that the cohort holds; measured unless they are given."""
-        quota = self._plan.quota
+        quota = self._quota
         if not self._plan.measure or quota.lanes == 1:
             return quota.lanes
 
@@ -349,7 +352,7 @@ class Cohort:
         return SIZES.of(lane.model, lane.settings.batch_size, quota.lanes, measure)
 
     def _why_never_lanes(self, asked: Sequence[AskedTrial]) -> str | None:
-        if self._plan.quota.lanes == 1:
+        if self._quota.lanes == 1:
             return ""
         if name := _estimator_of(asked[0], self._plan):
             return f"{name} is an estimator, which trains by itself"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rayml.search.problem.trials import AskedTrial
 from rayml.search.pruning.quota import Quota
 from rayml.search.space.space import Space
 from rayml.settings.search import SearchSettings
@@ -35,6 +36,21 @@ class SweepData:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """What a cohort begins with.
+
+    Attributes:
+        trials: of it that have not ended, by number.
+        quota: trials that it takes at most.
+        classified: whether it is known which of the trials' keys a cohort shares.
+    """
+
+    trials: tuple[AskedTrial, ...]
+    quota: Quota
+    classified: bool
+
+
+@dataclass(frozen=True)
 class CohortPlan:
     """What a worker knows of the sweep.
 
@@ -44,7 +60,6 @@ class CohortPlan:
         space: what is searched.
         trials: folder of the trials' folders.
         cohorts: folder of the cohorts' folders.
-        quota: trials that a cohort takes at most.
         search: how cohorts and populations train.
         seed: of a population's random numbers.
     """
@@ -54,7 +69,6 @@ class CohortPlan:
     space: Space
     trials: Path
     cohorts: Path
-    quota: Quota
     search: SearchSettings = field(default_factory=SearchSettings)
     seed: int = 0
 

@@ -14,7 +14,7 @@ from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
 from rayml.errors import StorageError
-from rayml.search.cohort.plan import CohortPlan, SweepData
+from rayml.search.cohort.plan import CohortPlan, Opening, SweepData
 from rayml.search.problem.trials import AskedTrial, Ended
 from rayml.train.blame import explain
 
@@ -39,12 +39,12 @@ def train_cohort(
     from rayml.search.cohort.cohort import Cohort
 
     cohort, _ = asked_cohort(config)
-    # Those of an earlier worker are among them, and not those that it finished.
-    asked: list[AskedTrial] = ray.get(study.lanes.remote(cohort))
+    # Trials of an earlier worker are among them, and not those that it finished.
+    opening: Opening = ray.get(study.opening.remote(cohort))
     tune_trial = tune.get_context().get_trial_id()
-    training = Cohort(cohort, plan, data, study, tune_trial)
+    training = Cohort(cohort, plan, data, study, tune_trial, opening.quota)
     try:
-        training.run(asked)
+        training.run(opening.trials, classified=opening.classified)
     except StorageError as error:
         ray.get(study.halt.remote(str(error)))
     except RayTaskError as error:

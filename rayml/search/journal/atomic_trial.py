@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rayml.search.journal.journal import SweepJournal, SweepStorage
 from rayml.search.space.parameter import Params, snapped
 
+ATTEMPT = "attempt"
 _DRAFT = -1
 _FIXED = "fixed_params"  # where Optuna's trials look for values that no sampler shall choose
 
@@ -32,15 +33,18 @@ class AtomicStorage(SweepStorage):
         self._attributes: dict[str, Any] = {}
         self._number = 0
 
-    def begin_trial(self, number: int, fixed: Params) -> None:
+    def begin_trial(self, number: int, fixed: Params, attempt: int = 0) -> None:
         """Make the next trial that Optuna creates a draft.
 
         Args:
             number: that the trial will have.
             fixed: values that it shall have.
+            attempt: drafts of it before this one, from which a sampler that draws by a trial's
+                number knows that it is asked for something else.
         """
         self._number = number
         self._attributes = {_FIXED: dict(fixed)} if fixed else {}
+        self._attributes |= {ATTEMPT: attempt} if attempt else {}
         self._draft = None
 
     def publish(self, user: Mapping[str, Any], system: Mapping[str, Any]) -> int:

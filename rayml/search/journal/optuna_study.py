@@ -25,6 +25,8 @@ METRIC = "metric"
 IDENTITY = "identity"
 SUGGESTIONS = "suggestions"
 FIRST_EPOCH = "first_epoch"
+# Of each searched key, whether the trials of a cohort share its value.
+STRUCTURE = "structure"
 # Optuna's samplers and dashboards read a trial's excesses under this name, as a list. Of the
 # study it is the bounds by name, in the order of that list.
 CONSTRAINTS = "constraints"

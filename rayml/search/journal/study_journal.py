@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rayml.errors import SearchError
 from rayml.search.journal.atomic_trial import AtomicStorage
 from rayml.search.journal.journal import SweepJournal
-from rayml.search.journal.optuna_study import FIRST_EPOCH, create_study, set_excesses
+from rayml.search.journal.optuna_study import FIRST_EPOCH, STRUCTURE, create_study, set_excesses
 from rayml.search.journal.trial_record import (
     COHORT,
     DESCENTS,
@@ -84,11 +84,29 @@ class StudyJournal:
         """Choose the sampler of the trials to come."""
         self._optuna.sampler = sampler
 
-    def ask(
+    def draft(
         self,
         number: int,
         fixed: Params,
         suggest: Callable[[Trial], Params],
+        *,
+        attempt: int = 0,
+    ) -> Params:
+        """Propose the values of a new trial, which nothing is written of until `publish`.
+
+        Args:
+            number: of the trial.
+            fixed: values that no sampler chooses.
+            suggest: gives an Optuna trial its values.
+            attempt: drafts of the trial before this one.
+        """
+        self._storage.begin_trial(number, fixed, attempt)
+        return suggest(self._optuna.ask())
+
+    def publish(
+        self,
+        number: int,
+        params: Params,
         *,
         cohort: int,
         session: str,
@@ -96,20 +114,17 @@ class StudyJournal:
         request: str,
         suggested: int | None,
     ) -> TrialRecord:
-        """Write a new running trial, whole.
+        """Write the latest draft as a running trial, whole.
 
         Args:
             number: of the trial.
-            fixed: values that no sampler chooses.
-            suggest: gives an Optuna trial its values.
+            params: that it was proposed with.
             cohort: see `TrialRecord`.
             session: see `TrialRecord`.
             tune_trial: see `TrialRecord`.
             request: see `TrialRecord`.
             suggested: see `TrialRecord`.
         """
-        self._storage.begin_trial(number, fixed)
-        params = suggest(self._optuna.ask())
         system: dict[str, Any] = {COHORT: cohort}
         system |= {k: v for k, v in ((SESSION, session), (REQUEST, request)) if v}
         system |= {} if suggested is None else {SUGGESTED: suggested}
@@ -152,6 +167,10 @@ class StudyJournal:
     def first_epoch(self, seconds: float) -> None:
         """Record when the first epoch of the sweep was reported."""
         self._storage.set_study_system_attr(self._study_id, FIRST_EPOCH, seconds)
+
+    def structure(self, keys: Mapping[str, bool]) -> None:
+        """Record which searched keys the trials of a cohort share."""
+        self._storage.set_study_system_attr(self._study_id, STRUCTURE, dict(keys))
 
     def report(self, record: TrialRecord, report: Report) -> None:
         """Record an epoch of a trial; an undefined metric is None, as JSON has no NaN."""

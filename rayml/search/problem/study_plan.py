@@ -30,6 +30,7 @@ class StudyPlan:
         started: `time.time()` at which the wall-clock begins.
         session: of the driver; trials that were given to another one are handed out again.
         history: trials of other sweeps, which inform the sampler.
+        workers: cohorts that train at a time.
         slots: cohorts that live at a time and speak with the study in turns; None lets each
             speak at any time.
     """
@@ -44,6 +45,7 @@ class StudyPlan:
     seed: int = 0
     session: str = ""
     history: PriorTrials = field(default_factory=PriorTrials)
+    workers: int = 1
     slots: int | None = None
 
     @property

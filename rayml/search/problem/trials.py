@@ -149,6 +149,7 @@ class Progress:
         epochs_budget: budget of epochs; None sets none.
         cost: of the workers' time so far.
         cost_budget: budget of cost; None sets none.
+        structures: that trials have; 0 where nothing is known of structures.
     """
 
     running: int
@@ -170,6 +171,7 @@ class Progress:
     epochs_budget: int | None = None
     cost: float = 0.0
     cost_budget: float | None = None
+    structures: int = 0
 
     @property
     def done(self) -> int:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-# A sweep looks at no fewer structures than so many, if it has the trials.
+from rayml.settings.search import SearchSettings
+
+# A population, or a cohort of so many lanes as the user sets, takes a quarter of the trials at
+# most, so that a sweep compares structures.
 _COHORTS = 4
 # Where a GPU could hold more, the gain is small and the search waits longer for its results.
 _MOST_LANES = 128
 # Where they are not measured: on a CPU more are seldom faster, and memory for so many is there.
 UNMEASURED_LANES = 32
+# Trials that look at a structure for the first time, together, at most.
+_MOST_LOOKS = 8
+# Of the trials, those that may look at structures for the first time.
+_LOOKING = 0.5
+# A sweep without a budget of trials is taken to have so many at least.
+_LEAST_TRIALS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +37,87 @@ class Quota:
     fillings: int = 1
 
 
-def quota_of(
-    trials: int, workers: int, lanes: int | None, fillings: int, most: int = _MOST_LANES
-) -> Quota:
-    """Deal a sweep's trials to cohorts.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a sweep has come when it opens another cohort.
 
-    Larger cohorts train faster, and all trials of one share their structure: so that the search
-    still compares structures, a cohort takes a quarter of the trials at most, and every worker is
-    given two in turn.
+    Attributes:
+        trials: budget; None sets none.
+        asked: trials so far.
+        workers: cohorts that train at a time.
+        looked: structures that trials have.
+        left: structures that no trial has; None where they are without end or not known.
+    """
+
+    trials: int | None
+    asked: int
+    workers: int
+    looked: int = 0
+    left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """What a worker that is free trains next.
+
+    Attributes:
+        new: a structure that no trial has; if not, the one that the sampler proposes.
+        quota: of the cohort.
+    """
+
+    new: bool
+    quota: Quota
+
+
+def deal(standing: Standing, lanes: int | None, fillings: int, most: int = _MOST_LANES) -> Deal:
+    """Deal a sweep's trials to its next cohort.
+
+    Larger cohorts train faster, and all trials of one share their structure. So half of the
+    trials look at structures for the first time, a few lanes each (one while a sweep has fewer
+    than 64 trials, `_MOST_LOOKS` at most), until there are no new ones. The structures of the
+    other half are the sampler's, which by then has compared many, and their cohorts are large:
+    every worker is given two in turn of the trials that are left, so that they become smaller.
 
     Args:
-        trials: budget of the sweep.
-        workers: cohorts that train at a time.
+        standing: of the sweep.
         lanes: of a cohort as the user sets them; None leaves them to be chosen.
         fillings: how many times its lanes a cohort is given.
         most: lanes of a cohort at most, where the user does not set them.
     """
-    share = max(1, -(-trials // max(_COHORTS, 2 * workers)))
+    trials = standing.trials or max(2 * standing.asked, _LEAST_TRIALS)
+    looks = looks_of(trials) if lanes is None else lanes
+    new = standing.left != 0 and standing.looked * looks < _LOOKING * trials
     if lanes is not None:
-        return Quota(lanes, max(lanes, share), fillings)
-    return Quota(min(share, most), share, fillings)
+        return Deal(new, quota_of(trials, standing.workers, lanes, fillings))
+    if new:
+        return Deal(new, Quota(min(looks, most), min(looks, most)))
+    share = max(1, -(-(trials - standing.asked) // (2 * standing.workers)))
+    return Deal(new, Quota(min(share, most), share, fillings))
+
+
+def deal_by(search: SearchSettings, standing: Standing) -> Deal:
+    """Deal by a search's settings, see `deal`."""
+    lanes = None if search.cohort.lanes == "auto" else search.cohort.lanes
+    most = UNMEASURED_LANES if search.deterministic else _MOST_LANES
+    return deal(standing, lanes, search.cohort.fillings, most)
+
+
+def looks_of(trials: int) -> int:
+    """How many of a sweep's trials look at a structure for the first time, together."""
+    return min(max(math.isqrt(trials) // 4, 1), _MOST_LOOKS)
+
+
+def quota_of(trials: int, workers: int, lanes: int, fillings: int) -> Quota:
+    """The quota of cohorts of so many lanes as the user sets.
+
+    Args:
+        trials: budget of the sweep.
+        workers: cohorts that train at a time.
+        lanes: of a cohort.
+        fillings: how many times its lanes a cohort is given.
+    """
+    share = max(1, -(-trials // max(_COHORTS, 2 * workers)))
+    return Quota(lanes, max(lanes, share), fillings)
 
 
 def refill(alive: int, given: int, lanes: int, quota: Quota) -> int:

@@ -14,6 +14,7 @@ from rayml.search.charts.style import choice_labels, duration, is_log, number, v
 from rayml.search.report.section import Grid, Section
 from rayml.search.results.leaderboard import TrialRow
 from rayml.search.results.record import Searched, SweepRecord
+from rayml.search.results.wording import told
 
 _STATES = (("COMPLETE", "finished"), ("PRUNED", "pruned"), ("RUNNING", "in progress"))
 _TOP = 12
@@ -40,8 +41,8 @@ def best_trial(record: SweepRecord) -> TrialRow | None:
 def cards(record: SweepRecord) -> list[Card]:
     """Best value, trials by state, wall-clock, size of the space."""
     counts: Counter[str] = Counter(row.state for row in record.rows)
-    told = [f"{counts[state]:,} {word}" for state, word in _STATES if counts[state]]
-    told += [f"{counts['FAIL']:,} failed"] if counts["FAIL"] else []
+    states = [f"{counts[state]:,} {word}" for state, word in _STATES if counts[state]]
+    states += [f"{counts['FAIL']:,} failed"] if counts["FAIL"] else []
     best = best_trial(record)
     metric = record.board.metric
     better = "lower is better" if record.board.direction == "minimize" else "higher is better"
@@ -51,14 +52,19 @@ def cards(record: SweepRecord) -> list[Card]:
             "none yet" if best is None else number(best.value),
             better + ("" if best is None else f", trial {best.number}"),
         ),
-        Card("trials", f"{len(record.rows):,}", ", ".join(told) or "none was asked for yet"),
+        Card("trials", f"{len(record.rows):,}", ", ".join(states) or "none was asked for yet"),
         _clock(record),
         Card(
             "searched",
             f"{len(record.searched)}",
-            "parameter" if len(record.searched) == 1 else "parameters",
+            ("parameter" if len(record.searched) == 1 else "parameters") + _looked(record),
         ),
     ]
+
+
+def _looked(record: SweepRecord) -> str:
+    structures = record.board.structures
+    return f", {told(structures, 'structure')} looked at" if structures else ""
 
 
 def state_of(record: SweepRecord) -> str:
@@ -108,12 +114,12 @@ def space_section(record: SweepRecord) -> Section:
 
 
 def _policies(search: Mapping[str, Any]) -> str:
-    told = [
+    policies = [
         f"{word} {search[part]['name']}"
         for part, word in (("sampler", "proposed by"), ("pruner", "pruned by"))
         if isinstance(search.get(part), Mapping) and "name" in search[part]
     ]
-    return f"Trials were {', '.join(told)}." if told else ""
+    return f"Trials were {', '.join(policies)}." if policies else ""
 
 
 def _cells(row: TrialRow, record: SweepRecord, names: list[str]) -> list[str]:

@@ -13,12 +13,13 @@ from rich.table import Table
 
 from rayml.search.journal.ancestry import Ancestry, Descent, Stretch, read_descents, schedule
 from rayml.search.journal.journal import read_study
-from rayml.search.journal.optuna_study import read_goals
+from rayml.search.journal.optuna_study import STRUCTURE, read_goals
 from rayml.search.journal.trial_record import read_trial
 from rayml.search.problem.goals import Goals, outcome
 from rayml.search.problem.ranking import Merit, TrialState, front, rank
+from rayml.search.problem.structure import count_structures
 from rayml.search.problem.sweep_plan import JOURNAL
-from rayml.search.results.wording import params_text, value_text
+from rayml.search.results.wording import params_text, told, value_text
 from rayml.search.space.parameter import Params
 from rayml.types import Direction
 
@@ -84,10 +85,12 @@ class Leaderboard:
     Attributes:
         goals: what is sought.
         rows: the trials.
+        structures: that they have; 0 where nothing is known of structures.
     """
 
     goals: Goals
     rows: Sequence[TrialRow]
+    structures: int = 0
 
     @property
     def metric(self) -> str:
@@ -126,7 +129,10 @@ def rank_trials(study: optuna.Study) -> Leaderboard:
     chosen = front([row.merit for row in rows], goals.directions)
     rows = [replace(row, on_front=row.number in chosen) for row in rows]
     rows.sort(key=lambda row: rank(row.merit, goals.directions, on_front=row.on_front))
-    return Leaderboard(goals, rows)
+    # Optuna's own property of the study warns that it will go.
+    known = study._storage.get_study_system_attrs(study._study_id)  # noqa: SLF001
+    structures = count_structures((row.params for row in rows), known.get(STRUCTURE, {}))
+    return Leaderboard(goals, rows, structures)
 
 
 def schedule_of(board: Leaderboard, row: TrialRow) -> tuple[Stretch, ...]:
@@ -137,7 +143,10 @@ def schedule_of(board: Leaderboard, row: TrialRow) -> tuple[Stretch, ...]:
 
 def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     """The first trials as a table for the terminal."""
-    table = Table(title=f"best {min(limit, len(board.rows))} of {len(board.rows)} trials")
+    title = f"best {min(limit, len(board.rows))} of {len(board.rows)} trials"
+    if board.structures:
+        title += f" of {told(board.structures, 'structure')}"
+    table = Table(title=title)
     several = len(board.metrics) > 1
     for name in ("rank", "trial", *board.metrics, "epochs"):
         table.add_column(name, justify="right")

@@ -12,6 +12,11 @@ def value_text(value: float | None) -> str:
     return f"{value:.0f}" if float(value).is_integer() and value else f"{value:.5g}"
 
 
+def told(count: int, noun: str) -> str:
+    """A number of things: `1 trial`, `2 trials`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def params_text(params: Params) -> str:
     """Parameters by the shortest unique part of their keys."""
     names = {key: _short(key, params) for key in params}

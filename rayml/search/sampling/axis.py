@@ -31,12 +31,14 @@ class Axis:
 
     Attributes:
         choices: how many a categorical range has; 0 for numbers.
+        discrete: whether it has steps or choices.
         cells: whether a number's probability is that of its cell, rather than a density.
     """
 
     def __init__(self, distribution: BaseDistribution) -> None:
         self.distribution = distribution
         self.choices = 0
+        self.discrete = True
         self.cells = False
         if isinstance(distribution, CategoricalDistribution):
             self.choices = len(distribution.choices)
@@ -45,6 +47,7 @@ class Axis:
             raise TypeError(f"no axis is known for {distribution}")
         self._low, self._high = float(distribution.low), float(distribution.high)
         self._step, self._log = float(distribution.step or 0.0), distribution.log
+        self.discrete = self._step > 0
         self._whole = isinstance(distribution, IntDistribution)
         half = self._step / 2
         self._start, self._end = self._scale(self._low - half), self._scale(self._high + half)

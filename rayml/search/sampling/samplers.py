@@ -24,7 +24,7 @@ from rayml.search.sampling.delegating import DelegatingSampler
 from rayml.search.sampling.draws_by_number import draws_by_number
 from rayml.search.sampling.history_sampler import HistorySampler
 from rayml.search.sampling.tpe import BoundedTPESampler
-from rayml.search.space.parameter import Params, Scalar
+from rayml.search.space.parameter import Params, Scalar, identity
 from rayml.search.space.space import Space
 from rayml.settings.search import SamplerSettings
 
@@ -179,13 +179,8 @@ def points_left(
     points: Sequence[dict[str, Scalar]], asked: Iterable[Params]
 ) -> list[dict[str, Scalar]]:
     """The points of a grid that no trial was asked with."""
-    known = {_identity(params) for params in asked}
-    return [point for point in points if _identity(point) not in known]
-
-
-def _identity(params: Params) -> tuple[tuple[str, str, Scalar], ...]:
-    # True is not 1, though it equals it.
-    return tuple((key, type(value).__name__, value) for key, value in sorted(params.items()))
+    known = {identity(params) for params in asked}
+    return [point for point in points if identity(point) not in known]
 
 
 class RandomFirst(DelegatingSampler):

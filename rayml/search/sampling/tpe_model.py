@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from rayml.search.sampling.axis import axis_of
+from rayml.search.sampling.axis import Floats, axis_of
 from rayml.search.sampling.observations import Observations, Rank
 from rayml.search.sampling.parzen import Mixture
+
+Point = frozenset[tuple[str, float]]
+
+# Candidates that are drawn where all of the first ones were tried.
+_FURTHER = (64, 256, 1024)
+_DIGITS = 9
 
 
 class TreeParzenModel:
@@ -39,6 +45,7 @@ class TreeParzenModel:
         self._trust = trust
         self._seen = Observations(good, others)
         self._running: dict[int, dict[str, float]] = {}
+        self._tried: set[Point] = set()
         self._densities: dict[tuple[str, ...], tuple[Mixture, Mixture]] = {}
 
     @property
@@ -76,9 +83,13 @@ class TreeParzenModel:
         }
         self._running.setdefault(number, {}).update(units)
 
-    def stops(self, number: int) -> None:
-        """Forget a running trial."""
+    def drops(self, number: int) -> None:
+        """Forget a running trial that did not come about."""
         self._running.pop(number, None)
+
+    def stops(self, number: int) -> None:
+        """Take in that a trial does not run any more, however it ended."""
+        self._tried.add(_point(self._running.pop(number, {}).items()))
 
     def learn(
         self, rank: Rank, params: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]
@@ -130,9 +141,36 @@ class TreeParzenModel:
         good, others = (each.given(units, self._trust) for each in (good, others))
         which = range(len(free))
         drawn = good.sample(rng, self._candidates, which)
+        if branch is None and all(axis.discrete for axis in axes):
+            drawn = self._untried(drawn, names, units, good, rng, number)
         gain = good.log_density(drawn, which) - others.log_density(drawn, which)
         best = drawn[int(np.argmax(gain))]
         return {name: axes[i].decode(float(best[i])) for i, name in enumerate(free)}
+
+    def _untried(
+        self,
+        drawn: Floats,
+        names: Sequence[str],
+        units: Mapping[int, float],
+        good: Mixture,
+        rng: np.random.Generator,
+        number: int,
+    ) -> Floats:
+        """Candidates that were not tried, more of them drawn if need be; any if there are none."""
+        running = {_point(each.items()) for n, each in self._running.items() if n != number}
+        which = range(len(names) - len(units)) if units else range(len(names))
+
+        def is_new(row: Floats) -> bool:
+            point = _point(zip(names, row, strict=True))
+            return point not in self._tried and point not in running
+
+        for more in (0, *_FURTHER):
+            found = good.sample(rng, more, which) if more else drawn
+            found[:, list(units)] = list(units.values())
+            kept = found[[is_new(row) for row in found]]
+            if len(kept):
+                return kept
+        return drawn
 
     def _finished_densities(
         self, names: tuple[str, ...], branch: str | None
@@ -160,3 +198,8 @@ class TreeParzenModel:
             if other != number and units and (branch is None or branch in units)
         ]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+
+def _point(units: Iterable[tuple[str, float]]) -> Point:
+    """Coordinates that can be compared."""
+    return frozenset((name, round(float(unit), _DIGITS)) for name, unit in units)

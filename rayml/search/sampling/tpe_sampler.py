@@ -20,6 +20,8 @@ from rayml.search.sampling.tpe_model import TreeParzenModel
 
 _CONSTRAINTS = "constraints"
 _FIXED = "fixed_params"
+# Of a draft that is made again, since the one before was not taken.
+_ATTEMPT = "attempt"
 
 
 class TreeParzenSampler(BaseSampler):
@@ -63,7 +65,7 @@ class TreeParzenSampler(BaseSampler):
         if not free:
             return {}
         known = {name: value for name, value in known.items() if name in search_space}
-        chosen = self._model.propose(trial.number, free, known, self._rng(trial.number, ""))
+        chosen = self._model.propose(trial.number, free, known, self._rng(trial, ""))
         self._model.runs(trial.number, chosen, search_space)
         return chosen
 
@@ -76,9 +78,9 @@ class TreeParzenSampler(BaseSampler):
     ) -> Any:
         """A parameter of a start-up trial, or one that only some trials have."""
         axis = axis_of(param_distribution)
-        value = axis.spread(self._place(param_name, trial.number))
+        value = axis.spread(self._place(param_name, trial))
         if trial.number >= self._startup and self._model.knows(param_name):
-            rng = self._rng(trial.number, param_name)
+            rng = self._rng(trial, param_name)
             found = self._model.propose_one(trial.number, param_name, _known(trial), rng)
             # A range that was changed since may not hold it.
             value = value if math.isnan(axis.encode(found)) else found
@@ -95,6 +97,7 @@ class TreeParzenSampler(BaseSampler):
         self._next = max(self._next, number + 1)
         self._elsewhere.discard(number)
         known = _known(trial)
+        self._model.drops(number)
         self._model.runs(number, known, self._model.ranges(known) | trial.distributions)
 
     def after_trial(
@@ -109,8 +112,10 @@ class TreeParzenSampler(BaseSampler):
         self._learn(study, trial, state, values)
 
     def _meet(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self._model.stops(trial.number)
+        self._model.drops(trial.number)
         if trial.state.is_finished():
+            self._model.runs(trial.number, trial.params, trial.distributions)
+            self._model.stops(trial.number)
             self._elsewhere.discard(trial.number)
             self._learn(study, trial, trial.state, trial.values)
             return
@@ -131,14 +136,25 @@ class TreeParzenSampler(BaseSampler):
         rank = _rank(trial, values, state, sign)
         self._model.learn(rank, trial.params, trial.distributions)
 
-    def _place(self, name: str, number: int) -> float:
+    def _place(self, name: str, trial: FrozenTrial) -> float:
         """Where a start-up trial lies on an axis: a Latin hypercube, and another after each."""
+        if _attempt(trial):
+            return float(self._rng(trial, f"start {name}").random())
         count = max(self._startup, 1)
-        rng = self._rng(number // count, f"start {name}")
-        return float((rng.permutation(count) + rng.random(count))[number % count] / count)
+        rng = self._seeded(trial.number // count, f"start {name}")
+        return float((rng.permutation(count) + rng.random(count))[trial.number % count] / count)
 
-    def _rng(self, number: int, name: str) -> np.random.Generator:
+    def _rng(self, trial: FrozenTrial, name: str) -> np.random.Generator:
+        attempt = _attempt(trial)
+        return self._seeded(trial.number, f"{name} {attempt}" if attempt else name)
+
+    def _seeded(self, number: int, name: str) -> np.random.Generator:
         return np.random.default_rng([self._seed, number, zlib.crc32(name.encode())])
+
+
+def _attempt(trial: FrozenTrial) -> int:
+    """Drafts of a trial that were not taken."""
+    return int(trial.system_attrs.get(_ATTEMPT, 0))
 
 
 def _known(trial: FrozenTrial) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rayml.train.trial import as_scalar
 
 Scalar: TypeAlias = bool | int | float | str | None
 Params: TypeAlias = Mapping[str, Scalar]
+Identity: TypeAlias = tuple[tuple[str, str, Scalar], ...]
 Distribution: TypeAlias = CategoricalDistribution | FloatDistribution | IntDistribution
 
 TYPE = "type"
@@ -100,6 +101,12 @@ def snapped(value: float, distribution: BaseDistribution) -> float:
 def same(one: Scalar, other: Scalar) -> bool:
     """Equality that keeps True and 1 apart."""
     return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def identity(params: Params) -> Identity:
+    """What two configurations have in common if and only if they are the same."""
+    # True is not 1, though it equals it.
+    return tuple((key, type(value).__name__, value) for key, value in sorted(params.items()))
 
 
 def is_leaf(node: object) -> bool:

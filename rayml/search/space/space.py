@@ -73,10 +73,21 @@ class Space:
             trial: the asked trial.
             config: the trial config, for conditions on keys that are not searched.
         """
+        return self.filled(config, lambda parameter: _suggest(trial, parameter))
+
+    def filled(
+        self, config: Mapping[str, Any], choose: Callable[[Parameter], Scalar]
+    ) -> dict[str, Scalar]:
+        """Choose a value for each parameter whose condition holds.
+
+        Args:
+            config: the trial config, for conditions on keys that are not searched.
+            choose: gives a parameter its value.
+        """
         chosen: dict[str, Scalar] = {}
         for parameter in self.parameters:
             if self._active(parameter, chosen, config):
-                chosen[parameter.key] = _suggest(trial, parameter)
+                chosen[parameter.key] = choose(parameter)
         return chosen
 
     def contains(self, params: Params, config: Mapping[str, Any]) -> bool:
@@ -130,22 +141,34 @@ class Space:
         """The distributions of some of its parameters."""
         return {each.key: each.distribution for each in self.parameters if each.key in params}
 
-    def grid(self, config: Mapping[str, Any]) -> Iterator[dict[str, Scalar]]:
-        """Every combination of values, those of parameters whose condition fails left out."""
-        yield from self._grid({}, self.parameters, config)
+    def grid(
+        self, config: Mapping[str, Any], fixed: Params | None = None
+    ) -> Iterator[dict[str, Scalar]]:
+        """Every combination of values, those of parameters whose condition fails left out.
+
+        Args:
+            config: the trial config, for conditions on keys that are not searched.
+            fixed: values that parameters have in all combinations, wherever they are searched.
+        """
+        yield from self._grid({}, self.parameters, config, fixed or {})
 
     def _grid(
-        self, chosen: dict[str, Scalar], rest: tuple[Parameter, ...], config: Mapping[str, Any]
+        self,
+        chosen: dict[str, Scalar],
+        rest: tuple[Parameter, ...],
+        config: Mapping[str, Any],
+        fixed: Params,
     ) -> Iterator[dict[str, Scalar]]:
         if not rest:
             yield chosen
             return
-        parameter, *others = rest
+        parameter, others = rest[0], rest[1:]
         if not self._active(parameter, chosen, config):
-            yield from self._grid(chosen, tuple(others), config)
+            yield from self._grid(chosen, others, config, fixed)
             return
-        for value in parameter.values() or ():
-            yield from self._grid({**chosen, parameter.key: value}, tuple(others), config)
+        key = parameter.key
+        for value in (fixed[key],) if key in fixed else parameter.values() or ():
+            yield from self._grid({**chosen, key: value}, others, config, fixed)
 
     def _active(self, parameter: Parameter, chosen: Params, config: Mapping[str, Any]) -> bool:
         searched = set(self.keys)

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from rayml.search.journal.optuna_study import SUGGESTIONS
+import numpy as np
+
+from rayml.search.journal.optuna_study import STRUCTURE, SUGGESTIONS
 from rayml.search.journal.study_journal import StudyJournal
 from rayml.search.journal.trial_record import TrialRecord
 from rayml.search.problem.study_plan import StudyPlan
+from rayml.search.pruning.quota import Standing
+from rayml.search.sampling.points import Points
 from rayml.search.sampling.samplers import build_sampler, grid_points, points_left
 from rayml.search.space.parameter import Params, Scalar
+from rayml.search.study.structures import Structures
+
+# Proposals that a sampler is asked for before chance chooses among what is left.
+_ATTEMPTS = 8
 
 
 class Proposals:
-    """Asks for trials, those of an earlier process counted.
+    """Asks for trials that were not tried, those of an earlier process counted.
+
+    A trial counts from when it is asked, however it ends. What a class of the user's proposes is
+    taken as it is, as it may have its reasons to try something twice.
 
     Args:
         plan: of the study.
@@ -22,8 +33,9 @@ class Proposals:
         records: of the trials so far.
 
     Attributes:
-        most: trials that can be asked for, those so far included; a grid may have fewer points
+        most: trials that can be asked for, those so far included; a space may have fewer points
             than the budget allows.
+        structures: of the trials.
     """
 
     def __init__(
@@ -31,13 +43,19 @@ class Proposals:
     ) -> None:
         self._plan = plan
         self._journal = journal
-        self._asked = len(records)
-        self._points: deque[dict[str, Scalar]] | None = None
-        self.most = plan.search.trials
+        self._asked = 0
+        self._tried = Points(plan.space, plan.trial)
+        self.structures = Structures(plan.space, plan.trial, journal.attributes.get(STRUCTURE, {}))
+        for each in records:
+            self._take(each.params)
+        self._grid: deque[dict[str, Scalar]] | None = None
         if plan.search.sampler.kind == "grid":
             points = grid_points(plan.space, plan.trial, plan.seed)
-            self._points = deque(points_left(points, (each.params for each in records)))
-            self.most = min(self.most, len(records) + len(self._points))
+            self._grid = deque(points_left(points, (each.params for each in records)))
+        self._repeats = plan.search.sampler.target is not None
+        left = None if self._repeats else self._tried.left
+        most = plan.search.trials
+        self.most = most if left is None else min(most, len(records) + left)
         self._suggestions: Sequence[Params] = journal.attributes.get(SUGGESTIONS, [])
         self._taken = {each.suggested for each in records}
         history = plan.history.over(plan.space, plan.trial, journal.trials())
@@ -50,45 +68,116 @@ class Proposals:
         """Trials that can still be asked for."""
         return self.most - self._asked
 
+    @property
+    def exhausted(self) -> str:
+        """Why a sweep ends with trials left; empty where it does not."""
+        if self.left or self.most >= self._plan.search.trials:
+            return ""
+        return (
+            f"all {self.most} points of the space are tried, so the sweep ends before its"
+            f" {self._plan.search.trials} trials"
+        )
+
+    @property
+    def looked(self) -> int:
+        """Structures that trials have; 0 while nothing is known of structures."""
+        return self.structures.looked if self.structures.keys else 0
+
+    @property
+    def standing(self) -> Standing:
+        """How far the sweep has come."""
+        return Standing(
+            trials=self.most,
+            asked=self._asked,
+            workers=self._plan.workers,
+            looked=self.structures.looked,
+            left=self.structures.left,
+        )
+
     def ask(
-        self, fixed: Params, *, cohort: int, tune_trial: str | None, request: str
-    ) -> TrialRecord:
-        """Write one more trial, by preference with the fixed values.
+        self,
+        fixed: Params,
+        *,
+        new: bool = False,
+        cohort: int,
+        tune_trial: str | None,
+        request: str,
+    ) -> TrialRecord | None:
+        """Write one more trial.
 
         Args:
-            fixed: values by key.
+            fixed: values by key that it has.
+            new: of a structure that no trial has, where there is one left.
             cohort: see `TrialRecord`.
             tune_trial: see `TrialRecord`.
             request: see `TrialRecord`.
+
+        Returns:
+            None if every point with the fixed values was tried.
         """
-        suggested, values = self._suggestion(fixed)
-        record = self._journal.ask(
+        suggested, found = self._suggested(fixed)
+        if found is None:
+            found = self._proposed(fixed, new=new and self.structures.left != 0)
+        if found is None:
+            return None
+        record = self._journal.publish(
             self._asked,
-            {**values, **fixed, **self._point(fixed)},
-            lambda trial: self._plan.space.suggest(trial, self._plan.trial),
+            found,
             cohort=cohort,
             session=self._plan.session,
             tune_trial=tune_trial,
             request=request,
             suggested=suggested,
         )
-        self._asked += 1
+        self._take(record.params)
         return record
 
-    def _suggestion(self, fixed: Params) -> tuple[int | None, Params]:
-        """The first suggestion with the fixed values that no trial took, and its place."""
+    def _take(self, params: Params) -> None:
+        self._asked += 1
+        self._tried.add(params)
+        self.structures.add(params)
+
+    def _suggested(self, fixed: Params) -> tuple[int | None, Params | None]:
+        """The first suggestion with the fixed values that no trial took, with its place."""
         for place, values in enumerate(self._suggestions):
             if place not in self._taken and values.items() >= fixed.items():
                 self._taken.add(place)
-                return place, values
-        return None, {}
+                found = self._draft({**values, **fixed})
+                if self._repeats or found not in self._tried:
+                    return place, found
+        return None, None
 
-    def _point(self, fixed: Params) -> Mapping[str, Scalar]:
-        """A point of the grid that is left; empty where a sampler proposes."""
-        if self._points is None:
-            return {}
-        for place, point in enumerate(self._points):
-            if point.items() >= fixed.items():
-                del self._points[place]
+    def _proposed(self, fixed: Params, *, new: bool) -> Params | None:
+        """A draft that was not tried; None if every point with the fixed values was."""
+        if self._grid is not None:
+            point = self._point(fixed, new=new)
+            return None if point is None else self._draft({**fixed, **point})
+        for attempt in range(_ATTEMPTS):
+            found = self._draft(fixed, attempt)
+            if self._repeats and not new:
+                return found
+            if found not in self._tried and (not new or self.structures.is_new(found)):
+                return found
+        rng = np.random.default_rng([self._plan.seed % 2**64, self._asked])
+        if new:
+            structure = self.structures.pick(rng)
+            return self._proposed({**(structure or {}), **fixed}, new=False)
+        left = self._tried.pick(rng, fixed)
+        return None if left is None else self._draft({**left, **fixed})
+
+    def _draft(self, wanted: Params, attempt: int = 0) -> Params:
+        return self._journal.draft(
+            self._asked,
+            wanted,
+            lambda trial: self._plan.space.suggest(trial, self._plan.trial),
+            attempt=attempt,
+        )
+
+    def _point(self, fixed: Params, *, new: bool) -> Mapping[str, Scalar] | None:
+        """A point of the grid that is left."""
+        assert self._grid is not None
+        for place, point in enumerate(self._grid):
+            if point.items() >= fixed.items() and (not new or self.structures.is_new(point)):
+                del self._grid[place]
                 return point
-        return self._points.popleft()
+        return self._point(fixed, new=False) if new else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rayml.errors import StorageError
+from rayml.search.cohort.plan import Opening
 from rayml.search.journal.optuna_study import FIRST_EPOCH
 from rayml.search.journal.study_journal import StudyJournal
 from rayml.search.journal.trial_record import TrialRecord, in_order, read_trial
@@ -24,6 +25,7 @@ from rayml.search.problem.trials import (
     UnfinishedCohort,
 )
 from rayml.search.pruning.pruning import KEEP, PruningDecision, build_pruner
+from rayml.search.pruning.quota import Deal, Quota, deal_by
 from rayml.search.space.parameter import Params
 from rayml.search.study.full_disk import Halt
 from rayml.search.study.proposals import Proposals
@@ -62,6 +64,7 @@ class Study:
         self._halt = Halt()
         self._running = RunningTrials()
         self._cohorts = 0
+        self._dealt: dict[int, tuple[Quota, bool]] = {}
         records = [read_trial(trial) for trial in self._journal.trials()]
         self._proposals = Proposals(plan, self._journal, records)
         first_epoch = self._journal.attributes.get(FIRST_EPOCH)
@@ -77,8 +80,11 @@ class Study:
         tune_trial: str | None = None,
         cohort: int | None = None,
         request: str = "",
+        new: bool = False,
     ) -> list[AskedTrial]:
-        """Propose trials, fewer than asked for or none once a budget is spent.
+        """Propose trials that were not tried, fewer than asked for once there are no more.
+
+        That is once a budget is spent, or all points of the space with the fixed values are tried.
 
         Args:
             n: trials wanted.
@@ -87,6 +93,7 @@ class Study:
             cohort: that they join; None makes each of them a cohort of its own.
             request: names this call; a repeated call, whose answer was lost, gives the same
                 trials.
+            new: the first one has a structure that no trial has, where there is one.
         """
         if self._halt.reason:
             return []
@@ -97,11 +104,19 @@ class Study:
             while len(asked) < n and self.has_more:
                 joined = self._new_cohort() if cohort is None else cohort
                 record = self._proposals.ask(
-                    fixed or {}, cohort=joined, tune_trial=tune_trial, request=request
+                    fixed or {},
+                    new=new and not asked,
+                    cohort=joined,
+                    tune_trial=tune_trial,
+                    request=request,
                 )
+                if record is None:
+                    break
                 self._running[record.number] = record
                 asked.append(record.asked)
             self._journal.commit()
+        if reason := self._proposals.exhausted:
+            self.note(reason)
         return asked
 
     @property
@@ -137,6 +152,23 @@ class Study:
             self._order.enter(number)
         return number, asked
 
+    def opening(self, cohort: int) -> Opening:
+        """What the worker of a cohort begins with; the same again for one that takes its place.
+
+        A halted study has no trials.
+        """
+        trials = self.lanes(cohort)
+        # A study whose process died has forgotten what it dealt.
+        quota, known = self._dealt.get(cohort) or (self._deal().quota, self._knows(trials))
+        return Opening(tuple(trials), quota, known)
+
+    def classify(self, keys: Mapping[str, bool]) -> None:
+        """Take in which searched keys the trials of a cohort share, as its worker found out."""
+        with self._halt.on_full_disk():
+            if self._proposals.structures.learn(keys):
+                self._journal.structure(self._proposals.structures.keys)
+                self._journal.commit()
+
     def orphans(self) -> tuple[UnfinishedCohort, ...]:
         """Unfinished cohorts that no worker of this session was given; a halted study has none."""
         return () if self._halt.reason else self._running.left_behind(self._plan.session)
@@ -157,7 +189,8 @@ class Study:
         self._order.end(cohort)
 
     def leave(self, cohort: int) -> None:
-        """Forget the turns of a cohort that has ended."""
+        """Forget the turns of a cohort that has ended, and its quota."""
+        self._dealt.pop(cohort, None)
         self._order.leave(cohort)
 
     def resumed(self) -> Resumed:
@@ -244,7 +277,7 @@ class Study:
         Args:
             since: finished trials that the caller has seen; the answer holds the later ones.
         """
-        return self._totals.progress(len(self._running), since)
+        return self._totals.progress(len(self._running), since, self._proposals.looked)
 
     def curves(self, numbers: Sequence[int]) -> dict[int, Curve]:
         """What was measured after each epoch of some trials, by number."""
@@ -277,8 +310,17 @@ class Study:
                     self._journal.give(record, tune_trial, self._plan.session)
                 self._journal.commit()
                 return left.number, list(left.trials)
-        number = self._new_cohort()
-        return number, self.ask(n, tune_trial=tune_trial, cohort=number)
+        number, dealt = self._new_cohort(), self._deal()
+        given = self.ask(n, tune_trial=tune_trial, cohort=number, new=dealt.new)
+        # Now, when it is the cohort's turn, as its worker may ask for it at any time.
+        self._dealt[number] = dealt.quota, self._knows(given)
+        return number, given
+
+    def _knows(self, trials: Sequence[AskedTrial]) -> bool:
+        return all(self._proposals.structures.knows(each.params) for each in trials)
+
+    def _deal(self) -> Deal:
+        return deal_by(self._plan.search, self._proposals.standing)
 
     def _new_cohort(self) -> int:
         self._cohorts += 1

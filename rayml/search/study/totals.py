@@ -97,12 +97,13 @@ class Totals:
             raise SearchError(f"no trial {number} was asked")
         return self.finished[number]
 
-    def progress(self, running: int, since: int) -> Progress:
+    def progress(self, running: int, since: int, structures: int = 0) -> Progress:
         """Where the sweep stands.
 
         Args:
             running: trials that have not ended.
             since: finished trials that the caller has seen; the answer holds the later ones.
+            structures: that trials have.
         """
         budget, finished = self._budget, self.finished
         return Progress(
@@ -124,6 +125,7 @@ class Totals:
             steps=self._steps,
             notes=tuple(self.notes),
             best=self._best,
+            structures=structures,
             # A caller asks several times a second, mostly for none.
             finished=tuple(finished.values())[since:] if since < len(finished) else (),
         )

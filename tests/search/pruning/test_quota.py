@@ -2,27 +2,98 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayml.search.pruning.quota import Quota, quota_of, refill
+from rayml.search.pruning.quota import (
+    UNMEASURED_LANES,
+    Quota,
+    Standing,
+    deal,
+    looks_of,
+    quota_of,
+    refill,
+)
 
 counts = st.integers(1, 10_000)
 
 
-@given(counts, st.integers(1, 64), st.none() | st.integers(1, 256), st.integers(1, 5))
-def test_a_cohort_takes_a_share_and_every_worker_gets_two(
-    trials: int, workers: int, lanes: int | None, fillings: int
+@given(counts, st.integers(1, 64), st.integers(1, 256), st.integers(1, 5))
+def test_a_cohort_of_given_lanes_has_them(
+    trials: int, workers: int, lanes: int, fillings: int
 ) -> None:
     quota = quota_of(trials, workers, lanes, fillings)
-    assert 1 <= quota.lanes <= quota.trials
-    if lanes is None:
-        # All the trials, and no cohort more than is needed for that.
-        assert quota.trials * max(4, 2 * workers) >= trials
-        assert (quota.trials - 1) * max(4, 2 * workers) < trials
-    else:
-        assert quota.lanes == lanes
+    assert quota.lanes == lanes <= quota.trials
+    assert quota.trials == lanes or (quota.trials - 1) * max(4, 2 * workers) < trials
+
+
+def looked_at(trials: int, workers: int, structures: int | None, *, told: bool = True) -> list[int]:
+    """Structures that have trials after each cohort, and no fewer than the policy opens itself."""
+    asked, looked, found = 0, 0, []
+    while asked < trials:
+        left = None if structures is None else structures - looked
+        standing = Standing(trials if told else None, asked, workers, looked, left)
+        dealt = deal(standing, None, 2)
+        assert 1 <= dealt.quota.lanes <= dealt.quota.trials
+        if dealt.new:
+            assert left != 0
+            looked += 1
+        asked += min(dealt.quota.trials, trials - asked)
+        found.append(looked)
+    return found
+
+
+def drawn(trials: int, structures: int) -> float:
+    """Structures that so many trials have in expectation, each drawn by chance."""
+    return structures * (1 - (1 - 1 / structures) ** trials)
+
+
+@given(st.integers(1, 1000), st.integers(1, 16), st.integers(1, 200))
+def test_a_sweep_looks_at_as_many_structures_as_trials_one_by_one(
+    trials: int, workers: int, structures: int
+) -> None:
+    looked = looked_at(trials, workers, structures)[-1]
+    # Half of the trials look at new ones, a few together, which find one each.
+    assert looked == min(structures, math.ceil(trials / 2 / looks_of(trials)))
+    # As many trials by chance, which repeat some, find fewer.
+    assert looked >= drawn(math.ceil(trials / 2 / looks_of(trials)), structures) - 1e-9
+
+
+@given(st.integers(1, 1000), st.integers(1, 8), st.integers(1, 200))
+def test_the_first_cohorts_are_small_and_of_new_structures(
+    trials: int, workers: int, structures: int
+) -> None:
+    looked = looked_at(trials, workers, structures)
+    first = looked.index(looked[-1])
+    assert looked[: first + 1] == list(range(1, looked[-1] + 1))
+    lanes = looks_of(trials)
+    assert 1 <= lanes <= 8
+    assert trials < 64 or lanes >= 2
+
+
+def test_what_leads_gets_room_as_long_as_there_is_some() -> None:
+    lanes = [
+        deal(Standing(30, asked, 2, 15, 12), None, 2).quota.lanes for asked in (15, 19, 22, 24, 29)
+    ]
+    assert lanes == [4, 3, 2, 2, 1]
+    assert deal(Standing(10_000, 500, 2, 50, 0), None, 2).quota.lanes == 128
+    assert deal(Standing(10_000, 500, 2, 50, 0), None, 2, UNMEASURED_LANES).quota.lanes == 32
+
+
+@given(st.integers(40, 600), st.integers(1, 8))
+def test_without_a_budget_of_trials_both_go_on(trials: int, workers: int) -> None:
+    looked = looked_at(trials, workers, None, told=False)
+    assert looked[-1] > looked[len(looked) // 2]
+    assert looked[-1] < trials
+
+
+def test_a_cohort_of_given_lanes_looks_at_new_structures_too() -> None:
+    dealt = [deal(Standing(64, 8 * looked, 2, looked), 8, 2) for looked in range(8)]
+    assert [each.new for each in dealt] == [True] * 4 + [False] * 4
+    assert {each.quota for each in dealt} == {Quota(8, 16, 2)}
 
 
 @given(counts, counts, st.integers(1, 5), st.integers(1, 200))

@@ -1,0 +1,86 @@
+"""Which structures a sweep has looked at: the values that all lanes of a cohort share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rayml.search.problem.structure import structure_of
+from rayml.search.sampling.points import Points
+from rayml.search.space.parameter import Params
+from rayml.search.space.space import Space
+
+
+class Structures:
+    """The structures of a study's trials.
+
+    Which keys are structural is found out by building models, which the workers do. Until one of
+    them has said so, all those of steps and choices are taken to be.
+
+    Args:
+        space: that is searched.
+        config: of a trial, for conditions on keys that are not searched.
+        keys: whether a searched key is structural, as far as that is known.
+    """
+
+    def __init__(self, space: Space, config: Mapping[str, Any], keys: Mapping[str, bool]) -> None:
+        self._space = space
+        self._config = config
+        self._trials: list[Params] = []
+        self.keys = dict(keys)
+        self._looked = self._points()
+
+    @property
+    def looked(self) -> int:
+        """Structures that trials have."""
+        return len(self._looked)
+
+    @property
+    def left(self) -> int | None:
+        """Structures that no trial has; None where they are without end."""
+        return self._looked.left
+
+    def knows(self, keys: Iterable[str]) -> bool:
+        """Whether it is known of all keys if they are structural."""
+        return self.keys.keys() >= set(keys)
+
+    def learn(self, keys: Mapping[str, bool]) -> bool:
+        """Take in which keys are structural; whether that was news."""
+        if self.knows(keys):
+            return False
+        # What one structure shares another one may let its lanes choose; a cohort knows.
+        self.keys = {**keys, **self.keys}
+        self._looked = self._points()
+        return True
+
+    def add(self, params: Params) -> None:
+        """Take in a trial."""
+        self._trials.append(params)
+        self._looked.add(self.of(params))
+
+    def of(self, params: Params) -> Params:
+        """The structure of a trial."""
+        return structure_of(params, self._shared)
+
+    def is_new(self, params: Params) -> bool:
+        """Whether no trial has the structure of another one."""
+        return self.of(params) not in self._looked
+
+    def pick(self, rng: np.random.Generator) -> Params | None:
+        """A structure that no trial has, by chance; None if there is none."""
+        return self._looked.pick(rng)
+
+    @property
+    def _shared(self) -> Mapping[str, bool]:
+        guess = {each.key: each.values() is not None for each in self._space.parameters}
+        return self.keys or guess
+
+    def _points(self) -> Points:
+        shared = self._shared
+        parameters = tuple(each for each in self._space.parameters if shared.get(each.key))
+        points = Points(Space(parameters), self._config)
+        for params in self._trials:
+            points.add(self.of(params))
+        return points
