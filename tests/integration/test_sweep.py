@@ -184,7 +184,10 @@ def test_failures_have_their_reasons_and_the_sweep_goes_on(
 def test_when_all_trials_fail_the_commonest_reason_is_told(
     make_plan: Callable[..., SweepPlan],
 ) -> None:
-    tree = {"model": {"dropout": {"type": "categorical", "choices": [7.0]}}}
+    tree = {
+        "model": {"dropout": {"type": "categorical", "choices": [7.0]}},
+        "train": {"optimizer": {"lr": {"type": "categorical", "choices": [0.1, 0.2]}}},
+    }
     with pytest.raises(
         SearchError, match=r"all 2 trials failed, 2 of them for this reason: .*7\.0"
     ):

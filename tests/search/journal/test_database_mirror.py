@@ -20,6 +20,8 @@ from rayml.search.journal.database_mirror import (
     mirroring,
 )
 from rayml.search.journal.journal import read_study
+from rayml.search.journal.trial_record import read_trial
+from rayml.search.study.proposals import Proposals
 from rayml.search.study.study import Study
 from tests.integration.postgres import binaries, running
 from tests.search.conftest import TREE
@@ -131,8 +133,10 @@ def test_choices_that_changed_are_written_together(
     work(study)
     with mirroring(journal, url):
         pass
-    space = Space.parse({"model": {"width": {"type": "categorical", "choices": [2, 3]}}})
-    study._proposals._plan = replace(study._plan, space=space)
+    changed = {"model": {"width": {"type": "categorical", "choices": [2, 3]}}}
+    space = Space.parse({**TREE, **changed})
+    records = [read_trial(trial) for trial in study._journal.trials()]
+    study._proposals = Proposals(replace(study._plan, space=space), study._journal, records)
     work(study)
     with mirroring(journal, url):
         pass
