@@ -20,9 +20,11 @@ from yaml import MarkedYAMLError, YAMLError
 from rayml.config.problems import problems_of
 from rayml.config.schema import Config
 from rayml.config.secrets import masked
+from rayml.config.setting_keys import is_setting
 from rayml.errors import ConfigError, InvalidConfigError
 
 _COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
+_APPEND = "To append to your config"  # Hydra's hint where a key does not exist
 _schema = pydantic.TypeAdapter(Config)
 
 
@@ -123,11 +125,9 @@ def _apply(base: list[str], overrides: list[str]) -> tuple[DictConfig, list[str]
         problems: list[str] = []
     for override in overrides:
         try:
-            hydra_compose("config", overrides=[*base, *sound, override])
+            sound.append(_applied(override, base + sound))
         except _COMPOSITION_ERRORS as error:
             problems.append(_explain(override, error, base + sound))
-        else:
-            sound.append(override)
     try:
         return hydra_compose("config", overrides=base + sound), problems
     except _COMPOSITION_ERRORS as error:
@@ -137,10 +137,23 @@ def _apply(base: list[str], overrides: list[str]) -> tuple[DictConfig, list[str]
         ) from error
 
 
+def _applied(override: str, sound: list[str]) -> str:
+    """The override as it applies: of a setting that no file writes out, Hydra wants it added."""
+    try:
+        hydra_compose("config", overrides=[*sound, override])
+    except _COMPOSITION_ERRORS as error:
+        if _APPEND not in str(error) or not is_setting(override.partition("=")[0]):
+            raise
+        added = f"+{override}"
+        hydra_compose("config", overrides=[*sound, added])
+        return added
+    return override
+
+
 def _explain(override: str, error: Exception, sound: list[str]) -> str:
     key = override.lstrip("+~").partition("=")[0]
     text = _first_line(error)
-    if "To append to your config" not in str(error):
+    if _APPEND not in str(error):
         return f"{override}: {text}"
     known = OmegaConf.to_container(hydra_compose("config", overrides=sound))
     keys = [name for name, _ in _values(known)]

@@ -54,15 +54,19 @@ def test_missing_values_name_their_keys() -> None:
     assert any(problem.startswith("data.target: a value is missing") for problem in problems)
 
 
-def test_names_added_to_a_mapping_are_explained() -> None:
+def test_names_are_added_to_a_mapping_of_settings() -> None:
     override = "search.constraints={parameters: {max: 9}}"
-    (problem,) = compose([override]).problems
-    assert (
-        problem
-        == f"search.constraints: its keys are names that you choose; to add one write +{override}"
+    for each in (override, f"+{override}"):
+        assert compose([each]).typed().search.constraints["parameters"].max == 9
+
+
+def test_names_added_to_a_mapping_of_anything_are_explained() -> None:
+    override = "search.sampler.options.deep={a: 1}"
+    (problem,) = compose(["search.sampler.options={deep: {b: 1}}", override]).problems
+    assert problem == (
+        "search.sampler.options.deep: its keys are names that you choose; to add one write"
+        f" +{override}"
     )
-    bounds = compose([f"+{override}"]).typed().search.constraints
-    assert bounds["parameters"].max == 9
 
 
 def test_a_broken_override_is_explained() -> None:
