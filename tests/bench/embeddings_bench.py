@@ -1,18 +1,21 @@
 """Numeric embeddings on published splits: test scores of single models, and a row's latency.
 
     python tests/bench/embeddings_bench.py FOLDER [--only california/plr …] [--seeds 5]
+    python tests/bench/embeddings_bench.py FOLDER --latency
 
 FOLDER holds `adult/` (the files of UCI and the index of the published validation split) and
 `california/california_housing.csv` with a column `split`. Each configuration is trained over the
-seeds as lanes; validation chooses the epoch, and the test split is read once. Needs no Ray.
+seeds as lanes; validation chooses the epoch, and the test split is read once. `--latency` times a
+row of an untrained bundle, as a replica predicts it. Needs no Ray.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +29,11 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.models.estimators.members import ModuleMember, measure
 from rayml.models.layers.folded import fold
+from rayml.models.layers.numeric import KINDS
+from rayml.serve.predict.predictor import Predictor
 from rayml.settings.data import PreprocessSettings, SchemaSettings
 from rayml.tasks.table import outputs_of
+from rayml.testing.bundles import untrained_bundle
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.trial import build_model, build_trial_task
@@ -109,16 +115,27 @@ def case(preprocess: str = "quantile", *, epochs: int = 100, **values: Any) -> C
     return Case(preprocess, model, {"epochs": epochs, "patience": 16, **train})
 
 
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    "plr": {"sigma": 0.3},
+    "plr_lite": {"sigma": 0.3},
+    "piecewise": {"bins": 128, "numeric_width": 32},
+}
+CALIFORNIA: dict[str, Any] = {"width": 256, "depth": 3}
+ADULT_MLP: dict[str, Any] = {"width": 256, "depth": 2, "epochs": 30}
 CASES: dict[str, Case] = {
-    "california/standard": case("standard", width=256, depth=3),
-    "california/none": case(width=256, depth=3),
-    "california/plr": case(width=256, depth=3, numeric="plr"),
-    "california/plr_lite": case(width=256, depth=3, numeric="plr_lite"),
-    "california/piecewise": case(width=256, depth=3, numeric="piecewise"),
-    "adult/none": case(width=256, depth=2, epochs=40),
-    "adult/plr": case(width=256, depth=2, epochs=40, numeric="plr"),
-    "adult/plr_lite": case(width=256, depth=2, epochs=40, numeric="plr_lite"),
-    "adult/piecewise": case(width=256, depth=2, epochs=40, numeric="piecewise"),
+    "california/standard": case("standard", **CALIFORNIA),
+    "california/none": case(**CALIFORNIA),
+    "california/none, averaged": case(**CALIFORNIA, train__ema=0.99),
+    **{f"california/{k}": case(**CALIFORNIA, numeric=k, **own) for k, own in SIZES.items()},
+    **{
+        f"california/{k}, averaged": case(**CALIFORNIA, numeric=k, train__ema=0.99, **own)
+        for k, own in SIZES.items()
+    },
+    "adult/none": case(**ADULT_MLP),
+    **{
+        f"adult/{k}, averaged": case(**ADULT_MLP, dropout=0.3, numeric=k, train__ema=0.99, **own)
+        for k, own in SIZES.items()
+    },
 }
 
 
@@ -170,10 +187,32 @@ def _latency(model: torch.nn.Module, test: Examples) -> float:
     row = [
         torch.from_numpy(each[:1]) for each in (test.features.numeric, test.features.categorical)
     ]
+    return _least(lambda: form(*row))
+
+
+def latency(folder: Path) -> None:
+    """Print the time of one row in a replica: preprocessing, forward pass and decoding."""
+    for name, (read, target, task) in SETS.items():
+        table = read(folder)[0]
+        row = table.drop_columns([target]).slice(0, 1).to_pylist()
+        for kind in KINDS:
+            model = {"_target_": "rayml.models.nets.mlp.MLP", "width": 256, "depth": 3}
+            if kind != "none":
+                model |= {"numeric": kind, **SIZES[kind]}
+            with TemporaryDirectory() as made:
+                bundle = Path(made) / "bundle"
+                untrained_bundle(bundle, table, target=target, task=task, model=model)
+                predictor = Predictor.load(bundle)
+                best = _least(lambda: predictor.predict_rows(row))  # noqa: B023
+            print(f"{name}, {kind}: {best:.0f} µs a row", flush=True)
+
+
+def _least(call: Callable[[], object], times: int = 2000) -> float:
+    """Least time of a call, in µs."""
     best = float("inf")
-    for _ in range(2000):
+    for _ in range(times):
         start = time.perf_counter()
-        form(*row)
+        call()
         best = min(best, time.perf_counter() - start)
     return 1e6 * best
 
@@ -183,8 +222,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", default=list(CASES))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--latency", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.latency:
+        latency(options.folder)
+        return
     for name in options.only:
         print(run(name, CASES[name], options.folder, options.seeds), flush=True)
 

@@ -218,8 +218,8 @@ class PiecewiseEmbedding(nn.Module):
     def _coded(self, numeric: Tensor) -> Tensor:
         """[..., columns, rows, 1 + bins] of [..., rows, columns]."""
         x = numeric.mT.unsqueeze(-1)
-        ramps = (x - self.left.unsqueeze(-2)) * self.scale.unsqueeze(-2)
-        return torch.cat([x, ramps.clamp(0, 1)], -1)
+        ramps = (x - self.left.unsqueeze(-2)).mul_(self.scale.unsqueeze(-2)).clamp_(0, 1)
+        return torch.cat([x, ramps], -1)
 
     @torch.no_grad()
     def folded(self, linear: nn.Linear) -> tuple[Vectors, nn.Linear]:
