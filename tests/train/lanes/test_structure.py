@@ -52,6 +52,19 @@ def test_shapes_are_shared_and_rates_are_not() -> None:
     }  # fmt: skip
 
 
+def test_frequencies_may_start_otherwise_in_lanes_and_are_as_many_in_all() -> None:
+    params = {"model.numeric": "plr", "model.frequencies": 4, "model.sigma": 0.1, "train.ema": 0.9}
+    alternatives = {
+        "model.numeric": ("plr", "plr_lite", "none"),
+        "model.frequencies": (4, 8),
+        "model.sigma": (0.1, 1.0),
+    }
+    assert structural_values(params, alternatives, mlp) == {
+        "model.numeric": "plr", "model.frequencies": 4,
+    }  # fmt: skip
+    assert live_keys(params, alternatives, mlp) == set()
+
+
 def test_a_value_that_a_module_keeps_as_a_number_is_shared() -> None:
     params = {"model.gain": 1.0, "model.shift": 0.0}
 
