@@ -115,27 +115,29 @@ def case(preprocess: str = "quantile", *, epochs: int = 100, **values: Any) -> C
     return Case(preprocess, model, {"epochs": epochs, "patience": 16, **train})
 
 
+PIECEWISE: dict[str, Any] = {"numeric": "piecewise", "bins": 128, "numeric_width": 32}
 SIZES: Mapping[str, Mapping[str, Any]] = {
-    "plr": {"sigma": 0.3},
-    "plr_lite": {"sigma": 0.3},
-    "piecewise": {"bins": 128, "numeric_width": 32},
+    "plr": {"numeric": "plr", "sigma": 3.0},
+    "plr_lite": {"numeric": "plr_lite", "sigma": 3.0},
+    "piecewise": PIECEWISE,
 }
-CALIFORNIA: dict[str, Any] = {"width": 256, "depth": 3}
-ADULT_MLP: dict[str, Any] = {"width": 256, "depth": 2, "epochs": 30}
+CALIFORNIA: dict[str, Any] = {"width": 512, "depth": 2, "dropout": 0.3, "epochs": 50}
+ADULT_MLP: dict[str, Any] = {"width": 256, "depth": 2, "dropout": 0.4, "epochs": 15}
+AVERAGED: dict[str, Any] = {"train__ema": 0.99}
 CASES: dict[str, Case] = {
-    "california/standard": case("standard", **CALIFORNIA),
+    "california/piecewise, averaged": case(**CALIFORNIA, **PIECEWISE, **AVERAGED),
+    "california/piecewise": case(**CALIFORNIA, **PIECEWISE),
+    "california/plr, averaged": case(**CALIFORNIA, numeric="plr", sigma=0.3, **AVERAGED),
+    "california/none, averaged": case(**CALIFORNIA, **AVERAGED),
     "california/none": case(**CALIFORNIA),
-    "california/none, averaged": case(**CALIFORNIA, train__ema=0.99),
-    **{f"california/{k}": case(**CALIFORNIA, numeric=k, **own) for k, own in SIZES.items()},
+    "california/none, standard": case("standard", **CALIFORNIA),
     **{
-        f"california/{k}, averaged": case(**CALIFORNIA, numeric=k, train__ema=0.99, **own)
-        for k, own in SIZES.items()
+        f"adult/{kind}, averaged": case("standard", **ADULT_MLP, **own, **AVERAGED)
+        for kind, own in SIZES.items()
     },
-    "adult/none": case(**ADULT_MLP),
-    **{
-        f"adult/{k}, averaged": case(**ADULT_MLP, dropout=0.3, numeric=k, train__ema=0.99, **own)
-        for k, own in SIZES.items()
-    },
+    "adult/plr": case("standard", **ADULT_MLP, **SIZES["plr"]),
+    "adult/none, averaged": case("standard", **ADULT_MLP, **AVERAGED),
+    "adult/none": case("standard", **ADULT_MLP),
 }
 
 
@@ -196,9 +198,8 @@ def latency(folder: Path) -> None:
         table = read(folder)[0]
         row = table.drop_columns([target]).slice(0, 1).to_pylist()
         for kind in KINDS:
-            model = {"_target_": "rayml.models.nets.mlp.MLP", "width": 256, "depth": 3}
-            if kind != "none":
-                model |= {"numeric": kind, **SIZES[kind]}
+            model: dict[str, Any] = {"_target_": "rayml.models.nets.mlp.MLP", "width": 256}
+            model |= SIZES.get(kind, {})
             with TemporaryDirectory() as made:
                 bundle = Path(made) / "bundle"
                 untrained_bundle(bundle, table, target=target, task=task, model=model)
