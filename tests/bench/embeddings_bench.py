@@ -27,7 +27,7 @@ import torch
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
-from rayml.models.estimators.members import ModuleMember, measure
+from rayml.models.estimators.members import Committee, ModuleMember
 from rayml.models.layers.folded import fold
 from rayml.models.layers.numeric import KINDS
 from rayml.serve.predict.predictor import Predictor
@@ -171,7 +171,7 @@ def run(name: str, chosen: Case, folder: Path, seeds: int) -> str:
         member = ModuleMember(model, outputs_of(target), 8192)
         promised.append(result.best.value)
         epochs.append(result.best.epoch)
-        kept.append(measure([member], task, test)[task.metric])
+        kept.append(Committee([member]).measure(task, test)[task.metric])
     assert model is not None
     seconds = time.perf_counter() - start
     return (

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import datasets
 
-from rayml.models.estimators.members import ModuleMember, measure
+from rayml.models.estimators.members import Committee, ModuleMember
 from rayml.search.results.choice import middle_seeds
 from rayml.tasks.table import outputs_of
 from rayml.tasks.task import Task
@@ -88,7 +88,7 @@ def _split(
         kept[ranked[0]],
         kept[median],
         float(np.mean(list(kept.values()))),
-        measure(members, used, test)[used.metric],
+        Committee(members).measure(used, test)[used.metric],
         results[ranked[0]].best.value,
         results[median].best.value,
     )
