@@ -250,7 +250,7 @@ class SearchSettings:
 
     Attributes:
         name: of the sweep; None makes one from the data, the model and the time.
-        trials: trials at most.
+        trials: trials at most; None sets no limit, where another budget ends the sweep.
         seconds: wall-clock budget; None sets none.
         epochs: budget of epochs, summed over all trials; None sets none.
         cost: budget of the workers' time at `prices`; None sets none.
@@ -274,7 +274,7 @@ class SearchSettings:
     """
 
     name: Name | None = None
-    trials: Count = 20
+    trials: Count | None = 20
     seconds: Positive | None = None
     epochs: Count | None = None
     cost: Positive | None = None
@@ -292,3 +292,12 @@ class SearchSettings:
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     deterministic: bool = False
     population: PopulationSettings | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _ends(self) -> SearchSettings:
+        if self.trials is self.seconds is self.epochs is self.cost is None:
+            raise ValueError(
+                "trials, seconds, epochs and cost are all null, so that the search never ends; set"
+                " one of them"
+            )
+        return self

@@ -106,8 +106,7 @@ def require_more(folder: Path, composed: Composed) -> SweepStatus:
     status, search = read_status(folder / JOURNAL), composed.typed().search
     if status.is_over(search):
         raise SearchError(
-            f"the budget of sweep {folder.name} is spent: {status.finished} of {search.trials}"
-            " trials are finished",
+            f"the budget of sweep {folder.name} is spent: {status.finished} trials are finished",
             remedy="Add trials with search.trials=+N, or seconds with search.seconds=+N",
         )
     return status

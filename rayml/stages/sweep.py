@@ -21,6 +21,7 @@ from rayml.search.results.progress import choose_view
 from rayml.search.space.space import Space
 from rayml.search.study.claim import claimed
 from rayml.search.sweep import check_sweep, run_sweep
+from rayml.settings.search import SearchSettings
 from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import CONFIG, find_sweep
@@ -74,15 +75,15 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSw
         if context.extended:
             _replace_config(plan.folder, context.composed.yaml())
         show.line(
-            f"sweep {plan.name} continues for the best {goals}: {done} of"
-            f" {plan.search.trials} trials are finished, {status.running} continue from their"
-            " checkpoints"
+            f"sweep {plan.name} continues for the best {goals}:"
+            f" {done_of_budget(done, plan.search)} trials are finished, {status.running} continue"
+            " from their checkpoints"
         )
     else:
         # Before the journal, so that a sweep with a journal can be resumed.
         write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
-        show.line(f"sweep {plan.name}: {plan.search.trials} trials for the best {goals}")
+        show.line(f"sweep {plan.name}: {budget_told(plan.search)} for the best {goals}")
     go_on = context.command("sweep", f"resume={plan.name}")
     words = f"sweep {plan.name} is not finished; continue with {go_on}"
     context.so_far.say(words, once=plan.folder / JOURNAL)
@@ -96,6 +97,18 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSw
     say_finished(context, plan.name)
     first_epoch = before + result.timings["first_epoch"]
     return FinishedSweep(plan.folder, {**result.timings, "first_epoch": first_epoch})
+
+
+def budget_told(search: SearchSettings) -> str:
+    """What a sweep may spend, in words; of several budgets the one of trials."""
+    budgets = {"trials": search.trials, "seconds": search.seconds, "epochs": search.epochs}
+    told = [f"{most:g} {name}" for name, most in budgets.items() if most is not None]
+    return told[0] if told else f"a cost of {search.cost:g}"
+
+
+def done_of_budget(done: int, search: SearchSettings) -> str:
+    """How many trials are finished, and of how many if there is a limit."""
+    return f"{done}" if search.trials is None else f"{done} of {search.trials}"
 
 
 def say_finished(context: Context, name: str) -> None:

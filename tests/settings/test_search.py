@@ -7,7 +7,13 @@ from typing import Any
 import pydantic
 import pytest
 
-from rayml.settings.search import BoundSettings, ObjectiveEntry, ObjectiveSettings, PriceSettings
+from rayml.settings.search import (
+    BoundSettings,
+    ObjectiveEntry,
+    ObjectiveSettings,
+    PriceSettings,
+    SearchSettings,
+)
 
 entries = pydantic.TypeAdapter(tuple[ObjectiveEntry, ...])
 
@@ -48,3 +54,10 @@ def test_bounds_that_bound_nothing(bounds: dict[str, float], words: str) -> None
 def test_a_price_is_not_negative() -> None:
     with pytest.raises(pydantic.ValidationError):
         PriceSettings(cpu_hour=-1.0)
+
+
+@pytest.mark.parametrize("budget", [{"seconds": 9.0}, {"epochs": 9}, {"cost": 9.0}])
+def test_a_search_ends_by_any_of_its_budgets(budget: dict[str, Any]) -> None:
+    assert SearchSettings(trials=None, **budget).trials is None
+    with pytest.raises(pydantic.ValidationError, match="so that the search never ends"):
+        SearchSettings(trials=None)

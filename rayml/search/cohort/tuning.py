@@ -57,7 +57,7 @@ def concurrency(plan: SweepPlan) -> int:
     if plan.search.deterministic:
         # Cohorts wait for one another's turns, so each of them must find a place.
         most = min(most, _places(trial))
-    return min(most, plan.search.trials)
+    return most if plan.search.trials is None else min(most, plan.search.trials)
 
 
 def _places(trial: ResourceSettings) -> int:

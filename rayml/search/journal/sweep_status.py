@@ -51,7 +51,8 @@ class SweepStatus:
             epochs=self.epochs,
             cost=cost_per_second(search) * self.busy,
         )
-        over = self.finished >= budget.trials or spent(budget, usage) is not None
+        done = budget.trials is not None and self.finished >= budget.trials
+        over = done or spent(budget, usage) is not None
         return over and not self.running
 
 

@@ -21,7 +21,7 @@ class Budget:
         cost: of the workers' time.
     """
 
-    trials: int
+    trials: int | None = None
     seconds: float | None = None
     epochs: int | None = None
     cost: float | None = None

@@ -135,7 +135,7 @@ class Progress:
         pruned: trials stopped early.
         failed: trials that could not go on.
         restarts: times that a trial went on from its checkpoint in a new worker.
-        trials: budget.
+        trials: budget; None sets none.
         seconds: budget of wall-clock; None sets none.
         elapsed: seconds since the sweep started.
         first_epoch: of them until the first epoch was reported; None before.
@@ -157,7 +157,7 @@ class Progress:
     pruned: int
     failed: int
     restarts: int
-    trials: int
+    trials: int | None
     seconds: float | None
     elapsed: float
     first_epoch: float | None

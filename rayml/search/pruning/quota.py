@@ -16,6 +16,8 @@ _MOST_LANES = 128
 UNMEASURED_LANES = 32
 # Trials that look at a structure for the first time, together, at most.
 _MOST_LOOKS = 8
+# Fewer lanes together are not much faster than one after another.
+_LEAST_LANES = 4
 # Of the trials, those that may look at structures for the first time.
 _LOOKING = 0.5
 # A sweep without a budget of trials is taken to have so many at least.
@@ -76,7 +78,8 @@ def deal(standing: Standing, lanes: int | None, fillings: int, most: int = _MOST
     trials look at structures for the first time, a few lanes each (one while a sweep has fewer
     than 64 trials, `_MOST_LOOKS` at most), until there are no new ones. The structures of the
     other half are the sampler's, which by then has compared many, and their cohorts are large:
-    every worker is given two in turn of the trials that are left, so that they become smaller.
+    every worker is given two in turn of the trials that are left, so that they become smaller,
+    as long as they are not much slower for that.
 
     Args:
         standing: of the sweep.
@@ -91,7 +94,8 @@ def deal(standing: Standing, lanes: int | None, fillings: int, most: int = _MOST
         return Deal(new, quota_of(trials, standing.workers, lanes, fillings))
     if new:
         return Deal(new, Quota(min(looks, most), min(looks, most)))
-    share = max(1, -(-(trials - standing.asked) // (2 * standing.workers)))
+    rest = max(trials - standing.asked, 1)
+    share = max(-(-rest // (2 * standing.workers)), min(_LEAST_LANES, rest))
     return Deal(new, Quota(min(share, most), share, fillings))
 
 

@@ -69,8 +69,8 @@ class LiveView:
     def _panel(self, progress: Progress) -> RenderableType:
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
-            ProgressBar(total=progress.trials, completed=progress.done, width=40),
-            f"{progress.done}/{progress.trials} trials",
+            _bar(progress),
+            f"{done_of(progress.done, progress.trials)} trials",
             left(progress),
             f"{clock(progress.elapsed)} gone",
         )
@@ -96,7 +96,8 @@ class PlainView:
         for trial in progress.finished:
             self._done += 1
             self._say(
-                f"[{self._done}/{progress.trials}] {trial_line(trial, self._metric, self._failed)}"
+                f"[{done_of(self._done, progress.trials)}]"
+                f" {trial_line(trial, self._metric, self._failed)}"
             )
         if time.monotonic() - self._spoke >= _HEARTBEAT:
             self._say(f"{counts(progress)}, {left(progress)}")
@@ -107,6 +108,19 @@ class PlainView:
     def _say(self, line: str) -> None:
         self._spoke = time.monotonic()
         self._console.print(Text(line), soft_wrap=True)
+
+
+def done_of(done: int, most: int | None) -> str:
+    """How many of a budget are done, or how many are where there is none."""
+    return f"{done}" if most is None else f"{done}/{most}"
+
+
+def _bar(progress: Progress) -> ProgressBar:
+    """How much of the trials is done, or without a budget of trials of the seconds."""
+    if progress.trials is None and progress.seconds is not None:
+        done = min(progress.elapsed, progress.seconds)
+        return ProgressBar(total=progress.seconds, completed=done, width=40)
+    return ProgressBar(total=progress.trials, completed=progress.done, width=40)
 
 
 def new_notes(progress: Progress, shown: set[str]) -> list[str]:

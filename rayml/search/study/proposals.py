@@ -34,7 +34,7 @@ class Proposals:
 
     Attributes:
         most: trials that can be asked for, those so far included; a space may have fewer points
-            than the budget allows.
+            than the budget allows. None where there is no limit.
         structures: of the trials.
     """
 
@@ -54,8 +54,8 @@ class Proposals:
             self._grid = deque(points_left(points, (each.params for each in records)))
         self._repeats = plan.search.sampler.target is not None
         left = None if self._repeats else self._tried.left
-        most = plan.search.trials
-        self.most = most if left is None else min(most, len(records) + left)
+        limits = [plan.search.trials, None if left is None else len(records) + left]
+        self.most = min((each for each in limits if each is not None), default=None)
         self._suggestions: Sequence[Params] = journal.attributes.get(SUGGESTIONS, [])
         self._taken = {each.suggested for each in records}
         history = plan.history.over(plan.space, plan.trial, journal.trials())
@@ -64,18 +64,18 @@ class Proposals:
         )
 
     @property
-    def left(self) -> int:
-        """Trials that can still be asked for."""
-        return self.most - self._asked
+    def has_more(self) -> bool:
+        """Whether there are trials that can still be asked for."""
+        return self.most is None or self.most > self._asked
 
     @property
     def exhausted(self) -> str:
         """Why a sweep ends with trials left; empty where it does not."""
-        if self.left or self.most >= self._plan.search.trials:
+        if self.has_more or self.most == self._plan.search.trials:
             return ""
         return (
-            f"all {self.most} points of the space are tried, so the sweep ends before its"
-            f" {self._plan.search.trials} trials"
+            f"all {self.most} points of the space are tried, so the sweep ends before its budget"
+            " is spent"
         )
 
     @property

@@ -123,7 +123,7 @@ class Study:
     def has_more(self) -> bool:
         """Whether there are trials to ask for; once there are none, there never will be."""
         return (
-            not self._halt.reason and self._proposals.left > 0 and not self._totals.reason_to_end()
+            not self._halt.reason and self._proposals.has_more and not self._totals.reason_to_end()
         )
 
     def next_cohort(self, n: int = 1, *, tune_trial: str) -> tuple[int, list[AskedTrial]] | None:

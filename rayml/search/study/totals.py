@@ -20,7 +20,7 @@ class Totals:
 
     Args:
         plan: of the study.
-        trials: that can be asked for at most.
+        trials: that can be asked for at most; None sets no limit.
         first_epoch: seconds until the first epoch was reported; None before.
 
     Attributes:
@@ -30,7 +30,7 @@ class Totals:
         notes: what the workers reported, each once.
     """
 
-    def __init__(self, plan: StudyPlan, *, trials: int, first_epoch: float | None) -> None:
+    def __init__(self, plan: StudyPlan, *, trials: int | None, first_epoch: float | None) -> None:
         self.finished: dict[int, FinishedTrial] = {}
         self.first_epoch = first_epoch
         self.restarts = 0

@@ -76,9 +76,9 @@ def test_the_first_cohorts_are_small_and_of_new_structures(
 
 def test_what_leads_gets_room_as_long_as_there_is_some() -> None:
     lanes = [
-        deal(Standing(30, asked, 2, 15, 12), None, 2).quota.lanes for asked in (15, 19, 22, 24, 29)
+        deal(Standing(30, asked, 2, 15, 12), None, 2).quota.lanes for asked in (15, 19, 23, 27, 29)
     ]
-    assert lanes == [4, 3, 2, 2, 1]
+    assert lanes == [4, 4, 4, 3, 1]
     assert deal(Standing(10_000, 500, 2, 50, 0), None, 2).quota.lanes == 128
     assert deal(Standing(10_000, 500, 2, 50, 0), None, 2, UNMEASURED_LANES).quota.lanes == 32
 

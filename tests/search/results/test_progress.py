@@ -166,3 +166,14 @@ def test_each_note_is_shown_once(terminal: bool) -> None:
     view.close()
     assert out.getvalue().count("alone: no lanes") == 1
     assert out.getvalue().count("9 lanes fit") == 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_sweep_without_a_budget_of_trials(terminal: bool) -> None:
+    shown, out = console(terminal)
+    view = choose_view("accuracy", shown)
+    view.update(replace(NOW, trials=None, seconds=60.0))
+    view.close()
+    assert ("3 trials" if terminal else "[1] trial 0 finished") in out.getvalue()
+    assert "/None" not in out.getvalue()
+    assert left(replace(NOW, trials=None, seconds=60.0)) == "0:43 left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_nothing_is_tried_twice_and_all_is_tried(
     found = exhaust(study, at_once)
     assert len(found) == len(set(found)) == 36
     assert study.snapshot().notes == (
-        "all 36 points of the space are tried, so the sweep ends before its 100 trials",
+        "all 36 points of the space are tried, so the sweep ends before its budget is spent",
     )
     assert not study.has_more
 
@@ -121,7 +122,7 @@ def test_first_cohorts_are_of_new_structures(
         structures.add(tuple(v for key, v in asked[0].params.items() if STRUCTURAL.get(key)))
     assert len(structures) == study.snapshot().structures == 6
     number, _ = study.next_cohort(tune_trial="then") or (0, [])
-    assert study.opening(number).quota.trials == 2
+    assert study.opening(number).quota.trials == 4
     assert rank_trials(read_study(tmp_path / "journal.log")).structures == 6
 
 
@@ -129,3 +130,20 @@ def test_given_lanes_are_dealt(make_study: MakeStudy) -> None:
     study = make_study(tree=WIDTHS, trials=32, cohort=CohortSettings(lanes=8))
     number, _ = study.next_cohort(tune_trial="a") or (0, [])
     assert study.opening(number).quota.lanes == 8
+
+
+def test_seconds_alone_end_a_study(make_study: MakeStudy) -> None:
+    study = make_study(tree=WIDTHS, trials=None, seconds=100.0, sampler=SamplerSettings())
+    assert len(study.ask(300)) == 300
+    assert study.has_more
+    study._plan = replace(study._plan, started=0.0)
+    study._totals._plan = study._plan
+    assert not study.has_more
+    assert study.ask() == []
+
+
+def test_a_table_ends_a_study_of_seconds(make_study: MakeStudy) -> None:
+    study = make_study(tree=TABLE, trials=None, seconds=100.0, sampler=SamplerSettings())
+    assert len(study.ask(300)) == 36
+    assert not study.has_more
+    assert len(study.snapshot().notes) == 1
