@@ -8,7 +8,8 @@
 `curves`: samplers on LCBench learning curves under the default pruner; the budget is epochs, as
 multiples of a full training. `pruning`: the default sampler under each pruner, likewise.
 A setting is workers x lanes, or workers x lanes x fillings: lanes of a worker share their
-structural values until its cohort has had so many times its lanes of trials.
+structural values until its cohort has had so many times its lanes of trials. With 0 lanes the study
+deals them, as it does in a sweep.
 
 Seeds are the outermost loop and only finished ones count, so that candidates are compared on the
 same seeds; nothing begins after `--minutes`, and how many seeds were finished is printed. `--json`
@@ -196,6 +197,7 @@ def _simulate(
             seed=seed,
             sampler=sampler,
             pruner=pruner,
+            workers=case.shape["workers"],
         )
         budget = None if on_grid else TRAININGS[-1] * objective.epochs
         history = simulate(study, objective, max_epochs=budget, **case.shape)

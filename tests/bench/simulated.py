@@ -12,6 +12,7 @@ import heapq
 import itertools
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rayml.search.problem.trials import AskedTrial, Report
+from rayml.search.pruning.quota import Quota
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.settings.search import PrunerSettings, SamplerSettings
@@ -87,6 +89,7 @@ def open_study(
     seed: int,
     sampler: SamplerSettings,
     pruner: PrunerSettings,
+    workers: int = 1,
 ) -> Study:
     """A study of an objective on a journal that does not exist yet."""
     plan = study_plan(
@@ -102,6 +105,7 @@ def open_study(
         sampler=sampler,
         pruner=pruner,
         seed=seed,
+        workers=workers,
     )
     return Study(plan)
 
@@ -122,7 +126,7 @@ def simulate(
         study: asked, reported to and told.
         objective: gives the curves.
         workers: cohorts at a time.
-        lanes: trials of a cohort at a time.
+        lanes: trials of a cohort at a time; 0 takes those that the study deals.
         fillings: a cohort asks so many times its lanes, then it ends with those that run; None
             lets it ask for ever, so that its structure stays for the whole sweep.
         max_epochs: over all trials.
@@ -132,7 +136,7 @@ def simulate(
     sign = 1.0 if objective.direction == "minimize" else -1.0
     best, finished, track = np.inf, 0, []
     cohorts: dict[int, list[_Lane]] = {worker: [] for worker in range(workers)}
-    left = dict.fromkeys(cohorts, 0)
+    left, room = dict.fromkeys(cohorts, 0), dict.fromkeys(cohorts, 0)
     order = itertools.count()
     queue = [(0.0, next(order), worker) for worker in range(workers)]
     while queue and (max_epochs is None or len(track) < max_epochs):
@@ -145,10 +149,13 @@ def simulate(
             if not ended:
                 running.append(lane)
         watch(finished)
-        if not running:
-            left[worker] = lanes * fillings if fillings else sys.maxsize
-        free = min(lanes - len(running), left[worker])
-        asked = _ask(study, objective, running, free)
+        if not running and not lanes:
+            asked, quota = _open(study, objective)
+            room[worker], left[worker] = quota.lanes, quota.trials
+        else:
+            if not running:
+                room[worker], left[worker] = lanes, lanes * fillings if fillings else sys.maxsize
+            asked = _ask(study, objective, running, min(room[worker] - len(running), left[worker]))
         left[worker] -= len(asked)
         cohorts[worker] = running + asked
         if cohorts[worker]:
@@ -156,6 +163,19 @@ def simulate(
             heapq.heappush(queue, (clock + seconds, next(order), worker))
     values, ends, seconds = (np.array(column) for column in zip(*track, strict=True))
     return History(values, ends, seconds, time.perf_counter() - start)
+
+
+def _open(study: Study, objective: Objective) -> tuple[list[_Lane], Quota]:
+    """A cohort as the study deals it, with all of its first lanes."""
+    given = study.next_cohort(tune_trial=uuid.uuid4().hex)
+    assert given is not None
+    number, asked = given
+    quota = study.opening(number).quota
+    if not asked:
+        return [], quota
+    study.classify({key: key in objective.structural for key in asked[0].params})
+    first = [_Lane(each.number, each.params, objective.curve(each.params)) for each in asked]
+    return first + _ask(study, objective, first, quota.lanes - 1), quota
 
 
 def _ask(study: Study, objective: Objective, running: list[_Lane], free: int) -> list[_Lane]:
