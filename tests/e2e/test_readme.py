@@ -28,9 +28,9 @@ SECTIONS = {
         r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE
     )
 }
-# What they show has faster tests of its own, such as tests/e2e/test_extension.py and test_trees.py.
+# What they show has faster tests of its own, such as tests/e2e/test_extension.py and test_families.py.
 LONG = {
-    *("Going on with a sweep", "Other searches", "Seeing a sweep", "Boosted trees"),
+    *("Going on with a sweep", "Other searches", "Seeing a sweep", "Trees and linear models"),
     "Your own model",
 }
 FILES = {

@@ -13,6 +13,7 @@ Role = Literal["model", "source", "metric", "optimizer", "sampler", "pruner"]
 OWN: Mapping[Role, frozenset[str]] = {
     "model": frozenset(
         {
+            "rayml.models.linear.linear_model.LinearModel",
             "rayml.models.nets.mlp.MLP",
             "rayml.models.nets.resnet.TabularResNet",
             "rayml.models.trees.lightgbm.LightGBM",
@@ -38,7 +39,9 @@ OWN: Mapping[Role, frozenset[str]] = {
     "sampler": frozenset(),
     "pruner": frozenset(),
 }
-OWN_ESTIMATORS: frozenset[str] = frozenset({"rayml.models.trees.lightgbm.LightGBM"})
+OWN_ESTIMATORS: frozenset[str] = frozenset(
+    {"rayml.models.linear.linear_model.LinearModel", "rayml.models.trees.lightgbm.LightGBM"}
+)
 """Rayml's own models that are estimators, known without importing them."""
 
 GIVEN: Mapping[Role, tuple[str, ...]] = {"model": ("shape", "outputs"), "optimizer": ("params",)}
