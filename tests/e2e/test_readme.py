@@ -28,7 +28,7 @@ SECTIONS = {
         r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE
     )
 }
-# What they show has faster tests of its own, such as tests/e2e/test_extension.py and test_families.py.
+# What they show has faster tests of its own, such as test_extension.py and test_families.py.
 LONG = {
     *("Going on with a sweep", "Other searches", "Seeing a sweep", "Trees and linear models"),
     "Your own model",
