@@ -146,3 +146,21 @@ def test_the_yaml_of_a_config_holds_no_password(url: str, masked: str) -> None:
     assert composed.plain["data"]["source"]["url"] == url
     assert "s3cret" not in composed.yaml()
     assert masked in composed.yaml()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs", "patience", "least"),
+    [
+        ([], 20, None, 1),
+        (["model=lightgbm"], 200, 10, 8),
+        (["model=lightgbm", "train=fast"], 10, None, 8),
+        (["model=lightgbm", "search=median"], 200, 10, 8),
+        (["train.epochs=7", "search.pruner.min_epochs=2", "model=lightgbm"], 7, 10, 2),
+    ],
+)
+def test_a_model_may_have_values_of_training_that_suit_it(
+    overrides: list[str], epochs: int, patience: int | None, least: int
+) -> None:
+    config = compose(overrides).typed()
+    assert (config.train.epochs, config.train.patience) == (epochs, patience)
+    assert config.search.pruner.min_epochs == least
