@@ -56,7 +56,8 @@ class CohortSettings:
         lanes: trials of a cohort at most; `auto` measures how many train fastest, and 1 trains
             every trial by itself.
         fillings: how many times its lanes a cohort is given, before its worker turns to another
-            structure. More keep it full for longer, fewer look at more structures.
+            structure. More keep it full for longer, fewer look at more structures. Cohorts of
+            `auto` lanes that look at a new structure are small and filled once.
         compile: `auto` compiles the training of a cohort (torch.compile, on a GPU with CUDA
             graphs) where its predicted work pays for that; `always` and `never` do not ask. What
             is compiled serves as many lanes as it begins with, while they read the same batches.

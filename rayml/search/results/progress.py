@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rayml.search.problem.trials import FinishedTrial, Progress
-from rayml.search.results.wording import params_text, value_text
+from rayml.search.results.wording import params_text, told, value_text
 
 _HEARTBEAT = 10.0
 
@@ -143,10 +143,11 @@ def counts(progress: Progress) -> str:
         budgets += f", {progress.epochs}/{progress.epochs_budget} epochs"
     if progress.cost_budget is not None:
         budgets += f", cost {progress.cost:.3g}/{progress.cost_budget:g}"
+    structures = f", {told(progress.structures, 'structure')}" if progress.structures else ""
     lanes = "1 lane" if progress.running == 1 else f"{progress.running} lanes"
     return (
         f"{lanes} alive, {progress.complete} finished, {progress.pruned} pruned,"
-        f" {progress.failed} failed{restarts}{pace}{budgets}"
+        f" {progress.failed} failed{restarts}{structures}{pace}{budgets}"
     )
 
 
@@ -198,8 +199,8 @@ def _further(trial: FinishedTrial, metric: str) -> list[str]:
     """Values of the further objectives, and the violation."""
     if trial.epoch is None:
         return []
-    told = [f"{k} {value_text(v) or 'undefined'}" for k, v in trial.values.items() if k != metric]
-    return told if trial.violation <= 0 else [*told, f"violation {value_text(trial.violation)}"]
+    values = [f"{k} {value_text(v) or 'undefined'}" for k, v in trial.values.items() if k != metric]
+    return values if trial.violation <= 0 else [*values, f"violation {value_text(trial.violation)}"]
 
 
 def failure_line(trial: FinishedTrial, shown: dict[str, int] | None = None) -> str:

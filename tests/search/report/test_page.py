@@ -284,3 +284,12 @@ def test_what_was_to_be_known_of_the_data_is_told() -> None:
     assert "data" in sections_of(Page(text))
     assert "&lt;b&gt;y&lt;/b&gt;" in text
     assert "data" not in sections_of(Page(render(record_of(many(8)), NOW)))
+
+
+def test_the_structures_are_counted(make_study: Callable[..., Study], tmp_path: Path) -> None:
+    study = make_study()
+    asked = study.ask(6)
+    assert "looked at" not in page_of(tmp_path).text
+    study.classify({key: key == "model.width" for key in asked[0].params})
+    widths = len({each.params["model.width"] for each in asked})
+    assert f"parameters, {widths} structures looked at" in page_of(tmp_path).text

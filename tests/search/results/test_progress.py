@@ -177,3 +177,9 @@ def test_a_sweep_without_a_budget_of_trials(terminal: bool) -> None:
     assert ("3 trials" if terminal else "[1] trial 0 finished") in out.getvalue()
     assert "/None" not in out.getvalue()
     assert left(replace(NOW, trials=None, seconds=60.0)) == "0:43 left"
+
+
+def test_the_structures_that_were_looked_at_are_told() -> None:
+    assert "1 failed, 12 structures, " in counts(replace(NOW, structures=12))
+    assert "1 failed, 1 structure, " in counts(replace(NOW, structures=1))
+    assert "structure" not in counts(NOW)
