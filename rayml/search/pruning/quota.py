@@ -20,7 +20,8 @@ _MOST_LOOKS = 8
 _LEAST_LANES = 4
 # Of the trials, those that may look at structures for the first time.
 _LOOKING = 0.5
-# A sweep without a budget of trials is taken to have so many at least.
+# A sweep that may end at any time is taken to have as many trials before it as behind it, and at
+# least so many.
 _LEAST_TRIALS = 32
 
 
@@ -44,7 +45,7 @@ class Standing:
     """How far a sweep has come when it opens another cohort.
 
     Attributes:
-        trials: budget; None sets none.
+        trials: that it will have; None where that is not known.
         asked: trials so far.
         workers: cohorts that train at a time.
         looked: structures that trials have.

@@ -86,8 +86,11 @@ class Proposals:
     @property
     def standing(self) -> Standing:
         """How far the sweep has come."""
+        search = self._plan.search
+        # Another budget may be spent long before all trials are asked.
+        others = (search.seconds, search.epochs, search.cost)
         return Standing(
-            trials=self.most,
+            trials=self.most if all(each is None for each in others) else None,
             asked=self._asked,
             workers=self._plan.workers,
             looked=self.structures.looked,

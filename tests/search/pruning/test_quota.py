@@ -84,7 +84,7 @@ def test_what_leads_gets_room_as_long_as_there_is_some() -> None:
 
 
 @given(st.integers(40, 600), st.integers(1, 8))
-def test_without_a_budget_of_trials_both_go_on(trials: int, workers: int) -> None:
+def test_where_the_end_is_not_known_both_go_on(trials: int, workers: int) -> None:
     looked = looked_at(trials, workers, None, told=False)
     assert looked[-1] > looked[len(looked) // 2]
     assert looked[-1] < trials

@@ -147,3 +147,9 @@ def test_a_table_ends_a_study_of_seconds(make_study: MakeStudy) -> None:
     assert len(study.ask(300)) == 36
     assert not study.has_more
     assert len(study.snapshot().notes) == 1
+
+
+def test_a_budget_of_seconds_may_end_before_that_of_trials(make_study: MakeStudy) -> None:
+    study = make_study(tree=WIDTHS, trials=100_000, seconds=100.0)
+    number, _ = study.next_cohort(tune_trial="a") or (0, [])
+    assert study.opening(number).quota.lanes == 1
