@@ -13,6 +13,7 @@ from rayml.search.space.fit import check_fit
 from rayml.search.space.space import Space
 from rayml.settings.search import SamplerSettings
 from rayml.stages.checks.preflight import trial_config
+from rayml.train.families import all_models
 
 # What the generic options leave to the user.
 GIVEN = {
@@ -31,15 +32,16 @@ def test_option_composes_and_binds(group: str, option: str) -> None:
         overrides += GIVEN[option] + GENERIC
     config = compose(overrides).typed()
     check(config.data.source)
-    check(config.model, "shape", "outputs")
+    for node in all_models(config.model).values():
+        check(node, "shape", "outputs")
     for node in config.task.metrics.values():
         check(node)
 
 
 @pytest.mark.parametrize("option", groups()["space"])
 def test_space_fits_a_model(option: str) -> None:
-    model = option if option in groups()["model"] else "mlp"
-    plain = compose([f"model={model}", f"space={option}"]).plain
+    model = [f"model={option}"] if option in groups()["model"] else []
+    plain = compose([*model, f"space={option}"]).plain
     space = Space.parse(plain["space"])
     check_fit(space, trial_config(plain))
     check_sampler(SamplerSettings(), space, trial_config(plain))

@@ -112,6 +112,8 @@ def groups(config_dirs: Sequence[Path] = ()) -> dict[str, list[str]]:
     for folder in (config_folder(), *config_dirs):
         for file in folder.glob("*/**/*.yaml"):
             group = file.parent.relative_to(folder).as_posix()
+            if "/_" in group:  # parts of options
+                continue
             found.setdefault(group, set()).add(file.stem)
     return {group: sorted(options) for group, options in sorted(found.items())}
 

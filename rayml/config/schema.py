@@ -34,6 +34,25 @@ def _require_target(node: dict[str, Any]) -> dict[str, Any]:
 ComponentNode = Annotated[dict[str, Any], AfterValidator(_require_target)]
 
 
+def _require_models(section: dict[str, Any]) -> dict[str, Any]:
+    if "family" not in section:
+        return _require_target(section)
+    nodes = {name: each for name, each in section.items() if name != "family"}
+    for name, node in nodes.items():
+        if not isinstance(node, dict) or not isinstance(node.get(TARGET), str):
+            raise ValueError(  # noqa: TRY004 - as above
+                f"the family {name} is no component; add its {TARGET} with the path of a class"
+            )
+    if section["family"] not in nodes:
+        raise ValueError(
+            f"there is no family {section['family']!r}; take one of {', '.join(sorted(nodes))}"
+        )
+    return section
+
+
+ModelSection = Annotated[dict[str, Any], AfterValidator(_require_models)]
+
+
 @settings
 class PathSettings:
     """Folders that rayml reads and writes.
@@ -183,7 +202,7 @@ class Config:
     seed: int
     paths: PathSettings
     data: DataConfig
-    model: ComponentNode
+    model: ModelSection
     task: TaskConfig
     train: TrainSettings
     space: Mapping[str, Any]

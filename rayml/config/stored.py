@@ -191,9 +191,11 @@ def _role(key: str) -> Role | None:
     if key in _PLACES:
         return _PLACES[key]
     section, _, name = key.rpartition(".")
-    return "metric" if section == "task.metrics" and name else None
+    return _NAMED.get(section) if name else None
 
 
+# Families of models, and metrics, have names that the user chooses.
+_NAMED: Mapping[str, Role] = {"model": "model", "task.metrics": "metric"}
 _PLACES: Mapping[str, Role] = {
     "model": "model",
     "data.source": "source",

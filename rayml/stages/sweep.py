@@ -28,6 +28,7 @@ from rayml.stages.commands.sweep_folder import CONFIG, find_sweep
 from rayml.stages.context import Context
 from rayml.stages.sweeps.sweep_data import write_data
 from rayml.storage.disk import write
+from rayml.train.families import FAMILY
 
 # Names of a sweep's page for the stages before it.
 _BEFORE = {"start": "start Ray", "data": "prepare"}
@@ -154,7 +155,8 @@ def _replace_config(folder: Path, text: str) -> None:
 
 def _plan(context: Context) -> SweepPlan:
     config, search = context.config, context.config.search
-    model = config.model["_target_"].rpartition(".")[2].lower()
+    several = FAMILY in config.model
+    model = "families" if several else config.model["_target_"].rpartition(".")[2].lower()
     name = search.name or f"{config.data.name}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
     sweeps = Path(config.paths.sweeps)
     if context.resumed is not None:

@@ -24,6 +24,7 @@ from rayml.models.estimators.estimator import Estimator
 from rayml.settings.train import TrainSettings
 from rayml.tasks.objectives import Objective
 from rayml.tasks.table import build_task, outputs_of, task_type
+from rayml.train.families import chosen_model
 from rayml.types import Direction, Examples, FeatureShape, TargetInfo, TaskName
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _settings = pydantic.TypeAdapter(TrainSettings)
 
 
 def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace values of a trial's config.
+    """Replace values of a trial's config, and take the model of the family that it names.
 
     Args:
         base: the config; it is left as it is.
@@ -51,7 +52,7 @@ def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
             given as its text, see `as_scalar`.
 
     Raises:
-        SpaceError: a key that the config lacks, or that lies outside `SECTIONS`.
+        SpaceError: a key or a family that the config lacks, or a key that lies outside `SECTIONS`.
     """
     config = {section: copy.deepcopy(base[section]) for section in SECTIONS}
     for key, value in params.items():
@@ -66,7 +67,7 @@ def apply(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
                 remedy=f"Take one of {known}",
             )
         node[leaf] = read_scalar(value, node[leaf])  # type: ignore[index]
-    return config
+    return {**config, "model": chosen_model(config["model"])}
 
 
 def as_scalar(value: Any) -> Any:

@@ -56,7 +56,7 @@ def test_what_a_trial_is_stays(stored: Composed) -> None:
     overrides = ["model.width=8", "train.epochs=9", "data.target=x", "search.trials=+1"]
     with pytest.raises(ConfigError) as caught:
         extended_config(stored, FOLDER, overrides)
-    assert "data.target, model.width, train.epochs" in str(caught.value)
+    assert "data.target, train.epochs, model.width" in str(caught.value)
     assert "search.warm_start=[first]" in str(caught.value)
 
 

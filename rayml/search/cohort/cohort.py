@@ -37,6 +37,7 @@ from rayml.search.pruning.pruning import PruningDecision
 from rayml.search.pruning.quota import Quota, left, refill
 from rayml.search.space.parameter import Params
 from rayml.train.blame import explain
+from rayml.train.families import FAMILY_KEY
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.lanes.structure import live_keys, same_structure
@@ -96,7 +97,8 @@ class Cohort:
             asked: the trials.
             classified: whether the study knows which of their keys a cohort shares.
         """
-        if asked and not classified and not _estimator_of(asked[0], self._plan):
+        several = bool(asked) and FAMILY_KEY in asked[0].params
+        if asked and not classified and (several or not _estimator_of(asked[0], self._plan)):
             with self._turn.taken():
                 classify(asked[0].params, self._plan, self._data, self._study)
         self._given = len(asked)

@@ -9,10 +9,11 @@ from torch import nn
 
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.worker import Refusal, attempt, trial_of
-from rayml.search.space.parameter import Params
+from rayml.search.space.parameter import Params, Scalar
 from rayml.tasks.table import outputs_of
+from rayml.train.families import FAMILY_KEY
 from rayml.train.lanes.structure import structural_values
-from rayml.train.trial import build_model
+from rayml.train.trial import build_model, is_estimator
 
 
 def shared_values(params: Params, plan: CohortPlan, data: SweepData) -> Params:
@@ -23,6 +24,9 @@ def shared_values(params: Params, plan: CohortPlan, data: SweepData) -> Params:
         plan: of the sweep.
         data: of the sweep.
     """
+    family: dict[str, Scalar] = {k: v for k, v in params.items() if k == FAMILY_KEY}
+    if is_estimator(trial_of(params, plan)["model"]):
+        return family  # its trials train one after another, whatever their values
 
     def build(values: Params) -> nn.Module:
         config = trial_of(values, plan)
@@ -30,7 +34,9 @@ def shared_values(params: Params, plan: CohortPlan, data: SweepData) -> Params:
         return build_model(config["model"], shape=data.shape, outputs=outputs)
 
     alternatives = {each.key: each.extremes() for each in plan.space.parameters}
-    return structural_values(params, alternatives, build)
+    # A model of another family has another structure, and may be no module.
+    own = {key: value for key, value in params.items() if key != FAMILY_KEY}
+    return family | structural_values(own, alternatives, lambda values: build({**family, **values}))
 
 
 def classify(params: Params, plan: CohortPlan, data: SweepData, study: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, Protocol
@@ -206,6 +207,42 @@ class MedianStopping:
         totals = accumulate(curve[step] for step in steps)
         for count, (step, total) in enumerate(zip(steps, totals, strict=True), start=1):
             insort(self._averages.setdefault(step, []), total / count)
+
+
+class PrunerOfFamilies:
+    """Prunes the trials of each family of models among themselves.
+
+    An epoch of one family says nothing of another's: ten trees are far from what they become,
+    an epoch of a network is not.
+
+    Args:
+        make: makes the pruner of a family.
+        family_of: the family of a trial, by its number.
+    """
+
+    def __init__(self, make: Callable[[], Pruner], family_of: Callable[[int], str]) -> None:
+        self._make = make
+        self._family_of = family_of
+        # Made at once, so that a class of the user's that cannot be made is known at the start.
+        self._pruners = {"": make()}
+
+    def seen(self, number: int, step: int, value: float) -> None:
+        """Take in a value in the trial's family."""
+        self._of(number).seen(number, step, value)
+
+    def decide(self, number: int, step: int, value: float) -> PruningDecision:
+        """Compare a trial with those of its family."""
+        return self._of(number).decide(number, step, value)
+
+    def completed(self, number: int) -> None:
+        """Take in that a trial of a family trained to its end."""
+        self._of(number).completed(number)
+
+    def _of(self, number: int) -> Pruner:
+        family = self._family_of(number)
+        if family not in self._pruners:
+            self._pruners[family] = self._make()
+        return self._pruners[family]
 
 
 def build_pruner(settings: PrunerSettings, max_epochs: int) -> Pruner:

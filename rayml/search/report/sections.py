@@ -20,6 +20,7 @@ from rayml.search.charts.style import Figure, number
 from rayml.search.charts.timeline import progress_figure, timing_rows, timings_figure
 from rayml.search.report.confirmation import confirmation_figure, confirmation_rows
 from rayml.search.report.failures import failures_section
+from rayml.search.report.families import families_section
 from rayml.search.report.headline import best_section, best_trial, space_section
 from rayml.search.report.section import Grid, Section
 from rayml.search.results.confirmation import Confirmation
@@ -39,6 +40,8 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     yield space_section(record)
     if record.confirmation is not None:
         yield _confirmation(record.confirmation)
+    if (families := families_section(record)) is not None:
+        yield families
     yield _history(record, drawn)
     yield from _pareto(record, drawn)
     yield _curves(record)

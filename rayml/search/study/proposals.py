@@ -15,7 +15,9 @@ from rayml.search.pruning.quota import Standing
 from rayml.search.sampling.points import Points
 from rayml.search.sampling.samplers import build_sampler, grid_points, points_left
 from rayml.search.space.parameter import Params, Scalar
+from rayml.search.study.families import starved
 from rayml.search.study.structures import Structures
+from rayml.train.families import FAMILY_KEY, family_of
 
 # Proposals that a sampler is asked for before chance chooses among what is left.
 _ATTEMPTS = 8
@@ -44,6 +46,7 @@ class Proposals:
         self._plan = plan
         self._journal = journal
         self._asked = 0
+        self._families: list[str] = []
         self._tried = Points(plan.space, plan.trial)
         self.structures = Structures(plan.space, plan.trial, journal.attributes.get(STRUCTURE, {}))
         for each in records:
@@ -119,6 +122,8 @@ class Proposals:
             None if every point with the fixed values was tried.
         """
         suggested, found = self._suggested(fixed)
+        if found is None and not fixed:
+            fixed = self._family()
         if found is None:
             found = self._proposed(fixed, new=new and self.structures.left != 0)
         if found is None:
@@ -135,8 +140,17 @@ class Proposals:
         self._take(record.params)
         return record
 
+    def _family(self) -> Params:
+        """The family that the next trial must be of, so that none starves; empty leaves it open."""
+        for each in self._plan.space.parameters:
+            if each.key == FAMILY_KEY and (values := each.values()) is not None:
+                family = starved([str(value) for value in values], self._families)
+                return {} if family is None else {FAMILY_KEY: family}
+        return {}
+
     def _take(self, params: Params) -> None:
         self._asked += 1
+        self._families.append(family_of(params))
         self._tried.add(params)
         self.structures.add(params)
 

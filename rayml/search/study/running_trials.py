@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rayml.search.journal.trial_record import TrialRecord
 from rayml.search.problem.trials import AskedTrial, UnfinishedCohort
+from rayml.train.families import family_of
 
 
 class RunningTrials(dict[int, TrialRecord]):
@@ -25,6 +26,10 @@ class RunningTrials(dict[int, TrialRecord]):
             ),
             None,
         )
+
+    def family(self, number: int) -> str:
+        """The family of models that a trial is of; empty where none is searched."""
+        return family_of(self[number].params)
 
     def of_cohort(self, cohort: int) -> list[TrialRecord]:
         """The trials of a cohort, by number."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rayml.errors import StorageError
@@ -24,7 +25,7 @@ from rayml.search.problem.trials import (
     State,
     UnfinishedCohort,
 )
-from rayml.search.pruning.pruning import KEEP, PruningDecision, build_pruner
+from rayml.search.pruning.pruning import KEEP, PrunerOfFamilies, PruningDecision, build_pruner
 from rayml.search.pruning.quota import Deal, Quota, deal_by
 from rayml.search.space.parameter import Params
 from rayml.search.study.full_disk import Halt
@@ -59,10 +60,12 @@ class Study:
         self._plan = plan
         self._sign = 1.0 if plan.goals.first.direction == "minimize" else -1.0
         self._journal = StudyJournal(plan, resume=resume)
-        self._pruner = build_pruner(plan.search.pruner, plan.max_epochs)
         self._order = order or AnyOrder()
         self._halt = Halt()
         self._running = RunningTrials()
+        self._pruner = PrunerOfFamilies(
+            partial(build_pruner, plan.search.pruner, plan.max_epochs), self._running.family
+        )
         self._cohorts = 0
         self._dealt: dict[int, tuple[Quota, bool]] = {}
         records = [read_trial(trial) for trial in self._journal.trials()]

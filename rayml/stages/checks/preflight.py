@@ -24,6 +24,7 @@ from rayml.settings.search import SearchSettings
 from rayml.stages.commands import show
 from rayml.tasks.table import is_task
 from rayml.train.blame import users_line
+from rayml.train.families import FAMILY_KEY, all_models
 from rayml.train.trial import SECTIONS, build_loop, estimator_of, objective
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _search = pydantic.TypeAdapter(SearchSettings)
 
 # Arguments that only the program knows.
-_GIVEN = {"model": ("shape", "outputs")}
+_GIVEN = ("shape", "outputs")
 
 
 def config_problems(composed: Composed, *, again: bool = False) -> list[str]:
@@ -62,11 +63,12 @@ def component_problems(plain: Mapping[str, Any]) -> list[str]:
     data, task = _section(plain, "data"), _section(plain, "task")
     problems: list[str] = []
     for key, node in _components(plain):
-        found = list(_component(key, node, *_GIVEN.get(key, ())))
+        model = key.partition(".")[0] == "model"
+        found = list(_component(key, node, *(_GIVEN if model else ())))
         problems += found
-        if key == "model" and not found:
+        if model and not found:
             problems += _raised_by(key, partial(_require_storable, node))
-            problems += _raised_by(key, partial(_check_estimator, node, plain))
+            problems += _raised_by(key, partial(_check_estimator, key, node, plain))
     problems += _raised_by("train.optimizer", lambda: _check_optimizer(plain))
     if not problems and is_task(data.get("task")):
         problems += _raised_by("task", lambda: objective(task, data["task"]))
@@ -85,8 +87,10 @@ def _require_storable(node: Mapping[str, Any]) -> None:
     require_trusted(stored, "model", Trust(targets=frozenset({stored.target})))
 
 
-def _check_estimator(node: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-    """Refuse a space that searches settings of training which the config's estimator ignores.
+def _check_estimator(key: str, node: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
+    """Refuse a space that searches settings of training which an estimator ignores.
+
+    Of several families only settings are refused that are searched for this one alone.
 
     Raises:
         InvalidConfigError: all of them.
@@ -95,7 +99,12 @@ def _check_estimator(node: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
     if kind is None:
         return
     used = READ_BY_ALL | kind.reads
-    searched = Space.parse(_section(plain, "space")).keys
+    family = key.partition(".")[2]
+    searched = [
+        each.key
+        for each in Space.parse(_section(plain, "space")).parameters
+        if not family or each.when.get(FAMILY_KEY) == (family,)
+    ]
     keys = (each.removeprefix("train.") for each in searched if each.startswith("train."))
     if idle := [
         f"space.train.{key}: searching it has no effect, as {kind.__name__} does not read it;"
@@ -145,7 +154,8 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
     )
     for rows in seen:
         show.advise(rows.advice)
-        problems += _raised_by("model", lambda: _train_once(plain, rows))  # noqa: B023
+        for key, node in all_models(plain["model"]).items():
+            problems += _raised_by(key, partial(_train_once, {**plain, "model": node}, rows))
     return problems
 
 
@@ -193,7 +203,7 @@ def _run_epoch(plain: Mapping[str, Any], rows: Preview) -> None:
 
 
 def _components(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield "model", plain.get("model")
+    yield from all_models(plain.get("model")).items()
     yield "data.source", _section(plain, "data").get("source")
     for name, node in _section(_section(plain, "task"), "metrics").items():
         yield f"task.metrics.{name}", node

@@ -161,8 +161,8 @@ def test_settings_that_an_estimator_does_not_read_are_not_searched() -> None:
         },
     }
     with pytest.raises(InvalidConfigError) as told:
-        _check_estimator(node, plain)
+        _check_estimator("model", node, plain)
     keys = [problem.partition(":")[0] for problem in told.value.problems]
     assert keys == ["space.train.optimizer.lr", "space.train.label_smoothing"]
     assert "as Centroids does not read it" in told.value.problems[0]
-    _check_estimator({"_target_": "rayml.models.nets.mlp.MLP"}, plain)
+    _check_estimator("model", {"_target_": "rayml.models.nets.mlp.MLP"}, plain)
