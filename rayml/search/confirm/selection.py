@@ -13,13 +13,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from rayml.types import Direction
 
-Score = Callable[[Tensor, Tensor], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Score = Callable[["Tensor", "Tensor"], "Tensor"]
 """Measures predictions [models, rows, …] against the truth [rows], a number a model."""
 
 _SEED = 0  # of the rows' order, so that a choice can be made again
@@ -88,6 +89,8 @@ def select(
     Returns:
         None too where no model keeps the limits, or the rows are fewer than two a fold.
     """
+    import torch  # the driver, which plans, does without it
+
     fixed = [[single], *(each for each in given if _keeps(each, latencies, limits))]
     rows = len(truth)
     if rows < 2 * limits.folds:
@@ -128,6 +131,8 @@ def _grow(
     limits: Limits,
 ) -> list[int]:
     """The models that are added, one after another."""
+    import torch
+
     added: list[int] = []
     total = torch.zeros_like(predictions[0])
     while len(added) < limits.votes:
@@ -135,7 +140,7 @@ def _grow(
         if not allowed:
             break
         means = (predictions[allowed] + total) / (len(added) + 1)
-        scores = (sign * score(means, truth)).nan_to_num(-torch.inf)
+        scores = (sign * score(means, truth)).nan_to_num(-math.inf)
         best = allowed[int(scores.argmax())]
         added.append(best)
         total += predictions[best]
@@ -158,6 +163,8 @@ def _allowed(added: Sequence[int], latencies: Sequence[float], limits: Limits) -
 
 def _curve(predictions: Tensor, truth: Tensor, score: Score, added: Sequence[int]) -> Tensor:
     """The score after each addition."""
+    import torch
+
     total = torch.zeros_like(predictions[0])
     scores = []
     for count, model in enumerate(added, 1):
@@ -168,7 +175,7 @@ def _curve(predictions: Tensor, truth: Tensor, score: Score, added: Sequence[int
 
 def _best(scores: Tensor) -> int:
     """The place that is best over the folds, [folds, places]."""
-    return int(scores.mean(0).nan_to_num(-torch.inf).argmax())
+    return int(scores.mean(0).nan_to_num(-math.inf).argmax())
 
 
 def _ahead(ours: Tensor, theirs: Tensor) -> bool:

@@ -14,7 +14,7 @@ import torch
 from rayml.errors import CheckpointError, ConfigError, DivergedError, TrainError
 from rayml.models.estimators.estimator import Round
 from rayml.models.estimators.files import as_files
-from rayml.models.estimators.members import EstimatorMember, measure
+from rayml.models.estimators.members import Committee, EstimatorMember
 from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
 from rayml.train.loop.estimator_loop import EstimatorLoop
@@ -71,7 +71,7 @@ def test_rounds_are_epochs_and_the_best_one_is_kept(make, shape, number) -> None
     assert loop.parameters == loop.all_parameters == 12
     again = Slopes(shape, 1)
     again.load(as_files(loop.best_weights()))
-    measured = measure([EstimatorMember(again, 1)], loop.task, number[1])
+    measured = Committee([EstimatorMember(again, 1)]).measure(loop.task, number[1])
     assert measured["rmse"] == min(values)
     with pytest.raises(TrainError, match="has finished after 30 rounds"):
         loop.run_epoch()
@@ -234,7 +234,9 @@ def test_a_trials_config_names_an_estimator(config, shape, target, train, valida
     assert loop.run_epoch().metrics["accuracy"] > 0.7
     member = build_member(mine, loop.best_weights(), shape=shape, outputs=1)
     assert loop.best is not None
-    assert measure([member], loop.task, validation) == pytest.approx(dict(loop.best.metrics))
+    assert Committee([member]).measure(loop.task, validation) == pytest.approx(
+        dict(loop.best.metrics)
+    )
     with pytest.raises(ConfigError, match="makes a Plain, which is no Estimator"):
         build_estimator({"_target_": "tests.odd_models.Plain"}, shape=shape, outputs=1)
     wide = apply(mine, {"model.shrink": 0.5})
