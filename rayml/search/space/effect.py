@@ -14,13 +14,18 @@ from rayml.search.space.space import Space, lookup
 from rayml.tasks.table import task_names, task_type
 from rayml.train.trial import as_scalar
 
-_OPTIMIZER, _TASK = "train.optimizer.name", "task.name"
+_OPTIMIZER, _TASK, _NUMERIC = "train.optimizer.name", "task.name", "model.numeric"
 # The values of another key with which a setting does anything.
 _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "train.optimizer.beta1": (_OPTIMIZER, ("adamw",)),
     "train.optimizer.beta2": (_OPTIMIZER, ("adamw",)),
     "train.optimizer.momentum": (_OPTIMIZER, ("sgd",)),
+    "model.numeric_width": (_NUMERIC, ("plr", "plr_lite", "piecewise")),
+    "model.frequencies": (_NUMERIC, ("plr", "plr_lite")),
+    "model.sigma": (_NUMERIC, ("plr", "plr_lite")),
+    "model.bins": (_NUMERIC, ("piecewise",)),
 }
+_SEARCHED = (_OPTIMIZER, _NUMERIC)
 _NOTHING = {"train.eval_batch_size": "it changes how a trial is evaluated, not its values"}
 
 Wanted = tuple[Scalar, ...]
@@ -98,11 +103,13 @@ def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any
     other, needed = _needs(key)
     if other == _OPTIMIZER and is_node(lookup(config, "train.optimizer")):
         return  # Its class says what it takes.
+    if other == _NUMERIC and not str(lookup(config, "model._target_")).startswith("rayml."):
+        return  # The user's own model may mean something else.
     possible = _possible(other, parameter, space, config) if other else None
     if possible and not any(value in needed for value in possible):
         yield (
             f"{key}: searching it has no effect, as {other} is {_one_of(possible)}; remove it"
-            + (f", or search {other} with {_one_of(needed)}" if other == _OPTIMIZER else "")
+            + (f", or search {other} with {_one_of(needed)}" if other in _SEARCHED else "")
         )
 
 

@@ -23,6 +23,37 @@ def config(task: str = "binary", optimizer: str = "adamw") -> dict[str, Any]:
     }
 
 
+def numeric(kind: str, target: str = "rayml.models.nets.mlp.MLP") -> dict[str, Any]:
+    model = {"_target_": target, "numeric": kind, "bins": 32, "sigma": 0.1, "numeric_width": 8}
+    return config() | {"model": model}
+
+
+BINS = {"type": "categorical", "choices": [16, 32]}
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("model.bins", "none"),
+        ("model.bins", "plr"),
+        ("model.sigma", "piecewise"),
+        ("model.numeric_width", "none"),
+    ],
+)
+def test_settings_of_another_numeric_embedding_are_searched_in_vain(key: str, kind: str) -> None:
+    space = Space.parse({key: BINS if key != "model.sigma" else UNIT})
+    with pytest.raises(InvalidConfigError, match=r"search model\.numeric with"):
+        check_effect(space, numeric(kind))
+    check_effect(space, numeric(kind, target="shop.nets.Mine"))
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("model.bins", "piecewise"), ("model.numeric_width", "plr")]
+)
+def test_settings_of_the_numeric_embedding_are_searched(key: str, kind: str) -> None:
+    check_effect(Space.parse({key: BINS}), numeric(kind))
+
+
 def problems(tree: dict[str, Any], **changes: str) -> tuple[str, ...]:
     try:
         check_effect(Space.parse(tree), config(**changes))
