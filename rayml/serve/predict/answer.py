@@ -68,17 +68,18 @@ class Answers:
 
 
 def of_members(
-    predictions: torch.Tensor, task: Task, votes: torch.Tensor | None = None
+    predictions: torch.Tensor, task: Task, counted: torch.Tensor | None = None
 ) -> Estimate:
     """The mean and spread of an ensemble.
 
     Args:
         predictions: predictions with a first dimension of members.
         task: kind of the target.
-        votes: how many times each member counts, int64 [members]; None counts each once.
+        counted: places of members, each as often as it counts; None counts each once.
     """
-    if votes is not None:
-        predictions = predictions.repeat_interleave(votes, 0)
+    if counted is not None:
+        # Not repeat_interleave, which wakes threads for a row.
+        predictions = predictions.index_select(0, counted)
     mean = predictions.mean(0)
     return Estimate(mean, task.spread(predictions, mean))
 

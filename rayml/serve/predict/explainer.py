@@ -114,7 +114,7 @@ class Explainer:
                 )
                 for model in models
             ]
-        explanations = self._explanations(_mean(parts, self._predictor.members.votes), codes)
+        explanations = self._explanations(_mean(parts, self._predictor.members.counted), codes)
         for row, of_row in (odd or {}).items():
             explanations[row][WARNINGS] = of_row
         return explanations
@@ -151,7 +151,7 @@ class Explainer:
         task = self._predictor.task
         with torch.no_grad():
             each = [task.predict(model.outputs(rows)).cpu() for model in models]
-        counted = _counted(each, self._predictor.members.votes)
+        counted = _counted(each, self._predictor.members.counted)
         return task.chosen(counted.mean(0)).to(self._predictor.device)
 
     def _tensors(self, features: Features) -> Vectors:
@@ -197,18 +197,18 @@ class Explainer:
         ]
 
 
-def _mean(parts: Sequence[Attribution], votes: Tensor | None) -> Attribution:
+def _mean(parts: Sequence[Attribution], places: Tensor | None) -> Attribution:
     """The explanation of the members' mean is the mean of their explanations, as both are sums."""
     return Attribution(
-        _counted([each.score for each in parts], votes).mean(0),
-        _counted([each.baseline for each in parts], votes).mean(0),
-        _counted([each.features for each in parts], votes).mean(0),
-        _counted([each.tolerance for each in parts], votes).mean(0),
+        _counted([each.score for each in parts], places).mean(0),
+        _counted([each.baseline for each in parts], places).mean(0),
+        _counted([each.features for each in parts], places).mean(0),
+        _counted([each.tolerance for each in parts], places).mean(0),
         torch.stack([each.steps for each in parts]).sum(0),
     )
 
 
-def _counted(of_members: Sequence[Tensor], votes: Tensor | None) -> Tensor:
+def _counted(of_members: Sequence[Tensor], places: Tensor | None) -> Tensor:
     """Stacked tensors of the members, each as often as its votes count."""
     stacked = torch.stack(list(of_members))
-    return stacked if votes is None else stacked.repeat_interleave(votes, 0)
+    return stacked if places is None else stacked.index_select(0, places)

@@ -33,13 +33,13 @@ class Members(Protocol):
 
     Attributes:
         stacked: whether outputs have a first dimension of members.
-        votes: how many times the prediction of each member counts, int64 [members]; None where
+        counted: places of the members, each as often as its prediction counts, int64; None where
             each counts once.
         batch_invariant: whether a row's outputs are known to have the same bits in every batch.
     """
 
     stacked: bool
-    votes: Tensor | None
+    counted: Tensor | None
     batch_invariant: bool
 
     @property
@@ -102,7 +102,9 @@ class _Mixed:
 
     def __init__(self, parts: Sequence[Members], votes: Sequence[int]) -> None:
         self._parts = parts
-        self.votes: Tensor | None = torch.tensor(votes)
+        self.counted: Tensor | None = torch.arange(len(votes)).repeat_interleave(
+            torch.tensor(votes)
+        )
         self.batch_invariant = all(each.batch_invariant for each in parts)
 
     @property
@@ -120,7 +122,7 @@ class _Mixed:
 class _Estimators:
     """Estimators, which predict one after another."""
 
-    votes: Tensor | None = None
+    counted: Tensor | None = None
 
     @property
     def rows_apart(self) -> bool:
@@ -145,7 +147,7 @@ class _Estimators:
 class _Modules:
     """PyTorch modules, which run as one where they can."""
 
-    votes: Tensor | None = None
+    counted: Tensor | None = None
     batch_invariant = False
 
     def __init__(self, opened: _Opened, device: torch.device) -> None:

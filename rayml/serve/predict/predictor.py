@@ -179,7 +179,7 @@ class Predictor:
         """The estimate from the model's outputs, on the CPU."""
         predictions = self.task.predict(outputs).cpu()
         if self.members.stacked:
-            return of_members(predictions, self.task, self.members.votes)
+            return of_members(predictions, self.task, self.members.counted)
         return Estimate(predictions)
 
     def _decoded_alike(self, outputs: torch.Tensor) -> Estimate:
