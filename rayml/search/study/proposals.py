@@ -84,7 +84,7 @@ class Proposals:
     @property
     def looked(self) -> int:
         """Structures that trials have; 0 while nothing is known of structures."""
-        return self.structures.looked if self.structures.keys else 0
+        return self.structures.shapes
 
     @property
     def standing(self) -> Standing:
@@ -122,10 +122,13 @@ class Proposals:
             None if every point with the fixed values was tried.
         """
         suggested, found = self._suggested(fixed)
-        if found is None and not fixed:
-            fixed = self._family()
+        family = {} if fixed else self._family()
+        new = new and self.structures.left != 0
+        if found is None and family:
+            found = self._proposed(family, new=new)
+        # A family of few points may have none left.
         if found is None:
-            found = self._proposed(fixed, new=new and self.structures.left != 0)
+            found = self._proposed(fixed, new=new)
         if found is None:
             return None
         record = self._journal.publish(
@@ -177,7 +180,7 @@ class Proposals:
                 return found
         rng = np.random.default_rng([self._plan.seed % 2**64, self._asked])
         if new:
-            structure = self.structures.pick(rng)
+            structure = self.structures.pick(rng, fixed)
             return self._proposed({**(structure or {}), **fixed}, new=False)
         left = self._tried.pick(rng, fixed)
         return None if left is None else self._draft({**left, **fixed})

@@ -9,7 +9,7 @@ import numpy as np
 
 from rayml.search.problem.structure import structure_of
 from rayml.search.sampling.points import Points
-from rayml.search.space.parameter import Params
+from rayml.search.space.parameter import Identity, Params, identity
 from rayml.search.space.space import Space
 
 
@@ -17,7 +17,8 @@ class Structures:
     """The structures of a study's trials.
 
     Which keys are structural is found out by building models, which the workers do. Until one of
-    them has said so, all those of steps and choices are taken to be.
+    them has said so, all those of steps and choices are taken to be. A trial with a key that is not
+    known then, as those of an estimator are, which trains by itself, is one of a kind.
 
     Args:
         space: that is searched.
@@ -31,11 +32,17 @@ class Structures:
         self._trials: list[Params] = []
         self.keys = dict(keys)
         self._looked = self._points()
+        self._shapes: set[Identity] = set()
 
     @property
     def looked(self) -> int:
-        """Structures that trials have."""
+        """Structures that trials have, one of a kind among them."""
         return len(self._looked)
+
+    @property
+    def shapes(self) -> int:
+        """Structures that trials have by the known keys alone; 0 while none is known."""
+        return len(self._shapes) if self.keys else 0
 
     @property
     def left(self) -> int | None:
@@ -52,25 +59,28 @@ class Structures:
             return False
         # What one structure shares another one may let its lanes choose; a cohort knows.
         self.keys = {**keys, **self.keys}
-        self._looked = self._points()
+        self._looked, self._shapes = self._points(), set()
+        for params in self._trials:
+            self._look(params)
         return True
 
     def add(self, params: Params) -> None:
         """Take in a trial."""
         self._trials.append(params)
-        self._looked.add(self.of(params))
+        self._look(params)
 
     def of(self, params: Params) -> Params:
         """The structure of a trial."""
-        return structure_of(params, self._shared)
+        own = bool(self.keys) and not self.knows(params)
+        return params if own else structure_of(params, self._shared)
 
     def is_new(self, params: Params) -> bool:
         """Whether no trial has the structure of another one."""
         return self.of(params) not in self._looked
 
-    def pick(self, rng: np.random.Generator) -> Params | None:
-        """A structure that no trial has, by chance; None if there is none."""
-        return self._looked.pick(rng)
+    def pick(self, rng: np.random.Generator, fixed: Params) -> Params | None:
+        """A structure with some values that no trial has, by chance; None if there is none."""
+        return self._looked.pick(rng, fixed)
 
     @property
     def _shared(self) -> Mapping[str, bool]:
@@ -80,7 +90,8 @@ class Structures:
     def _points(self) -> Points:
         shared = self._shared
         parameters = tuple(each for each in self._space.parameters if shared.get(each.key))
-        points = Points(Space(parameters), self._config)
-        for params in self._trials:
-            points.add(self.of(params))
-        return points
+        return Points(Space(parameters), self._config)
+
+    def _look(self, params: Params) -> None:
+        self._looked.add(self.of(params))
+        self._shapes.add(identity(structure_of(params, self.keys)))

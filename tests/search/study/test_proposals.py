@@ -153,3 +153,27 @@ def test_a_budget_of_seconds_may_end_before_that_of_trials(make_study: MakeStudy
     study = make_study(tree=WIDTHS, trials=100_000, seconds=100.0)
     number, _ = study.next_cohort(tune_trial="a") or (0, [])
     assert study.opening(number).quota.lanes == 1
+
+
+def test_trials_that_train_by_themselves_are_new_ones(make_study: MakeStudy) -> None:
+    tree = {
+        "model": {
+            "family": {"type": "categorical", "choices": ["net", "trees"]},
+            "width": {
+                "type": "categorical", "choices": [16, 32, 64], "when": {"model.family": "net"},
+            },
+            "rate": {
+                "type": "float", "low": 0.1, "high": 1.0, "when": {"model.family": "trees"},
+            },
+        }
+    }  # fmt: skip
+    study = make_study(tree=tree, sampler=SamplerSettings(name="random"), trials=40)
+    families = []
+    for cohort in range(20):
+        _, [asked] = study.next_cohort(tune_trial=str(cohort)) or (0, [])
+        families.append(asked.params["model.family"])
+        if families[-1] == "net":
+            study.classify(dict.fromkeys(asked.params, True))
+    assert families.count("trees") >= 8
+    # Each width of a net, and trees.
+    assert study.snapshot().structures == 4
