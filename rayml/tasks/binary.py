@@ -24,6 +24,7 @@ class BinaryTask(ClassTask):
     """Two classes: one logit, that of the positive class."""
 
     name = "binary"
+    likelihood = "bernoulli"
     needs_each_class = True
     class_counts = (2, 2)
     outputs = 1

@@ -20,6 +20,7 @@ class MulticlassTask(ClassTask):
     """Several classes: a logit each."""
 
     name = "multiclass"
+    likelihood = "categorical"
     class_counts = (2, MAX_CLASSES)
 
     def __init__(self, info: TargetInfo, **objective: Any) -> None:

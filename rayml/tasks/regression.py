@@ -17,6 +17,7 @@ class RegressionTask(NumberTask):
     """A number: one output, the standardised value."""
 
     name = "regression"
+    likelihood = "gaussian"
     directions: ClassVar[Mapping[str, Direction]] = {
         "rmse": "minimize",
         "mae": "minimize",

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from rayml.tasks.objectives import (
     LOSS,
@@ -109,6 +109,8 @@ class Task(ABC):
             number, which is encoded as a standardised float32.
         needs_each_class: whether no metric is defined on a split that lacks a class.
         smooths_labels: whether `train.label_smoothing` changes the loss.
+        likelihood: the distribution whose negative log-likelihood the loss is, up to constants and
+            smoothed labels; None of any other loss, as of a subclass that has a loss of its own.
         directions: which values of each metric are better.
         default_metric: the metric that is optimised where none is named.
         proper_metric: a metric that is best for the true probabilities, or the true mean.
@@ -130,12 +132,18 @@ class Task(ABC):
     has_classes: ClassVar[bool]
     needs_each_class: ClassVar[bool] = False
     smooths_labels: ClassVar[bool] = False
+    likelihood: ClassVar[Literal["bernoulli", "categorical", "gaussian"] | None] = None
     directions: ClassVar[Mapping[str, Direction]]
     default_metric: ClassVar[str]
     proper_metric: ClassVar[str]
     blind_metrics: ClassVar[frozenset[str]] = frozenset()
     outputs: int
     unit: float
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "loss" in vars(cls) and "likelihood" not in vars(cls):
+            cls.likelihood = None
 
     def __init__(
         self,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rayml
+from rayml.tasks.regression import RegressionTask
 from rayml.tasks.table import task_names
 
 ROOT = Path(rayml.__file__).parent
@@ -55,3 +57,17 @@ def test_no_other_code_compares_names_of_tasks() -> None:
         for line in compared(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert found == []
+
+
+def test_a_task_with_a_loss_of_its_own_has_no_likelihood_of_anothers() -> None:
+    class Squared(RegressionTask):
+        name = "squared"
+
+        def loss(self, outputs: Any, target: Any, *, label_smoothing: Any = 0.0) -> Any:
+            return (outputs.squeeze(-1) - target).square().mean(-1)
+
+    class Renamed(RegressionTask):
+        name = "renamed"
+
+    assert RegressionTask.likelihood == Renamed.likelihood == "gaussian"
+    assert Squared.likelihood is None

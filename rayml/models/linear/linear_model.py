@@ -20,7 +20,6 @@ from rayml.types import Examples, Features, FeatureShape
 Floats = npt.NDArray[np.float64]
 
 FILE = "linear.safetensors"
-_TASKS = ("binary", "multiclass", "regression")
 
 
 class LinearModel(Estimator):
@@ -68,13 +67,13 @@ class LinearModel(Estimator):
         """See `Estimator`.
 
         Raises:
-            ConfigError: the task is none of rayml's own.
+            ConfigError: the task has a loss of its own.
             TrainError: a class has no training row.
         """
-        if task.name not in _TASKS:
+        if task.likelihood is None:
             raise ConfigError(
                 f"a linear model cannot learn the task {task.name!r}",
-                remedy=f"Set data.task to one of {', '.join(_TASKS)}, or choose another model",
+                remedy="Set data.task to binary, multiclass or regression, or choose another model",
             )
         rows = self._matrix(train.features)
         if task.has_classes:

@@ -83,13 +83,13 @@ def objective_of(task: Task) -> TreeObjective:
 
     LightGBM begins with the best constant for its own objectives, and with zeros for others.
     """
-    match task.name:
-        case "binary":
+    match task.likelihood:
+        case "bernoulli":
             return TreeObjective({"objective": "binary", "metric": "binary_logloss"})
-        case "multiclass":
+        case "categorical":
             named = {"objective": "multiclass", "metric": "multi_logloss"}
             return TreeObjective(named | {"num_class": task.outputs})
-        case "regression":
+        case "gaussian":
             return TreeObjective({"objective": "regression", "metric": "l2"})
     unnamed = {"objective": "none", "metric": "none", "num_class": task.outputs}
     return TreeObjective(unnamed, OwnLoss(task))

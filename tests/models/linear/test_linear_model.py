@@ -80,7 +80,7 @@ def test_shares_of_a_value_are_weights_times_differences() -> None:
 
 def test_a_users_task_is_refused() -> None:
     rows = learnable("regression", SHAPE, 30, 1)
-    task = SimpleNamespace(name="count")
+    task = SimpleNamespace(name="count", likelihood=None)
     with pytest.raises(ConfigError, match="cannot learn the task 'count'"):
         next(LinearModel(SHAPE, 1).fit(rows, rows, task=task, settings=TrainSettings()))
 

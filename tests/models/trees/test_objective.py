@@ -40,7 +40,7 @@ def test_those_of_several_classes_are_the_known_ones() -> None:
 class Absolute:
     """A loss without curvature."""
 
-    name, outputs, has_classes = "absolute", 1, False
+    name, outputs, has_classes, likelihood = "absolute", 1, False, None
 
     def loss(self, outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (outputs.squeeze(-1) - target).abs().mean(-1)
