@@ -354,7 +354,8 @@ class Cohort:
         return SIZES.of(lane.model, lane.settings.batch_size, quota.lanes, measure)
 
     def _why_never_lanes(self, asked: Sequence[AskedTrial]) -> str | None:
-        if self._quota.lanes == 1:
+        # Lanes that a dead worker left go on as lanes, however few a cohort is given now.
+        if self._quota.lanes == 1 and not self._last.is_dir():
             return ""
         if name := _estimator_of(asked[0], self._plan):
             return f"{name} is an estimator, which trains by itself"
