@@ -124,7 +124,8 @@ def test_a_sweep_ends_with_its_best_trial(make_plan: Callable[..., SweepPlan]) -
     assert trials[result.best.number].value == best
     assert result.best.params == trials[result.best.number].params
     cohorts = {trial.system_attrs["cohort"] for trial in trials}
-    assert 4 <= len(cohorts) <= 8  # of two trials at most, as many as are measured to be fast
+    # Half of the trials look at new structures one by one, the others join in cohorts of four.
+    assert 2 <= len(cohorts) <= 8
     assert len({trial.user_attrs["tune_trial"] for trial in trials}) == len(cohorts)
     for trial in trials:
         # Trials that trained for all epochs are complete, whatever the last rung says.
