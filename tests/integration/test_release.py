@@ -160,7 +160,7 @@ def test_versions_that_cannot_serve_leave_the_old_one(
         assert rayml(registry, "promote", "5") == 1
     told = capsys.readouterr().err
     assert "no.such.model" in told
-    assert "withdrawn" in told
+    assert "The change was undone" in told
     assert registry.release("boxes").champion == champion
     assert {(status, version) for status, version, _ in seen} == {(200, str(champion))}
     assert "does not load" in registry.history("boxes")[-1]["reason"]
@@ -251,7 +251,8 @@ def test_a_version_that_names_other_code_runs_none_of_it(
         assert rayml(registry, "promote", "5") == 1
         # A replica withdraws what the command could read.
         said = capsys.readouterr().err
-        assert "withdrawn" in said or "bundle.json of the bundle cannot be read: model" in said
+        undone = "The change was undone" in said
+        assert undone or "bundle.json of the bundle cannot be read (model" in said
         assert {each.headers["x-model-version"] for each in ask(endpoint, ROW, 4)} == {
             str(champion)
         }
