@@ -119,6 +119,25 @@ def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
     write(folder / WEIGHTS, save({k: each.cpu().contiguous() for k, each in weights.items()}))
 
 
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of a trial's best epoch, from its folder.
+
+    Raises:
+        SearchError: they are gone or torn.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise SearchError(
+            f"the weights of trial {folder.name} cannot be read from {path} ({error})",
+            remedy="Restore the sweep's folder, or run the sweep again",
+        ) from error
+
+
 def forget(folder: Path) -> None:
     """Remove a checkpoint that nothing will read."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rayml.errors import SearchError
 from rayml.search.cohort.plan import SweepData
-from rayml.search.cohort.worker import WEIGHTS
+from rayml.search.cohort.worker import read_weights
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.problem.sweep_plan import TRIALS
 from rayml.search.results.candidates import candidates
@@ -62,7 +61,7 @@ class LibraryModel:
         """
         if self.own is None:
             return SeedFiles(sweep, self.trial, self.config).load(self.seed)
-        weights = _read(sweep / TRIALS / str(self.trial) / WEIGHTS)
+        weights = read_weights(sweep / TRIALS / str(self.trial))
         parameters = sum(each.numel() for each in weights.values())
         return SeedResult(self.seed, self.own, weights, parameters, steps=0, seconds=0.0)
 
@@ -176,16 +175,3 @@ def _milliseconds(member: Member, features: Features) -> float:
         member.single(row)
         times.append(time.perf_counter() - start)
     return 1000 * sorted(times)[len(times) // 2]
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise SearchError(
-            f"the weights of a trial cannot be read from {path} ({error})",
-            remedy="Restore the sweep's folder, or confirm it with confirm.ensemble=null",
-        ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import CheckpointError, SearchError
-from rayml.search.cohort.worker import WEIGHTS
+from rayml.search.cohort.worker import read_weights
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.problem.sweep_plan import TRIALS
 from rayml.search.results.confirmation import (
@@ -164,7 +164,7 @@ def _best_trial(board: Leaderboard, sweep: Path, trial: Mapping[str, Any]) -> Wi
     params = best.ancestry.params_in(best.epoch)
     config = apply(trial, params)
     stretches = schedule_of(board, best)
-    weights = _weights(sweep / TRIALS / str(best.number) / WEIGHTS)
+    weights = read_weights(sweep / TRIALS / str(best.number))
     return Winner(
         number=best.number,
         params=params,
@@ -193,19 +193,6 @@ def _best(board: Leaderboard, sweep: Path) -> TrialRow:
             remedy=f"See `rayml report {sweep.name}` for why its trials failed",
         )
     return rows[0]
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise SearchError(
-            f"the weights of the best trial cannot be read from {path} ({error})",
-            remedy="Restore the sweep's folder, or run the sweep again",
-        ) from error
 
 
 def _validation(best: TrialRow, epoch: int) -> Mapping[str, float | None]:
