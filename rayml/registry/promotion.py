@@ -172,17 +172,20 @@ def _beside_champion(champion: Champion) -> tuple[Verdict, str]:
     if isinstance(difference, str):
         return "not comparable", f"it cannot be compared with version {version}: {difference}"
     note = f"; {champion.note}" if champion.note else ""
-    told = (
+    comparison = (
         f"{_value(difference)}, {difference.other:.4g} of version {version} on the same rows{note} "
         f"(better by {difference.low:.3g} to {difference.high:.3g}, 95 % interval)"
     )
     if difference.better:
-        return "better", told
+        return "better", comparison
     if difference.worse:
-        return "worse", f"it is worse: {told}"
+        return "worse", f"it is worse: {comparison}"
     if champion.ahead:
-        return "as good", f"{told}: not told apart, and at least as good"
-    return "not better", f"it is not told apart from version {version}, and not as good: {told}"
+        return "as good", f"{comparison}: not told apart, and at least as good"
+    return (
+        "not better",
+        f"it is not told apart from version {version}, and not as good: {comparison}",
+    )
 
 
 def _value(difference: Difference) -> str:

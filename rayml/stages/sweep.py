@@ -84,7 +84,7 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSw
         # Before the journal, so that a sweep with a journal can be resumed.
         write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
-        show.line(f"sweep {plan.name}: {budget_told(plan.search)} for the best {goals}")
+        show.line(f"sweep {plan.name}: {budget_text(plan.search)} for the best {goals}")
     go_on = context.command("sweep", f"resume={plan.name}")
     words = f"sweep {plan.name} is not finished; continue with {go_on}"
     context.so_far.say(words, once=plan.folder / JOURNAL)
@@ -100,11 +100,11 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSw
     return FinishedSweep(plan.folder, {**result.timings, "first_epoch": first_epoch})
 
 
-def budget_told(search: SearchSettings) -> str:
+def budget_text(search: SearchSettings) -> str:
     """What a sweep may spend, in words; of several budgets the one of trials."""
     budgets = {"trials": search.trials, "seconds": search.seconds, "epochs": search.epochs}
-    told = [f"{most:g} {name}" for name, most in budgets.items() if most is not None]
-    return told[0] if told else f"a cost of {search.cost:g}"
+    budgets_given = [f"{most:g} {name}" for name, most in budgets.items() if most is not None]
+    return budgets_given[0] if budgets_given else f"a cost of {search.cost:g}"
 
 
 def done_of_budget(done: int, search: SearchSettings) -> str:

@@ -18,10 +18,10 @@ def pareto_figures(board: Leaderboard, rows: Sequence[TrialRow]) -> list[Figure]
         board: of the sweep.
         rows: trials that are drawn.
     """
-    told = [row for row in rows if row.state == "COMPLETE"]
-    if len(board.metrics) < 2 or not told:
+    complete = [row for row in rows if row.state == "COMPLETE"]
+    if len(board.metrics) < 2 or not complete:
         return []
-    return [_figure(board, told, other) for other in range(1, len(board.metrics))]
+    return [_figure(board, complete, other) for other in range(1, len(board.metrics))]
 
 
 def _figure(board: Leaderboard, rows: Sequence[TrialRow], other: int) -> Figure:

@@ -228,7 +228,7 @@ class Cohort:
             if not isinstance(each, DivergedError)
         ]
         decisions: list[PruningDecision] = ray.get(self._study.report.remote(reports))
-        told = {each.number: decision for each, decision in zip(reports, decisions, strict=True)}
+        decided = {each.number: decision for each, decision in zip(reports, decisions, strict=True)}
         ended = []
         for lane in self._loop.lanes:
             result = results[lane.number]
@@ -236,8 +236,8 @@ class Cohort:
                 ended.append(Ended(lane.number, "FAIL", explain(result)))
             elif lane.finished:
                 ended.append(Ended(lane.number, "COMPLETE"))
-            elif told[lane.number].action == "prune":
-                ended.append(Ended(lane.number, "PRUNED", told[lane.number].reason))
+            elif decided[lane.number].action == "prune":
+                ended.append(Ended(lane.number, "PRUNED", decided[lane.number].reason))
         return ended
 
     def _evolve(self, results: Mapping[int, EpochResult | DivergedError]) -> None:

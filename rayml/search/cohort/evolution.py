@@ -83,8 +83,8 @@ class Evolution:
             descents[copy.loser] = Descent(epoch, copy.winner, params)
         for number in values:
             self._family[number] = self._family[number].then(epoch, descents.get(number))
-        told = {number: each.to_json() for number, each in descents.items()}
-        ray.get(self._study.inherit.remote(self._cohort, epoch, told))
+        plain = {number: each.to_json() for number, each in descents.items()}
+        ray.get(self._study.inherit.remote(self._cohort, epoch, plain))
         return descents
 
     def _explored(self, copy: Copy, present: Mapping[int, Params], rng: Any) -> Params:

@@ -42,7 +42,7 @@ def shared_values(params: Params, plan: CohortPlan, data: SweepData) -> Params:
 def classify(params: Params, plan: CohortPlan, data: SweepData, study: Any) -> None:
     """Tell the study which keys of a trial its cohort shares.
 
-    Nothing is told where that cannot be found out: the trial fails with the error when it is built.
+    Where that cannot be found out, the trial fails with the error when it is built.
 
     Args:
         params: of the trial.

@@ -131,10 +131,10 @@ def choose_goals(
     chosen = [first]
     problems: list[str] = []
     for place, entry in enumerate(objectives):
-        told = [f"search.objectives.{place}: {each}" for each in _wrong(entry, known, chosen)]
-        problems += told
+        found = [f"search.objectives.{place}: {each}" for each in _wrong(entry, known, chosen)]
+        problems += found
         direction = entry.direction or known.get(entry.metric)
-        if not told and direction is not None:
+        if not found and direction is not None:
             chosen.append(Objective(entry.metric, direction))
     for name in constraints or {}:
         if name not in known:

@@ -14,7 +14,7 @@ from rayml.search.charts.style import choice_labels, duration, is_log, number, v
 from rayml.search.report.section import Grid, Section
 from rayml.search.results.leaderboard import TrialRow
 from rayml.search.results.record import Searched, SweepRecord
-from rayml.search.results.wording import told
+from rayml.search.results.wording import counted
 
 _STATES = (("COMPLETE", "finished"), ("PRUNED", "pruned"), ("RUNNING", "in progress"))
 _TOP = 12
@@ -64,7 +64,7 @@ def cards(record: SweepRecord) -> list[Card]:
 
 def _looked(record: SweepRecord) -> str:
     structures = record.board.structures
-    return f", {told(structures, 'structure')} looked at" if structures else ""
+    return f", {counted(structures, 'structure')} looked at" if structures else ""
 
 
 def state_of(record: SweepRecord) -> str:

@@ -34,8 +34,8 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     steps = [number for number, _ in improvements(record.board)]
     front = [row.number for row in record.rows if row.on_front]
     drawn = select(record.rows, POINTS, keep=[*front, *steps])
-    told = [importance(record.study, index) for index in range(len(record.board.metrics))]
-    searched = _by_importance(record.searched, told[0].shares)
+    importances = [importance(record.study, index) for index in range(len(record.board.metrics))]
+    searched = _by_importance(record.searched, importances[0].shares)
     yield best_section(record)
     yield space_section(record)
     if record.confirmation is not None:
@@ -45,7 +45,7 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     yield _history(record, drawn)
     yield from _pareto(record, drawn)
     yield _curves(record)
-    yield _importance(record, told)
+    yield _importance(record, importances)
     yield from _parallel(record, searched)
     yield from _slices(record, drawn, searched)
     if record.advice:
@@ -130,15 +130,15 @@ def _curves(record: SweepRecord) -> Section:
     return Section("curves", "Learning curves", notes, [figure])
 
 
-def _importance(record: SweepRecord, told: Sequence[Importance]) -> Section:
-    if all(each.absent for each in told):
-        return Section("importance", "Importance", [told[0].absent])
+def _importance(record: SweepRecord, importances: Sequence[Importance]) -> Section:
+    if all(each.absent for each in importances):
+        return Section("importance", "Importance", [importances[0].absent])
     notes = [
         "How much each parameter decides whether a finished trial is among the best tenth"
         " (PED-ANOVA); the shares add up to 100 %."
     ]
     figures = []
-    for index, (metric, each) in enumerate(zip(record.board.metrics, told, strict=True)):
+    for index, (metric, each) in enumerate(zip(record.board.metrics, importances, strict=True)):
         if each.absent:
             notes.append(f"For {metric} there is none. {each.absent}")
         else:

@@ -52,7 +52,7 @@ def _trials_table(board: Leaderboard) -> pa.Table:
     for name in ("feasible", "on_front", "started", "ended"):
         columns[name] = [getattr(row, name) for row in board.rows]
     if any(row.descents for row in board.rows):
-        columns["lineage"] = [
+        columns["ancestry"] = [
             json.dumps([each.to_json() for each in row.descents]) for row in board.rows
         ]
     for key in sorted({key for row in board.rows for key in row.params}):

@@ -167,9 +167,9 @@ def read_confirmation(sweep: Path) -> Confirmation | None:
     except FileNotFoundError:
         return None
     except (TooLargeError, ValidationError) as error:
-        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise SearchError(
-            f"{FILE} cannot be read ({told})",
+            f"{FILE} cannot be read ({reason})",
             found=str(sweep / FILE),
             remedy=f"Confirm the sweep again: `rayml confirm {sweep.name}`",
         ) from error

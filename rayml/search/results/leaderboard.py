@@ -19,7 +19,7 @@ from rayml.search.problem.goals import Goals, outcome
 from rayml.search.problem.ranking import Merit, TrialState, front, rank
 from rayml.search.problem.structure import count_structures
 from rayml.search.problem.sweep_plan import JOURNAL
-from rayml.search.results.wording import params_text, told, value_text
+from rayml.search.results.wording import counted, params_text, value_text
 from rayml.search.space.parameter import Params
 from rayml.types import Direction
 
@@ -145,7 +145,7 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
     """The first trials as a table for the terminal."""
     title = f"best {min(limit, len(board.rows))} of {len(board.rows)} trials"
     if board.structures:
-        title += f" of {told(board.structures, 'structure')}"
+        title += f" of {counted(board.structures, 'structure')}"
     table = Table(title=title)
     several = len(board.metrics) > 1
     for name in ("rank", "trial", *board.metrics, "epochs"):

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rayml.search.problem.trials import FinishedTrial, Progress
-from rayml.search.results.wording import params_text, told, value_text
+from rayml.search.results.wording import counted, params_text, value_text
 
 _HEARTBEAT = 10.0
 
@@ -143,7 +143,7 @@ def counts(progress: Progress) -> str:
         budgets += f", {progress.epochs}/{progress.epochs_budget} epochs"
     if progress.cost_budget is not None:
         budgets += f", cost {progress.cost:.3g}/{progress.cost_budget:g}"
-    structures = f", {told(progress.structures, 'structure')}" if progress.structures else ""
+    structures = f", {counted(progress.structures, 'structure')}" if progress.structures else ""
     lanes = "1 lane" if progress.running == 1 else f"{progress.running} lanes"
     return (
         f"{lanes} alive, {progress.complete} finished, {progress.pruned} pruned,"

@@ -12,7 +12,7 @@ def value_text(value: float | None) -> str:
     return f"{value:.0f}" if float(value).is_integer() and value else f"{value:.5g}"
 
 
-def told(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     """A number of things: `1 trial`, `2 trials`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 

@@ -57,10 +57,10 @@ def _never_searched(parameter: Parameter, space: Space, config: Mapping[str, Any
             yield from _fixed_otherwise(parameter, key, wanted, config)
     for key, each in _conditions(parameter, space).items():
         if not _common(each):
-            told = ", ".join(f"{list(wanted)} of {owner}" for owner, wanted in each)
+            owners = ", ".join(f"{list(wanted)} of {owner}" for owner, wanted in each)
             yield (
                 f"{parameter.key}: never searched, as the conditions on {key} exclude one another:"
-                f" {told}"
+                f" {owners}"
             )
 
 

@@ -93,14 +93,16 @@ def connected(
         tell("starting Ray" if address is None else f"joining the Ray cluster at {address}")
     import ray.serve  # noqa: F401 - while Ray starts
 
-    told = supervisor.channel.receive()
-    if told is None:
+    answer = supervisor.channel.receive()
+    if answer is None:
         raise ServeError(
             "the supervisor of this endpoint has ended", remedy="Start `rayml serve` again"
         )
-    if "error" in told:
-        raise (ConfigError if told["code"] == ConfigError.exit_code else ServeError)(told["error"])
-    supervisor.holder = told["holder"]
+    if "error" in answer:
+        raise (ConfigError if answer["code"] == ConfigError.exit_code else ServeError)(
+            answer["error"]
+        )
+    supervisor.holder = answer["holder"]
     # The workers of a local Ray inherit the folders from the caretaker.
-    with connect(told["address"], import_paths=import_paths if address else ()):
+    with connect(answer["address"], import_paths=import_paths if address else ()):
         yield

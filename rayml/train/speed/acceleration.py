@@ -53,14 +53,14 @@ PRIOR = {"cpu": Prospect(seconds=12.0, gain=0.6), "cuda": Prospect(seconds=30.0,
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class AccelerationDecision:
     """Whether to take the faster way, and why."""
 
     taken: bool
     reason: str
 
 
-def decide_compile(work: Work, prospect: Prospect) -> Decision:
+def decide_compile(work: Work, prospect: Prospect) -> AccelerationDecision:
     """Decide whether compiling is expected to pay for itself.
 
     Args:
@@ -70,19 +70,19 @@ def decide_compile(work: Work, prospect: Prospect) -> Decision:
     saved = work.total * (1 - 1 / prospect.gain)
     remaining = f"the remaining work is {_time(work.total)}"
     if prospect.gain < _LEAST_GAIN:
-        return Decision(
+        return AccelerationDecision(
             False, f"not compiled: compiled it is expected to be {prospect.gain:.2f} times as fast"
         )
     if saved < _MARGIN * prospect.seconds:
-        return Decision(
+        return AccelerationDecision(
             False,
             f"not compiled: {remaining}, compiling costs {_time(prospect.seconds)}"
             f" and would save {_time(saved)}",
         )
-    return Decision(True, f"{remaining}, of which compiling saves {_time(saved)}")
+    return AccelerationDecision(True, f"{remaining}, of which compiling saves {_time(saved)}")
 
 
-def judge_compiled(work: Work, measured: Prospect) -> Decision:
+def judge_compiled(work: Work, measured: Prospect) -> AccelerationDecision:
     """Decide whether compiled code is kept, now that its cost is spent.
 
     Args:
@@ -91,13 +91,15 @@ def judge_compiled(work: Work, measured: Prospect) -> Decision:
     """
     speed = f"{measured.gain:.2f} times as fast after {_time(measured.seconds)}"
     if measured.gain < _LEAST_GAIN:
-        return Decision(False, f"not compiled: compiled it is {speed}")
+        return AccelerationDecision(False, f"not compiled: compiled it is {speed}")
     saved = work.total * (1 - 1 / measured.gain)
     pays = "pay" if saved > measured.seconds else "do not pay"
-    return Decision(True, f"compiled: {speed}; the remaining {work.steps:,} steps {pays} for it")
+    return AccelerationDecision(
+        True, f"compiled: {speed}; the remaining {work.steps:,} steps {pays} for it"
+    )
 
 
-def decide_bfloat16(float32: float, bfloat16: float) -> Decision:
+def decide_bfloat16(float32: float, bfloat16: float) -> AccelerationDecision:
     """Decide whether gradients are computed in bfloat16.
 
     Args:
@@ -106,7 +108,9 @@ def decide_bfloat16(float32: float, bfloat16: float) -> Decision:
     """
     gain = float32 / bfloat16
     name = "bfloat16" if gain >= _LEAST_GAIN_OF_BFLOAT16 else "float32"
-    return Decision(name == "bfloat16", f"trains in {name}: bfloat16 is {gain:.2f} times as fast")
+    return AccelerationDecision(
+        name == "bfloat16", f"trains in {name}: bfloat16 is {gain:.2f} times as fast"
+    )
 
 
 def _time(seconds: float) -> str:

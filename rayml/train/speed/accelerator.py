@@ -61,12 +61,12 @@ class Accelerator:
         Raises:
             TrainError: `compile` is `always`, and compiling fails.
         """
-        told = []
+        lines = []
         if self._measures and _may_choose_precision(loop):
-            told.append(self._choose_precision(loop))
+            lines.append(self._choose_precision(loop))
         if self._compile == "always" or (self._compile == "auto" and self._measures):
-            told.append(self._choose_code(loop, steps))
-        return told
+            lines.append(self._choose_code(loop, steps))
+        return lines
 
     def go_on(self, loop: LaneLoop) -> None:
         """Train a further loop of the cohort in the way that `start` chose."""

@@ -92,5 +92,5 @@ def test_a_report_tells_what_a_trial_was_trained_with(study: Study, tmp_path: Pa
     )
     assert len(schedule_of(board, first)) == 1
     rows = pq.read_table(tmp_path / "report" / "trials.parquet").to_pylist()
-    assert [json.loads(row["lineage"]) for row in rows] == [[descent(1, 1, 0.25)], [], []]
+    assert [json.loads(row["ancestry"]) for row in rows] == [[descent(1, 1, 0.25)], [], []]
     assert read_leaderboard(tmp_path).rows[0].descents == best.descents
