@@ -219,6 +219,16 @@ class Task(ABC):
             label_smoothing: in [0, 1); of stacked models [lanes, 1].
         """
 
+    def members_loss(
+        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
+    ) -> Tensor:
+        """Mean of the losses of members, whose outputs are [..., members, rows, outputs]."""
+        own = target if target.dim() == 1 else target.unsqueeze(-2)
+        smooth = label_smoothing
+        return self.loss(
+            outputs, own, smooth if isinstance(smooth, float) else smooth.unsqueeze(-1)
+        ).mean(-1)
+
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
         """Decode outputs [..., rows, outputs] into predictions."""

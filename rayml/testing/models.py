@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rayml.models.modules.lazy import materialise
+from rayml.models.modules.pooling import learn_pool
 from rayml.settings.train import TrainSettings
 from rayml.testing.contract import check_contract
 from rayml.testing.rows import learnable, task_of
@@ -164,6 +165,8 @@ class ModelTests:
         with seeded(seed, _CPU):
             model = self.make(shape, outputs)
             materialise(model, shape)
+        # Of several outputs the probabilities are pooled one by one, which is no less a prediction.
+        learn_pool(model, task_of("binary"))
         return model
 
 

@@ -202,7 +202,7 @@ def build_member(
     weights: Mapping[str, Tensor],
     *,
     shape: FeatureShape,
-    outputs: int,
+    target: TargetInfo,
 ) -> Member:
     """Make the trained model of a trial, on the CPU.
 
@@ -210,16 +210,19 @@ def build_member(
         config: of the trial.
         weights: of its loop's `best_weights`.
         shape: of the features.
-        outputs: of the model.
+        target: what is predicted.
     """
     from rayml.models.estimators.files import as_files
     from rayml.models.estimators.members import EstimatorMember, ModuleMember
+    from rayml.models.modules.pooling import learn_pool
 
+    outputs = outputs_of(target)
     if is_estimator(config["model"]):
         estimator = build_estimator(config["model"], shape=shape, outputs=outputs)
         estimator.load(as_files(weights))
         return EstimatorMember(estimator, outputs)
     model = build_model(config["model"], shape=shape, outputs=outputs)
+    learn_pool(model, build_task(target))
     model.load_state_dict(dict(weights))
     return ModuleMember(model, outputs, config["train"]["eval_batch_size"])
 
@@ -261,6 +264,7 @@ def build_loop(
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
+    from rayml.models.modules.pooling import learn_pool
     from rayml.train.loop.estimator_loop import EstimatorLoop
     from rayml.train.loop.loop import TrainingLoop
     from rayml.train.loop.randomness import seeded
@@ -280,6 +284,7 @@ def build_loop(
     held_out = _batches(validation, settings.eval_batch_size, device)
     with seeded(settings.seed, device):
         model = build_model(node, shape=shape, outputs=outputs).to(device)
+        learn_pool(model, task)
         return TrainingLoop(model, task, batches, held_out, settings)
 
 
@@ -297,6 +302,7 @@ def build_lane(
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
+    from rayml.models.modules.pooling import learn_pool
     from rayml.train.lanes.lane import NewLane
     from rayml.train.loop.randomness import seeded
 
@@ -304,6 +310,7 @@ def build_lane(
     device = choose_device(settings.device)
     with seeded(settings.seed, device):
         model = build_model(config["model"], shape=shape, outputs=outputs_of(target)).to(device)
+    learn_pool(model, build_task(target))
     return NewLane(number, model, settings)
 
 

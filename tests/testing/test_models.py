@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
+from rayml.models.nets.tabm import TabM
 from rayml.testing.models import ModelTests, check_model
 from rayml.types import FeatureShape
 from tests.odd_models import BatchNorm, Complex, Drawn, Empty, Frozen, Lazy, Plain, Wide, Writes
@@ -21,6 +22,21 @@ class TestMLP(ModelTests):
 class TestResNet(ModelTests):
     def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
         return TabularResNet(shape, outputs, width=8, depth=1)
+
+
+class TestTabM(ModelTests):
+    def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
+        return TabM(shape, outputs, k=3, width=8, depth=2, dropout=0.3)
+
+
+class TestTabMFull(ModelTests):
+    def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
+        return TabM(shape, outputs, k=3, form="full", width=8, depth=2, numeric="plr")
+
+
+class TestTabMPacked(ModelTests):
+    def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
+        return TabM(shape, outputs, k=2, form="packed", width=8, depth=1)
 
 
 class Neighbours(Plain):

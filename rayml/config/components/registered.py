@@ -16,6 +16,7 @@ OWN: Mapping[Role, frozenset[str]] = {
             "rayml.models.linear.linear_model.LinearModel",
             "rayml.models.nets.mlp.MLP",
             "rayml.models.nets.resnet.TabularResNet",
+            "rayml.models.nets.tabm.TabM",
             "rayml.models.trees.lightgbm.LightGBM",
         }
     ),

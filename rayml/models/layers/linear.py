@@ -23,13 +23,18 @@ class Linear(nn.Linear):
             return super().forward(input)
         if input.dim() == 2:
             input = input.expand(len(self.weight), -1, -1)  # noqa: A001
-        parts = (input, self.weight, self.bias)
-        if torch.is_autocast_enabled(input.device.type):
-            # The backward pass runs outside of autocast, and takes what is saved as it is.
-            kind = torch.get_autocast_dtype(input.device.type)
-            parts = tuple(part.to(kind) for part in parts)  # type: ignore[assignment]
-        result: torch.Tensor = _StackedLinear.apply(*parts)  # type: ignore[no-untyped-call]
-        return result
+        return stacked_linear(input, self.weight, self.bias)
+
+
+def stacked_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Map [lanes, rows, in] by weights [lanes, out, in] and biases [lanes, out]."""
+    parts = (x, weight, bias)
+    if torch.is_autocast_enabled(x.device.type):
+        # The backward pass runs outside of autocast, and takes what is saved as it is.
+        kind = torch.get_autocast_dtype(x.device.type)
+        parts = tuple(part.to(kind) for part in parts)  # type: ignore[assignment]
+    result: torch.Tensor = _StackedLinear.apply(*parts)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _StackedLinear(torch.autograd.Function):
@@ -51,11 +56,12 @@ class _StackedLinear(torch.autograd.Function):
     @staticmethod
     def backward(
         ctx: Any, *grads: torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None]:
         x, weight = ctx.saved_tensors
         (slope,) = grads
         to_x = bmm(slope, weight) if ctx.needs_input_grad[0] else None
-        return to_x, bmm(slope.mT, x), slope.sum(-2)
+        to_bias = slope.sum(-2) if ctx.needs_input_grad[2] else None
+        return to_x, bmm(slope.mT, x), to_bias
 
 
 class LayerNorm(nn.LayerNorm):

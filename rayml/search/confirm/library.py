@@ -134,7 +134,7 @@ def predict_all(models: Sequence[LibraryModel], sweep: Path, data: SweepData) ->
     with torch.inference_mode():
         for model in models:
             weights = model.result(sweep).weights
-            member = build_member(model.config, weights, shape=data.shape, outputs=outputs)
+            member = build_member(model.config, weights, shape=data.shape, target=data.target)
             predictions.append(task.predict(member.outputs(rows.features)))
             latencies.append(_milliseconds(member, rows.features))
         truth = task.truth(torch.from_numpy(rows.target))

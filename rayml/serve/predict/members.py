@@ -22,9 +22,10 @@ from rayml.models.layers.folded import Forward, fold
 from rayml.models.modules.lazy import materialise
 from rayml.models.modules.lending import lend
 from rayml.models.modules.outline import Room, TooManyError, bounded, outline
+from rayml.models.modules.pooling import learn_pool
 from rayml.registry.bundle.bundle import Bundle
 from rayml.registry.bundle.group import Group
-from rayml.tasks.table import outputs_of
+from rayml.tasks.table import build_task, outputs_of
 from rayml.types import Features, FeatureShape
 
 
@@ -245,6 +246,7 @@ def _module(opened: _Opened) -> nn.Module:
             remedy="Install the rayml, and the package of the model, that its lineage names",
         )
     materialise(model, opened.shape)
+    learn_pool(model, build_task(opened.bundle.signature.target))
     return model
 
 

@@ -24,7 +24,6 @@ from rayml.search.results.leaderboard import (
 )
 from rayml.search.space.parameter import Params
 from rayml.tasks.objectives import MEASURED
-from rayml.tasks.table import outputs_of
 from rayml.train.trial import apply, build_member
 from rayml.types import Direction
 
@@ -205,9 +204,9 @@ def committee_of(winner: Winner, data: PreparedDataset) -> Committee:
     """The models of a winner, trained."""
     from rayml.models.estimators.members import Committee
 
-    shape, outputs = data.preprocessor.shape, outputs_of(data.preprocessor.target)
+    shape, target = data.preprocessor.shape, data.preprocessor.target
     members = [
-        build_member(each.config, each.weights, shape=shape, outputs=outputs)
+        build_member(each.config, each.weights, shape=shape, target=target)
         for each in winner.members
     ]
     return Committee(members, [each.votes for each in winner.members] if winner.selected else ())

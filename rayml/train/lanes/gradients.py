@@ -82,6 +82,8 @@ class LaneGradients:
         return self._loss(outputs, target, smoothing)
 
     def _loss(self, outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
-        wanted = (len(self._stack), target.shape[-1], self._task.outputs)
+        members = self._stack.members
+        wanted = (len(self._stack), *members, target.shape[-1], self._task.outputs)
         require_outputs(outputs, wanted, lanes=1)
-        return self._task.loss(outputs, target, smoothing)
+        loss = self._task.members_loss if members else self._task.loss
+        return loss(outputs, target, smoothing)

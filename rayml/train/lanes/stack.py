@@ -12,6 +12,7 @@ from torch.func import functional_call
 from rayml.errors import TrainError
 from rayml.models.layers.dropout import Dropout
 from rayml.models.modules.lending import lend
+from rayml.models.modules.pooling import members_of
 from rayml.train.loop.flat import trainable_parameters
 
 
@@ -63,6 +64,11 @@ class StackedModel:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The dimension of members that outputs have in training, see `members_of`."""
+        return members_of(self._template)
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -133,11 +139,14 @@ class StackedModel:
                 layer.key = key
 
     def __call__(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        """Outputs [lanes, rows, outputs] of features [rows, columns] or [lanes, rows, columns]."""
+        """Outputs [lanes, rows, outputs] of features [rows, columns] or [lanes, rows, columns].
+
+        Of a network of several members in training they are [lanes, members, rows, outputs].
+        """
         numeric, categorical = lend(self._template, numeric, categorical)
         if self._native:
             result: Tensor = self._template(numeric, categorical)
-            return result if result.dim() == 3 else result.expand(len(self), -1, -1)
+            return result if result.dim() > 2 else result.expand(len(self), -1, -1)
         by_lane = 0 if numeric.dim() == 3 else None
         run = torch.vmap(self._call, in_dims=(0, 0, by_lane, by_lane))
         return run(self._leaves, self._buffers, numeric, categorical)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rayml.models.modules.lending import lend
 from rayml.models.modules.outputs import require_outputs
+from rayml.models.modules.pooling import members_of
 from rayml.tasks.task import Task
 from rayml.train.loop.batches import Batch, Batches
 
@@ -15,10 +16,12 @@ def forward(model: nn.Module, task: Task, batch: Batch) -> Tensor:
     """Run a model on a batch.
 
     Raises:
-        ConfigError: the result is not [rows, outputs].
+        ConfigError: the result is not [rows, outputs], or while a network of several members trains
+            not [members, rows, outputs].
     """
     outputs = model(*lend(model, batch.numeric, batch.categorical))
-    return require_outputs(outputs, (len(batch.target), task.outputs))
+    members = members_of(model) if model.training else ()
+    return require_outputs(outputs, (*members, len(batch.target), task.outputs))
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rayml.errors import CheckpointError, TrainError
 from rayml.models.layers.dropout import Dropout, set_dropout_keys
+from rayml.models.modules.pooling import members_of
 from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
 from rayml.train.loop.batches import Batch, Batches, epoch_generator
@@ -70,6 +71,7 @@ class TrainingLoop:
             settings.optimizer, model, self._parameters, self._gradient
         )
         self._average = self._parameters.clone() if settings.ema else None
+        self._loss = task.members_loss if members_of(model) else task.loss
         self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
         self._randomness = Randomness(self._parameters.device)
         self._best_weights: dict[str, Tensor] = {}
@@ -187,7 +189,7 @@ class TrainingLoop:
         self._gradient.zero_()
         with self._precision():
             outputs = forward(self.model, self.task, batch).float()
-        loss = self.task.loss(outputs, batch.target, settings.label_smoothing)
+        loss = self._loss(outputs, batch.target, settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm is not None:
             clip(self._gradient, settings.clip_norm)

@@ -65,7 +65,8 @@ def _compare(lane: NewLane, task: Task, batch: Batch) -> str | None:
         stack.train(mode)
         stack.set_dropout_keys(_keys(lane, stack.dropouts))
         given = stack(batch.numeric, batch.categorical)
-        task.loss(given, batch.target).sum().backward()  # type: ignore[no-untyped-call]
+        loss = task.members_loss if mode and stack.members else task.loss
+        loss(given, batch.target).sum().backward()  # type: ignore[no-untyped-call]
         if not _close(given, torch.stack([each[mode] for each in alone])):
             return "stacked it gives other outputs than alone"
     return None

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from rayml.errors import CheckpointError, DivergedError, TrainError
+from rayml.models.modules.pooling import learn_pool
 from rayml.tasks.table import build_task, outputs_of
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
@@ -26,6 +27,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "resnet": {
         "_target_": "rayml.models.nets.resnet.TabularResNet", "width": 8, "depth": 2,
         "dropout": 0.2, "residual_dropout": 0.1,
+    },
+    "tabm": {
+        "_target_": "rayml.models.nets.tabm.TabM", "k": 3, "width": 8, "depth": 1, "dropout": 0.2,
+        "form": "full",
     },
     "own": {"_target_": f"{__name__}.Plain", "width": 8},
 }  # fmt: skip
@@ -90,6 +95,7 @@ class Case:
         settings = train_settings(config["train"])
         torch.manual_seed(settings.seed)
         model = build_model(config["model"], shape=self.shape, outputs=outputs_of(self.target))
+        learn_pool(model, build_task(self.target))
         return NewLane(lane, model, settings)
 
     def loop(self, lanes: list[int]) -> LaneLoop:

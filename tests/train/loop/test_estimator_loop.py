@@ -232,7 +232,7 @@ def test_a_trials_config_names_an_estimator(config, shape, target, train, valida
     assert isinstance(loop, EstimatorLoop)
     assert loop.settings.threads == 3
     assert loop.run_epoch().metrics["accuracy"] > 0.7
-    member = build_member(mine, loop.best_weights(), shape=shape, outputs=1)
+    member = build_member(mine, loop.best_weights(), shape=shape, target=target)
     assert loop.best is not None
     assert Committee([member]).measure(loop.task, validation) == pytest.approx(
         dict(loop.best.metrics)
