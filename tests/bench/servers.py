@@ -41,7 +41,9 @@ def server(
     port = ports.choose()
     ports.release()
     env = os.environ | {"PYTHONPATH": str(source)}
-    process = subprocess.Popen([python, *command, str(port)], start_new_session=True, env=env, cwd=source)
+    process = subprocess.Popen(
+        [python, *command, str(port)], start_new_session=True, env=env, cwd=source
+    )
     try:
         _wait_for(port, process, body)
         yield port
