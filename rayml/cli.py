@@ -12,7 +12,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rayml import __version__, pipeline
@@ -24,6 +24,7 @@ from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
 from rayml.serve.supervise.front import run_supervised
 from rayml.serve.supervise.supervised import possible
 from rayml.so_far import SoFar
+from rayml.stages.auto.auto import implied
 from rayml.stages.context import Context
 from rayml.storage.disk import disk_refusal
 from rayml.storage.temporary import swept
@@ -268,6 +269,8 @@ class _Help(argparse.Action):
 
 
 def _execute(invocation: Invocation, started: float, so_far: SoFar) -> int:
+    meant = implied(invocation.verb, invocation.overrides)
+    invocation = replace(invocation, overrides=(*meant, *invocation.overrides))
     composed, resumed = _compose(invocation)
     if invocation.show_config:
         print(composed.yaml(), end="")
@@ -281,6 +284,8 @@ def _execute(invocation: Invocation, started: float, so_far: SoFar) -> int:
         extended=invocation.extend is not None,
         so_far=so_far,
         words=_words(invocation),
+        overrides=invocation.overrides,
+        config_dirs=invocation.config_dirs,
     )
     verb = VERBS[invocation.verb]
     arguments = (invocation.argument,) if verb.argument else ()

@@ -27,6 +27,7 @@ def run(context: Context) -> None:
     On a terminal the endpoint serves until it is interrupted; elsewhere it stops after its
     answer.
     """
+    from rayml.stages.auto.auto import with_space
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweeps.metric import with_metric
 
@@ -35,7 +36,7 @@ def run(context: Context) -> None:
         require_machines(context.config)
         data = prepare_data(context)
         checking.require()
-        context = with_metric(context, data)
+        context = with_metric(with_space(context, data), data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 
@@ -94,6 +95,7 @@ def prepare(context: Context) -> None:
 
 def sweep(context: Context) -> None:
     """Search the space, or continue a sweep that did not end, and confirm the winner."""
+    from rayml.stages.auto.auto import with_space
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweeps.metric import with_metric
 
@@ -113,7 +115,7 @@ def sweep(context: Context) -> None:
             if data.reused:
                 show.prepared(data)
         checking.require()
-        context = with_metric(context, data)
+        context = with_metric(with_space(context, data), data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 

@@ -178,6 +178,19 @@ class ClusterConfig:
 
 
 @settings
+class AutoSettings:
+    """What `space=auto` chose; empty until the data are known.
+
+    Attributes:
+        overrides: of the config, in Hydra's grammar.
+        reasons: a line for each decision.
+    """
+
+    overrides: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@settings
 class Config:
     """Everything that one run of rayml does.
 
@@ -196,6 +209,7 @@ class Config:
         cluster: the Ray cluster.
         confirm: how its winner is confirmed.
         trust: whose code stored files may name, see `TrustSettings`.
+        auto: what `space=auto` chose; None where the config names a space.
     """
 
     name: Name
@@ -212,3 +226,4 @@ class Config:
     cluster: ClusterConfig
     confirm: ConfirmSettings = Field(default_factory=ConfirmSettings)
     trust: TrustSettings = Field(default_factory=TrustSettings)
+    auto: AutoSettings | None = None

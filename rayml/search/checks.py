@@ -12,6 +12,7 @@ from rayml.search.problem.goals import Goals, check_goals_of_sampler, choose_goa
 from rayml.search.pruning.pruning import build_pruner
 from rayml.search.sampling.samplers import check_sampler
 from rayml.search.space.space import Space
+from rayml.search.space.suggestions import check_suggestions
 from rayml.search.tracking.tracker import check_tracking
 from rayml.settings.search import SearchSettings
 from rayml.tasks.objectives import TRAIN_SECONDS
@@ -40,6 +41,7 @@ def search_checks(
     yield "search", lambda: check_deterministic(search)
     yield "search", lambda: check_population(search, trial["train"], space.keys)
     yield "search.warm_start", lambda: _check_warm_start(search)
+    yield "search", lambda: check_suggestions(search.suggestions, space, trial)
     yield "search.tracking", lambda: check_tracking(search.tracking)
 
 

@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from rayml.search.problem.trials import FinishedTrial, Progress, Resumed
 from rayml.search.results.progress import View
 from rayml.search.sampling.warm_start import read_history
 from rayml.search.space.fit import check_fit
+from rayml.search.space.suggestions import adopt_suggestions
 from rayml.search.study.claim import require_free
 from rayml.search.study.study_actor import start_study
 from rayml.search.tracking.recording import recording
@@ -129,6 +130,8 @@ def run_sweep(
 
 def _study_plan(plan: SweepPlan, goals: Goals, started: float, workers: int) -> StudyPlan:
     first = goals.first
+    own = adopt_suggestions(plan.search.suggestions, plan.space, plan.trial).fitting
+    history = read_history(plan.warm_start, plan.space, plan.trial, first.metric, first.direction)
     return StudyPlan(
         name=plan.name,
         journal=(plan.folder / JOURNAL).resolve(),
@@ -139,9 +142,7 @@ def _study_plan(plan: SweepPlan, goals: Goals, started: float, workers: int) -> 
         seed=plan.seed,
         started=started,
         session=uuid.uuid4().hex,
-        history=read_history(
-            plan.warm_start, plan.space, plan.trial, first.metric, first.direction
-        ),
+        history=replace(history, suggestions=(*own, *history.suggestions)),
         workers=workers,
         slots=workers if plan.search.deterministic else None,
     )

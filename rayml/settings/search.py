@@ -153,8 +153,7 @@ class PrunerSettings:
     Attributes:
         name: `asha` (asynchronous successive halving, Li et al. 2020), `hyperband` (several
             brackets of it), `median`, or `none`.
-        min_epochs: no trial is stopped before; as everywhere, what follows `train.eval_steps`
-            counts as an epoch where `train.steps` is set.
+        min_epochs: no trial is stopped before.
         reduction: of the trials that reach a rung one in so many goes on.
         startup_trials: `median` stops nothing before so many trials have finished.
         target: dotted path of the user's class; None takes the one of `name`.
@@ -216,23 +215,33 @@ class ConfirmSettings:
     Attributes:
         top: best trials that are trained again; 0 confirms nothing, and the best trial wins.
         seeds: trainings of each of them, every one with its own initialisation, dropout and
-            batch order.
+            batch order; 0 trains none, and the ensemble is selected among the sweep's own models.
         ensemble: models of the winner that are served together; None serves one. `greedy` selects
             among all models of the sweep and of the confirmation, where that does better on rows
             that did not select (Caruana et al. 2004).
         members: different models of a selected ensemble at most.
         max_latency_ms: time of one row through all of them at most, as it is measured here; None
             sets no limit.
+        seconds: of predicting by the models that an ensemble is selected among; the best of them
+            come first, and those that are left then are not looked at. None sets no limit.
     """
 
     top: Size = 3
-    seeds: Annotated[int, Field(ge=2)] = 5
+    seeds: Size = 5
     ensemble: Annotated[int, Field(ge=2)] | Literal["greedy"] | None = None
     members: Annotated[int, Field(ge=1, le=100)] = 12
     max_latency_ms: Positive | None = 2.0
+    seconds: Positive | None = None
 
     @pydantic.model_validator(mode="after")
     def _enough(self) -> ConfirmSettings:
+        if self.seeds == 1:
+            raise ValueError("seeds=1 tells nothing of what a seed changes; set 2 or more")
+        if not self.seeds and self.top and self.ensemble != "greedy":
+            raise ValueError(
+                "seeds=0 trains nothing again, which a selected ensemble alone does without; set"
+                " ensemble=greedy, or seeds to 2 or more"
+            )
         if self.ensemble is not None and not self.top:
             raise ValueError(
                 f"ensemble={self.ensemble} is set with top=0, and an ensemble is made of confirmed"
@@ -268,6 +277,8 @@ class SearchSettings:
         storage: URL of a database that the study is written to as well, for shared use; None
             keeps it in the sweep's folder alone.
         warm_start: names of sweeps whose trials inform this one.
+        suggestions: what the first trials are: values by dotted key, those of the config where a
+            suggestion has none. One that the space does not hold is named and not tried.
         tracking: see `TrackingSettings`.
         deterministic: whether a run on the same machine gives the same trials and values again,
             however long anything takes. Cohorts then wait for one another, and hold 32 lanes at
@@ -291,6 +302,7 @@ class SearchSettings:
     pruner: PrunerSettings = Field(default_factory=PrunerSettings)
     storage: str | None = None
     warm_start: tuple[str, ...] = ()
+    suggestions: tuple[Mapping[str, Any], ...] = ()
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     deterministic: bool = False
     population: PopulationSettings | None = None

@@ -43,7 +43,8 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
     board = read_leaderboard(sweep)
     for row in board.rows:
         require_trusted_params(row.params, context.trust)
-    if not (count := len(candidates(board, plan.trial, settings.top))):
+    count = len(candidates(board, plan.trial, settings.top))
+    if settings.seeds and not count:
         forget_confirmation(sweep)
         show.line("no trial is confirmed: none trained to its end within the constraints")
         return
@@ -52,13 +53,18 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
     context.so_far.say(f"sweep {sweep.name} is finished, not confirmed; continue with {go_on}")
     with context.watch.stage("confirm"):
         found = confirm(plan, board, sweep_data(data), on_progress=show.line)
-    if found is not None:
+    if found is None:
+        forget_confirmation(sweep)
+        show.line("no trial is confirmed: none has a value within the constraints")
+    else:
         show.confirmed(found)
     say_finished(context, sweep.name)
 
 
 def announced(count: int, sweep: str, seeds: int) -> str:
     """The line that says which trials are confirmed over how many seeds."""
+    if not seeds:
+        return f"sweep {sweep}: selecting among the models of its trials"
     over = "1 seed" if seeds == 1 else f"{seeds} seeds"
     if count == 1:
         return f"sweep {sweep}: confirming the best trial over {over}"

@@ -81,6 +81,8 @@ class Context:
         so_far: what is finished, for a user whose command fails.
         words: of the command line, which a command that continues this one may share.
         project_folders: beside the user's config folders; their code is trusted.
+        overrides: of the command line.
+        config_dirs: the user's own folders of config groups.
     """
 
     composed: Composed
@@ -91,6 +93,8 @@ class Context:
     so_far: SoFar = field(default_factory=SoFar)
     words: tuple[str, ...] = ()
     project_folders: list[str] = field(default_factory=list)
+    overrides: tuple[str, ...] = ()
+    config_dirs: tuple[Path, ...] = ()
 
     def command(self, verb: str, *first: str, about: Sequence[str] = ()) -> str:
         """A command that continues this one; see `rayml.so_far.command`."""

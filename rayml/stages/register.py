@@ -217,6 +217,8 @@ def _confirmed(confirmation: Confirmation | None) -> ConfirmedMetric | None:
     if confirmation is None:
         return None
     chosen = confirmation.chosen
+    if len(chosen.values) == 1:  # as the sweep trained it
+        return None
     return ConfirmedMetric(
         seeds=len(chosen.values), mean=chosen.mean, low=chosen.low, high=chosen.high
     )

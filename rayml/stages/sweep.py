@@ -19,6 +19,7 @@ from rayml.search.report.tables import write_tables
 from rayml.search.results.confirmation import FILE as CONFIRMATION
 from rayml.search.results.progress import choose_view
 from rayml.search.space.space import Space
+from rayml.search.space.suggestions import adopt_suggestions
 from rayml.search.study.claim import claimed
 from rayml.search.sweep import check_sweep, run_sweep
 from rayml.settings.search import SearchSettings
@@ -84,6 +85,8 @@ def _run(context: Context, plan: SweepPlan, data: PreparedDataset) -> FinishedSw
         # Before the journal, so that a sweep with a journal can be resumed.
         write(plan.folder / CONFIG, context.composed.yaml())
         write_data(plan.folder, data)
+        for line in adopt_suggestions(plan.search.suggestions, plan.space, plan.trial).unfit:
+            show.line(line)
         show.line(f"sweep {plan.name}: {budget_text(plan.search)} for the best {goals}")
     go_on = context.command("sweep", f"resume={plan.name}")
     words = f"sweep {plan.name} is not finished; continue with {go_on}"

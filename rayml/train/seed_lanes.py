@@ -108,7 +108,7 @@ def stacked_seeds(
         # A user's module may draw its weights from any of the global generators.
         reset_process(train_settings(own["train"]))
         lanes.append(build_lane(seed, own, shape=shape, target=target))
-    batches = ArrayBatches(train, settings.batch_size, device, stretch=settings.stretch)
+    batches = ArrayBatches(train, settings.batch_size, device)
     first = lanes[0]
     if not all(same_structure(first.model, each.model) for each in lanes):
         return None

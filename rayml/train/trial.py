@@ -274,14 +274,13 @@ def build_loop(
     task = build_trial_task(config["task"], target)
     node, outputs = config["model"], outputs_of(target)
     if is_estimator(node):
-        # Its rounds are its own: it makes no steps that could be counted.
-        settings = replace(settings, threads=max(threads, settings.threads), steps=None)
+        settings = replace(settings, threads=max(threads, settings.threads))
         with seeded(settings.seed, device):
             estimator = build_estimator(node, shape=shape, outputs=outputs)
             return EstimatorLoop(
                 estimator, task, _in_memory(train), _in_memory(validation), settings
             )
-    batches = _batches(train, settings.batch_size, device, settings.stretch)
+    batches = _batches(train, settings.batch_size, device)
     held_out = _batches(validation, settings.eval_batch_size, device)
     with seeded(settings.seed, device):
         model = build_model(node, shape=shape, outputs=outputs).to(device)
@@ -319,18 +318,13 @@ def _users_metrics(section: Mapping[str, Any]) -> dict[str, Any]:
     return {name: build(node) for name, node in section["metrics"].items()}
 
 
-def _batches(
-    split: Examples | ParquetSplit,
-    batch_size: int,
-    device: torch.device,
-    stretch: int | None = None,
-) -> Batches:
+def _batches(split: Examples | ParquetSplit, batch_size: int, device: torch.device) -> Batches:
     from rayml.train.loop.batches import ArrayBatches
     from rayml.train.loop.streaming import ParquetBatches
 
     if isinstance(split, Examples):
-        return ArrayBatches(split, batch_size, device, stretch=stretch)
-    return ParquetBatches(split, batch_size, device=device, stretch=stretch)
+        return ArrayBatches(split, batch_size, device)
+    return ParquetBatches(split, batch_size, device=device)
 
 
 def _in_memory(split: Examples | ParquetSplit) -> Examples:

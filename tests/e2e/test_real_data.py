@@ -69,6 +69,7 @@ def test_a_sweep_on_adult_reaches_the_published_accuracy(
         "run",
         "data=adult",
         f"paths.data={shared_data}",
+        "model=mlp",
         "search.trials=30",
         "train=fast",
         "serve=one",

@@ -43,7 +43,7 @@ class Setting:
         assert isinstance(validation, Examples)
         return cls(
             task,
-            ArrayBatches(train, settings.batch_size, device, stretch=settings.stretch),
+            ArrayBatches(train, settings.batch_size, device),
             ArrayBatches(validation, settings.eval_batch_size, device),
         )
 

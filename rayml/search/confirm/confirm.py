@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rayml.errors import SearchError
 from rayml.search.cohort.plan import SweepData
+from rayml.search.confirm.as_trained import as_trained
 from rayml.search.confirm.seed_training import ConfirmPlan, Score, retrain
 from rayml.search.confirm.selecting import select_ensemble
 from rayml.search.results.candidates import Candidate, candidates, new_seeds
@@ -48,7 +49,28 @@ def confirm(
         ConfigError: the cluster cannot hold a training.
         SearchError: no candidate trained to its end with every seed.
     """
-    found = candidates(board, plan.trial, plan.settings.top)
+    if plan.settings.seeds:
+        found = candidates(board, plan.trial, plan.settings.top)
+        confirmation = _over_seeds(plan, board, data, found, on_progress or _silent)
+    else:
+        confirmation = as_trained(plan, board)
+    if confirmation is None:
+        return None
+    if plan.settings.ensemble == "greedy":
+        selection = select_ensemble(plan, board, confirmation, data, on_progress or _silent)
+        confirmation = dataclasses.replace(confirmation, selection=selection)
+    confirmation = dataclasses.replace(confirmation, test=_known_test(plan.sweep, confirmation))
+    write_confirmation(plan.sweep, confirmation)
+    return confirmation
+
+
+def _over_seeds(
+    plan: ConfirmPlan,
+    board: Leaderboard,
+    data: SweepData,
+    found: Sequence[Candidate],
+    say: Callable[[str], None],
+) -> Confirmation | None:
     if not found:
         return None
     seeds = new_seeds(plan.trial, found, plan.settings.seeds)
@@ -56,15 +78,8 @@ def confirm(
     for candidate, scores in retrain(plan, found, seeds, data):
         outcome = _outcome(candidate, scores)
         outcomes[candidate.number] = outcome
-        if on_progress:
-            on_progress(_line(outcome, board.metric))
-    confirmation = _conclude(plan, board, seeds, [outcomes[each.number] for each in found])
-    if plan.settings.ensemble == "greedy":
-        selection = select_ensemble(plan, board, confirmation, data, on_progress or _silent)
-        confirmation = dataclasses.replace(confirmation, selection=selection)
-    confirmation = dataclasses.replace(confirmation, test=_known_test(plan.sweep, confirmation))
-    write_confirmation(plan.sweep, confirmation)
-    return confirmation
+        say(_line(outcome, board.metric))
+    return _conclude(plan, board, seeds, [outcomes[each.number] for each in found])
 
 
 def _outcome(candidate: Candidate, scores: list[Score] | str) -> ConfirmedTrial | FailedTrial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from rayml.search.cohort.plan import SweepData
 from rayml.search.cohort.worker import read_weights
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.problem.sweep_plan import TRIALS
-from rayml.search.results.candidates import candidates
+from rayml.search.results.candidates import distinct
 from rayml.search.results.confirmation import Confirmation
 from rayml.search.results.leaderboard import Leaderboard
 from rayml.search.space.parameter import Params
@@ -91,35 +91,61 @@ def library(
 ) -> list[LibraryModel]:
     """The models of a confirmed sweep: all seeds of its candidates, and its best trials themselves.
 
+    The model that would be served alone is the first, the winner's other ones follow.
+
     Args:
         board: the sweep's trials, best first.
         trial: plain config that they started from.
         confirmation: of the sweep.
     """
+    winner, served = confirmation.winner, confirmation.seed
     found = [
         LibraryModel(each.number, each.params, apply(trial, each.params), seed, None)
-        for each in confirmation.candidates
-        for seed in confirmation.seeds
+        for each in sorted(confirmation.candidates, key=lambda trained: trained.number != winner)
+        for seed in sorted(confirmation.seeds, key=lambda seed: seed != served)
     ]
-    rows = {row.number: row for row in board.rows}
-    for each in candidates(board, trial, _MOST_TRIALS):
+    confirmed = {(each.trial, each.seed) for each in found}
+    own = own_models(board, trial, most=_MOST_TRIALS)
+    return [*found, *(each for each in own if (each.trial, each.seed) not in confirmed)]
+
+
+def own_models(
+    board: Leaderboard, trial: Mapping[str, Any], *, most: int
+) -> Iterator[LibraryModel]:
+    """The models of a sweep's trials at their best epochs, as the sweep left them, best first.
+
+    Those that trained to their end come first; what was pruned may still be of use to an ensemble.
+
+    Args:
+        board: the sweep's trials, best first.
+        trial: plain config that they started from.
+        most: models at most.
+    """
+    ended = [row for row in board.rows if row.state in {"COMPLETE", "PRUNED"} and row.feasible]
+    rows = {row.number: row for row in ended if row.epoch is not None and row.value is not None}
+    for each in distinct(rows.values(), trial, most):
         row = rows[each.number]
-        if row.epoch is None or row.value is None:
-            continue
+        assert row.epoch is not None
+        assert row.value is not None
         metrics = {k: v for k, v in row.curve[row.epoch][1].items() if v is not None}
         best = BestEpoch(row.epoch, row.value, metrics)
         seed = each.config["train"]["seed"]
-        found.append(LibraryModel(each.number, each.params, each.config, seed, best))
-    return found
+        yield LibraryModel(each.number, each.params, each.config, seed, best)
 
 
-def predict_all(models: Sequence[LibraryModel], sweep: Path, data: SweepData) -> Predicted:
-    """Let every model of a library predict validation rows, as many as memory is bounded to.
+def predict_all(
+    models: Sequence[LibraryModel], sweep: Path, data: SweepData, seconds: float | None = None
+) -> Predicted:
+    """Let the models of a library predict validation rows, as many as memory is bounded to.
 
     Args:
         models: of the library.
         sweep: folder of the sweep.
         data: that they trained on.
+        seconds: after which no further model predicts; None has all of them predict.
+
+    Returns:
+        What the first models predict, as many as there was time for; always one.
 
     Raises:
         CheckpointError: the weights of a seed are gone.
@@ -130,9 +156,13 @@ def predict_all(models: Sequence[LibraryModel], sweep: Path, data: SweepData) ->
     task = build_trial_task(models[0].config["task"], data.target)
     outputs = outputs_of(data.target)
     rows = _rows(data, _MOST_NUMBERS // (len(models) * outputs))
-    predictions, latencies = [], []
+    predictions: list[Tensor] = []
+    latencies: list[float] = []
+    started = time.monotonic()
     with torch.inference_mode():
         for model in models:
+            if predictions and seconds is not None and time.monotonic() - started > seconds:
+                break
             weights = model.result(sweep).weights
             member = build_member(model.config, weights, shape=data.shape, target=data.target)
             predictions.append(task.predict(member.outputs(rows.features)))

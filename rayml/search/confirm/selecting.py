@@ -43,7 +43,8 @@ def select_ensemble(
     work = ray.remote(num_cpus=plan.resources.cpu, num_gpus=plan.resources.gpu)(_select)
     sweep = plan.sweep.resolve()
     try:
-        found = ray.get(work.remote(models, sweep, ray.put(data), single, seeds, limits))
+        asked = (sweep, ray.put(data), single, seeds, limits, settings.seconds)
+        found = ray.get(work.remote(models, *asked))
     except RayError as error:  # a model may be the user's, and end the worker
         found = f"its worker died: {' '.join(str(error).split())}"
     if isinstance(found, str):
@@ -51,7 +52,7 @@ def select_ensemble(
         return None
     selected, metric, latencies = found
     if selected is None:
-        say(f"no ensemble of the {len(models)} models does better than the winner's model alone")
+        say(f"no ensemble of the {len(latencies)} models does better than the winner's model alone")
         return None
     for place in selected.votes:
         models[place].keep(sweep)
@@ -68,7 +69,7 @@ def select_ensemble(
         metric=metric,
         score=selected.score,
         alone=selected.alone,
-        pool=len(models),
+        pool=len(latencies),
         latency_ms=sum(latencies[place] for place in selected.votes),
     )
 
@@ -90,6 +91,7 @@ def _select(
     single: int,
     seeds: Sequence[int],
     limits: Limits,
+    seconds: float | None,
 ) -> tuple[Selected | None, str, Sequence[float]] | str:
     """Select in a worker.
 
@@ -99,7 +101,9 @@ def _select(
     """
     task = build_trial_task(models[0].config["task"], data.target)
     try:
-        found = predict_all(models, sweep, data)
+        found = predict_all(models, sweep, data, seconds)
+        # The winner's own models come first; those that there was no time for are left out.
+        known = [each for each in seeds if each < len(found.latencies)]
         selected = select(
             found.predictions,
             found.truth,
@@ -107,7 +111,7 @@ def _select(
             task.directions[task.proper_metric],
             latencies=found.latencies,
             single=single,
-            given=[seeds],
+            given=[known],
             limits=limits,
         )
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything

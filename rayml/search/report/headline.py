@@ -82,13 +82,13 @@ def best_section(record: SweepRecord) -> Section:
     names = [each.key for each in record.searched if any(each.key in r.params for r in record.rows)]
     rows = [row for row in record.rows if row.value is not None][:_TOP]
     grid = Grid(
-        ["trial", *record.board.metrics, f"{record.board.unit}s", "state", *leaves(names)],
+        ["trial", *record.board.metrics, "epochs", "state", *leaves(names)],
         [_cells(row, record, names) for row in rows],
         trials=True,
     )
     notes = [
         f"The best {len(rows)} of {len(record.rows):,} trials: those that finished before those"
-        " that were pruned, each by the value of its best {record.board.unit}."
+        " that were pruned, each by the value of its best epoch."
     ]
     if record.constrained:
         notes.append("A trial that breaks a constraint comes after all that break none.")

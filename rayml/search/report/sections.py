@@ -38,6 +38,7 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     searched = _by_importance(record.searched, importances[0].shares)
     yield best_section(record)
     yield space_section(record)
+    yield from _auto(record)
     if record.confirmation is not None:
         yield _confirmation(record.confirmation)
     if (families := families_section(record)) is not None:
@@ -55,12 +56,21 @@ def sections(record: SweepRecord) -> Iterator[Section]:
     yield from _config(record)
 
 
+def _auto(record: SweepRecord) -> Iterator[Section]:
+    chosen = record.config.get("auto") if isinstance(record.config, Mapping) else None
+    if chosen:
+        reasons = [f"{each[:1].upper()}{each[1:]}." for each in chosen["reasons"]]
+        words = f"The same by hand: {' '.join(chosen['overrides'])}"
+        yield Section("auto", "What space=auto chose", [*reasons, words])
+
+
 def _confirmation(confirmation: Confirmation) -> Section:
     seeds = len(confirmation.seeds)
-    notes = [
-        f"The best trials were trained again with {seeds} {'seed' if seeds == 1 else 'seeds'};"
-        f" bars are 95 % bootstrap intervals of the mean. {confirmation.reason}",
-    ]
+    again = (
+        f"The best trials were trained again with {seeds} seeds; bars are 95 % bootstrap intervals"
+        " of the mean. "
+    )
+    notes = [f"{again if seeds > 1 else 'No trial was trained again: '}{confirmation.reason}."]
     if confirmation.selection:
         found = confirmation.selection
         notes.append(
@@ -91,8 +101,8 @@ def _history(record: SweepRecord, drawn: Selection) -> Section:
         return Section("history", "Optimisation history", ["No trial was asked for yet."])
     figures = list(history_figures(record.board, drawn))
     notes = [
-        f"Each point is a trial by the value of its best {record.board.unit}. The line is the"
-        " best value of the finished trials so far"
+        "Each point is a trial by the value of its best epoch. The line is the best value of the"
+        " finished trials so far"
         + (", of those that break no constraint." if record.constrained else "."),
         drawn.note("trials"),
         _folded(figures),
@@ -120,12 +130,11 @@ def _curves(record: SweepRecord) -> Section:
     drawn = select(with_curves, CURVES, keep=[] if best is None else [best.number])
     figure = curves_figure(record.board, drawn, None if best is None else best.number)
     if figure is None:
-        return Section("curves", "Learning curves", ["No trial has a value yet."])
-    unit = record.board.unit
+        return Section("curves", "Learning curves", ["No trial has finished an epoch yet."])
     long = any(len(row.curve) > EPOCHS for row in drawn.rows)
     notes = [
         drawn.note("curves"),
-        f"Of curves longer than {EPOCHS} {unit}s every n-th {unit} is drawn." if long else "",
+        f"Of curves longer than {EPOCHS} epochs every n-th epoch is drawn." if long else "",
         _folded([figure]),
     ]
     return Section("curves", "Learning curves", notes, [figure])

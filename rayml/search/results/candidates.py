@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from rayml.train.trial import apply
 
 if TYPE_CHECKING:
     # It loads Optuna, which a worker that trains does without.
-    from rayml.search.results.leaderboard import Leaderboard
+    from rayml.search.results.leaderboard import Leaderboard, TrialRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,30 @@ def candidates(board: Leaderboard, trial: Mapping[str, Any], top: int) -> list[C
         trial: plain config that they started from.
         top: candidates at most.
     """
+    ended = (row for row in board.rows if row.state == "COMPLETE" and row.feasible)
+    return distinct(ended, trial, top)
 
-    def distinct() -> Iterator[Candidate]:
+
+def distinct(rows: Iterable[TrialRow], trial: Mapping[str, Any], most: int) -> list[Candidate]:
+    """The first of some trials, each configuration once.
+
+    Args:
+        rows: trials, best first.
+        trial: plain config that they started from.
+        most: trials at most.
+    """
+
+    def unseen() -> Iterator[Candidate]:
         seen = []
-        for row in board.rows:
+        for row in rows:
             config = apply(trial, row.params)
             # A sampler may propose the same again, or under another seed.
             unseeded = apply(config, {SEED: 0})
-            if row.state == "COMPLETE" and row.feasible and unseeded not in seen:
+            if unseeded not in seen:
                 seen.append(unseeded)
                 yield Candidate(row.number, row.params, config)
 
-    return list(islice(distinct(), top))
+    return list(islice(unseen(), most))
 
 
 def new_seeds(trial: Mapping[str, Any], found: Sequence[Candidate], count: int) -> tuple[int, ...]:

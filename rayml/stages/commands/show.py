@@ -90,6 +90,18 @@ def leaderboard(board: Leaderboard, limit: int = 10) -> None:
 
 def confirmed(found: Confirmation) -> None:
     """Print the results of the confirmed trials, and the winner."""
+    if len(found.seeds) > 1:
+        _over_seeds(found)
+    line(found.reason)
+    if found.selection is not None:
+        line(selected(found.selection))
+    elif found.ensemble:
+        line(f"the model is an ensemble of its seeds {', '.join(map(str, found.ensemble))}")
+    else:
+        line(f"the model is that of its seed {found.seed}")
+
+
+def _over_seeds(found: Confirmation) -> None:
     table = Table(title=f"{len(found.seeds)} seeds each", title_justify="left")
     for name in ("trial", f"mean {found.metric}", "95 % interval", "weights", "steps"):
         table.add_column(name, justify="right")
@@ -104,13 +116,6 @@ def confirmed(found: Confirmation) -> None:
             "winner" if each.number == found.winner else "",
         )
     console().print(table)
-    line(found.reason)
-    if found.selection is not None:
-        line(selected(found.selection))
-    elif found.ensemble:
-        line(f"the model is an ensemble of its seeds {', '.join(map(str, found.ensemble))}")
-    else:
-        line(f"the model is that of its seed {found.seed}")
 
 
 def selected(found: Selection) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from rayml.models.modules.arrays import as_tensor
-from rayml.models.modules.stand_ins import choose_stand_in
+from rayml.models.modules.stand_ins import MOST_CATEGORIES, choose_stand_in
 from rayml.tasks.task import Task
 from rayml.types import Features
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from rayml.models.estimators.members import Committee
 
 ROWS: Final = 256
-"""Training rows whose predictions are compared."""
+"""Training rows whose predictions are compared, at most."""
+
+PREDICTIONS: Final = 4096
+"""Of a column at most, so that one of many categories is as quick; of 64 rows at least."""
 
 TRAINED_ROWS: Final = 32
 """So many training rows of rare categories train the code that rare and unknown ones share."""
@@ -53,9 +56,15 @@ def find_stand_ins(models: Committee, task: Task, data: PreparedDataset) -> dict
     found = {}
     for place, column in columns.items():
         codes = [column.code(category) for category in column.categories]
+        most = max(64, PREDICTIONS // min(len(codes), MOST_CATEGORIES))
         counts = rows[place][codes].tolist()
         code = choose_stand_in(
-            predict, numeric, categorical, column=place, codes=codes, counts=counts
+            predict,
+            numeric[:most],
+            categorical[:most],
+            column=place,
+            codes=codes,
+            counts=counts,
         )
         found[column.name] = column.categories[codes.index(code)]
     return found

@@ -43,29 +43,21 @@ class Batches(Protocol):
 
     @property
     def rows(self) -> int:
-        """Rows of an epoch, those counted again that it has again."""
+        """Number of rows."""
 
     @property
     def steps(self) -> int:
         """Number of batches of an epoch."""
 
-    def epoch(self, seed: int, number: int) -> Iterator[Batch]:
-        """The batches of an epoch.
-
-        A pass has every row once, in a random order that `epoch_generator` draws. Where epochs
-        are stretches of a number of steps, pass follows pass, and each batch is full.
-
-        Args:
-            seed: of the trial.
-            number: of the epoch, from 0.
-        """
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every row once, in an order that the generator (on the CPU) draws."""
 
     def in_order(self) -> Iterator[Batch]:
         """Every row once, in the order that they are stored."""
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """What draws the order of a trial's pass, from 0: the same one alone, in a lane, resumed."""
+    """What draws the order of a trial's epoch, from 0: the same one alone, in a lane, resumed."""
     # PyTorch mixes a seed well enough for neighbouring ones; one word holds both.
     return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
 
@@ -79,55 +71,30 @@ class ArrayBatches:
 
     Args:
         examples: of one split.
-        batch_size: rows of a batch; the last one of a pass holds what is left.
+        batch_size: rows of a batch; the last one of an epoch holds what is left.
         device: to which the split is copied once; on the CPU it is not copied.
-        stretch: batches of an epoch; None makes it a pass over the split.
 
     Raises:
         DataError: the split is empty.
     """
 
-    def __init__(
-        self,
-        examples: Examples,
-        batch_size: int,
-        device: torch.device = CPU,
-        *,
-        stretch: int | None = None,
-    ) -> None:
+    def __init__(self, examples: Examples, batch_size: int, device: torch.device = CPU) -> None:
         if not len(examples):
             raise DataError("a split has no rows", remedy="Check data.split and data.source")
         self._all = to_batch(examples, device)
-        self._stretch = stretch
-        self._total = len(examples)
-        self._batch_size = batch_size if stretch is None else min(batch_size, self._total)
-        self.rows = self._total if stretch is None else stretch * self._batch_size
-        self.steps = math.ceil(self.rows / self._batch_size)
-        self._pass: tuple[tuple[int, int], Tensor] | None = None
+        self._batch_size = batch_size
+        self.rows = len(examples)
+        self.steps = math.ceil(self.rows / batch_size)
 
-    def epoch(self, seed: int, number: int) -> Iterator[Batch]:
-        """The batches of an epoch, see `Batches`."""
-        order = self.order(seed, number)
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every row once, in a random order."""
+        order = self.order(generator)
         for start in range(0, self.rows, self._batch_size):
             yield self._all.take(order[start : start + self._batch_size])
 
-    def order(self, seed: int, number: int) -> Tensor:
+    def order(self, generator: torch.Generator) -> Tensor:
         """The rows of an epoch in a random order, int64 [rows]."""
-        if self._stretch is None:
-            return self._permutation(seed, number)
-        place, skipped = divmod(number * self.rows, self._total)
-        parts = [self._permutation(seed, place)[skipped:]]
-        while (missing := self.rows - sum(map(len, parts))) > 0:
-            place += 1
-            parts.append(self._permutation(seed, place)[:missing])
-        return torch.cat(parts)[: self.rows]
-
-    def _permutation(self, seed: int, place: int) -> Tensor:
-        # Kept, as the next stretch mostly begins in the pass that this one ended in.
-        if self._pass is None or self._pass[0] != (seed, place):
-            order = torch.randperm(self._total, generator=epoch_generator(seed, place))
-            self._pass = (seed, place), order.to(self._all.target.device)
-        return self._pass[1]
+        return torch.randperm(self.rows, generator=generator).to(self._all.target.device)
 
     def lanes(self, orders: Tensor) -> Iterator[Batch]:
         """Batches of stacked models, each with an order of its own.
@@ -146,7 +113,7 @@ class ArrayBatches:
     def in_order(self, rows: int | None = None) -> Iterator[Batch]:
         """Every row once, as stored, so many at a time; None takes the batch size."""
         size = rows or self._batch_size
-        for start in range(0, self._total, size):
+        for start in range(0, self.rows, size):
             yield self._all.rows(start, start + size)
 
 

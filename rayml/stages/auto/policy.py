@@ -1,0 +1,166 @@
+"""The policy of `space=auto`: what a sweep of a table searches, as overrides with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+# Above them the families and settings below cost more than they bring, see tests/bench/LOG.md.
+MOST_EMBEDDED = 150
+"""Columns of numbers that a network embeds one by one."""
+MOST_CLASSES_OF_TREES = 60
+"""Each round grows a tree a class."""
+MOST_CELLS_OF_LINEAR = 50_000_000
+"""Training rows times columns that a linear model is fitted to in one go."""
+MANY_ROWS = 200_000
+"""Training rows from which networks take larger batches."""
+USUAL_SECONDS = 60.0
+"""Of the whole command, where the user names no budget."""
+USUAL_TRIALS = 60
+"""Trials that end a sweep before its time, where the user names no budget."""
+LEAST_SECONDS = 5.0
+"""Of a search, however late it is, besides the time in which workers start."""
+KEPT_SHARE = 0.1
+"""Of the time that is kept for the selection of an ensemble and for the endpoint."""
+KEPT_SECONDS = 6.0
+"""Kept for them at least."""
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What the policy goes by.
+
+    Attributes:
+        rows: of training.
+        numbers: columns that a network reads as numbers.
+        categories: columns that it reads as codes.
+        classes: of the target; 0 for a number.
+        family: of models that the user chose by `model=`; empty for all of them.
+        trees: whether LightGBM is installed.
+        linear: whether a linear model can learn the task.
+        seconds: that the user gives the whole command; None where no budget is given.
+        bounded: whether another budget ends the search, such as a number of trials.
+        spent: seconds of the command so far.
+        start: of them those that Ray took to start, about as long as an endpoint takes.
+    """
+
+    rows: int
+    numbers: int
+    categories: int
+    classes: int
+    family: str = ""
+    trees: bool = True
+    linear: bool = True
+    seconds: float | None = None
+    bounded: bool = False
+    spent: float = 0.0
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class AutoChoice:
+    """What was chosen.
+
+    Attributes:
+        overrides: of the config, in Hydra's grammar; a command with them does the same.
+        reasons: a line for each decision.
+    """
+
+    overrides: tuple[str, ...] = field(default=())
+    reasons: tuple[str, ...] = field(default=())
+
+
+def choose(facts: TableFacts) -> AutoChoice:
+    """Choose the families, their settings, the budgets and how models are put together."""
+    decisions = [*_families(facts), *_budget(facts), *_ensemble()]
+    return AutoChoice(
+        overrides=tuple(each for overrides, _ in decisions for each in overrides),
+        reasons=tuple(reason for _, reason in decisions),
+    )
+
+
+_Decision = tuple[tuple[str, ...], str]
+
+
+def _families(facts: TableFacts) -> Iterator[_Decision]:
+    if facts.family:
+        yield (f"space={facts.family}",), f"the space is that of model={facts.family}"
+        return
+    without = _left_out(facts)
+    left = [each for each in ("mlp", "lightgbm", "linear") if each not in without]
+    names = {"mlp": "networks", "lightgbm": "boosted trees", "linear": "linear models"}
+    searched = listed([names[each] for each in left])
+    yield ("space=all",), f"{searched} are searched side by side: {_size(facts)}"
+    if without:
+        first = left[0]
+        yield (
+            (
+                f"space.model.family.choices=[{','.join(left)}]",
+                f"model.family={first}",
+                *(f"~space.model.{each}" for each in without),
+            ),
+            "; ".join(f"no {names[each]}: {why}" for each, why in without.items()),
+        )
+    if facts.numbers > MOST_EMBEDDED:
+        keys = ("numeric", "numeric_width", "frequencies", "sigma", "bins")
+        yield (
+            tuple(f"~space.model.mlp.{key}" for key in keys),
+            f"networks read the {facts.numbers:,} numbers as they are, without embeddings",
+        )
+    if facts.rows > MANY_ROWS:
+        yield (
+            ("space.train.batch_size.choices=[1024,4096]",),
+            f"networks take batches of 1024 or 4096 of the {facts.rows:,} training rows",
+        )
+
+
+def _left_out(facts: TableFacts) -> dict[str, str]:
+    """Families that are not searched, and why."""
+    without = {}
+    if not facts.trees:
+        without["lightgbm"] = "LightGBM is not installed, `pip install 'rayml[trees]'` brings it"
+    elif facts.classes > MOST_CLASSES_OF_TREES:
+        without["lightgbm"] = f"each round would grow a tree for each of {facts.classes} classes"
+    if not facts.linear:
+        without["linear"] = "they learn no task with a loss of its own"
+    elif facts.rows * (facts.numbers + facts.categories) > MOST_CELLS_OF_LINEAR:
+        without["linear"] = f"{facts.rows:,} rows are too many to fit in one go"
+    return without
+
+
+def _budget(facts: TableFacts) -> Iterator[_Decision]:
+    if facts.seconds is None and facts.bounded:
+        return
+    total = facts.seconds or USUAL_SECONDS
+    kept = max(KEPT_SECONDS, KEPT_SHARE * total) + facts.start
+    # Workers take about twice as long as Ray until they train.
+    search = max(LEAST_SECONDS + 2 * facts.start, total - facts.spent - kept)
+    given = "" if facts.seconds else " (search.seconds=… gives another time)"
+    seconds = f"search.seconds={search:.0f}"
+    trials = "null" if facts.seconds else str(USUAL_TRIALS)
+    yield (
+        (seconds, f"search.trials={trials}", f"confirm.seconds={kept / 2:.0f}"),
+        f"of {total:g} seconds{given} {facts.spent:.0f} are spent and {kept:.0f} kept for the"
+        f" ensemble and the endpoint: the search has {search:.0f}"
+        + ("" if facts.seconds else f", or {USUAL_TRIALS} trials"),
+    )
+
+
+def _ensemble() -> Iterator[_Decision]:
+    yield (
+        ("confirm=greedy", "confirm.seeds=0"),
+        "the ensemble is selected among the models of all trials, none is trained again",
+    )
+
+
+def _size(facts: TableFacts) -> str:
+    kinds = {"of numbers": facts.numbers, "of categories": facts.categories}
+    columns = [f"{n:,} {name}" for name, n in kinds.items() if n]
+    target = f"{facts.classes} classes" if facts.classes else "a number"
+    shown = listed(columns) or "none"
+    return f"{facts.rows:,} training rows, columns: {shown}, target: {target}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a list in a sentence: `a, b and c`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

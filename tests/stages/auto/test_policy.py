@@ -1,0 +1,122 @@
+"""The policy of `space=auto`: what is left out, how the time is divided, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rayml.config.compose import compose
+from rayml.stages.auto.policy import LEAST_SECONDS, USUAL_TRIALS, TableFacts, choose, listed
+
+SHOP = TableFacts(rows=6_000, numbers=10, categories=7, classes=2, seconds=300)
+
+
+def overrides(facts: TableFacts) -> dict[str, str]:
+    pairs = [each.partition("=") for each in choose(facts).overrides]
+    return {key: value for key, _, value in pairs}
+
+
+def test_a_usual_table_is_searched_by_all_families() -> None:
+    found = overrides(SHOP)
+    assert found["space"] == "all"
+    assert found["confirm"] == "greedy"
+    assert not any(key.startswith(("~", "space.")) for key in found)
+
+
+def test_the_time_of_the_command_is_divided() -> None:
+    found = overrides(replace(SHOP, spent=20, start=4))
+    # A tenth and one more start of Ray are kept for the ensemble and the endpoint.
+    assert found["search.seconds"] == "246"
+    assert found["search.trials"] == "null"
+    assert found["confirm.seconds"] == "17"
+
+
+def test_a_search_has_some_seconds_however_late_it_is() -> None:
+    assert (
+        overrides(replace(SHOP, seconds=10, spent=100))["search.seconds"] == f"{LEAST_SECONDS:.0f}"
+    )
+
+
+def test_without_a_budget_there_is_a_usual_one() -> None:
+    assert overrides(replace(SHOP, seconds=None))["search.trials"] == str(USUAL_TRIALS)
+
+
+def test_a_budget_of_another_kind_is_the_only_one() -> None:
+    assert "search.seconds" not in overrides(replace(SHOP, seconds=None, bounded=True))
+
+
+@pytest.mark.parametrize(
+    ("facts", "family", "why"),
+    [
+        (replace(SHOP, trees=False), "lightgbm", "pip install"),
+        (replace(SHOP, classes=200), "lightgbm", "200 classes"),
+        (replace(SHOP, rows=5_000_000), "linear", "5,000,000 rows"),
+        (replace(SHOP, linear=False), "linear", "loss of its own"),
+    ],
+)
+def test_a_family_that_does_not_suit_is_left_out(facts: TableFacts, family: str, why: str) -> None:
+    found = choose(facts)
+    assert f"~space.model.{family}" in found.overrides
+    assert any(why in each for each in found.reasons)
+
+
+def test_the_space_of_a_chosen_model_is_taken() -> None:
+    assert overrides(replace(SHOP, family="lightgbm"))["space"] == "lightgbm"
+
+
+@given(
+    rows=st.integers(1, 10**8),
+    numbers=st.integers(0, 10**5),
+    categories=st.integers(0, 10**4),
+    classes=st.integers(0, 10**4),
+    trees=st.booleans(),
+    linear=st.booleans(),
+    seconds=st.none() | st.floats(1, 10**6),
+    spent=st.floats(0, 10**6),
+)
+def test_whatever_the_table_some_family_is_searched_for_some_time(
+    rows: int,
+    numbers: int,
+    categories: int,
+    classes: int,
+    *,
+    trees: bool,
+    linear: bool,
+    seconds: float | None,
+    spent: float,
+) -> None:
+    facts = TableFacts(rows, numbers, categories, classes, "", trees, linear, seconds, spent=spent)
+    found = choose(facts)
+    families = next((each for each in found.overrides if "family.choices" in each), "mlp")
+    assert "mlp" in families
+    (given,) = [each for each in found.overrides if each.startswith("search.seconds=")]
+    assert float(given.partition("=")[2]) >= LEAST_SECONDS
+    assert all(each.strip() for each in found.reasons)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        SHOP,
+        replace(SHOP, trees=False, numbers=5_000),
+        replace(SHOP, classes=200, rows=5_000_000),
+        replace(SHOP, classes=200, linear=False, seconds=None),
+        replace(SHOP, family="lightgbm", bounded=True, seconds=None),
+    ],
+)
+def test_what_is_chosen_composes(facts: TableFacts) -> None:
+    chosen = choose(facts).overrides
+    model = [f"model={facts.family}"] if facts.family else []
+    assert compose(["data=wine", *chosen, *model]).problems == ()
+
+
+def test_words_are_listed_as_in_a_sentence() -> None:
+    assert [listed(each) for each in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
