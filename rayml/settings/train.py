@@ -20,22 +20,26 @@ class OptimizerSettings:
     rayml's own (`lr`, `weight_decay`, …) that its constructor names. Such a trial trains alone.
 
     Attributes:
-        name: `adamw` (Loshchilov & Hutter 2019) or `sgd` with Nesterov momentum.
+        name: `adamw` (Loshchilov & Hutter 2019), `sgd` with Nesterov momentum, or `muon` (Jordan et
+            al. 2024), which trains the matrices of hidden layers in its own way and the rest as
+            `adamw`.
         lr: peak learning rate.
-        weight_decay: decoupled for `adamw`, L2 for `sgd`.
-        beta1: of `adamw`.
-        beta2: of `adamw`.
+        weight_decay: decoupled for `adamw` and `muon`, L2 for `sgd`.
+        beta1: of `adamw`, also inside `muon`.
+        beta2: of `adamw`, also inside `muon`.
         momentum: of `sgd`.
+        muon_lr: peak learning rate of `muon`'s matrices.
         target: dotted path of the user's class; None takes the one of `name`.
         arguments: of that class.
     """
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd", "muon"] = "adamw"
     lr: Positive = 1e-3
     weight_decay: NonNegative = 1e-2
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    muon_lr: Positive = 0.01
     target: str | None = None
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 

@@ -17,9 +17,10 @@ from rayml.train.trial import as_scalar
 _OPTIMIZER, _TASK, _NUMERIC = "train.optimizer.name", "task.name", "model.numeric"
 # The values of another key with which a setting does anything.
 _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "train.optimizer.beta1": (_OPTIMIZER, ("adamw",)),
-    "train.optimizer.beta2": (_OPTIMIZER, ("adamw",)),
+    "train.optimizer.beta1": (_OPTIMIZER, ("adamw", "muon")),
+    "train.optimizer.beta2": (_OPTIMIZER, ("adamw", "muon")),
     "train.optimizer.momentum": (_OPTIMIZER, ("sgd",)),
+    "train.optimizer.muon_lr": (_OPTIMIZER, ("muon",)),
     "model.numeric_width": (_NUMERIC, ("plr", "plr_lite", "piecewise")),
     "model.frequencies": (_NUMERIC, ("plr", "plr_lite")),
     "model.sigma": (_NUMERIC, ("plr", "plr_lite")),

@@ -20,6 +20,7 @@ from rayml.train.loop.batches import ArrayBatches, Batch, epoch_generator
 from rayml.train.loop.checkpoint import Checkpoint, save_checkpoint, under
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, require_finite
 from rayml.train.optimizers.average import Average, is_better, swapped
+from rayml.train.optimizers.muon import hidden_matrices
 from rayml.train.optimizers.optim import LaneOptimizer, Rates
 
 _VALUES, _BEST, _AVERAGE = "values", "best", "average"
@@ -64,6 +65,8 @@ class LaneLoop:
         self._train_split = train
         self._validation = validation
         self._eval_rows = first.eval_batch_size
+        # Before the stack takes the first model's parameters.
+        matrices = hidden_matrices(lanes[0].model) if first.optimizer.name == "muon" else ()
         self._stack = StackedModel([each.model for each in lanes])
         bfloat16 = first.precision == "bfloat16"
         self.gradients = LaneGradients(self._stack, task, bfloat16=bfloat16)
@@ -71,7 +74,9 @@ class LaneLoop:
         self.device = values.device
         self._optimizer_name = first.optimizer.name
         width = values.shape[1]
-        self._optimizer = LaneOptimizer(self._optimizer_name, len(lanes), width, values.device)
+        self._optimizer = LaneOptimizer(
+            self._optimizer_name, len(lanes), width, values.device, matrices=matrices
+        )
         self._gradient = torch.zeros_like(values)
         self._average = Average(values, [each.settings.ema for each in lanes])
         self._best = values.clone()

@@ -17,6 +17,7 @@ LANE_KEYS = frozenset(
         "train.optimizer.beta1",
         "train.optimizer.beta2",
         "train.optimizer.momentum",
+        "train.optimizer.muon_lr",
         "train.schedule.name",
         "train.schedule.warmup",
         "train.clip_norm",

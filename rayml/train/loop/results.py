@@ -106,6 +106,8 @@ def fixed(settings: TrainSettings) -> dict[str, object]:
     if settings.optimizer.target is None:
         # As checkpoints had it that knew no other optimizers, and no averages.
         del kept["optimizer"]["target"], kept["optimizer"]["arguments"]
+    if settings.optimizer.name != "muon":
+        del kept["optimizer"]["muon_lr"]
     if not settings.ema:
         del kept["ema"]
     return kept

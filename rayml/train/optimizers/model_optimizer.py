@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from rayml.config.components.build import TARGET, build, is_node, locate
 from rayml.errors import CheckpointError, ConfigError
 from rayml.settings.train import OptimizerSettings
+from rayml.train.optimizers.muon import Matrix, hidden_matrices
 from rayml.train.optimizers.optim import LaneOptimizer, Rates
 from rayml.train.optimizers.plain_state import pack, unpack
 
 # The keys that rayml's own config gives an optimizer, whatever its class takes.
-_OWN = ("name", "lr", "weight_decay", "beta1", "beta2", "momentum")
+_OWN = ("name", "lr", "weight_decay", "beta1", "beta2", "momentum", "muon_lr")
 
 
 class ModelOptimizer(Protocol):
@@ -50,18 +51,27 @@ def build_optimizer(
         ConfigError: the user's class is no optimizer, or does not take its arguments.
     """
     if settings.target is None:
-        return FlatOptimizer(settings, values, gradient)
+        matrices = hidden_matrices(model) if settings.name == "muon" else ()
+        return FlatOptimizer(settings, values, gradient, matrices)
     return UsersOptimizer(settings, [each for each in model.parameters() if each.requires_grad])
 
 
 class FlatOptimizer:
-    """AdamW or SGD over one flat tensor; see `LaneOptimizer`."""
+    """AdamW, SGD or Muon over one flat tensor; see `LaneOptimizer`."""
 
-    def __init__(self, settings: OptimizerSettings, values: Tensor, gradient: Tensor) -> None:
+    def __init__(
+        self,
+        settings: OptimizerSettings,
+        values: Tensor,
+        gradient: Tensor,
+        matrices: Sequence[Matrix] = (),
+    ) -> None:
         self._settings = settings
         self._values, self._gradient = values.unsqueeze(0), gradient.unsqueeze(0)
         width = values.numel()
-        self._optimizer = LaneOptimizer(settings.name, 1, width, values.device, alone=True)
+        self._optimizer = LaneOptimizer(
+            settings.name, 1, width, values.device, alone=True, matrices=matrices
+        )
 
     def step(self, factor: float) -> None:
         """See `ModelOptimizer`."""

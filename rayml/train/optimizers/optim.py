@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rayml.settings.train import OptimizerSettings
+from rayml.train.optimizers.muon import Matrix, muon_step, others
 
 
 class Rates(NamedTuple):
@@ -19,7 +20,7 @@ class Rates(NamedTuple):
 
 
 class LaneOptimizer:
-    """AdamW or SGD over a flat buffer of stacked parameters.
+    """AdamW, SGD or Muon over a flat buffer of stacked parameters.
 
     The updates are those of `torch.optim.AdamW` (Loshchilov & Hutter 2019) and of
     `torch.optim.SGD` with Nesterov momentum, whose classes import PyTorch's compiler, a second
@@ -28,17 +29,28 @@ class LaneOptimizer:
     than the row.
 
     Args:
-        name: `adamw` or `sgd`.
+        name: `adamw`, `sgd` or `muon`.
         lanes: number of lanes at the start.
         width: parameters of a lane.
         device: of the parameters.
         alone: whether there is one lane for ever.
+        matrices: that `muon` trains in its own way, see `hidden_matrices`; the rest is trained as
+            by `adamw`.
     """
 
     def __init__(
-        self, name: str, lanes: int, width: int, device: torch.device, *, alone: bool = False
+        self,
+        name: str,
+        lanes: int,
+        width: int,
+        device: torch.device,
+        *,
+        alone: bool = False,
+        matrices: Sequence[Matrix] = (),
     ) -> None:
-        self._adamw = name == "adamw"
+        self._adamw = name != "sgd"
+        self._matrices = matrices if name == "muon" else ()
+        self._others = others(self._matrices, width)
         self._fused = alone or device.type == "cpu"
         names = ("exp_avg", "exp_avg_sq") if self._adamw else ("momentum_buffer",)
         self._state = {each: torch.zeros(lanes, width, device=device) for each in names}
@@ -84,6 +96,7 @@ class LaneOptimizer:
             rates: of each lane.
         """
         self._steps += 1
+        self._muon(values, gradient, rates)
         if not self._fused:
             (self._adamw_together if self._adamw else self._sgd_together)(values, gradient, rates)
             return
@@ -92,14 +105,30 @@ class LaneOptimizer:
             self._steps.unbind(), rates, strict=True,
         )  # fmt: skip
         if self._adamw:
-            for value, slope, mean, square, step, rate in rows:
-                _adamw_row(value, slope, mean, square, step, rate)
+            for *row, step, rate in rows:
+                _adamw_row([[each[part] for part in self._others] for each in row], step, rate)
         else:
             for value, slope, momentum, _, rate in rows:
                 _sgd_row(value, slope, momentum, rate)
 
+    def _muon(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
+        if not self._matrices:
+            return
+        peaks = [each.lr / each.settings.lr * each.settings.muon_lr for each in rates]
+        decays = [each.settings.weight_decay for each in rates]
+        lr = _column(peaks, values)
+        decay = _column([1 - a * b for a, b in zip(peaks, decays, strict=True)], values)
+        for each in self._matrices:
+            muon_step(each, values, gradient, self._state["exp_avg"], lr, decay)
+
     def _adamw_together(self, values: Tensor, gradient: Tensor, rates: Sequence[Rates]) -> None:
-        mean, square = self._state["exp_avg"], self._state["exp_avg_sq"]
+        for part in self._others:
+            self._adamw_part(part, values[:, part], gradient[:, part], rates)
+
+    def _adamw_part(
+        self, part: slice, values: Tensor, gradient: Tensor, rates: Sequence[Rates]
+    ) -> None:
+        mean, square = (self._state[name][:, part] for name in ("exp_avg", "exp_avg_sq"))
         lr = _column([each.lr for each in rates], values)
         decay = _column([1 - each.lr * each.settings.weight_decay for each in rates], values)
         beta1 = _column([each.settings.beta1 for each in rates], values)
@@ -125,11 +154,11 @@ def _column(each: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(each, dtype=like.dtype, device=like.device).unsqueeze(1)
 
 
-def _adamw_row(
-    value: Tensor, slope: Tensor, mean: Tensor, square: Tensor, step: Tensor, rate: Rates
-) -> None:
+def _adamw_row(parts: Sequence[list[Tensor]], step: Tensor, rate: Rates) -> None:
+    """Update parts of a lane's values; theirs, their gradients and moments."""
+    values, slopes, means, squares = parts
     torch._fused_adamw_(
-        [value], [slope], [mean], [square], [], [step],
+        values, slopes, means, squares, [], [step] * len(values),
         lr=rate.lr, beta1=rate.settings.beta1, beta2=rate.settings.beta2,
         weight_decay=rate.settings.weight_decay, eps=1e-8, amsgrad=False, maximize=False,
     )  # fmt: skip

@@ -161,7 +161,7 @@ def assert_as_alone(
         torch.testing.assert_close(weights[name], each, rtol=2e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_each_lane_trains_as_alone(case: Case, optimizer: str) -> None:
     case.base["train"]["optimizer"]["name"] = optimizer
     loop, results = case.loop(list(range(len(LANES)))), {}
@@ -217,7 +217,7 @@ def test_a_checkpoint_gives_each_lane_what_it_holds_of_it(case: Case, tmp_path: 
         assert_as_alone(case, lane, results[lane], weights[lane])
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_a_copy_goes_on_as_the_other_with_its_settings_would(
     case: Case, optimizer: str, tmp_path: Path
 ) -> None:

@@ -33,7 +33,10 @@ def run(loop: TrainingLoop) -> list[tuple]:
     return curve
 
 
-@pytest.mark.parametrize("optimizer", [{"lr": 0.01}, {"name": "sgd", "lr": 0.1}])
+@pytest.mark.parametrize(
+    "optimizer",
+    [{"lr": 0.01}, {"name": "sgd", "lr": 0.1}, {"name": "muon", "lr": 0.01, "muon_lr": 0.03}],
+)
 def test_it_learns(make, optimizer):
     curve = run(make(optimizer=optimizer, epochs=10))
     assert [epoch for epoch, *_ in curve] == list(range(1, 11))
@@ -55,7 +58,9 @@ def test_the_seed_alone_decides_the_bits(make):
     assert run(make(seed=8)) != first
 
 
-@pytest.mark.parametrize("optimizer", [{}, {"name": "sgd", "momentum": 0.0}, {"name": "sgd"}])
+@pytest.mark.parametrize(
+    "optimizer", [{}, {"name": "sgd", "momentum": 0.0}, {"name": "sgd"}, {"name": "muon"}]
+)
 @pytest.mark.parametrize("stop", [0, 1, 3])
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_restored_trial_equals_an_uninterrupted_one(make, tmp_path, optimizer, stop, ema):
