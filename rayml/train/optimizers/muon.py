@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from rayml.models.layers.member_layers import AdaptedLinear, MemberLinear
 from rayml.models.layers.products import bmm
-from rayml.train.loop.flat import trainable_parameters
 
 MOMENTUM = 0.95
 _STEPS = 5
@@ -49,7 +48,8 @@ def hidden_matrices(model: nn.Module) -> list[Matrix]:
     ]
     hidden = {f"{prefix}.weight" if prefix else "weight" for prefix in linear[:-1]}
     found, start = [], 0
-    for name, each in trainable_parameters(model).items():
+    trained = (pair for pair in model.named_parameters() if pair[1].requires_grad)
+    for name, each in trained:
         stop = start + each.numel()
         if name in hidden and min(each.shape[-2:]) > 1:
             found.append(Matrix(start, stop, *each.shape[-2:]))
