@@ -30,13 +30,14 @@ def run(context: Context) -> None:
     from rayml.stages.auto.auto import with_space
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweeps.metric import with_metric
+    from rayml.stages.sweeps.sizes import with_sizes
 
     context.require_signing()
     with context.checked_cluster() as checking:
         require_machines(context.config)
         data = prepare_data(context)
         checking.require()
-        context = with_metric(with_space(context, data), data)
+        context = with_sizes(with_metric(with_space(context, data), data), data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 
@@ -98,6 +99,7 @@ def sweep(context: Context) -> None:
     from rayml.stages.auto.auto import with_space
     from rayml.stages.prepare import prepare_data
     from rayml.stages.sweeps.metric import with_metric
+    from rayml.stages.sweeps.sizes import with_sizes
 
     if context.resumed is not None:
         from rayml.stages.sweep import show_finished
@@ -115,7 +117,7 @@ def sweep(context: Context) -> None:
             if data.reused:
                 show.prepared(data)
         checking.require()
-        context = with_metric(with_space(context, data), data)
+        context = with_sizes(with_metric(with_space(context, data), data), data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 

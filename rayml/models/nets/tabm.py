@@ -53,7 +53,7 @@ class TabM(MemberNet):
         stacks: `forward` also takes stacked parameters, [lanes, ...] each.
 
     Raises:
-        ConfigError: there is no such form, or no member.
+        ConfigError: there is no such form, no member, or a size is no number.
     """
 
     stacks = True
@@ -75,6 +75,13 @@ class TabM(MemberNet):
         sigma: float = 0.1,
         bins: int = 32,
     ) -> None:
+        sizes: tuple[object, ...] = (k, width)
+        if not all(isinstance(each, int) for each in sizes):
+            raise ConfigError(
+                "model.k and model.width of TabM are numbers once a model is made",
+                found=sizes,
+                remedy="Let a sweep resolve auto, or set numbers",
+            )
         super().__init__(k)
         if form not in get_args(Form):
             raise ConfigError(

@@ -25,6 +25,7 @@ from rayml.stages.commands import show
 from rayml.tasks.table import is_task
 from rayml.train.blame import users_line
 from rayml.train.families import FAMILY_KEY, all_models
+from rayml.train.speed.member_sizes import with_least_sizes
 from rayml.train.trial import SECTIONS, build_loop, estimator_of, objective
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ def _train_once(plain: Mapping[str, Any], rows: Preview) -> None:
 
 def _run_epoch(plain: Mapping[str, Any], rows: Preview) -> None:
     trial = trial_config(plain)
+    trial["model"] = with_least_sizes(trial["model"])
     trial["train"] = {**trial["train"], "epochs": 1, "batch_size": len(rows.examples)}
     build_loop(
         trial,

@@ -206,7 +206,12 @@ def test_without_a_task_there_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "problem"), [({"form": "big"}, "no form of TabM"), ({"k": 0}, "no members")]
+    ("own", "problem"),
+    [
+        ({"form": "big"}, "no form of TabM"),
+        ({"k": 0}, "no members"),
+        ({"k": "auto"}, "are numbers"),
+    ],
 )
 def test_bad_values_are_refused(own: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
