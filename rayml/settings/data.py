@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+import pydantic
+from pydantic import BeforeValidator, Field
 
-from rayml.types import Count, Fraction, Kind, Size, settings
+from rayml.types import Count, Fraction, Kind, NonNegative, Size, settings
 
 
 @settings
@@ -50,6 +51,11 @@ class SplitSettings:
             validation rows).
         test: fraction of all rows; unused by `given`.
         seed: of the hash.
+        folds: parts of the training and validation rows, a given validation split included, that
+            are held out in turn from one model each; 0 or null makes none. Rows are dealt by the
+            method: by class, by group, by stretches of time, else at random.
+        gap: of folds by time: rows nearer to a fold than this do not train its model. In days
+            where `column` holds times, else in its own unit.
     """
 
     method: Literal["auto", "given", "random", "stratified", "group", "time"] = "auto"
@@ -57,6 +63,22 @@ class SplitSettings:
     validation: Fraction = 0.2
     test: Fraction = 0.2
     seed: int = 0
+    folds: Annotated[int, Field(ge=0, le=50), BeforeValidator(lambda given: given or 0)] = 0
+    gap: NonNegative = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _sensible(self) -> SplitSettings:
+        if self.folds == 1:
+            raise ValueError(
+                "folds=1 holds out all rows and leaves none to train on; set 2 or more, or 0 for"
+                " none"
+            )
+        if self.gap and not (self.folds and self.method == "time"):
+            raise ValueError(
+                f"gap={self.gap:g} is read by folds by time alone; set method=time and folds, or"
+                " leave gap out"
+            )
+        return self
 
 
 @settings

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from rayml.cluster.resources import total_resources
 from rayml.config.stored import require_trusted_params
 from rayml.data.prepare.prepare import PreparedDataset
+from rayml.errors import DataError
 from rayml.search.cohort.plan import SweepData
 from rayml.search.journal.repair import TORN
 from rayml.search.journal.sweep_status import read_status
@@ -178,15 +181,28 @@ def _plan(context: Context) -> SweepPlan:
 
 
 def sweep_data(data: PreparedDataset) -> SweepData:
-    """The splits in memory, or on disk where Ray's object store has no room for them."""
+    """The splits in memory, or on disk where Ray's object store has no room for them.
+
+    Raises:
+        DataError: there are folds, which are lanes of rows in memory, and no room for them.
+    """
     shape, target = data.preprocessor.shape, data.preprocessor.target
     room = _STORE_SHARE * total_resources().object_store
+    if (folds := data.dealt()) is not None:
+        if (taken := data.nbytes("train")) > room:
+            raise DataError(
+                f"data.split.folds={data.folds} holds out rows in memory, and {taken:,} bytes of"
+                f" rows are more than Ray's object store has room for ({room:,.0f})",
+                remedy="Leave data.split.folds out; so many rows hardly need folds",
+            )
+        train = data.examples("train")
+        return SweepData(train, train.rows(np.empty(0, np.int64)), shape, target, folds)
     if data.nbytes("train") + data.nbytes("validation") <= room:
         return SweepData(data.examples("train"), data.examples("validation"), shape, target)
     # It loads PyTorch, which the driver does not need otherwise.
     from rayml.train.loop.streaming import ParquetSplit
 
-    train, validation = (
+    streamed, validation = (
         ParquetSplit(tuple(data.files(split)), data.decode) for split in ("train", "validation")
     )
-    return SweepData(train, validation, shape, target)
+    return SweepData(streamed, validation, shape, target)

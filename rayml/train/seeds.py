@@ -12,6 +12,7 @@ from rayml.train.trial import build_loop, is_estimator, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 if TYPE_CHECKING:
+    from rayml.data.split.folds import Folds
     from rayml.train.loop.streaming import ParquetSplit
     from rayml.train.trial_loop import TrialLoop
 
@@ -25,6 +26,7 @@ def train_seeds(
     shape: FeatureShape,
     target: TargetInfo,
     threads: int = 1,
+    folds: Folds | None = None,
 ) -> Iterator[SeedResult | FailedSeed]:
     """Train a configuration to its end once for each seed.
 
@@ -40,6 +42,7 @@ def train_seeds(
         shape: of the features.
         target: what is predicted.
         threads: CPU threads that an estimator may use.
+        folds: of the training rows, each of which has a model of every seed.
 
     Yields:
         One result a seed, as soon as it is trained; one that diverges does not stop the others.
@@ -50,12 +53,12 @@ def train_seeds(
     # The driver imports this module and needs no PyTorch, so what loads it is imported here.
     left = list(seeds)
     if (
-        len(seeds) > 1
+        (len(seeds) > 1 or (seeds and folds is not None))
         and isinstance(train, Examples)
         and isinstance(validation, Examples)
         and not is_estimator(config["model"])
     ):
-        for result in _stacked(config, seeds, train, validation, shape, target):
+        for result in _stacked(config, seeds, train, validation, shape, target, folds):
             left.remove(result.seed)
             yield result
     from rayml.train.speed.process import reset_process
@@ -70,6 +73,7 @@ def train_seeds(
             shape=shape,
             target=target,
             threads=threads,
+            folds=folds,
         )
         yield _alone(seed, loop)
 
@@ -81,11 +85,12 @@ def _stacked(
     validation: Examples,
     shape: FeatureShape,
     target: TargetInfo,
+    folds: Folds | None,
 ) -> Iterator[SeedResult | FailedSeed]:
     from rayml.train.seed_lanes import stacked_seeds
 
     lanes = stacked_seeds(
-        config, seeds, train=train, validation=validation, shape=shape, target=target
+        config, seeds, train=train, validation=validation, shape=shape, target=target, folds=folds
     )
     if lanes is None:
         return

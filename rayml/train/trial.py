@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from rayml.data.split.folds import Folds
     from rayml.models.estimators.members import Member
     from rayml.tasks.task import Task
     from rayml.train.lanes.lane import NewLane
     from rayml.train.loop.batches import Batches
+    from rayml.train.loop.estimator_loop import EstimatorLoop
+    from rayml.train.loop.loop import TrainingLoop
     from rayml.train.loop.streaming import ParquetSplit
     from rayml.train.trial_loop import TrialLoop
 
@@ -250,6 +253,7 @@ def build_loop(
     shape: FeatureShape,
     target: TargetInfo,
     threads: int = 1,
+    folds: Folds | None = None,
 ) -> TrialLoop:
     """Make the training loop of a trial, its model initialised by the trial's seed.
 
@@ -260,6 +264,8 @@ def build_loop(
         shape: of the features.
         target: what is predicted.
         threads: CPU threads that an estimator may use, where `train.threads` are fewer.
+        folds: of the training rows, in memory, which then validate in turn; None takes the
+            validation split.
 
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
@@ -273,23 +279,42 @@ def build_loop(
     device = choose_device(settings.device)
     task = build_trial_task(config["task"], target)
     node, outputs = config["model"], outputs_of(target)
-    if is_estimator(node):
+    estimates = is_estimator(node)
+    if estimates:
         settings = replace(settings, threads=max(threads, settings.threads))
+
+    def estimator_loop(
+        train: Examples, validation: Examples, settings: TrainSettings
+    ) -> EstimatorLoop:
         with seeded(settings.seed, device):
             estimator = build_estimator(node, shape=shape, outputs=outputs)
-            return EstimatorLoop(
-                estimator, task, _in_memory(train), _in_memory(validation), settings
-            )
+            return EstimatorLoop(estimator, task, train, validation, settings)
+
+    def module_loop(train: Batches, validation: Batches, settings: TrainSettings) -> TrainingLoop:
+        with seeded(settings.seed, device):
+            model = build_model(node, shape=shape, outputs=outputs).to(device)
+            learn_pool(model, task)
+            return TrainingLoop(model, task, train, validation, settings)
+
+    if folds is not None:
+        from rayml.train.folds.sequential import folded_estimators, folded_modules
+
+        if estimates:
+            return folded_estimators(estimator_loop, _in_memory(train), folds, settings)
+        return folded_modules(module_loop, _in_memory(train), folds, settings, device)
+    if estimates:
+        return estimator_loop(_in_memory(train), _in_memory(validation), settings)
     batches = _batches(train, settings.batch_size, device)
-    held_out = _batches(validation, settings.eval_batch_size, device)
-    with seeded(settings.seed, device):
-        model = build_model(node, shape=shape, outputs=outputs).to(device)
-        learn_pool(model, task)
-        return TrainingLoop(model, task, batches, held_out, settings)
+    return module_loop(batches, _batches(validation, settings.eval_batch_size, device), settings)
 
 
 def build_lane(
-    number: int, config: Mapping[str, Any], *, shape: FeatureShape, target: TargetInfo
+    number: int,
+    config: Mapping[str, Any],
+    *,
+    shape: FeatureShape,
+    target: TargetInfo,
+    folds: int = 1,
 ) -> NewLane:
     """Make a trial's lane of a cohort, its model initialised as `build_loop` does.
 
@@ -298,20 +323,28 @@ def build_lane(
         config: of the trial.
         shape: of the features.
         target: what is predicted.
+        folds: number of folds; each has a lane, with a seed of its own.
 
     Raises:
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
     from rayml.models.modules.pooling import learn_pool
+    from rayml.train.folds.parts import fold_seed
     from rayml.train.lanes.lane import NewLane
     from rayml.train.loop.randomness import seeded
 
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
-    with seeded(settings.seed, device):
-        model = build_model(config["model"], shape=shape, outputs=outputs_of(target)).to(device)
-    learn_pool(model, build_task(target))
-    return NewLane(number, model, settings)
+
+    def lane(fold: int) -> NewLane:
+        own = replace(settings, seed=fold_seed(settings.seed, fold))
+        with seeded(own.seed, device):
+            model = build_model(config["model"], shape=shape, outputs=outputs_of(target)).to(device)
+        learn_pool(model, build_task(target))
+        return NewLane(number, model, own)
+
+    first, *others = map(lane, range(folds))
+    return replace(first, others=tuple(others))
 
 
 def _users_metrics(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def of_splits(
         repeated: rows that training has too.
         sizes: numbers of rows.
         target: the column that is predicted.
-        classes: rows by class, of each split; empty for a regression.
+        classes: rows by class, of each split that has rows; empty for a regression.
     """
     counts: dict[SplitName, int] = {"validation": repeated.validation, "test": repeated.test}
     shared = [f"{n:,} of {sizes[s]:,} {s} rows" for s, n in counts.items() if n]
@@ -126,7 +126,7 @@ def of_splits(
     lacking = [
         label
         for label in classes.get("train", {})
-        if not (classes["validation"].get(label) and classes["test"].get(label))
+        if not all(seen.get(label) for seen in classes.values())
     ]
     if lacking:
         text = (

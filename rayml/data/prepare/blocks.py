@@ -20,6 +20,7 @@ from rayml.data.fit.observe import observe, observe_target
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.coerce import Coercer
 from rayml.data.rows.quarantine import BadRows
+from rayml.data.split.dealing import FOLD_KEYS, Dealer
 from rayml.data.split.split import SplitPlan, Splitter
 from rayml.data.split.thresholds import SplitCounts
 from rayml.data.split.ties import Ranges
@@ -198,6 +199,23 @@ class Hash:
             for split, _, rows in _by_split(placed)
         ]
         return pa.concat_tables([STATE.empty_table(), *parts])
+
+
+@dataclass(frozen=True)
+class FoldKeys:
+    """What the rows that train are dealt into folds by."""
+
+    dealer: Dealer
+
+    def __call__(self, placed: pa.Table) -> pa.Table:
+        """See `rayml.data.split.dealing.FOLD_KEYS`; with the place of the block's first row."""
+        parts = [
+            self.dealer.keys(rows).append_column("first", pa.repeat(first, rows.num_rows))
+            for split, first, rows in _by_split(placed)
+            if split == 0
+        ]
+        empty = FOLD_KEYS.append(pa.field("first", pa.int64())).empty_table()
+        return pa.concat_tables([empty, *parts])
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from rayml.data.prepare.blocks import (
     Write,
     split_start,
 )
+from rayml.data.prepare.folding import write_folds
 from rayml.data.prepare.passes import (
     HeldRows,
     Rows,
@@ -56,6 +57,7 @@ from rayml.data.rows.coerce import BAD_ROWS, Coercer
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.rows.quarantine import BadRows
 from rayml.data.sources.sources import CsvSource, Source, gives_splits, missing_tokens
+from rayml.data.split.dealing import Dealer
 from rayml.data.split.split import SplitPlan, Splitter, column_of, read_columns
 from rayml.data.split.split_method import choose_method
 from rayml.data.split.thresholds import SplitCounts
@@ -168,6 +170,8 @@ class _Preparation:
         for name, usual in (("missing", ()), ("private", ()), ("max_published", 100)):
             if settings["schema"][name] == usual:
                 del settings["schema"][name]
+        if not self.split_settings.folds:
+            del settings["split"]["folds"], settings["split"]["gap"]
         return hash_of(
             {
                 "format": store_format.FORMAT,
@@ -216,6 +220,9 @@ class _Preparation:
         with watch.stage("write"):
             self.progress("writing the prepared splits")
             written = pa.concat_tables(collect(placed, Write(fitted, folder)))
+            if self.split_settings.folds:
+                dealer = Dealer(self.split_settings, self.target, self.task)
+                write_folds(placed, dealer, fitted.target, folder)
             samples = _samples(placed, plan.sizes)
             _write_test_rows(samples["test"], schema, folder)
         with watch.stage("advise"):
@@ -240,6 +247,7 @@ class _Preparation:
             timings=watch.rows(),
             reused=False,
             csv=self.source.dialect if isinstance(self.source, CsvSource) else None,
+            folds=self.split_settings.folds,
         )
         made.save_manifest()
         return made
@@ -294,12 +302,13 @@ class _Preparation:
         fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive)
         classes: dict[SplitName, Mapping[str, int]] = {}
         if task_type(self.task).has_classes:
-            for split, seen in zip(SPLITS[1:], merged[1:], strict=True):
-                check_seen(fitted.target, split, list(seen.categories[self.target].counts))
             classes = {
                 split: seen.categories[self.target].counts
                 for split, seen in zip(SPLITS, merged, strict=True)
+                if self.target in seen.categories  # with folds no row only validates
             }
+            for split in classes:
+                check_seen(fitted.target, split, list(classes[split]))
             given = self.split_settings.method == "given"
             check_each_split(fitted.target, classes, given=given)
         return fitted, classes

@@ -4,6 +4,7 @@ manifest.json            `rows`, `quarantined`, versions, timings; written last
 preprocessor/            state of the fitted preprocessor, schema included
 examples/<split>/        Parquet: a column for each feature, and the encoded target
 groups/<split>/          Parquet: the raw group columns, in the same order of rows
+folds.parquet            the fold of each training row, in their order, if there are folds
 rows/test.parquet        raw test rows, a part of them if there are many
 quarantine.parquet       bad rows, if there are any
 advice.json              advice about the data before training
@@ -29,6 +30,7 @@ from rayml.data.advice.advice import Advice, read_advice
 from rayml.data.columns.schema import FeatureSchema
 from rayml.data.delimited.dialect import CsvSettings
 from rayml.data.fit.preprocess import Preprocessor
+from rayml.data.split.folds import FOLD_COLUMNS, Folds
 from rayml.data.statistics.target import encoded_type
 from rayml.errors import DataError
 from rayml.storage.bounded import TooLargeError, read_bounded
@@ -38,6 +40,7 @@ FORMAT = 1
 _MOST_BYTES = 16 << 20
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
+FOLDS = "folds.parquet"
 TEST_ROWS = "rows/test.parquet"
 MAX_TEST_ROWS = 10_000
 _SAMPLED_FILES = 8
@@ -53,6 +56,7 @@ class _Manifest(TypedDict, total=False):
     quarantined: Size
     reasons: dict[str, Size]
     timings: dict[str, float]
+    folds: Size
 
 
 _KEYS = {"hash", "source", "rows", "quarantined", "reasons", "timings"}
@@ -87,6 +91,7 @@ class PreparedDataset:
     timings: Mapping[str, float] = field(default_factory=dict)
     reused: bool = True
     csv: CsvSettings | None = None
+    folds: int = 0
 
     @property
     def schema(self) -> FeatureSchema:
@@ -206,6 +211,33 @@ class PreparedDataset:
         target = np.array(rows.column(fitted.target.name).to_numpy())
         return Examples(Features(numeric, fitted.known_codes(codes)), target)
 
+    def dealt(self) -> Folds | None:
+        """The folds of the training rows, in the order of `examples`; None if there are none.
+
+        Raises:
+            DataError: their file is absent or does not fit the rows.
+        """
+        if not self.folds:
+            return None
+        try:
+            table = pq.read_table(self.path / FOLDS)
+            held, first, last = (table.column(name).to_numpy() for name in FOLD_COLUMNS.names)
+        except (OSError, KeyError, pa.ArrowInvalid) as error:
+            raise self._other_folds(str(error)) from error
+        whole = table.schema.equals(FOLD_COLUMNS) and len(held) == self.rows["train"]
+        if not whole or (first > held).any() or (last < held).any():
+            raise self._other_folds(f"{len(held)} rows")
+        if first.min() < 0 or last.max() >= self.folds:
+            raise self._other_folds(f"folds from {first.min()} to {last.max()}")
+        return Folds(self.folds, held, first, last)
+
+    def _other_folds(self, found: str) -> DataError:
+        return DataError(
+            f"{FOLDS} of {self.path} does not hold {self.folds} folds of {self.rows['train']} rows",
+            found=found,
+            remedy=f"Remove {self.path}, and prepare the data again",
+        )
+
     def groups(self, split: SplitName) -> pa.Table:
         """Raw group columns of a split, in the order of its rows; no columns if there are none."""
         paths = sorted((self.path / "groups" / split).glob("*.parquet"))
@@ -251,6 +283,8 @@ class PreparedDataset:
             "csv": None if self.csv is None else asdict(self.csv),
             "versions": _versions(),
         }
+        if self.folds:
+            manifest["folds"] = self.folds
         text = json.dumps(manifest, indent=1) + "\n"
         (self.path / MANIFEST).write_text(text, encoding="utf-8")
 
@@ -302,6 +336,7 @@ def open_prepared(path: Path) -> PreparedDataset:
         reasons=manifest["reasons"],
         timings=manifest["timings"],
         csv=CsvSettings(**csv) if (csv := manifest.get("csv")) else None,
+        folds=manifest.get("folds", 0),
     )
 
 

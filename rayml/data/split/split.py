@@ -116,6 +116,8 @@ class Splitter:
         sizes = sizes + np.array([0, *counts.given[1:]])
         _check_sizes(sizes, self._settings)
         train, validation, test = (int(size) for size in sizes)
+        if self._settings.folds:
+            train, validation = train + validation, 0
         thresholds = {stratum: part.thresholds for stratum, part in parts.items()}
         ties = Ties.together([part.ties for part in parts.values()])
         return SplitPlan(self, thresholds, (train, validation, test), ties)
@@ -174,7 +176,9 @@ class Splitter:
         shared = (after.astype(np.int8) + last).astype(np.int8)
         open_rows = self._open(given)
         shared[open_rows] = ties.divide(key[open_rows], shared[open_rows])
-        return np.where(open_rows, shared, given).astype(np.int8)
+        found: SplitIndices = np.where(open_rows, shared, given).astype(np.int8)
+        # With folds validation rows train too, see `rayml.data.split.folds`.
+        return np.where(found == 1, 0, found).astype(np.int8) if self._settings.folds else found
 
     def _given(self, table: pa.Table) -> SplitIndices:
         if self._settings.method != "given":
@@ -271,7 +275,8 @@ def _ordered(column: pa.ChunkedArray) -> Hashes:
 
 
 def _check_sizes(sizes: Sequence[int] | npt.NDArray[np.int64], settings: SplitSettings) -> None:
-    empty = [name for name, size in zip(SPLITS, sizes, strict=True) if not size]
+    idle = "validation" if settings.folds else None
+    empty = [n for n, size in zip(SPLITS, sizes, strict=True) if not size and n != idle]
     if not empty:
         return
     remedy = (

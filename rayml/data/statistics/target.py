@@ -77,7 +77,7 @@ def check_each_split(
 
     Args:
         info: the target.
-        counts: rows by class, of each split.
+        counts: rows by class, of each split that has rows.
         given: whether the data give the splits; their test rows may be of one class.
 
     Raises:
@@ -86,7 +86,7 @@ def check_each_split(
     if not task_type(info.task).needs_each_class:
         return
     checked: tuple[SplitName, ...] = ("validation",) if given else ("validation", "test")
-    for split in checked:
+    for split in [each for each in checked if each in counts]:
         lacking = [text for text in _texts(info) if not counts[split].get(text)]
         if not lacking:
             continue

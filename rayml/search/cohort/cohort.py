@@ -38,6 +38,7 @@ from rayml.search.pruning.quota import Quota, left, refill
 from rayml.search.space.parameter import Params
 from rayml.train.blame import explain
 from rayml.train.families import FAMILY_KEY
+from rayml.train.folds.lanes import FoldLoop
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.lanes.structure import live_keys, same_structure
@@ -85,7 +86,7 @@ class Cohort:
         self._fixed: Params = {}
         self._setting: Setting | None = None
         self._model: nn.Module | None = None
-        self._loop: LaneLoop | None = None
+        self._loop: LaneLoop | FoldLoop | None = None
         self._accelerator = Accelerator(
             plan.search.cohort.compile, measures=not plan.search.deterministic
         )
@@ -165,7 +166,7 @@ class Cohort:
             return False
         if any((self._plan.trials / str(each.number) / LAST).is_dir() for each in asked):
             return True
-        return self._plan.measure and self._capacity == 1
+        return self._plan.measure and self._capacity == 1 and self._data.folds is None
 
     def _start(
         self, setting: Setting, lanes: Sequence[NewLane], params: Mapping[int, Params]
@@ -196,10 +197,10 @@ class Cohort:
             self._plan.search.pruner,
             [(lane.epoch, lane.settings.epochs) for lane in lanes],
             0 if self._dry else left(self._given, self._capacity, self._quota),
-            self._setting.train.steps,
+            self._setting.steps,
         )
         try:
-            notes = self._accelerator.start(self._loop, steps)
+            notes = self._accelerator.start(self._loop.stacked, steps)
         except TrainError as error:
             self._end([Ended(lane.number, "FAIL", explain(error)) for lane in lanes])
             self._dry = True
@@ -208,7 +209,7 @@ class Cohort:
             # Without the cohort's number the study keeps the same words of many but once.
             self._study.note.remote(note)
 
-    def _restore(self, loop: LaneLoop) -> None:
+    def _restore(self, loop: LaneLoop | FoldLoop) -> None:
         """Let lanes that an earlier worker saved go on from there."""
         if not self._last.is_dir():
             return
@@ -301,7 +302,7 @@ class Cohort:
         if self._loop is None:
             assert self._setting is not None
             self._loop = self._setting.loop(lanes)
-            self._accelerator.go_on(self._loop)
+            self._accelerator.go_on(self._loop.stacked)
         else:
             self._loop.add(lanes)
         ray.get(self._study.begin.remote([(each.number, 0) for each in lanes]))
@@ -329,7 +330,8 @@ class Cohort:
         if self._setting is None:
             self._setting = Setting.of(config, self._plan, self._data)
         shape, target = self._data.shape, self._data.target
-        return build_lane(asked.number, config, shape=shape, target=target)
+        models = self._data.models
+        return build_lane(asked.number, config, shape=shape, target=target, folds=models)
 
     def _changeable(self, params: Params) -> set[str]:
         """The searched keys whose values a trial may change while it trains."""
@@ -345,17 +347,21 @@ class Cohort:
         quota = self._quota
         if not self._plan.measure or quota.lanes == 1:
             return quota.lanes
+        # Folds are lanes too.
+        most = quota.lanes * setting.models
 
         def measure() -> int:
-            chosen = measure_lanes(lane, setting.task, setting.train, quota.lanes)
-            self._study.note.remote(f"cohort {self._number} trains {chosen.reason}")
+            chosen = measure_lanes(lane, setting.task, setting.train, most)
+            what = "" if setting.folds is None else " (folds of trials)"
+            self._study.note.remote(f"cohort {self._number} trains {chosen.reason}{what}")
             return chosen.lanes
 
-        return SIZES.of(lane.model, lane.settings.batch_size, quota.lanes, measure)
+        lanes = SIZES.of(lane.model, lane.settings.batch_size, most, measure)
+        return max(1, lanes // setting.models)
 
     def _why_never_lanes(self, asked: Sequence[AskedTrial]) -> str | None:
         # Lanes that a dead worker left go on as lanes, however few a cohort is given now.
-        if self._quota.lanes == 1 and not self._last.is_dir():
+        if self._quota.lanes == 1 and self._data.folds is None and not self._last.is_dir():
             return ""
         if name := _estimator_of(asked[0], self._plan):
             return f"{name} is an estimator, which trains by itself"

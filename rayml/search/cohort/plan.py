@@ -15,6 +15,7 @@ from rayml.tasks.objectives import Objective
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 if TYPE_CHECKING:
+    from rayml.data.split.folds import Folds
     from rayml.train.loop.streaming import ParquetSplit
 
 
@@ -24,15 +25,22 @@ class SweepData:
 
     Attributes:
         train: the training split; arrays are put in the object store once and shared.
-        validation: the split that values are measured on.
+        validation: the split that values are measured on; without rows where there are folds.
         shape: of the features.
         target: what is predicted.
+        folds: of the training rows, which then validate in turn; None where a split validates.
     """
 
     train: Examples | ParquetSplit
     validation: Examples | ParquetSplit
     shape: FeatureShape
     target: TargetInfo
+    folds: Folds | None = None
+
+    @property
+    def models(self) -> int:
+        """Number of models that a trial trains: one, or one a fold."""
+        return 1 if self.folds is None else self.folds.count
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ def _start(asked: AskedTrial, plan: CohortPlan, data: SweepData, folder: Path) -
         shape=data.shape,
         target=data.target,
         threads=plan.threads,
+        folds=data.folds,
     )
     require_objective(loop.task, plan)
     if (folder / LAST).is_dir():

@@ -9,6 +9,8 @@ from typing import Any
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.worker import require_objective
 from rayml.tasks.task import Task
+from rayml.train.folds.batches import FoldBatches
+from rayml.train.folds.lanes import FoldLoop
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
@@ -19,11 +21,19 @@ from rayml.types import Examples
 
 @dataclass(frozen=True)
 class Setting:
-    """The task and the splits, as batches."""
+    """The task and the splits, as batches.
+
+    Attributes:
+        task: gives loss and metrics.
+        train: the training split.
+        validation: the validation split; None where there are folds.
+        folds: of the training rows.
+    """
 
     task: Task
     train: ArrayBatches
-    validation: ArrayBatches
+    validation: ArrayBatches | None
+    folds: FoldBatches | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any], plan: CohortPlan, data: SweepData) -> Setting:
@@ -41,12 +51,28 @@ class Setting:
         train, validation = data.train, data.validation
         assert isinstance(train, Examples)
         assert isinstance(validation, Examples)
+        if data.folds is not None:
+            batches = FoldBatches(train, data.folds, settings.batch_size, device)
+            return cls(task, batches.whole, None, batches)
         return cls(
             task,
             ArrayBatches(train, settings.batch_size, device),
             ArrayBatches(validation, settings.eval_batch_size, device),
         )
 
-    def loop(self, lanes: Sequence[NewLane]) -> LaneLoop:
-        """The training loop of some lanes."""
+    @property
+    def models(self) -> int:
+        """Number of models that a trial trains: one, or one a fold."""
+        return 1 if self.folds is None else self.folds.count
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self.train.steps if self.folds is None else self.folds.steps
+
+    def loop(self, lanes: Sequence[NewLane]) -> LaneLoop | FoldLoop:
+        """The training loop of some trials."""
+        if self.folds is not None:
+            return FoldLoop(lanes, self.task, self.folds)
+        assert self.validation is not None
         return LaneLoop(lanes, self.task, self.train, self.validation)

@@ -140,6 +140,7 @@ def _train_unit(
             shape=data.shape,
             target=data.target,
             threads=threads,
+            folds=data.folds,
         ):
             if isinstance(result, FailedSeed):
                 failed.append(result)

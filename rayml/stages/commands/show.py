@@ -65,9 +65,13 @@ def prepared(data: PreparedDataset) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console().print(table)
-    sizes = ", ".join(f"{rows} {split}" for split, rows in data.rows.items())
+    sizes = ", ".join(
+        f"{rows} {split}" for split, rows in data.rows.items() if rows or not data.folds
+    )
     origin = "reused" if data.reused else "prepared"
     line(f"{origin} {data.path}: {sizes} rows")
+    if data.folds:
+        line(f"the training rows validate in turn, in {data.folds} folds")
     if data.quarantine is not None:
         line(f"{data.quarantined} bad rows are in {data.quarantine}")
     advise(data.advice())

@@ -34,8 +34,16 @@ class Lane:
 
 @dataclass(frozen=True)
 class NewLane:
-    """A trial to be trained: its number, its model on the batches' device, and its settings."""
+    """A trial to be trained.
+
+    Attributes:
+        number: of the trial.
+        model: on the batches' device.
+        settings: how it is trained.
+        others: of a trial with folds the lanes of its second fold and later ones.
+    """
 
     number: int
     model: nn.Module
     settings: TrainSettings
+    others: tuple[NewLane, ...] = ()

@@ -25,7 +25,8 @@ from rayml.train.optimizers.optim import LaneOptimizer, Rates
 
 _VALUES, _BEST, _AVERAGE = "values", "best", "average"
 _BUFFERS, _BEST_BUFFERS, _OPTIMIZER = "buffers.", "best_buffers.", "optimizer."
-_MIN_EVAL_ROWS = 64
+MIN_EVAL_ROWS = 64
+"""Rows of a lane that are evaluated at a time at least."""
 
 
 class LaneLoop:
@@ -46,6 +47,8 @@ class LaneLoop:
         lanes: the present ones, in the order of their rows.
         gradients: computes those of a step.
         device: of the lanes.
+        rows: that an epoch of a lane trains on.
+        steps: of an epoch.
 
     Raises:
         ConfigError: a model has no trainable parameter, or one that is not float32.
@@ -63,6 +66,7 @@ class LaneLoop:
         self.lanes = [Lane(each.number, each.settings) for each in lanes]
         self.task = task
         self._train_split = train
+        self.rows, self.steps = train.rows, train.steps
         self._validation = validation
         self._eval_rows = first.eval_batch_size
         # Before the stack takes the first model's parameters.
@@ -85,6 +89,11 @@ class LaneLoop:
 
     def __len__(self) -> int:
         return len(self.lanes)
+
+    @property
+    def stacked(self) -> LaneLoop:
+        """The loop whose steps cost what training costs: itself."""
+        return self
 
     @property
     def parameters(self) -> int:
@@ -166,7 +175,7 @@ class LaneLoop:
             if lane.finished:
                 raise TrainError(f"trial {lane.number} is finished and has no further epoch")
         start = time.perf_counter()
-        losses = (self._train(self._train_split.steps) / self._train_split.rows).tolist()
+        losses = (self._train(self.steps) / self.rows).tolist()
         trained = time.perf_counter()
         measured, averaged = self._measure()
         share = 1 / len(self.lanes)
@@ -184,7 +193,7 @@ class LaneLoop:
             if self._is_best(lane, metrics):
                 better.append(row)
             results[lane.number] = EpochResult(
-                lane.epoch, loss, metrics, train_seconds, eval_seconds, self._train_split.steps
+                lane.epoch, loss, metrics, train_seconds, eval_seconds, self.steps
             )
         self._keep_best(better, averaged)
         return results
@@ -264,7 +273,7 @@ class LaneLoop:
 
     def try_steps(self, steps: int) -> None:
         """Train some steps of an epoch, to see what they cost; the loop is of no use afterwards."""
-        self._train(min(steps, self._train_split.steps))
+        self._train(min(steps, self.steps))
 
     def try_gradients(self) -> Callable[[], object]:
         """What computes the gradients of an epoch's first step and trains nothing, to time it."""
@@ -301,7 +310,7 @@ class LaneLoop:
         """What the lanes' settings give for the first steps of an epoch."""
         return EpochSettings.of(
             self.lanes,
-            epoch=self._train_split.steps,
+            epoch=self.steps,
             steps=steps,
             dropouts=self._stack.dropouts,
             averages=self._average.values is not None,
@@ -333,7 +342,7 @@ class LaneLoop:
     @torch.inference_mode()
     def _evaluate(self) -> list[dict[str, float]]:
         self._stack.train(False)
-        rows = max(_MIN_EVAL_ROWS, self._eval_rows // len(self.lanes))
+        rows = max(MIN_EVAL_ROWS, self._eval_rows // len(self.lanes))
         outputs, targets = [], []
         for batch in self._validation.in_order(rows):
             outputs.append(self._stack(batch.numeric, batch.categorical))

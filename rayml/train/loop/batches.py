@@ -74,6 +74,11 @@ class ArrayBatches:
         batch_size: rows of a batch; the last one of an epoch holds what is left.
         device: to which the split is copied once; on the CPU it is not copied.
 
+    Attributes:
+        rows: number of rows.
+        steps: number of batches of an epoch.
+        device: of the batches.
+
     Raises:
         DataError: the split is empty.
     """
@@ -83,14 +88,22 @@ class ArrayBatches:
             raise DataError("a split has no rows", remedy="Check data.split and data.source")
         self._all = to_batch(examples, device)
         self._batch_size = batch_size
+        self.device = device
         self.rows = len(examples)
         self.steps = math.ceil(self.rows / batch_size)
 
     def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
         """Every row once, in a random order."""
-        order = self.order(generator)
-        for start in range(0, self.rows, self._batch_size):
+        yield from self.along(self.order(generator))
+
+    def along(self, order: Tensor) -> Iterator[Batch]:
+        """The rows that an int64 index names, in its order."""
+        for start in range(0, len(order), self._batch_size):
             yield self._all.take(order[start : start + self._batch_size])
+
+    def take(self, index: Tensor) -> Batch:
+        """The rows that an int64 index names, at once."""
+        return self._all.take(index)
 
     def order(self, generator: torch.Generator) -> Tensor:
         """The rows of an epoch in a random order, int64 [rows]."""
@@ -105,7 +118,7 @@ class ArrayBatches:
         Yields:
             Batches whose parts have the shape [lanes, rows of the batch, ...].
         """
-        for start in range(0, self.rows, self._batch_size):
+        for start in range(0, orders.shape[1], self._batch_size):
             index = orders[:, start : start + self._batch_size]
             taken = self._all.take(index.flatten())
             yield Batch(*(part.view(*index.shape, *part.shape[1:]) for part in taken))

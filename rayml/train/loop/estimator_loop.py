@@ -18,7 +18,14 @@ from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.loop.randomness import Randomness
-from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
+from rayml.train.loop.results import (
+    BestEpoch,
+    EpochResult,
+    better_epoch,
+    fixed,
+    is_finished,
+    require_finite,
+)
 from rayml.types import Examples
 
 _STATE, _BEST, _RANDOM = "model.", "best.", "random."
@@ -89,6 +96,24 @@ class EstimatorLoop:
         """
         if self.finished:
             raise TrainError(f"the trial has finished after {self.epoch} rounds and has no other")
+        result = self.advance()
+        if found := better_epoch(result, self.best, self.task):
+            self.keep(found)
+        return result
+
+    @property
+    def over(self) -> bool:
+        """Whether the estimator has no further round."""
+        return self._over
+
+    def advance(self) -> EpochResult:
+        """Train for one round and evaluate, and leave it open whether it is the best one.
+
+        Raises:
+            DivergedError: see `run_epoch`.
+            TrainError: see `run_epoch`.
+            ConfigError: see `run_epoch`.
+        """
         start = time.perf_counter()
         with self._randomness.active():
             done = self._next()
@@ -97,11 +122,26 @@ class EstimatorLoop:
         self.epoch += 1
         self._over = done.last
         require_finite(self.task.metric, done.loss, metrics)
-        self._keep_best(metrics)
         ended = time.perf_counter()
         return EpochResult(
             self.epoch, done.loss, metrics, trained - start, ended - trained, done.steps
         )
+
+    def keep(self, best: BestEpoch) -> None:
+        """Keep the present state of the estimator as the best one.
+
+        Raises:
+            TrainError: its files are none that a bundle may hold.
+        """
+        self.best = best
+        first, self._kept = self._kept is None, self._estimator.keep()
+        if first:  # else the trial would be trained in vain
+            self._plain(self._kept())
+
+    @property
+    def due(self) -> bool:
+        """Whether `save` would write something now."""
+        return self._estimator.resumes and time.perf_counter() >= self._next_save
 
     def best_weights(self) -> dict[str, Tensor]:
         """Files of the estimator after its best round, as uint8 tensors by name.
@@ -119,7 +159,7 @@ class EstimatorLoop:
         Nothing is written of an estimator that cannot go on from its files.
         """
         start = time.perf_counter()
-        if not self._estimator.resumes or start < self._next_save:
+        if not self.due:
             return
         tensors = under(_STATE, as_tensors(self._plain(self._estimator.save())))
         tensors |= under(_BEST, self.best_weights())
@@ -129,6 +169,8 @@ class EstimatorLoop:
             "best": self.best and self.best.to_json(),
             "settings": fixed(self.settings),
         }
+        if self._over:  # of a fold that waits for the others
+            state["over"] = True
         save_checkpoint(folder, Checkpoint(tensors, state))
         end = time.perf_counter()
         self._next_save = end + (end - start) / _SHARE
@@ -160,6 +202,7 @@ class EstimatorLoop:
         self._kept = lambda: best
         self._randomness.states = within(_RANDOM, tensors)
         self.epoch = state["epoch"]
+        self._over = state.get("over", False)
         self.best = state["best"] and BestEpoch.from_json(state["best"])
 
     def _next(self) -> Round:
@@ -190,14 +233,6 @@ class EstimatorLoop:
         with torch.inference_mode():
             found = checked_outputs(self._estimator, outputs, wanted)
             return self.task.evaluate(found, self._target)
-
-    def _keep_best(self, metrics: Mapping[str, float]) -> None:
-        value = metrics[self.task.metric]
-        if self.best is None or self.best.beaten_by(value, self.task.direction):
-            self.best = BestEpoch(self.epoch, value, metrics)
-            first, self._kept = self._kept is None, self._estimator.keep()
-            if first:  # else the trial would be trained in vain
-                self._plain(self._kept())
 
     def _plain(self, files: Files) -> Files:
         require_plain(self._name, files)

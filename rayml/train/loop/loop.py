@@ -21,7 +21,14 @@ from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkp
 from rayml.train.loop.evaluate import evaluate, forward
 from rayml.train.loop.flat import clip, flatten_parameters
 from rayml.train.loop.randomness import Randomness
-from rayml.train.loop.results import BestEpoch, EpochResult, fixed, is_finished, require_finite
+from rayml.train.loop.results import (
+    BestEpoch,
+    EpochResult,
+    better_epoch,
+    fixed,
+    is_finished,
+    require_finite,
+)
 from rayml.train.optimizers.average import is_better, share, swapped
 from rayml.train.optimizers.model_optimizer import build_optimizer
 from rayml.train.optimizers.schedule import rate
@@ -72,6 +79,7 @@ class TrainingLoop:
         )
         self._average = self._parameters.clone() if settings.ema else None
         self._loss = task.members_loss if members_of(model) else task.loss
+        self._averaged_is_better = False
         self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
         self._randomness = Randomness(self._parameters.device)
         self._best_weights: dict[str, Tensor] = {}
@@ -102,18 +110,41 @@ class TrainingLoop:
         """
         if self.finished:
             raise TrainError(f"the trial has finished after {self.epoch} epochs and has no other")
+        result = self.advance()
+        if found := better_epoch(result, self.best, self.task):
+            self.keep(found)
+        return result
+
+    def advance(self) -> EpochResult:
+        """Train for one epoch and evaluate, and leave it open whether it is the best one.
+
+        Raises:
+            DivergedError: see `run_epoch`.
+            ConfigError: see `run_epoch`.
+        """
         start = time.perf_counter()
         with self._randomness.active():
             loss = self._train_epoch()
             trained = time.perf_counter()
-            metrics, averaged = self._evaluate()
+            metrics, self._averaged_is_better = self._evaluate()
         done = time.perf_counter()
         self.epoch += 1
         require_finite(self.task.metric, loss, metrics)
-        self._keep_best(metrics, averaged)
         return EpochResult(
             self.epoch, loss, metrics, trained - start, done - trained, self._train.steps
         )
+
+    def keep(self, best: BestEpoch) -> None:
+        """Keep the present weights, or their average where that is better, as the best ones."""
+        self.best = best
+        with self._averaged() if self._averaged_is_better else nullcontext():
+            state = self.model.state_dict()
+            self._best_weights = {name: each.detach().clone() for name, each in state.items()}
+
+    @property
+    def due(self) -> bool:
+        """Whether `save` would write something now."""
+        return True
 
     def best_weights(self) -> dict[str, Tensor]:
         """State of the model after its best epoch, by parameter and buffer.
@@ -217,14 +248,6 @@ class TrainingLoop:
         if self.settings.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self._parameters.device.type, torch.bfloat16)
-
-    def _keep_best(self, metrics: Mapping[str, float], averaged: bool) -> None:
-        value = metrics[self.task.metric]
-        if self.best is None or self.best.beaten_by(value, self.task.direction):
-            self.best = BestEpoch(self.epoch, value, metrics)
-            with self._averaged() if averaged else nullcontext():
-                state = self.model.state_dict()
-                self._best_weights = {name: each.detach().clone() for name, each in state.items()}
 
     def _require_own(self, checkpoint: Checkpoint) -> None:
         saved = {k: v.shape for k, v in within(_MODEL, checkpoint.tensors).items()}

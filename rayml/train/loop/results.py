@@ -6,12 +6,15 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
 from rayml.settings.train import TrainSettings
 from rayml.tasks.objectives import LOSS
 from rayml.types import Direction
+
+if TYPE_CHECKING:
+    from rayml.tasks.task import Task
 
 # What may differ between the runs of one trial: how it is computed, not what.
 _FREE = ("device", "threads", "eval_batch_size")
@@ -60,6 +63,14 @@ class BestEpoch:
         """The inverse of `to_json`."""
         metrics = {k: float(v) for k, v in saved["metrics"].items()}
         return cls(saved["epoch"], saved["value"], metrics)
+
+
+def better_epoch(result: EpochResult, best: BestEpoch | None, task: Task) -> BestEpoch | None:
+    """The epoch of a result as the best one, if it is better than the best one before."""
+    value = result.metrics[task.metric]
+    if best is not None and not best.beaten_by(value, task.direction):
+        return None
+    return BestEpoch(result.epoch, value, result.metrics)
 
 
 def is_finished(settings: TrainSettings, epoch: int, best: BestEpoch | None) -> bool:
