@@ -101,6 +101,10 @@ class Features:
     def __len__(self) -> int:
         return len(self.numeric)
 
+    def rows(self, places: npt.NDArray[np.int64]) -> Features:
+        """Some rows, as copies."""
+        return Features(self.numeric[places], self.categorical[places], self.odd)
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:
@@ -125,9 +129,7 @@ class Examples:
 
     def rows(self, places: npt.NDArray[np.int64]) -> Examples:
         """Some rows, as copies."""
-        part = self.features
-        chosen = Features(part.numeric[places], part.categorical[places], part.odd)
-        return Examples(chosen, self.target[places])
+        return Examples(self.features.rows(places), self.target[places])
 
 
 @dataclass(frozen=True, slots=True)

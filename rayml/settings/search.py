@@ -216,10 +216,13 @@ class ConfirmSettings:
         top: best trials that are trained again; 0 confirms nothing, and the best trial wins.
         seeds: trainings of each of them, every one with its own initialisation, dropout and
             batch order; 0 trains none, and the ensemble is selected among the sweep's own models.
+            With folds the models of all folds count, so that one seed of five folds is as good as
+            five.
         ensemble: models of the winner that are served together; None serves one. `greedy` selects
             among all models of the sweep and of the confirmation, where that does better on rows
             that did not select (Caruana et al. 2004).
-        members: different models of a selected ensemble at most.
+        members: different models of a selected ensemble at most; with folds each of them is one
+            a fold.
         max_latency_ms: time of one row through all of them at most, as it is measured here; None
             sets no limit.
         seconds: of predicting by the models that an ensemble is selected among; the best of them

@@ -8,7 +8,7 @@ from rayml.config.stored import require_trusted_params
 from rayml.data.prepare.prepare import PreparedDataset
 from rayml.search.confirm.confirm import confirm
 from rayml.search.confirm.seed_training import ConfirmPlan
-from rayml.search.results.candidates import candidates
+from rayml.search.results.candidates import candidates, seeds_trained
 from rayml.search.results.confirmation import forget_confirmation
 from rayml.search.results.leaderboard import read_leaderboard
 from rayml.stages.checks.preflight import trial_config
@@ -48,7 +48,9 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
         forget_confirmation(sweep)
         show.line("no trial is confirmed: none trained to its end within the constraints")
         return
-    show.line(announced(count, sweep.name, settings.seeds))
+    models = data.folds or 1
+    seeds = seeds_trained(settings.seeds, models)
+    show.line(announced(count, sweep.name, seeds, models))
     go_on = context.command("confirm", sweep.name, about=("confirm",))
     context.so_far.say(f"sweep {sweep.name} is finished, not confirmed; continue with {go_on}")
     with context.watch.stage("confirm"):
@@ -61,11 +63,12 @@ def confirm_winner(context: Context, sweep: Path, data: PreparedDataset) -> None
     say_finished(context, sweep.name)
 
 
-def announced(count: int, sweep: str, seeds: int) -> str:
+def announced(count: int, sweep: str, seeds: int, folds: int = 1) -> str:
     """The line that says which trials are confirmed over how many seeds."""
     if not seeds:
         return f"sweep {sweep}: selecting among the models of its trials"
     over = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    over += f" of {folds} folds" if folds > 1 else ""
     if count == 1:
         return f"sweep {sweep}: confirming the best trial over {over}"
     return f"sweep {sweep}: confirming the best {count} trials over {over} each"

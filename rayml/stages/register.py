@@ -26,6 +26,7 @@ from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.context import Context
 from rayml.stages.winners.judge import judge
+from rayml.stages.winners.out_of_fold import out_of_fold
 from rayml.stages.winners.stand_ins import find_stand_ins
 from rayml.stages.winners.winner import Winner, committee_of, find_winner
 from rayml.storage.temporary import temporary_folder
@@ -34,6 +35,7 @@ from rayml.types import SplitName
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.tasks.task import Task
 
 
 def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int:
@@ -118,7 +120,7 @@ def write_winner(
         metric=winner.metric,
         direction=winner.direction,
         metrics={
-            "validation": winner.validation or _measure(winner, data, "validation"),
+            "validation": winner.validation or _validation(winner, data, task),
             "test": _test(winner, data, sweep),
         },
         ensemble=len(winner.members) if winner.selected or len(winner.members) > 1 else None,
@@ -158,6 +160,7 @@ def _lineage(winner: Winner, data: PreparedDataset, sweep: Path) -> Lineage:
         params=winner.params,
         seed=winner.members[0].seed,
         members=tuple(each.seed for each in winner.members) if len(winner.members) > 1 else (),
+        folds=tuple(each.fold for each in winner.members if each.fold is not None),
         selected=_sources(winner) if winner.selected else (),
         packages=package_versions(_packages(winner)),
         schedule=winner.schedule,
@@ -175,6 +178,7 @@ def _sources(winner: Winner) -> tuple[Mapping[str, Any], ...]:
     """Where each member of a selected ensemble is from, in the order of the bundle."""
     return tuple(
         {"trial": each.trial, "seed": each.seed, "votes": each.votes, "params": dict(each.params)}
+        | ({} if each.fold is None else {"fold": each.fold})
         for group in winner.groups
         for each in group
     )
@@ -195,6 +199,12 @@ def _states(winner: Winner) -> list[GroupState]:
         else:
             states.append(GroupState(members[0]))
     return states
+
+
+def _validation(winner: Winner, data: PreparedDataset, task: Task) -> dict[str, float]:
+    """Metrics on the validation split, or with folds on all rows, each held out in turn."""
+    held_out = out_of_fold(winner, data, task)
+    return _measure(winner, data, "validation") if held_out is None else held_out.measure(task)
 
 
 def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, float | None]:

@@ -271,6 +271,7 @@ def build_loop(
         ConfigError: any part of the config is wrong, or asks for a GPU that is absent.
     """
     from rayml.models.modules.pooling import learn_pool
+    from rayml.train.folds.sequential import folded_estimators, folded_modules
     from rayml.train.loop.estimator_loop import EstimatorLoop
     from rayml.train.loop.loop import TrainingLoop
     from rayml.train.loop.randomness import seeded
@@ -278,31 +279,28 @@ def build_loop(
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
     task = build_trial_task(config["task"], target)
-    node, outputs = config["model"], outputs_of(target)
-    estimates = is_estimator(node)
-    if estimates:
+    node = config["model"]
+    if is_estimator(node):
         settings = replace(settings, threads=max(threads, settings.threads))
 
     def estimator_loop(
         train: Examples, validation: Examples, settings: TrainSettings
     ) -> EstimatorLoop:
         with seeded(settings.seed, device):
-            estimator = build_estimator(node, shape=shape, outputs=outputs)
+            estimator = build_estimator(node, shape=shape, outputs=task.outputs)
             return EstimatorLoop(estimator, task, train, validation, settings)
 
     def module_loop(train: Batches, validation: Batches, settings: TrainSettings) -> TrainingLoop:
         with seeded(settings.seed, device):
-            model = build_model(node, shape=shape, outputs=outputs).to(device)
+            model = build_model(node, shape=shape, outputs=task.outputs).to(device)
             learn_pool(model, task)
             return TrainingLoop(model, task, train, validation, settings)
 
     if folds is not None:
-        from rayml.train.folds.sequential import folded_estimators, folded_modules
-
-        if estimates:
+        if is_estimator(node):
             return folded_estimators(estimator_loop, _in_memory(train), folds, settings)
         return folded_modules(module_loop, _in_memory(train), folds, settings, device)
-    if estimates:
+    if is_estimator(node):
         return estimator_loop(_in_memory(train), _in_memory(validation), settings)
     batches = _batches(train, settings.batch_size, device)
     return module_loop(batches, _batches(validation, settings.eval_batch_size, device), settings)

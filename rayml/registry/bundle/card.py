@@ -97,11 +97,19 @@ def _decision(info: BundleInfo) -> list[str]:
 
 def _seeds(lineage: Lineage) -> str:
     if lineage.selected:
-        each = (f"{m['trial']} (seed {m['seed']}, votes {m['votes']})" for m in lineage.selected)
-        return f"with the models of trials {', '.join(each)}"
+        # The models of the folds of a training stand for it.
+        chosen = [each for each in lineage.selected if not each.get("fold")]
+        each = (f"{m['trial']} (seed {m['seed']}, votes {m['votes']})" for m in chosen)
+        return f"with the models of trials {', '.join(each)}{_folds(lineage)}"
     if not lineage.members:
         return f"seed {lineage.seed}"
-    return f"seeds {', '.join(map(str, lineage.members))}"
+    seeds = list(dict.fromkeys(lineage.members))
+    told = f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    return told + _folds(lineage)
+
+
+def _folds(lineage: Lineage) -> str:
+    return f", a model for each of {max(lineage.folds) + 1} folds" if lineage.folds else ""
 
 
 def _metrics(

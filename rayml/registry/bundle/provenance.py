@@ -40,6 +40,8 @@ class Lineage:
         params: searched values of the trial, at its best epoch.
         seed: seed of the training; of an ensemble that of its first member.
         members: seeds of all members of an ensemble.
+        folds: of each member the fold of the training rows that it did not train on; empty where
+            a split validates.
         selected: of an ensemble that was selected among models of several trials the `trial`,
             `seed`, `votes` and `params` of each member, group by group.
         packages: installed versions by name.
@@ -57,3 +59,4 @@ class Lineage:
     selected: tuple[Mapping[str, Any], ...] = ()
     packages: Mapping[str, str] = Field(default_factory=package_versions)
     schedule: tuple[Mapping[str, Any], ...] = ()
+    folds: tuple[int, ...] = ()

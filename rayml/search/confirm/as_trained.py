@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rayml.search.confirm.library import LibraryModel, own_models
 from rayml.search.confirm.seed_training import ConfirmPlan
+from rayml.search.results.choice import interval
 from rayml.search.results.confirmation import Confirmation, ConfirmedTrial
 from rayml.search.results.leaderboard import Leaderboard
+from rayml.train.folds.parts import fold_values
 
 
 def as_trained(plan: ConfirmPlan, board: Leaderboard) -> Confirmation | None:
@@ -31,14 +33,16 @@ def as_trained(plan: ConfirmPlan, board: Leaderboard) -> Confirmation | None:
         winner=best.trial,
         reason=f"trial {best.trial} is the best of the sweep, on the one seed that it trained with",
         seeds=(best.seed,),
-        candidates=(_trial(best, plan),),
+        candidates=(_trial(best, plan, board.metric),),
         failed=(),
         seed=best.seed,
     )
 
 
-def _trial(best: LibraryModel, plan: ConfirmPlan) -> ConfirmedTrial:
+def _trial(best: LibraryModel, plan: ConfirmPlan, metric: str) -> ConfirmedTrial:
     assert best.own is not None
+    folds = tuple(fold_values(metric, best.own.metrics))
+    low, high = interval(folds or (best.own.value,))
     return ConfirmedTrial(
         number=best.trial,
         params=best.params,
@@ -47,6 +51,7 @@ def _trial(best: LibraryModel, plan: ConfirmPlan) -> ConfirmedTrial:
         seconds=0.0,
         values=(best.own.value,),
         mean=best.own.value,
-        low=best.own.value,
-        high=best.own.value,
+        low=low,
+        high=high,
+        folds=(folds,) if folds else (),
     )

@@ -12,7 +12,7 @@ from rayml.search.cohort.plan import SweepData
 from rayml.search.confirm.as_trained import as_trained
 from rayml.search.confirm.seed_training import ConfirmPlan, Score, retrain
 from rayml.search.confirm.selecting import select_ensemble
-from rayml.search.results.candidates import Candidate, candidates, new_seeds
+from rayml.search.results.candidates import Candidate, candidates, new_seeds, seeds_trained
 from rayml.search.results.choice import Measured, choose, interval, middle_seeds
 from rayml.search.results.confirmation import (
     Confirmation,
@@ -22,6 +22,7 @@ from rayml.search.results.confirmation import (
     write_confirmation,
 )
 from rayml.search.results.leaderboard import Leaderboard
+from rayml.search.results.wording import counted
 
 
 def confirm(
@@ -73,7 +74,8 @@ def _over_seeds(
 ) -> Confirmation | None:
     if not found:
         return None
-    seeds = new_seeds(plan.trial, found, plan.settings.seeds)
+    count = seeds_trained(plan.settings.seeds, data.models)
+    seeds = new_seeds(plan.trial, found, count)
     outcomes = {}
     for candidate, scores in retrain(plan, found, seeds, data):
         outcome = _outcome(candidate, scores)
@@ -87,7 +89,8 @@ def _outcome(candidate: Candidate, scores: list[Score] | str) -> ConfirmedTrial 
     if isinstance(scores, str):
         return FailedTrial(number=number, params=params, reason=scores)
     values = tuple(score.value for score in scores)
-    low, high = interval(values)
+    folds = tuple(score.folds for score in scores if score.folds)
+    low, high = interval([value for seed in folds for value in seed] or values)
     return ConfirmedTrial(
         number=number,
         params=params,
@@ -98,6 +101,7 @@ def _outcome(candidate: Candidate, scores: list[Score] | str) -> ConfirmedTrial 
         mean=math.fsum(values) / len(values),
         low=low,
         high=high,
+        folds=folds,
     )
 
 
@@ -115,12 +119,12 @@ def _conclude(
             f" trial {failed[0].number}: {failed[0].reason}",
             remedy="Set confirm=none to take the best trial as the sweep left it",
         )
-    measured = [Measured(each.number, each.values, each.parameters, each.steps) for each in trained]
+    measured = [Measured(each.number, each.single, each.parameters, each.steps) for each in trained]
     choice = choose(measured, board.direction)
     winner = next(each for each in trained if each.number == choice.winner)
     (seed,) = middle_seeds(seeds, winner.values, board.direction)
     members = plan.settings.ensemble
-    several = members if isinstance(members, int) else 0
+    several = min(members, len(seeds)) if isinstance(members, int) else 0
     return Confirmation(
         metric=board.metric,
         direction=board.direction,
@@ -130,7 +134,9 @@ def _conclude(
         candidates=tuple(trained),
         failed=tuple(failed),
         seed=seed,
-        ensemble=middle_seeds(seeds, winner.values, board.direction, several) if several else None,
+        ensemble=middle_seeds(seeds, winner.values, board.direction, several)
+        if several > 1
+        else None,
     )
 
 
@@ -157,7 +163,8 @@ def _silent(_line: str) -> None:
 def _line(outcome: ConfirmedTrial | FailedTrial, metric: str) -> str:
     if isinstance(outcome, FailedTrial):
         return f"trial {outcome.number} is not confirmed: {' '.join(outcome.reason.split())}"
+    folds = f" of {len(outcome.folds[0])} folds" if outcome.folds else ""
     return (
-        f"trial {outcome.number} over {len(outcome.values)} seeds: {metric} {outcome.mean:.5g}"
-        f" ({outcome.low:.5g} to {outcome.high:.5g})"
+        f"trial {outcome.number} over {counted(len(outcome.values), 'seed')}{folds}: {metric}"
+        f" {outcome.mean:.5g} ({outcome.low:.5g} to {outcome.high:.5g})"
     )

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from rayml.data.split.folds import FoldNumbers
 from rayml.search.cohort.plan import SweepData
 from rayml.search.cohort.worker import read_weights
 from rayml.search.confirm.seed_files import SeedFiles
@@ -17,6 +20,7 @@ from rayml.search.results.confirmation import Confirmation
 from rayml.search.results.leaderboard import Leaderboard
 from rayml.search.space.parameter import Params
 from rayml.tasks.table import outputs_of
+from rayml.train.folds.parts import parted
 from rayml.train.loop.results import BestEpoch
 from rayml.train.seed_results import SeedResult
 from rayml.train.trial import apply, build_member, build_trial_task
@@ -36,7 +40,7 @@ _TIMED = 20  # rows, one after another
 
 @dataclass(frozen=True)
 class LibraryModel:
-    """A trained model.
+    """A trained model; of a sweep with folds one a fold, which are chosen together.
 
     Attributes:
         trial: its number.
@@ -74,6 +78,9 @@ class LibraryModel:
 @dataclass(frozen=True)
 class Predicted:
     """What the models of a library predict for some validation rows.
+
+    With folds these are rows of all folds, and each is predicted by the model that did not train on
+    it: a model of the library is then one a fold, and all of them predict at an endpoint.
 
     Attributes:
         predictions: as of `Task.predict`, [models, rows, …].
@@ -155,7 +162,7 @@ def predict_all(
 
     task = build_trial_task(models[0].config["task"], data.target)
     outputs = outputs_of(data.target)
-    rows = _rows(data, _MOST_NUMBERS // (len(models) * outputs))
+    rows, held = _rows(data, _MOST_NUMBERS // (len(models) * outputs))
     predictions: list[Tensor] = []
     latencies: list[float] = []
     started = time.monotonic()
@@ -163,12 +170,39 @@ def predict_all(
         for model in models:
             if predictions and seconds is not None and time.monotonic() - started > seconds:
                 break
-            weights = model.result(sweep).weights
-            member = build_member(model.config, weights, shape=data.shape, target=data.target)
-            predictions.append(task.predict(member.outputs(rows.features)))
-            latencies.append(_milliseconds(member, rows.features))
+            members = [
+                build_member(model.config, each, shape=data.shape, target=data.target)
+                for each in parted(model.result(sweep).weights)
+            ]
+            predictions.append(task.predict(outputs_by_fold(members, rows.features, held)))
+            latencies.append(sum(_milliseconds(each, rows.features) for each in members))
         truth = task.truth(torch.from_numpy(rows.target))
     return Predicted(torch.stack(predictions), truth, latencies)
+
+
+def outputs_by_fold(
+    members: Sequence[Member], features: Features, held: FoldNumbers | None
+) -> Tensor:
+    """Outputs for rows that no model has trained on, [rows, outputs].
+
+    Args:
+        members: one model, or one a fold.
+        features: of the rows.
+        held: the fold that holds each row out; None where there is one model.
+    """
+    import torch
+
+    if held is None:
+        (member,) = members
+        return member.outputs(features)
+    places = [np.flatnonzero(held == fold) for fold in range(len(members))]
+    parts = [
+        member.outputs(features.rows(own))
+        for member, own in zip(members, places, strict=True)
+        if len(own)
+    ]
+    order = np.argsort(np.concatenate(places))
+    return torch.cat(parts)[torch.from_numpy(order)]
 
 
 def score_of(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
@@ -182,18 +216,16 @@ def score_of(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
     return score
 
 
-def _rows(data: SweepData, most: int) -> Examples:
-    import numpy as np
-
-    found = data.validation
+def _rows(data: SweepData, most: int) -> tuple[Examples, FoldNumbers | None]:
+    """Rows that validate, and the fold of each if there are folds."""
+    found = data.validation if data.folds is None else data.train
     rows = found if isinstance(found, Examples) else found.read()
+    held = None if data.folds is None else data.folds.held
     most = max(1, min(most, _MOST_ROWS))
     if len(rows) <= most:
-        return rows
+        return rows, held
     chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
-    features = rows.features
-    picked = Features(features.numeric[chosen], features.categorical[chosen], features.odd)
-    return Examples(picked, rows.target[chosen])
+    return rows.rows(chosen), None if held is None else held[chosen]
 
 
 def _milliseconds(member: Member, features: Features) -> float:

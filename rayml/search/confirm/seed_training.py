@@ -18,9 +18,10 @@ from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.results.candidates import Candidate
 from rayml.settings.search import ConfirmSettings, ResourceSettings
 from rayml.train.blame import explain
-from rayml.train.seed_results import FailedSeed
+from rayml.train.folds.parts import fold_values
+from rayml.train.seed_results import FailedSeed, SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import is_estimator
+from rayml.train.trial import is_estimator, objective
 from rayml.types import Examples
 
 
@@ -45,13 +46,14 @@ class ConfirmPlan:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A seed's result without its weights, which stay on the disk."""
+    """A seed's result without its weights, which stay on the disk; `folds` are values by fold."""
 
     seed: int
     value: float
     parameters: int
     steps: int
     seconds: float
+    folds: tuple[float, ...] = ()
 
 
 def retrain(
@@ -153,11 +155,14 @@ def _train_unit(
         return explain(error)
     for each in failed:
         return f"{type(each.error).__name__}: {each.error}; its seed was {each.seed}"
-    return [
-        Score(each.seed, each.best.value, each.parameters, each.steps, each.seconds)
-        for each in results.values()
-        if each is not None
-    ]
+    metric = objective(candidate.config["task"], data.target.task).metric
+    return [_score(each, metric) for each in results.values() if each is not None]
+
+
+def _score(result: SeedResult, metric: str) -> Score:
+    folds = tuple(fold_values(metric, result.best.metrics))
+    value, spent = result.best.value, (result.parameters, result.steps, result.seconds)
+    return Score(result.seed, value, *spent, folds)
 
 
 def _outcome(done: Any) -> list[Score] | str:

@@ -10,15 +10,15 @@ from rayml.search.results.confirmation import Confirmation, ConfirmedTrial
 
 
 def confirmation_figure(confirmation: Confirmation) -> Figure:
-    """Mean and interval of each candidate, its seeds as points."""
+    """Mean and interval of each candidate, its seeds or their folds as points."""
     ranked = list(reversed(_ranked(confirmation)))
     labels = [f"trial {each.number}" for each in ranked]
-    seeds = [(index, value) for index, each in enumerate(ranked) for value in each.values]
+    seeds = [(index, value) for index, each in enumerate(ranked) for value in each.single]
     traces: list[Trace] = [
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "one seed",
+            "name": "one seed" if confirmation.folds == 1 else "one fold of a seed",
             "x": [short(value) for _, value in seeds],
             "y": [index for index, _ in seeds],
             "customdata": [ranked[index].number for index, _ in seeds],
@@ -49,14 +49,14 @@ def confirmation_figure(confirmation: Confirmation) -> Figure:
 
 
 def confirmation_rows(confirmation: Confirmation) -> list[list[str]]:
-    """One line a candidate: trial, mean, interval, weights, seeds."""
+    """One line a candidate: trial, mean, interval, weights, seeds or their folds."""
     return [
         [
             f"{each.number} (winner)" if each.number == confirmation.winner else str(each.number),
             number(each.mean),
             f"{number(each.low)} to {number(each.high)}",
             f"{each.parameters:,}",
-            ", ".join(number(value) for value in each.values),
+            ", ".join(number(value) for value in each.single),
         ]
         for each in _ranked(confirmation)
     ]

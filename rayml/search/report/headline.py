@@ -15,6 +15,7 @@ from rayml.search.report.section import Grid, Section
 from rayml.search.results.leaderboard import TrialRow
 from rayml.search.results.record import Searched, SweepRecord
 from rayml.search.results.wording import counted
+from rayml.train.folds.parts import fold_values
 
 _STATES = (("COMPLETE", "finished"), ("PRUNED", "pruned"), ("RUNNING", "in progress"))
 _TOP = 12
@@ -81,9 +82,11 @@ def best_section(record: SweepRecord) -> Section:
         return Section("best", "Best trials", ["No trial has a value yet."])
     names = [each.key for each in record.searched if any(each.key in r.params for r in record.rows)]
     rows = [row for row in record.rows if row.value is not None][:_TOP]
+    folded = any(_fold_range(row, record) for row in rows)
+    spread = ["over its folds"] if folded else []
     grid = Grid(
-        ["trial", *record.board.metrics, "epochs", "state", *leaves(names)],
-        [_cells(row, record, names) for row in rows],
+        ["trial", *record.board.metrics, *spread, "epochs", "state", *leaves(names)],
+        [_cells(row, record, names, folded=folded) for row in rows],
         trials=True,
     )
     notes = [
@@ -122,12 +125,22 @@ def _policies(search: Mapping[str, Any]) -> str:
     return f"Trials were {', '.join(policies)}." if policies else ""
 
 
-def _cells(row: TrialRow, record: SweepRecord, names: list[str]) -> list[str]:
+def _fold_range(row: TrialRow, record: SweepRecord) -> str:
+    """Between which values of its folds a trial's value is the mean; empty without folds."""
+    if row.epoch is None or row.epoch not in row.curve:
+        return ""
+    found = fold_values(record.board.metric, row.curve[row.epoch][1])
+    defined = [value for value in found if value is not None]
+    return f"{number(min(defined))} to {number(max(defined))}" if defined else ""
+
+
+def _cells(row: TrialRow, record: SweepRecord, names: list[str], *, folded: bool) -> list[str]:
     values = [row.values.get(metric) for metric in record.board.metrics]
     state = "breaks a constraint" if row.violation > 0 else dict(_STATES).get(row.state, "")
     state += ", on the front" if row.on_front else ""
     params = [value_text(row.params[name]) if name in row.params else "" for name in names]
-    return [str(row.number), *map(number, values), str(row.epochs), state, *params]
+    spread = [_fold_range(row, record)] if folded else []
+    return [str(row.number), *map(number, values), *spread, str(row.epochs), state, *params]
 
 
 def _clock(record: SweepRecord) -> Card:

@@ -25,6 +25,7 @@ from rayml.search.report.headline import best_section, best_trial, space_section
 from rayml.search.report.section import Grid, Section
 from rayml.search.results.confirmation import Confirmation
 from rayml.search.results.record import Searched, SweepRecord
+from rayml.search.results.wording import counted
 
 _FOLDED = "A few values lie far from the others and outside the axis; a double click shows them."
 
@@ -66,11 +67,13 @@ def _auto(record: SweepRecord) -> Iterator[Section]:
 
 def _confirmation(confirmation: Confirmation) -> Section:
     seeds = len(confirmation.seeds)
+    folds = f" of {confirmation.folds} folds each" if confirmation.folds > 1 else ""
     again = (
-        f"The best trials were trained again with {seeds} seeds; bars are 95 % bootstrap intervals"
-        " of the mean. "
+        f"The best trials were trained again with {counted(seeds, 'seed')}{folds}; bars are 95 %"
+        " bootstrap intervals of the mean. "
     )
-    notes = [f"{again if seeds > 1 else 'No trial was trained again: '}{confirmation.reason}."]
+    trained = any(each.steps for each in confirmation.candidates)
+    notes = [f"{again if trained else 'No trial was trained again: '}{confirmation.reason}."]
     if confirmation.selection:
         found = confirmation.selection
         notes.append(
@@ -81,7 +84,13 @@ def _confirmation(confirmation: Confirmation) -> Section:
     elif confirmation.ensemble:
         kept = ", ".join(map(str, confirmation.ensemble))
         notes.append(f"The models of the seeds {kept} are kept as an ensemble.")
-    head = ["trial", f"mean {confirmation.metric}", "95 % interval", "weights", "by seed"]
+    head = [
+        "trial",
+        f"mean {confirmation.metric}",
+        "95 % interval",
+        "weights",
+        "by fold" if folds else "by seed",
+    ]
     tables = [Grid(head, confirmation_rows(confirmation))]
     if confirmation.selection:
         rows = [[str(m.trial), str(m.seed), str(m.votes)] for m in confirmation.selection.members]

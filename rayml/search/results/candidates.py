@@ -59,6 +59,19 @@ def distinct(rows: Iterable[TrialRow], trial: Mapping[str, Any], most: int) -> l
     return list(islice(unseen(), most))
 
 
+def seeds_trained(seeds: int, folds: int) -> int:
+    """How many seeds confirm a candidate: with folds fewer, as each of them trains a model a fold.
+
+    Candidates are then told apart by their folds, which they have in common as they have seeds. So
+    a confirmation costs about as many trainings as without folds.
+
+    Args:
+        seeds: the setting `confirm.seeds`.
+        folds: models that a seed trains.
+    """
+    return -(-seeds // folds)
+
+
 def new_seeds(trial: Mapping[str, Any], found: Sequence[Candidate], count: int) -> tuple[int, ...]:
     """Seeds that follow the config's, but for any that a candidate was searched with.
 

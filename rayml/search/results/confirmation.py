@@ -29,10 +29,12 @@ class ConfirmedTrial:
         parameters: number of the model's weights.
         steps: optimizer steps over all seeds.
         seconds: of training and evaluation, over all seeds.
-        values: of the metric at each seed's best epoch, in the order of the seeds.
+        values: of the metric at each seed's best epoch, in the order of the seeds; of folds the
+            means.
         mean: of the values.
         low: lower end of the mean's 95 % bootstrap interval.
         high: upper end.
+        folds: of each seed the values of its folds; empty without folds.
     """
 
     number: int
@@ -44,6 +46,12 @@ class ConfirmedTrial:
     mean: float
     low: float
     high: float
+    folds: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def single(self) -> tuple[float, ...]:
+        """The values of all its models: one a seed, or one a seed and fold."""
+        return tuple(value for seed in self.folds for value in seed) or self.values
 
 
 @settings
@@ -129,6 +137,11 @@ class Confirmation:
     def chosen(self) -> ConfirmedTrial:
         """The winner."""
         return next(each for each in self.candidates if each.number == self.winner)
+
+    @property
+    def folds(self) -> int:
+        """Models that each seed has: one, or one a fold."""
+        return len(self.chosen.folds[0]) if self.chosen.folds else 1
 
     @property
     def members(self) -> tuple[int, ...]:

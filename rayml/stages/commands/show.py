@@ -94,19 +94,24 @@ def leaderboard(board: Leaderboard, limit: int = 10) -> None:
 
 def confirmed(found: Confirmation) -> None:
     """Print the results of the confirmed trials, and the winner."""
-    if len(found.seeds) > 1:
+    if len(found.seeds) > 1 or any(each.steps for each in found.candidates):
         _over_seeds(found)
     line(found.reason)
     if found.selection is not None:
-        line(selected(found.selection))
+        line(selected(found.selection, found.folds))
     elif found.ensemble:
         line(f"the model is an ensemble of its seeds {', '.join(map(str, found.ensemble))}")
+    elif found.folds > 1:
+        line(f"the model is an ensemble of the {found.folds} folds of its seed {found.seed}")
     else:
         line(f"the model is that of its seed {found.seed}")
 
 
 def _over_seeds(found: Confirmation) -> None:
-    table = Table(title=f"{len(found.seeds)} seeds each", title_justify="left")
+    from rayml.search.results.wording import counted
+
+    folds = f" of {found.folds} folds" if found.folds > 1 else ""
+    table = Table(title=f"{counted(len(found.seeds), 'seed')}{folds} each", title_justify="left")
     for name in ("trial", f"mean {found.metric}", "95 % interval", "weights", "steps"):
         table.add_column(name, justify="right")
     table.add_column("")
@@ -122,12 +127,13 @@ def _over_seeds(found: Confirmation) -> None:
     console().print(table)
 
 
-def selected(found: Selection) -> str:
+def selected(found: Selection, folds: int = 1) -> str:
     """The line that says what a selected ensemble is, and what it is better than."""
     models = Counter(each.trial for each in found.members)
     trials = f"trial{'' if len(models) == 1 else 's'} {', '.join(map(str, models))}"
     return (
-        f"the model is an ensemble of {len(found.members)} of {found.pool} models, of {trials}:"
+        f"the model is an ensemble of {len(found.members)} of {found.pool} models"
+        f"{f' of {folds} folds each' if folds > 1 else ''}, of {trials}:"
         f" {found.metric} {found.score:.5g} on validation rows that did not select it,"
         f" {found.alone:.5g} the winner's model alone"
     )

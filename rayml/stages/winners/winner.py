@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class WinnerMember:
         weights: of a module its `state_dict` at its best epoch, of an estimator its files as
             uint8 tensors.
         votes: how many times its prediction counts.
+        fold: that it did not train on; None where a split validates.
     """
 
     trial: int
@@ -54,6 +55,7 @@ class WinnerMember:
     seed: int
     weights: Mapping[str, Tensor]
     votes: int = 1
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,15 +125,22 @@ def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]
     validation = None
     try:
         if confirmation.selection is not None:
-            members = [_selected(each, sweep, trial) for each in confirmation.selection.members]
+            members = [
+                member
+                for each in confirmation.selection.members
+                for member in _selected(each, sweep, trial)
+            ]
         else:
             files = SeedFiles(sweep, chosen.number, config)
             results = [files.load(seed) for seed in confirmation.members]
             members = [
-                WinnerMember(chosen.number, chosen.params, config, each.seed, each.weights)
+                member
                 for each in results
+                for member in _members(
+                    WinnerMember(chosen.number, chosen.params, config, each.seed, each.weights)
+                )
             ]
-            validation = results[0].best.metrics if len(results) == 1 else None
+            validation = results[0].best.metrics if len(members) == 1 else None
     except CheckpointError as error:
         raise SearchError(
             f"the weights of the winner of sweep {sweep.name} cannot be read ({error})",
@@ -149,11 +158,21 @@ def _confirmed(confirmation: Confirmation, sweep: Path, trial: Mapping[str, Any]
     )
 
 
-def _selected(member: SelectedMember, sweep: Path, trial: Mapping[str, Any]) -> WinnerMember:
+def _members(trained: WinnerMember) -> list[WinnerMember]:
+    """The models of a training: one, or one a fold."""
+    from rayml.train.folds.parts import parted
+
+    parts = parted(trained.weights)
+    if len(parts) == 1:
+        return [trained]
+    return [replace(trained, weights=each, fold=fold) for fold, each in enumerate(parts)]
+
+
+def _selected(member: SelectedMember, sweep: Path, trial: Mapping[str, Any]) -> list[WinnerMember]:
     config = apply(trial, member.params)
     result = SeedFiles(sweep, member.trial, config).load(member.seed)
-    return WinnerMember(
-        member.trial, member.params, config, member.seed, result.weights, member.votes
+    return _members(
+        WinnerMember(member.trial, member.params, config, member.seed, result.weights, member.votes)
     )
 
 
@@ -164,14 +183,15 @@ def _best_trial(board: Leaderboard, sweep: Path, trial: Mapping[str, Any]) -> Wi
     config = apply(trial, params)
     stretches = schedule_of(board, best)
     weights = read_weights(sweep / TRIALS / str(best.number))
+    members = _members(WinnerMember(best.number, params, config, config["train"]["seed"], weights))
     return Winner(
         number=best.number,
         params=params,
         config=config,
         metric=board.metric,
         direction=board.direction,
-        members=[WinnerMember(best.number, params, config, config["train"]["seed"], weights)],
-        validation=_validation(best, best.epoch),
+        members=members,
+        validation=_validation(best, best.epoch) if len(members) == 1 else None,
         confirmation=None,
         schedule=tuple(map(asdict, stretches)) if len(stretches) > 1 else (),
     )
