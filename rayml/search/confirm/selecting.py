@@ -38,8 +38,10 @@ def select_ensemble(
         None where no ensemble does better than the winner's model alone.
     """
     models, settings = library(board, plan.trial, confirmation), plan.settings
+    # Without new seeds the validation rows alone say which model is the best.
+    chosen = settings.seeds > 0
     limits = Limits(members=settings.members, latency=settings.max_latency_ms)
-    single, seeds = _winners(models, confirmation)
+    single, seeds = _winners(models, confirmation) if chosen else (None, [])
     work = ray.remote(num_cpus=plan.resources.cpu, num_gpus=plan.resources.gpu)(_select)
     sweep = plan.sweep.resolve()
     try:
@@ -88,7 +90,7 @@ def _select(
     models: Sequence[LibraryModel],
     sweep: Path,
     data: SweepData,
-    single: int,
+    single: int | None,
     seeds: Sequence[int],
     limits: Limits,
     seconds: float | None,
@@ -111,7 +113,7 @@ def _select(
             task.directions[task.proper_metric],
             latencies=found.latencies,
             single=single,
-            given=[known],
+            given=[known] if known else [],
             limits=limits,
         )
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything

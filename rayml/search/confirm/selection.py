@@ -3,8 +3,12 @@
 Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble selection from libraries of models": from
 an empty ensemble the model is added again and again whose addition, by the mean of predictions,
 scores best on validation rows; a model that is added several times counts more. How many additions
-are made is cross-validated over the same rows, so that few rows do not choose a large ensemble; and
-a gain that is within its own standard error over the folds selects nothing.
+are made is cross-validated over the same rows, so that few rows do not choose a large ensemble.
+
+Beside a model that was chosen otherwise, a gain within its own standard error over the folds
+selects nothing. Where the rows choose the single model too, it is as uncertain as an ensemble that
+errs less: the most additions are made that are no worse than the first alone, and within a standard
+error of the best number (`tests/bench/LOG.md`).
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ def select(
     direction: Direction,
     *,
     latencies: Sequence[float],
-    single: int,
+    single: int | None,
     given: Sequence[Sequence[int]],
     limits: Limits,
 ) -> Selected | None:
@@ -81,7 +85,8 @@ def select(
         score: best for the true probabilities or means, so that chance decides little.
         direction: which scores are better.
         latencies: of each model.
-        single: place of the model that is served otherwise.
+        single: place of the model that is served otherwise; None for the one that scores best on
+            the rows.
         given: ensembles that need no selection, as places of their models; one beyond the limits
             is left out.
         limits: of the ensemble.
@@ -89,13 +94,46 @@ def select(
     Returns:
         None too where no model keeps the limits, or the rows are fewer than two a fold.
     """
+    fixed = [[single or 0], *(each for each in given if _keeps(each, latencies, limits))]
+    sign = 1.0 if direction == "maximize" else -1.0
+    measured = _by_fold(predictions, truth, score, sign, fixed, latencies, limits)
+    if measured is None:
+        return None
+    grown, simple = measured
+    place = _best(simple)
+    theirs, alone = simple[:, place], simple[:, 0] if single is not None else grown[:, 0]
+    count = _most(grown) if single is None else _best(grown) + 1
+    ours = grown[:, count - 1]
+    if single is None or (_ahead(ours, theirs) and _beyond_chance(ours, alone)):
+        added = _grow(predictions, truth, score, sign, latencies, limits)[:count]
+        if len(set(added)) > 1:
+            return Selected(_votes(added), _mean(sign, ours), _mean(sign, alone), grown=True)
+    if single is not None and place and _beyond_chance(theirs, alone):
+        votes = dict.fromkeys(fixed[place], 1)
+        return Selected(votes, _mean(sign, theirs), _mean(sign, alone), grown=False)
+    return None
+
+
+def _by_fold(
+    predictions: Tensor,
+    truth: Tensor,
+    score: Score,
+    sign: float,
+    fixed: Sequence[Sequence[int]],
+    latencies: Sequence[float],
+    limits: Limits,
+) -> tuple[Tensor, Tensor] | None:
+    """Scores on rows that did not select, more is better.
+
+    Returns:
+        By fold those after each addition, [folds, additions], and of the ensembles that are fixed,
+        [folds, ensembles]; None where the rows are too few, or no model keeps the limits.
+    """
     import torch  # the driver, which plans, does without it
 
-    fixed = [[single], *(each for each in given if _keeps(each, latencies, limits))]
     rows = len(truth)
     if rows < 2 * limits.folds:
         return None
-    sign = 1.0 if direction == "maximize" else -1.0
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(_SEED))
     curves, others = [], []
     for fold in range(limits.folds):
@@ -108,18 +146,8 @@ def select(
         means = torch.stack([predictions[list(each)][:, held].mean(0) for each in fixed])
         others.append(score(means, truth[held]).double())
     shortest = min(map(len, curves))
-    grown = sign * torch.stack([each[:shortest] for each in curves])
-    simple = sign * torch.stack(others)
-    count, place = _best(grown) + 1, _best(simple)
-    ours, theirs, alone = grown[:, count - 1], simple[:, place], simple[:, 0]
-    if _ahead(ours, theirs) and _beyond_chance(ours, alone):
-        added = _grow(predictions, truth, score, sign, latencies, limits)[:count]
-        if len(set(added)) > 1:
-            return Selected(_votes(added), _mean(sign, ours), _mean(sign, alone), grown=True)
-    if place and _beyond_chance(theirs, alone):
-        votes = dict.fromkeys(fixed[place], 1)
-        return Selected(votes, _mean(sign, theirs), _mean(sign, alone), grown=False)
-    return None
+    grown = torch.stack([each[:shortest] for each in curves])
+    return sign * grown, sign * torch.stack(others)
 
 
 def _grow(
@@ -176,6 +204,16 @@ def _curve(predictions: Tensor, truth: Tensor, score: Score, added: Sequence[int
 def _best(scores: Tensor) -> int:
     """The place that is best over the folds, [folds, places]."""
     return int(scores.mean(0).nan_to_num(-math.inf).argmax())
+
+
+def _most(scores: Tensor) -> int:
+    """The most additions that are as good as the best number, and no worse than one, by fold."""
+    best = scores[:, [_best(scores)]]
+    lost = best - scores
+    near = lost.mean(0) <= lost.std(0) / len(scores) ** 0.5
+    kept = near & (scores.mean(0) >= scores[:, 0].mean())
+    # Sums of equal predictions round: the best number itself stays.
+    return max([1 + int(each) for each in kept.nonzero()], default=1 + _best(scores))
 
 
 def _ahead(ours: Tensor, theirs: Tensor) -> bool:

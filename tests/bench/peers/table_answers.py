@@ -57,7 +57,7 @@ def _autogluon(
     from autogluon.tabular import TabularPredictor
 
     metric = "rmse" if task == "regression" else "log_loss"
-    folder = tempfile.mkdtemp(prefix="autogluon-")
+    folder = f"{tempfile.mkdtemp(prefix='autogluon-')}/predictor"
     predictor = TabularPredictor(
         label=target, problem_type=task, eval_metric=metric, path=folder, verbosity=0
     )

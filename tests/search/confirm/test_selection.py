@@ -27,17 +27,56 @@ def noisy(models: int, rows: int, seed: int, noise: float = 1.0) -> tuple[Tensor
     return truth + noise * torch.randn(models, rows, generator=draw), truth
 
 
-def chosen(predictions: Tensor, truth: Tensor, limits: Limits | None = None) -> Selected | None:
+def chosen(
+    predictions: Tensor, truth: Tensor, limits: Limits | None = None, single: int | None = 0
+) -> Selected | None:
     return select(
         predictions,
         truth,
         rmse,
         "minimize",
         latencies=[1.0] * len(predictions),
-        single=0,
+        single=single,
         given=[],
         limits=limits or Limits(),
     )
+
+
+def test_where_the_rows_choose_the_single_model_too_it_has_no_head_start() -> None:
+    """Of noisy models the best on few rows is the best by chance, and their mean is better."""
+    gains, beside_a_known = [], []
+    for seed in range(20):
+        predictions, truth = noisy(12, 120, seed=seed, noise=0.3)
+        fresh = torch.Generator().manual_seed(1000 + seed)
+        errors = 0.3 * torch.randn(12, 5000, generator=fresh)
+        best = int(rmse(predictions, truth).argmin())
+        for single, found in ((None, gains), (best, beside_a_known)):
+            selected = chosen(predictions, truth, single=single)
+            votes = {best: 1} if selected is None else selected.votes
+            total = sum(votes.values())
+            mean = sum(count * errors[place] for place, count in votes.items()) / total
+            found.append(float(mean.square().mean().sqrt() / errors[best].square().mean().sqrt()))
+    # All twelve alike would have .29.
+    assert sum(gains) / 20 < 0.45
+    assert sum(gains) <= sum(beside_a_known) + 0.2
+
+
+def test_a_good_model_among_useless_ones_stays_nearly_alone() -> None:
+    good, truth = noisy(1, 400, seed=3, noise=0.05)
+    useless, _ = noisy(10, 400, seed=4, noise=1.0)
+    found = chosen(torch.cat([good, useless]), truth, single=None)
+    assert found is None or found.votes[0] >= 0.8 * sum(found.votes.values())
+
+
+@given(models=st.integers(1, 6), rows=st.integers(1, 40), seed=st.integers(0, 100))
+def test_a_selection_without_a_single_model_keeps_its_limits(
+    models: int, rows: int, seed: int
+) -> None:
+    predictions, truth = noisy(models, rows, seed=seed)
+    found = chosen(predictions, truth, Limits(members=3, latency=2.0), single=None)
+    if found is not None:
+        assert 2 <= len(found.votes) <= 2
+        assert set(found.votes) <= set(range(models))
 
 
 def test_models_that_err_apart_are_better_together() -> None:
