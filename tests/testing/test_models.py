@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rayml.models.nets.ft_transformer import FTTransformer
 from rayml.models.nets.mlp import MLP
 from rayml.models.nets.resnet import TabularResNet
 from rayml.models.nets.tabm import TabM
@@ -22,6 +23,11 @@ class TestMLP(ModelTests):
 class TestResNet(ModelTests):
     def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
         return TabularResNet(shape, outputs, width=8, depth=1)
+
+
+class TestFTTransformer(ModelTests):
+    def make(self, shape: FeatureShape, outputs: int) -> nn.Module:
+        return FTTransformer(shape, outputs, width=8, heads=2, depth=2, residual_dropout=0.1)
 
 
 class TestTabM(ModelTests):

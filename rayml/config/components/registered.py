@@ -14,6 +14,7 @@ OWN: Mapping[Role, frozenset[str]] = {
     "model": frozenset(
         {
             "rayml.models.linear.linear_model.LinearModel",
+            "rayml.models.nets.ft_transformer.FTTransformer",
             "rayml.models.nets.mlp.MLP",
             "rayml.models.nets.resnet.TabularResNet",
             "rayml.models.nets.tabm.TabM",

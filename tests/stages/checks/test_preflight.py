@@ -140,7 +140,7 @@ def test_a_users_optimizer_is_bound_and_what_is_searched_of_it_is_taken() -> Non
 
 def test_the_shipped_spaces_suit_every_task_and_a_setting_in_vain_is_refused() -> None:
     for data in ("diabetes", "wine", "breast_cancer"):
-        for model in ("mlp", "resnet", "tabm"):
+        for model in ("mlp", "resnet", "tabm", "ft_transformer"):
             assert config_problems(compose([f"data={data}", f"model={model}"])) == []
     momentum = "+space.train.optimizer.momentum={type: float, low: 0.1, high: 0.9}"
     composed = compose([momentum])

@@ -32,6 +32,10 @@ MODELS: dict[str, dict[str, Any]] = {
         "_target_": "rayml.models.nets.tabm.TabM", "k": 3, "width": 8, "depth": 1, "dropout": 0.2,
         "form": "full",
     },
+    "ft_transformer": {
+        "_target_": "rayml.models.nets.ft_transformer.FTTransformer", "width": 8, "heads": 2,
+        "depth": 1, "dropout": 0.2,
+    },
     "own": {"_target_": f"{__name__}.Plain", "width": 8},
 }  # fmt: skip
 # One lane each; every per-lane setting differs somewhere.
