@@ -250,6 +250,7 @@ def predict(context: Context, file: str | None) -> None:
         Path(file),
         batch_invariant=settings.batch_invariant,
         unknown=settings.unknown,
+        interval=settings.interval,
         note=show.aside,
         trust=context.trust,
     )

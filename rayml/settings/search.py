@@ -209,6 +209,29 @@ class ResourceSettings:
 
 
 @settings
+class IntervalSettings:
+    """How a bundle learns to answer with regions that hold the truth with a given probability.
+
+    Attributes:
+        rows: validation rows at most whose scores are kept; 0 keeps none.
+        group: column of categories or truth values, each of which has scores of its own; None
+            takes all rows together.
+    """
+
+    rows: Annotated[int, Field(ge=0, le=20_000)] = 10_000
+    group: Annotated[str, Field(min_length=1)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _has_rows(self) -> IntervalSettings:
+        if self.group is not None and not self.rows:
+            raise ValueError(
+                f"group={self.group} is set with rows=0, which keeps no scores; raise rows, or"
+                " remove group"
+            )
+        return self
+
+
+@settings
 class ConfirmSettings:
     """How the winner of a sweep is confirmed.
 
@@ -227,6 +250,7 @@ class ConfirmSettings:
             sets no limit.
         seconds: of predicting by the models that an ensemble is selected among; the best of them
             come first, and those that are left then are not looked at. None sets no limit.
+        intervals: see `IntervalSettings`.
     """
 
     top: Size = 3
@@ -235,6 +259,7 @@ class ConfirmSettings:
     members: Annotated[int, Field(ge=1, le=100)] = 12
     max_latency_ms: Positive | None = 2.0
     seconds: Positive | None = None
+    intervals: IntervalSettings = Field(default_factory=IntervalSettings)
 
     @pydantic.model_validator(mode="after")
     def _enough(self) -> ConfirmSettings:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from rayml.types import Count, NonNegative, Positive, Size, settings
+from rayml.types import Count, Fraction, NonNegative, Positive, Size, settings
 
 Unknown = Literal["warn", "refuse", "ignore"]
 _HOST = r"^(\*|(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?)$"
@@ -183,6 +183,9 @@ class ServeSettings:
             model does not know, a missing value in a column without any in training, or a number or
             time farther outside of the training range than the range is wide. `warn` answers with
             a warning, `refuse` gives 422, `ignore` does not check.
+        interval: probability with which each answer of `/predict` and of `rayml predict` has a
+            region that holds the truth; a request may name another. None gives none unless it is
+            asked for. A bundle that cannot give them is then not served.
         max_explain_rows: a request of more rows to explain gets 413.
         explain_tolerance: most by which the attributions of a row may miss the difference from the
             baseline, as a probability or a share of the target's standard deviation; where a value
@@ -219,6 +222,7 @@ class ServeSettings:
     max_held_bytes: Count = 128 * 2**20
     max_rows: Count = 10_000
     unknown: Unknown = "warn"
+    interval: Fraction | None = None
     max_explain_rows: Count = 100
     explain_tolerance: Positive = 1e-3
     max_explain_steps: Annotated[int, Field(ge=32)] = 4096

@@ -41,6 +41,7 @@ def predict_file(
     *,
     batch_invariant: bool = False,
     unknown: Unknown = "warn",
+    interval: float | None = None,
     note: Note = _silent,
     trust: Trust = ONLY_OWN,
 ) -> Iterator[Answer]:
@@ -52,6 +53,7 @@ def predict_file(
             that are not features are ignored; features that the file lacks are missing values.
         batch_invariant: see `Predictor`; this process then computes with one thread.
         unknown: as for an endpoint, see `ServeSettings`.
+        interval: probability with which regions hold the truth; None gives none.
         note: called with a line for each assumption about the file, and for ignored columns.
         trust: whose code the bundle may name, and whose signature it needs.
 
@@ -60,6 +62,7 @@ def predict_file(
         DataError: a column or a row does not fit the signature, or has values that are refused;
             the message names it.
         BundleError: the bundle is torn or altered.
+        RequestError: the bundle does not support the interval.
     """
     from rayml.serve.predict.predictor import Predictor
 
@@ -69,9 +72,11 @@ def predict_file(
         torch.set_num_threads(1)
     warn = unknown != "ignore"
     predictor = Predictor.load(bundle, warn=warn, batch_invariant=batch_invariant, trust=trust)
+    if interval is not None:
+        predictor.regions.require(interval)
     before = 0
     for table in RowFile(predictor, file, note).tables():
-        answers = predictor.predict(table)
+        answers = predictor.predict(table, interval)
         if unknown == "refuse":
             _refuse(predictor, file, answers, before)
         yield from answers

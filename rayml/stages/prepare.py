@@ -6,15 +6,23 @@ from pathlib import Path
 
 from rayml.config.components.build import build
 from rayml.config.schema import DataConfig
+from rayml.data.fit.group_column import GroupColumn
 from rayml.data.prepare.prepare import PreparedDataset, prepare
 from rayml.stages.commands import show
 from rayml.stages.context import Context
 
 
 def prepare_data(context: Context) -> PreparedDataset:
-    """Prepare the dataset of the config, or find it in the store."""
+    """Prepare the dataset of the config, or find it in the store.
+
+    Raises:
+        DataError: its rows cannot be grouped by `confirm.intervals.group`.
+    """
     config = context.config
-    return prepare_config(context, config.data, store=Path(config.paths.prepared))
+    prepared = prepare_config(context, config.data, store=Path(config.paths.prepared))
+    if (group := config.confirm.intervals.group) is not None:
+        GroupColumn(prepared.preprocessor, group)  # it raises where that does not suit
+    return prepared
 
 
 def prepare_config(context: Context, data: DataConfig, *, store: Path) -> PreparedDataset:

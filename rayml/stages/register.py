@@ -21,10 +21,12 @@ from rayml.registry.champion import act, champion_of
 from rayml.registry.promotion import PromotionDecision, without_comparison
 from rayml.registry.store import Registry
 from rayml.search.results.confirmation import Confirmation, record_test
+from rayml.settings.search import IntervalSettings
 from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.context import Context
+from rayml.stages.winners.intervals import calibrated
 from rayml.stages.winners.judge import judge
 from rayml.stages.winners.out_of_fold import out_of_fold
 from rayml.stages.winners.stand_ins import find_stand_ins
@@ -36,6 +38,7 @@ from rayml.types import SplitName
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset
     from rayml.tasks.task import Task
+    from rayml.registry.bundle.intervals import Intervals
 
 
 def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int:
@@ -63,13 +66,14 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
 
     with context.watch.stage("register"), temporary_folder("register") as folder:
         bundle = folder / "bundle"
-        info = write_winner(
+        info, intervals = write_winner(
             sweep,
             trial,
             data,
             name=config.name,
             folder=bundle,
             decide=decide,
+            intervals=config.confirm.intervals,
             trust=context.trust,
         )
         if key is not None:
@@ -78,6 +82,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
         assert info.decision is not None
         act(registry, config.name, version, info.decision, seen=seen)
     show.registered(info, version)
+    show.regions(intervals, data.preprocessor.target, version)
     return version
 
 
@@ -89,8 +94,9 @@ def write_winner(
     name: str,
     folder: Path,
     decide: Callable[[Winner, PreparedDataset], PromotionDecision] | None = None,
+    intervals: IntervalSettings | None = None,
     trust: Trust = ONLY_OWN,
-) -> BundleInfo:
+) -> tuple[BundleInfo, Intervals | None]:
     """Write the bundle of a sweep's winner, measured once on the test split.
 
     Args:
@@ -101,19 +107,19 @@ def write_winner(
         folder: of the bundle, which is made.
         decide: whether it becomes champion, on data as the bundle transforms them; the bundle
             records it. None records nothing.
+        intervals: how its regions are calibrated; None takes the defaults.
         trust: whose code the stored trials may name.
 
     Raises:
         SearchError: no trial of the sweep has a value, or its weights are gone.
         BuildError: the winner's values name a component that is not trusted.
     """
-    winner = find_winner(sweep, trial)
-    require_trusted_params(winner.params, trust)
-    for each in winner.members:
-        require_trusted_params(each.params, trust)
+    winner = _trusted_winner(sweep, trial, trust)
     task = build_trial_task(winner.config["task"], data.preprocessor.target)
-    stand_ins = find_stand_ins(committee_of(winner, data), task, data)
+    models = committee_of(winner, data)
+    stand_ins = find_stand_ins(models, task, data)
     data = replace(data, preprocessor=data.preprocessor.standing_in(stand_ins))
+    regions = calibrated(models, task, data, intervals or IntervalSettings())
     info = BundleInfo(
         name=name,
         model=StoredNode.of(winner.config["model"]),
@@ -135,8 +141,17 @@ def write_winner(
         lineage=_lineage(winner, data, sweep),
         preprocessor=data.preprocessor,
         groups=_states(winner),
+        intervals=regions,
     )
-    return info
+    return info, regions
+
+
+def _trusted_winner(sweep: Path, trial: Mapping[str, Any], trust: Trust) -> Winner:
+    winner = find_winner(sweep, trial)
+    require_trusted_params(winner.params, trust)
+    for each in winner.members:
+        require_trusted_params(each.params, trust)
+    return winner
 
 
 def _groups(winner: Winner) -> tuple[GroupInfo, ...]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rayml.errors import DataError
+from rayml.tasks.conformal import Floats, set_scores
+from rayml.tasks.regions import Predicted, Regions
 from rayml.tasks.task import Answer, Apart, Label, Observed, Output, Schema, Task
 from rayml.types import ClassLabel, Direction, TargetInfo
 
@@ -40,6 +42,8 @@ class ClassTask(Task):
     takes = "text, truth values or whole numbers"
     kinds = frozenset({"numeric", "categorical", "boolean"})
     has_classes = True
+    region = "set"
+    takes_scale = False
     smooths_labels = True
     directions: ClassVar[Mapping[str, Direction]] = {
         "accuracy": "maximize",
@@ -133,6 +137,60 @@ class ClassTask(Task):
             "probability": probabilities.max(axis=1),
             "probabilities": probabilities,
         }
+
+    # ---------------------------------------------------------------- regions
+
+    @property
+    def region_columns(self) -> tuple[str, ...]:
+        """The classes."""
+        return self._keys
+
+    def misfits(self, predicted: Predicted, truth: Tensor) -> Floats:
+        """The probability of likelier classes and a drawn share of the true one's."""
+        rows = np.arange(len(truth))
+        scores: Floats = self._scores(predicted)[rows, truth.numpy()]
+        return scores
+
+    def regions(self, predicted: Predicted, limits: Floats) -> Regions:
+        """The classes within the limits; the likeliest one always, as an empty set says nothing."""
+        within = self._scores(predicted) <= limits[:, None]
+        likeliest = self._shares(predicted).argmax(axis=1)
+        within[np.arange(len(within)), likeliest] = True
+        return within
+
+    def covers(self, regions: Regions, truth: Tensor) -> npt.NDArray[np.bool_]:
+        """Whether the true class is in the set."""
+        found: npt.NDArray[np.bool_] = regions[np.arange(len(regions)), truth.numpy()]
+        return found
+
+    def region_sizes(self, regions: Regions) -> Floats:
+        """Labels of each set."""
+        sizes: Floats = regions.sum(axis=1).astype(np.float64)
+        return sizes
+
+    def region_answers(self, regions: Regions) -> list[Any]:
+        """The labels of each set, in the order of the classes."""
+        classes = self.info.classes
+        return [
+            [label for label, held in zip(classes, row, strict=True) if held]
+            for row in regions.tolist()
+        ]
+
+    def region_schema(self) -> Schema:
+        """Some of the classes."""
+        return {
+            "type": "array",
+            "items": self.label_schema(),
+            "minItems": 1,
+            "uniqueItems": True,
+            "description": "Labels, one of which is the true one with the probability asked for.",
+        }
+
+    def _scores(self, predicted: Predicted) -> Floats:
+        return set_scores(self._shares(predicted), predicted.draws)
+
+    def _shares(self, predicted: Predicted) -> Floats:
+        return self.probabilities(predicted.predictions.numpy().astype(np.float64))
 
     # ---------------------------------------------------------------- what comes back
 

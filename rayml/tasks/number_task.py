@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from rayml.errors import DataError
+from rayml.tasks.conformal import Floats
+from rayml.tasks.regions import Predicted, Regions
 from rayml.tasks.task import Answer, Apart, Label, Observed, Output, Schema, Task
 from rayml.types import ClassLabel, TargetInfo
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     from torch import Tensor
 
@@ -33,6 +36,8 @@ class NumberTask(Task):
     takes = "numbers"
     kinds = frozenset({"numeric"})
     has_classes = False
+    region = "interval"
+    takes_scale = True
     outputs = 1
 
     def __init__(self, info: TargetInfo, **objective: Any) -> None:
@@ -97,6 +102,54 @@ class NumberTask(Task):
     def explained(self, predictions: Tensor, codes: Tensor) -> Tensor:  # noqa: ARG002 - there is one number
         """The values."""
         return predictions
+
+    # ---------------------------------------------------------------- regions
+
+    @property
+    def region_columns(self) -> tuple[str, ...]:
+        """The ends of an interval."""
+        return ("low", "high")
+
+    def misfits(self, predicted: Predicted, truth: Tensor) -> Floats:
+        """Absolute errors, in units of the scale where there is one."""
+        errors = np.abs(truth.double().numpy() - self._centers(predicted))
+        return errors if predicted.scale is None else errors / predicted.scale
+
+    def regions(self, predicted: Predicted, limits: Floats) -> Regions:
+        """Values around the predicted one."""
+        reach = limits if predicted.scale is None else limits * predicted.scale
+        centers = self._centers(predicted)
+        return np.stack([centers - reach, centers + reach], axis=1)
+
+    def covers(self, regions: Regions, truth: Tensor) -> npt.NDArray[np.bool_]:
+        """Whether the true value lies in the interval, its ends included."""
+        values = truth.double().numpy()
+        found: npt.NDArray[np.bool_] = (regions[:, 0] <= values) & (values <= regions[:, 1])
+        return found
+
+    def region_sizes(self, regions: Regions) -> Floats:
+        """Widths of the intervals."""
+        sizes: Floats = regions[:, 1] - regions[:, 0]
+        return sizes
+
+    def region_answers(self, regions: Regions) -> list[Any]:
+        """The ends of each interval."""
+        ends: list[Any] = regions.tolist()
+        return ends
+
+    def region_schema(self) -> Schema:
+        """Two numbers."""
+        return {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "Ends between which the true value lies with the probability asked for.",
+        }
+
+    def _centers(self, predicted: Predicted) -> Floats:
+        centers: Floats = predicted.predictions.double().numpy()
+        return centers
 
     # ---------------------------------------------------------------- what comes back
 

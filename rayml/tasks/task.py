@@ -20,6 +20,7 @@ from rayml.tasks.objectives import (
     choose_objective,
     metric_directions,
 )
+from rayml.tasks.regions import RegionTask
 from rayml.types import ClassLabel, Direction, Kind, TargetInfo
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Apart:
     difference: float
 
 
-class Task(ABC):
+class Task(RegionTask, ABC):
     """All that differs between kinds of target.
 
     `ClassTask` and `NumberTask` implement most of it for labels and for numbers. A further kind is

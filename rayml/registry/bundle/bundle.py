@@ -7,6 +7,7 @@ A bundle is a folder of plain files, with no pickle among them:
     bundle.json            what it is: `BundleInfo`
     signature.json         columns in, predictions out: `Signature`
     lineage.json           where it comes from: `Lineage`
+    intervals.json         calibration scores, where it answers with regions: `Intervals`
     weights.safetensors    parameters and buffers of a PyTorch module; of an ensemble those of its
                            members, each tensor with a first dimension of members
     members/0/             or the files of an estimator; of an ensemble those of each member
@@ -31,6 +32,7 @@ from rayml.errors import BundleError, DataError
 from rayml.registry.bundle.card import model_card
 from rayml.registry.bundle.group import Group, GroupState, group_folder, write_group
 from rayml.registry.bundle.info import BundleInfo
+from rayml.registry.bundle.intervals import Intervals
 from rayml.registry.bundle.manifest import (
     FORMAT,
     FORMAT_OF_GROUPS,
@@ -48,7 +50,13 @@ from rayml.registry.bundle.signature import Signature
 T = TypeVar("T")
 
 # Limits in bytes: a description takes some thousand, columns of many categories more.
-_MOST_BYTES = {"bundle.json": 4 << 20, "lineage.json": 4 << 20, "signature.json": 64 << 20}
+_INTERVALS = "intervals.json"
+_MOST_BYTES = {
+    "bundle.json": 4 << 20,
+    "lineage.json": 4 << 20,
+    "signature.json": 64 << 20,
+    _INTERVALS: 4 << 20,
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Bundle:
         signature: its columns.
         lineage: where it comes from.
         trust: whose code its model may name.
+        intervals: its calibration scores; None where it has none, as one of an older rayml.
     """
 
     folder: Path
@@ -72,6 +81,7 @@ class Bundle:
     signature: Signature
     lineage: Lineage
     trust: Trust = ONLY_OWN
+    intervals: Intervals | None = None
 
     def preprocessor(self) -> Preprocessor:
         """The fitted preprocessor, which also keeps the training profile of each raw column.
@@ -124,6 +134,7 @@ def write_bundle(
     lineage: Lineage,
     preprocessor: Preprocessor,
     groups: Sequence[GroupState],
+    intervals: Intervals | None = None,
 ) -> Path:
     """Write a bundle; it appears complete or not at all.
 
@@ -134,6 +145,7 @@ def write_bundle(
         lineage: content of `lineage.json`.
         preprocessor: fitted on the training split.
         groups: state of the members; one for each of `info.groups` where there are such.
+        intervals: content of `intervals.json`; None writes none.
 
     Raises:
         BundleError: the folder exists.
@@ -151,7 +163,9 @@ def write_bundle(
         _save_json(part / "bundle.json", BundleInfo, info)
         _save_json(part / "signature.json", Signature, signature)
         _save_json(part / "lineage.json", Lineage, lineage)
-        card = model_card(info, published(signature), lineage)
+        if intervals is not None:
+            _save_json(part / _INTERVALS, Intervals, intervals)
+        card = model_card(info, published(signature), lineage, intervals)
         (part / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         preprocessor.save(part / "preprocessor")
         nodes = [each.model for each in info.groups] or [info.model]
@@ -174,6 +188,7 @@ def load_bundle(folder: Path, trust: Trust = ONLY_OWN) -> Bundle:
             written by a newer rayml. The message names the file.
     """
     manifest, digest = verified(folder, trust.signers)
+    scored = _INTERVALS in manifest.files
     return Bundle(
         folder=folder,
         manifest=manifest,
@@ -182,6 +197,7 @@ def load_bundle(folder: Path, trust: Trust = ONLY_OWN) -> Bundle:
         signature=_load_json(folder, "signature.json", manifest, Signature),
         lineage=_load_json(folder, "lineage.json", manifest, Lineage),
         trust=trust,
+        intervals=_load_json(folder, _INTERVALS, manifest, Intervals) if scored else None,
     )
 
 

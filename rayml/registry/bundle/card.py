@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from rayml.registry.bundle.info import BundleInfo
+from rayml.registry.bundle.intervals import Intervals
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import InputColumn, Signature
+from rayml.tasks.table import build_task
+from rayml.types import TargetInfo
 
 
-def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
+def model_card(
+    info: BundleInfo,
+    signature: Signature,
+    lineage: Lineage,
+    intervals: Intervals | None = None,
+) -> str:
     """Render a bundle's model card as Markdown."""
     target = signature.target
     classes = ", ".join(f"`{label}`" for label in target.classes)
@@ -30,6 +38,7 @@ def model_card(info: BundleInfo, signature: Signature, lineage: Lineage) -> str:
         *_confirmed(info),
         *_decision(info),
         "",
+        *(_intervals(intervals, target) if intervals is not None else []),
         "## Inputs",
         "",
         "Every column may be missing. An unknown category is predicted as a known one, whose "
@@ -123,6 +132,48 @@ def _metrics(
         shown = " | ".join("" if value is None else f"{value:.5g}" for value in values)
         rows.append(f"| {name} | {shown} |")
     return rows
+
+
+def _intervals(found: Intervals, target: TargetInfo) -> list[str]:
+    kind = build_task(target).region
+    size = "labels" if target.classes else "width"
+    return [
+        f"## {kind.capitalize()}s",
+        "",
+        f"An answer may have {'an' if kind[0] in 'aeiou' else 'a'} `{kind}` that holds the truth"
+        f" with a probability up to {found.highest:.4g}, calibrated by split conformal prediction"
+        f" on {found.rows:,} validation rows"
+        + (", in proportion to the ensemble's spread." if found.offset is not None else "."),
+        "Those rows also chose the epoch and the configuration, so that it may hold the truth a"
+        " little less often than asked; on test rows:",
+        "",
+        f"| asked for | holds the truth | mean {size} | rows |",
+        "|---|---|---|---|",
+        *(
+            f"| {each.level:g} | {each.coverage:.4f} | {each.size:.5g} | {each.rows:,} |"
+            for each in found.measured
+        ),
+        "",
+        *_groups(found),
+    ]
+
+
+def _groups(found: Intervals) -> list[str]:
+    if found.group is None:
+        return []
+    own = ", ".join(f"`{each.value}` ({len(each.scores):,} rows)" for each in found.groups)
+    rest = ""
+    if found.pooled:
+        rest = f" Too few rows, so calibrated on all rows: {_listed(found.pooled)}."
+    return [
+        f"Calibrated for each value of `{found.group}`: {own or 'none has enough rows'}.{rest}",
+        "",
+    ]
+
+
+def _listed(values: Sequence[str | bool], most: int = 12) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(f"`{each}`" for each in values[:most]) + more
 
 
 _WITHHELD = {

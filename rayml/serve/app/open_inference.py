@@ -74,14 +74,14 @@ async def infer(request: Request, model: ServedModel) -> Response:
     if len(body) > limit:
         return await model.tensors.off_loop(lambda: _infer_now(body, request, model))
     call = _read(body, request)
-    outputs = await model.tensors.infer(call.inputs, call.outputs)
+    outputs = await model.tensors.infer(call.inputs, call.outputs, call.level)
     response = infer_response(call, outputs, name=model.name, version=model.version)
     return compressed(response, request.headers)
 
 
 def _infer_now(body: bytes, request: Request, model: ServedModel) -> Response:
     call = _read(body, request)
-    outputs = model.tensors.infer_now(call.inputs, call.outputs)
+    outputs = model.tensors.infer_now(call.inputs, call.outputs, call.level)
     response = infer_response(call, outputs, name=model.name, version=model.version)
     return compressed(response, request.headers)
 

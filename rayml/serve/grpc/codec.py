@@ -17,6 +17,7 @@ from rayml.serve.grpc.open_inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
 )
+from rayml.serve.predict.regions import PARAMETER, read_level
 from rayml.serve.tensors.tensors import Tensor, tensor_from_bytes, tensor_from_values
 
 FIELDS: Final[dict[str, str]] = {
@@ -75,6 +76,19 @@ def output_names(request: ModelInferRequest) -> list[str]:
     for each in request.outputs:
         _refuse_extensions("output", each.parameters)
     return [each.name for each in request.outputs]
+
+
+def asked_level(request: ModelInferRequest) -> float | None:
+    """The probability with which regions hold the truth; None where none are asked for.
+
+    Raises:
+        RequestError: 422, the parameter is none.
+    """
+    if PARAMETER not in request.parameters:
+        return None
+    given = request.parameters[PARAMETER]
+    kind = given.WhichOneof("parameter_choice")
+    return read_level(None if kind is None else getattr(given, kind))
 
 
 def infer_response(

@@ -8,7 +8,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from rayml.errors import RequestError
-from rayml.serve.grpc.codec import infer_response, input_tensors, output_names
+from rayml.serve.grpc.codec import asked_level, infer_response, input_tensors, output_names
 from rayml.serve.grpc.open_inference_pb2 import ModelInferRequest
 from rayml.serve.http.messages import Request, Response
 from rayml.serve.model.served import ServedModel
@@ -36,7 +36,9 @@ async def grpc_infer(request: Request, model: ServedModel) -> Response:
         )
     if len(body) > LOOP_BYTES:
         return await model.tensors.off_loop(lambda: _infer_now(call, request, model))
-    outputs = await model.tensors.infer(_inputs(call, request), output_names(call))
+    outputs = await model.tensors.infer(
+        _inputs(call, request), output_names(call), asked_level(call)
+    )
     return _response(call, outputs, model)
 
 
@@ -54,7 +56,7 @@ def read_infer_request(body: bytes) -> ModelInferRequest:
 
 
 def _infer_now(call: ModelInferRequest, request: Request, model: ServedModel) -> Response:
-    outputs = model.tensors.infer_now(_inputs(call, request), output_names(call))
+    outputs = model.tensors.infer_now(_inputs(call, request), output_names(call), asked_level(call))
     return _response(call, outputs, model)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 from pydantic_core import to_json
 
@@ -151,6 +152,14 @@ class Request:
         if self._headers is None:
             self._headers = dict(self._scope["headers"])
         return self._headers
+
+    def query(self, name: str) -> str | None:
+        """A parameter of the query, of a repeated one the last; None if it is absent."""
+        given = self._scope.get("query_string", b"")
+        if not given:
+            return None
+        found = parse_qs(given.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        return found[name][-1] if name in found else None
 
     @property
     def address(self) -> str:

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from rayml.registry.bundle.published import published
 from rayml.serve.http.messages import Response, json_response
-from rayml.serve.model.batching import BATCH_SIZES, MicroBatcher, loop_rows
+from rayml.serve.model.batching import BATCH_SIZES, Item, MicroBatcher, loop_rows
 from rayml.serve.model.histogram import Histogram
 from rayml.serve.model.tensor_model import Shadowing, TensorModel
 from rayml.serve.openapi.docs import docs_pages
@@ -43,6 +43,9 @@ class ServedModel:
         version: of the model in the registry.
         settings: limits and batching.
         measured: whether it is served as part of a release, which takes feedback.
+
+    Raises:
+        RequestError: the bundle does not support `serve.interval`.
     """
 
     def __init__(
@@ -76,13 +79,13 @@ class ServedModel:
             odd_values=self.odd_values,
             sizes=self.batch_rows,
         )
-        self._batcher: MicroBatcher[Row, Answer] = MicroBatcher(
-            predictor.predict_rows,
-            max_requests=settings.max_batch_size,
-            wait_s=settings.batch_wait_s,
-            max_loop_items=loop_rows(predictor.predict_rows, example),
-            sizes=self.batch_rows,
-        )
+        self.interval = settings.interval
+        if self.interval is not None:
+            predictor.regions.require(self.interval)
+        fits = loop_rows(predictor.predict_rows, example)
+        self._batcher = self._batching(predictor.predict_rows, settings, fits)
+        # Rows with regions share a pass among themselves, and cost others nothing.
+        self._levelled = self._batching(predictor.predict_levelled, settings, fits)
         self.headers = (
             (b"x-model-name", self.name.encode()),
             (b"x-model-version", version.encode()),
@@ -93,6 +96,7 @@ class ServedModel:
             published(signature),
             settings=settings,
             ensemble=info.ensemble,
+            groups=predictor.regions.groups if predictor.regions.grouped else None,
             measured=measured,
         )
         self.pages: dict[str, Response] = {
@@ -101,14 +105,33 @@ class ServedModel:
             **docs_pages(f"{self.name} {version}"),
         }
 
+    def _batching(
+        self, run: Callable[[list[Item]], Sequence[Answer]], settings: ServeSettings, fits: int
+    ) -> MicroBatcher[Item, Answer]:
+        return MicroBatcher(
+            run,
+            max_requests=settings.max_batch_size,
+            wait_s=settings.batch_wait_s,
+            max_loop_items=fits,
+            sizes=self.batch_rows,
+        )
+
     @property
     def waiting(self) -> int:
         """Requests that wait for a forward pass or are in one."""
-        return self._batcher.waiting + self.tensors.waiting
+        return self._batcher.waiting + self._levelled.waiting + self.tensors.waiting
 
-    async def predict_rows(self, rows: list[Row]) -> Sequence[Answer]:
-        """Predict parsed rows, in one forward pass with those of other requests."""
-        answers = await self._batcher.submit(rows)
+    async def predict_rows(self, rows: list[Row], level: float | None = None) -> Sequence[Answer]:
+        """Predict parsed rows, in one forward pass with those of other requests.
+
+        Args:
+            rows: of a request.
+            level: probability with which regions hold the truth; None gives none.
+        """
+        if level is None:
+            answers = await self._batcher.submit(rows)
+        else:
+            answers = await self._levelled.submit([(row, level) for row in rows])
         if self._shadow is not None:
             self._shadow.offer(rows, answers)
         return answers
@@ -169,5 +192,6 @@ class ServedModel:
     def close(self) -> None:
         """End after answering the requests taken in."""
         self._batcher.close()
+        self._levelled.close()
         self._explaining.shutdown(wait=True)
         self.tensors.close()

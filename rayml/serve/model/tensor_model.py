@@ -87,6 +87,7 @@ class TensorModel:
             signature.target,
             ensemble=info.ensemble is not None,
             warnings=settings.unknown != "ignore",
+            groups=predictor.regions.groups if predictor.regions.grouped else None,
         )
         self._odd_values = odd_values
         self.shadow: Shadowing | None = None
@@ -109,37 +110,48 @@ class TensorModel:
         """Requests that wait for a forward pass or are in one."""
         return self._batcher.waiting + self._off_loop
 
-    async def infer(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
+    async def infer(
+        self, tensors: Sequence[Tensor], outputs: Sequence[str], level: float | None = None
+    ) -> list[Tensor]:
         """Predict, in one forward pass with other requests.
 
         Args:
             tensors: the inputs.
             outputs: names of the outputs to give; empty for all.
+            level: probability with which regions hold the truth; None gives none.
 
         Raises:
             RequestError: see `InputTensors.table` and `OutputTensors.requested`; 422 for odd values
-                where they are refused.
+                where they are refused, and for a level that the bundle does not support.
         """
-        names = self.outputs.requested(outputs)
+        names = self._requested(outputs, level)
         features = self._features(tensors)
         odd = self._odd(features, lambda: self.inputs.table(tensors))
         (estimate,) = await self._batcher.submit([features])
         if self.shadow is not None:
             self.shadow.offer_table(lambda: self.inputs.table(tensors), estimate)
+        estimate = self._predictor.with_regions(estimate, features, level)
         return self.outputs.tensors(estimate.with_odd(odd), names)
 
-    def infer_now(self, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
+    def infer_now(
+        self, tensors: Sequence[Tensor], outputs: Sequence[str], level: float | None = None
+    ) -> list[Tensor]:
         """Predict in this thread; else as `infer`."""
-        names = self.outputs.requested(outputs)
+        names = self._requested(outputs, level)
         features = self._features(tensors)
         odd = self._odd(features, lambda: self.inputs.table(tensors))
         estimate = self._estimate(features)
         if (shadow := self.shadow) is not None:
             shadow.offer_table(lambda: self.inputs.table(tensors), estimate)
+        estimate = self._predictor.with_regions(estimate, features, level)
         return self.outputs.tensors(estimate.with_odd(odd), names)
 
-    def estimate_now(self, table: pa.Table) -> Estimate:
+    def estimate_now(self, table: pa.Table, level: float | None = None) -> Estimate:
         """Predict from a raw table in this thread.
+
+        Args:
+            table: raw rows.
+            level: see `infer`; the bundle supports it.
 
         Raises:
             RequestError: 422 for odd values where they are refused.
@@ -149,7 +161,7 @@ class TensorModel:
         estimate = self._estimate(features)
         if (shadow := self.shadow) is not None:
             shadow.offer_table(lambda: table, estimate)
-        return estimate.with_odd(odd)
+        return self._predictor.with_regions(estimate, features, level).with_odd(odd)
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
         """Do the whole work of a large request in a thread."""
@@ -163,6 +175,11 @@ class TensorModel:
         """End the threads after their queued work."""
         self._batcher.close()
         self._thread.shutdown(wait=True)
+
+    def _requested(self, outputs: Sequence[str], level: float | None) -> tuple[str, ...]:
+        if level is not None:
+            self._predictor.regions.require(level)
+        return self.outputs.requested(outputs, regions=level is not None)
 
     def _odd(self, features: Features, table: Callable[[], pa.Table]) -> dict[int, Odd] | None:
         """Count the odd values of a request, and give them by row."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rayml.registry.bundle.intervals import GroupValue
 from rayml.registry.bundle.signature import Signature
 from rayml.serve.openapi.explain import explain, explain_schemas
 from rayml.serve.openapi.feedback import feedback, feedback_schemas
@@ -25,6 +28,7 @@ def openapi(
     *,
     settings: ServeSettings,
     ensemble: int | None = None,
+    groups: Sequence[GroupValue] | None = None,
     measured: bool = False,
 ) -> Schema:
     """Describe an endpoint.
@@ -35,11 +39,15 @@ def openapi(
         signature: of its bundle.
         settings: limits, and whether keys are required.
         ensemble: models whose mean is answered; None where one model answers.
+        groups: values of the groups of regions; None where rows are not grouped.
         measured: whether `/feedback` is answered, as by an endpoint that follows a release.
     """
     models = f" It is the mean of {ensemble} models." if ensemble else ""
     outputs = OutputTensors(
-        signature.target, ensemble=ensemble is not None, warnings=settings.unknown != "ignore"
+        signature.target,
+        ensemble=ensemble is not None,
+        warnings=settings.unknown != "ignore",
+        groups=groups,
     )
     operations = [
         predict(signature),
@@ -58,7 +66,9 @@ def openapi(
         "paths": _paths(operations, settings),
         "components": {
             "schemas": {
-                **row_schemas(signature, settings.max_rows, ensemble=ensemble is not None),
+                **row_schemas(
+                    signature, settings.max_rows, ensemble=ensemble is not None, groups=groups
+                ),
                 **explain_schemas(signature, settings.max_explain_rows),
                 **(feedback_schemas(signature.target, settings.max_rows) if measured else {}),
                 **open_inference_schemas(signature, outputs),

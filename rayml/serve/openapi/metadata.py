@@ -25,5 +25,6 @@ def metadata(predictor: Predictor, version: str) -> dict[str, Any]:
         "metrics": info.metrics,
         "ensemble": info.ensemble,
         "confirmed": info.confirmed and asdict(info.confirmed),
+        "intervals": predictor.regions.described(),
         "lineage": asdict(bundle.lineage),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rayml.registry.bundle.signature import InputColumn, Signature
+from rayml.serve.openapi.rows import INTERVAL
 from rayml.serve.openapi.schema import (
     BINARY,
     FLAG,
@@ -25,6 +26,7 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
+from rayml.serve.predict.regions import PARAMETER
 from rayml.serve.tensors.infer_request import LENGTH_HEADER
 from rayml.serve.tensors.input_tensors import MATRIX
 from rayml.serve.tensors.output_tensors import OutputTensors
@@ -132,7 +134,11 @@ def _model(
 def open_inference_schemas(signature: Signature, outputs: OutputTensors) -> Schema:
     """Requests and answers under `/v2`."""
     output = obj(
-        {"name": enum(outputs.offered), "datatype": enum(["FP64", "BYTES"]), "shape": _SHAPE},
+        {
+            "name": enum(outputs.offered),
+            "datatype": enum(["FP64", "BYTES", "BOOL"]),
+            "shape": _SHAPE,
+        },
         {"data": ref("TensorData"), "parameters": _binary("binary_data_size", _SIZE)},
     )
     wanted = obj({"name": enum(outputs.offered)}, {"parameters": _binary("binary_data", FLAG)})
@@ -159,7 +165,8 @@ def open_inference_schemas(signature: Signature, outputs: OutputTensors) -> Sche
             {
                 "id": TEXT,
                 "outputs": array(wanted),
-                "parameters": _binary("binary_data_output", FLAG),
+                "parameters": _PARAMETERS
+                | {"properties": {"binary_data_output": FLAG, PARAMETER: INTERVAL["schema"]}},
             },
         ),
         "TensorData": {

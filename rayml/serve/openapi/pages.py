@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rayml.serve.openapi.schema import (
+    FLAG,
     NUMBER,
     TEXT,
     WHOLE,
@@ -55,6 +56,8 @@ def page_schemas() -> Schema:
                 | {"description": "By split, then by name."},
                 "ensemble": nullable(WHOLE) | {"description": "Models whose mean is answered."},
                 "confirmed": nullable(ref("ConfirmedMetric")),
+                "intervals": nullable(ref("Intervals"))
+                | {"description": "What `interval` may be asked of `/predict`; null if nothing."},
                 "lineage": anything | {"description": "What makes the same bundle again."},
             }
         ),
@@ -79,5 +82,26 @@ def page_schemas() -> Schema:
                 | {"description": "Why its values are not published; null if they are."},
             }
         ),
+        "Intervals": _intervals(),
         "ConfirmedMetric": obj({"seeds": WHOLE, "mean": NUMBER, "low": NUMBER, "high": NUMBER}),
     }
+
+
+def _intervals() -> Schema:
+    value: Schema = {"type": ["string", "boolean"]}
+    measured = obj({"level": NUMBER, "coverage": NUMBER, "size": NUMBER, "rows": WHOLE})
+    return obj(
+        {
+            "kind": TEXT | {"description": "Name of a region in an answer."},
+            "rows": WHOLE | {"description": "Validation rows that calibrate regions."},
+            "highest": NUMBER | {"description": "Highest level that they support."},
+            "scaled": FLAG
+            | {"description": "Whether regions are as wide as the ensemble's spread tells."},
+            "group": nullable(TEXT),
+            "groups": array(obj({"value": value, "rows": WHOLE})),
+            "pooled": array(value)
+            | {"description": "Groups with too few rows, which all rows calibrate."},
+            "measured": array(measured)
+            | {"description": "On test rows: the share that holds the truth, and the mean size."},
+        }
+    )

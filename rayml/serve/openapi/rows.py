@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rayml.data.fit.oddities import ODD_KINDS
+from rayml.registry.bundle.intervals import GroupValue
 from rayml.registry.bundle.signature import InputColumn, Signature
 from rayml.serve.openapi.schema import (
     BINARY,
@@ -20,6 +21,8 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
+from rayml.serve.predict.answer import GROUP
+from rayml.serve.predict.regions import PARAMETER
 from rayml.serve.tensors.arrow import FILE, STREAM
 from rayml.tasks.table import build_task
 from rayml.types import TargetInfo
@@ -49,6 +52,13 @@ _SPREAD = {
         "description": "Standard deviation over the ensemble's members, of `probability` or"
         " `value`.",
     }
+}
+INTERVAL: Schema = {
+    "in": "query",
+    "name": PARAMETER,
+    "description": "Probability with which each answer has an interval, or a set of labels, that"
+    " holds the truth; calibrated on validation rows, see `intervals` of `/metadata`.",
+    "schema": NUMBER | {"exclusiveMinimum": 0, "exclusiveMaximum": 1, "examples": [0.9]},
 }
 _ARROW = BINARY | {
     "description": "Arrow IPC without compressed buffers: a column of the signature each, in any"
@@ -81,8 +91,9 @@ def predict(signature: Signature) -> Operation:
         "Predict one row or many",
         body | arrow,
         answer,
-        errors=MISFIT
-        | {
+        parameters=[INTERVAL],
+        errors={
+            "422": f"{MISFIT['422']} Or the model does not support the interval.",
             "400": "The body is no JSON or Arrow IPC or not what its Content-Encoding says, or an"
             " object in it names a key twice.",
             "415": "The body has a Content-Encoding other than gzip and deflate, or buffers of"
@@ -91,13 +102,20 @@ def predict(signature: Signature) -> Operation:
     )
 
 
-def row_schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schema:
+def row_schemas(
+    signature: Signature,
+    max_rows: int,
+    *,
+    ensemble: bool,
+    groups: Sequence[GroupValue] | None = None,
+) -> Schema:
     """Rows, answers, and the error that every path has in common.
 
     Args:
         signature: of the bundle.
         max_rows: rows of a request at most.
         ensemble: whether several models answer.
+        groups: values of the groups of regions; None where rows are not grouped.
     """
     return {
         "Row": {
@@ -111,7 +129,7 @@ def row_schemas(signature: Signature, max_rows: int, *, ensemble: bool) -> Schem
         },
         "RowList": array(ref("Row"), minItems=1, maxItems=max_rows),
         "Rows": obj({"rows": ref("RowList")}, additionalProperties=False),
-        "Answer": _answer(signature.target, _SPREAD if ensemble else {}),
+        "Answer": _answer(signature.target, _SPREAD if ensemble else {}, groups),
         "Predictions": obj({"predictions": array(ref("Answer"))}),
         "Error": obj({"error": TEXT}, {"row": {"type": "integer", "minimum": 0}, "column": TEXT}),
     }
@@ -145,5 +163,11 @@ def _value(column: InputColumn) -> Schema:
     return schema
 
 
-def _answer(target: TargetInfo, spread: Schema) -> Schema:
-    return obj({**build_task(target).answer_schema(), **spread}, WARNED)
+def _answer(target: TargetInfo, spread: Schema, groups: Sequence[GroupValue] | None) -> Schema:
+    task = build_task(target)
+    region = {task.region: task.region_schema()}
+    if groups is not None:
+        region[GROUP] = enum([*groups, None]) | {
+            "description": f"Whose rows calibrated `{task.region}`; null for all rows."
+        }
+    return obj({**task.answer_schema(), **spread}, {**region, **WARNED})

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from rayml.data.fit.oddities import Odd
 from rayml.errors import ServeError
+from rayml.registry.bundle.intervals import GroupValue
 from rayml.tasks.task import Answer, Task
+
+GROUP = "group"
+"""Name of the key, column or tensor with the group whose rows calibrated a region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Regions around the predictions of some rows.
+
+    Attributes:
+        values: as of `Task.regions`.
+        groups: places of the groups whose rows calibrated them, -1 where all rows did; None where
+            rows are not grouped.
+    """
+
+    values: npt.NDArray[np.generic]
+    groups: npt.NDArray[np.int64] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +43,20 @@ class Estimate:
             probability of the answered class, or of the value; else None.
         odd: values that are unlike those of training, by row; None where there is none, or where
             they are not looked for.
+        region: that holds the truth with a given probability; None where none is asked for.
     """
 
     prediction: torch.Tensor
     spread: torch.Tensor | None = None
     odd: Mapping[int, Odd] | None = None
+    region: Region | None = None
 
     def with_odd(self, odd: Mapping[int, Odd] | None) -> Estimate:
         """The same estimate with odd values."""
         return replace(self, odd=odd) if odd else self
 
     def rows(self, start: int, end: int) -> Estimate:
-        """The estimate of some of the rows, without odd values."""
+        """The estimate of some of the rows, without odd values and regions."""
         spread = None if self.spread is None else self.spread[start:end]
         return Estimate(self.prediction[start:end], spread)
 
@@ -44,11 +66,17 @@ class Answers:
 
     The task gives the fields of an answer. An ensemble adds `spread`, the standard deviation over
     its members of the number that is answered. A row with values unlike those of training also has
-    `warnings`: what is odd, by column.
+    `warnings`: what is odd, by column. Where regions are asked for, there is an `interval` or a
+    `set`, and where rows are grouped the `group` whose rows calibrated it, null for all rows.
+
+    Args:
+        task: of the predictions.
+        groups: values of the groups of regions.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, groups: Sequence[GroupValue] = ()) -> None:
         self._task = task
+        self._groups = [*groups, None]  # the last one is that of the place -1
 
     def __call__(self, estimate: Estimate) -> list[Answer]:
         """Make one answer a row.
@@ -62,9 +90,19 @@ class Answers:
             require_finite(estimate.spread)
             for answer, each in zip(answers, estimate.spread.tolist(), strict=True):
                 answer["spread"] = each
+        if estimate.region is not None:
+            self._add(estimate.region, answers)
         for row, odd in (estimate.odd or {}).items():
             answers[row]["warnings"] = odd
         return answers
+
+    def _add(self, region: Region, answers: Sequence[Answer]) -> None:
+        name = self._task.region
+        for answer, each in zip(answers, self._task.region_answers(region.values), strict=True):
+            answer[name] = each
+        if region.groups is not None:
+            for answer, place in zip(answers, region.groups.tolist(), strict=True):
+                answer[GROUP] = self._groups[place]
 
 
 def of_members(

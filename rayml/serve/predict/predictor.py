@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -17,6 +19,7 @@ from rayml.models.modules.invariant import InvariantForward, blocks
 from rayml.registry.bundle.bundle import Bundle, load_bundle
 from rayml.serve.predict.answer import Answers, Estimate, of_members
 from rayml.serve.predict.members import open_members
+from rayml.serve.predict.regions import RegionMaker
 from rayml.tasks.table import build_task
 from rayml.tasks.task import Answer, Task
 from rayml.types import Features, FeatureShape
@@ -24,6 +27,8 @@ from rayml.types import Features, FeatureShape
 if TYPE_CHECKING:
     from rayml.serve.predict.row_parser import Row
 
+Levelled = tuple["Row", float]
+"""A parsed row, and the probability with which its region holds the truth."""
 
 # Where the table of the rows begins to pay (30 numeric columns): one row takes 13 µs without it and
 # 100 µs with it, 64 rows 128 and 163 µs, 256 rows 480 and 370 µs.
@@ -50,6 +55,7 @@ class Predictor:
         task: what the model's outputs mean.
         device: where the model runs.
         members: the trained models of the bundle.
+        regions: makes the regions that hold the truth with a given probability.
     """
 
     def __init__(
@@ -75,7 +81,8 @@ class Predictor:
                 self._forward, self.shape, self.device, rows_apart=self.members.rows_apart
             )
         self.task: Task = build_task(self.signature.target)
-        self._answers = Answers(self.task)
+        self.regions = RegionMaker(bundle, self.task, self.preprocessor)
+        self._answers = Answers(self.task, self.regions.groups)
 
     @classmethod
     def load(
@@ -130,11 +137,32 @@ class Predictor:
             self.watcher(estimate.prediction)
         return estimate
 
-    def predict(self, table: pa.Table) -> list[Answer]:
-        """Predict the rows of a raw table, one answer a row."""
+    def predict(self, table: pa.Table, level: float | None = None) -> list[Answer]:
+        """Predict the rows of a raw table, one answer a row.
+
+        Args:
+            table: raw rows.
+            level: probability with which regions hold the truth; None gives none.
+        """
         features = self.features(table)
         odd = self.odd_of_table(table) if features.odd else None
-        return self.answers(self.estimate(features).with_odd(odd))
+        estimate = self.with_regions(self.estimate(features), features, level)
+        return self.answers(estimate.with_odd(odd))
+
+    def with_regions(
+        self, estimate: Estimate, features: Features, level: float | Sequence[float] | None
+    ) -> Estimate:
+        """An estimate with regions that hold the truth.
+
+        Args:
+            estimate: of the features.
+            features: of the rows.
+            level: probability, for all rows or for each; None gives no regions.
+        """
+        if level is None:
+            return estimate
+        levels = np.broadcast_to(np.array(level, np.float64), len(features))
+        return replace(estimate, region=self.regions.of(estimate, features, levels))
 
     def odd_of_table(self, table: pa.Table) -> dict[int, Odd] | None:
         """Odd values of a raw table by row, see `Oddities`; None where they are not looked for."""
@@ -149,15 +177,21 @@ class Predictor:
         """
         return self._answers(estimate)
 
-    def predict_rows(self, rows: Sequence[Row]) -> list[Answer]:
-        """Predict parsed rows, one answer a row."""
+    def predict_rows(
+        self, rows: Sequence[Row], levels: Sequence[float] | None = None
+    ) -> list[Answer]:
+        """Predict parsed rows, one answer a row, with regions of the levels where there are."""
         features = self.row_features(rows)
-        estimate = self.estimate(features)
+        estimate = self.with_regions(self.estimate(features), features, levels)
         oddities = self.preprocessor.oddities
         if features.odd and oddities is not None:
             each = enumerate(map(oddities.of_row, rows))
             estimate = estimate.with_odd({row: odd for row, odd in each if odd})
         return self.answers(estimate)
+
+    def predict_levelled(self, rows: Sequence[Levelled]) -> list[Answer]:
+        """Predict parsed rows, each with the level of its region."""
+        return self.predict_rows([row for row, _ in rows], [level for _, level in rows])
 
     def row_features(self, rows: Sequence[Row]) -> Features:
         """Prepare parsed rows in the faster of two ways; both give the same bits."""

@@ -17,7 +17,7 @@ from rayml.data.columns.nearest import did_you_mean, listed
 from rayml.data.rows.strictness import TYPES, VALUES, admits, read
 from rayml.errors import RequestError
 from rayml.registry.bundle.signature import Signature
-from rayml.serve.predict.answer import Estimate
+from rayml.serve.predict.answer import GROUP, Estimate
 from rayml.serve.predict.odd_values import WARNINGS, as_maps
 from rayml.serve.tensors.arrow_messages import check_messages
 from rayml.serve.tensors.output_tensors import OutputTensors
@@ -205,20 +205,24 @@ def write_answers(estimate: Estimate, outputs: OutputTensors) -> bytes:
 
     A label has the type of the classes, and what has a number for each class is a struct.
     `warnings` is a map from column to what is odd, null where nothing is; the column is always
-    present, so that all answers have one schema.
+    present, so that all answers have one schema. A set is a struct too, of truth values.
 
     Raises:
         ServeError: a prediction is not finite.
     """
     columns: dict[str, pa.Array] = {}
-    for tensor in outputs.tensors(estimate, outputs.names):
-        if isinstance(tensor.data, Chosen):
+    names = (*outputs.names, *(outputs.regions if estimate.region is not None else ()))
+    for tensor in outputs.tensors(estimate, names):
+        if tensor.name == GROUP:
+            texts = pa.array(tensor.to_list(), pa.string())
+            columns[GROUP] = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+        elif isinstance(tensor.data, Chosen):
             labels = pa.array(list(outputs.classes))
             columns[tensor.name] = labels.take(pa.array(tensor.data.codes))
-        elif names := outputs.columns(tensor.name):
+        elif parts_of := outputs.columns(tensor.name):
             parts = np.ascontiguousarray(tensor.numbers.reshape(tensor.shape).T)
             columns[tensor.name] = pa.StructArray.from_arrays(
-                list(map(pa.array, parts)), list(names)
+                list(map(pa.array, parts)), list(parts_of)
             )
         else:
             columns[tensor.name] = pa.array(tensor.numbers)

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from rayml.errors import RequestError
+from rayml.serve.predict.regions import PARAMETER, read_level
 from rayml.serve.predict.row_parser import refuse_repeated_keys
 from rayml.serve.tensors.tensors import Tensor, tensor_from_bytes, tensor_from_values
 
@@ -36,6 +37,7 @@ class InferRequest:
         outputs: names of the requested outputs; empty for all.
         binary: whether an output is answered as a binary tensor, by name.
         all_binary: the same for outputs that `binary` does not name.
+        level: probability with which regions hold the truth; None where none are asked for.
     """
 
     id: str | None
@@ -43,6 +45,7 @@ class InferRequest:
     outputs: Sequence[str]
     binary: Mapping[str, bool]
     all_binary: bool
+    level: float | None = None
 
     def is_binary(self, output: str) -> bool:
         """Whether an output is answered as a binary tensor."""
@@ -57,7 +60,8 @@ def read_request(body: bytes, headers: Mapping[bytes, bytes]) -> InferRequest:
         headers: values of the HTTP headers by name in lower case.
 
     Raises:
-        RequestError: 400 if it does not follow the protocol, or a tensor is torn.
+        RequestError: 400 if it does not follow the protocol, or a tensor is torn; 422 if its
+            parameter `interval` is no probability.
     """
     view = memoryview(body)
     length = _json_length(headers, len(body))
@@ -77,6 +81,7 @@ def read_request(body: bytes, headers: Mapping[bytes, bytes]) -> InferRequest:
         outputs=[each["name"] for each in outputs],
         binary=dict(filter(None, map(_binary_output, outputs))),
         all_binary=_flag(parameters, "binary_data_output"),
+        level=read_level(parameters[PARAMETER]) if PARAMETER in parameters else None,
     )
 
 

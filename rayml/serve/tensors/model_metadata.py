@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rayml.serve.predict.odd_values import WARNINGS
+from rayml.serve.predict.regions import PARAMETER
 from rayml.serve.tensors.input_tensors import MATRIX, InputTensors
 from rayml.serve.tensors.output_tensors import OutputTensors
 
@@ -20,7 +21,7 @@ def model_metadata(
     """The protocol's description of a model.
 
     Its `properties`, which are strings, add: that the columns may come as one matrix, the order of
-    the classes, and the output that only a request that names it gets.
+    the classes, and the outputs that only a request that asks for them gets.
     """
     properties = {
         "matrix": f"A single input {MATRIX!r} of FP64 or FP32, shape [n, columns], may stand for"
@@ -32,6 +33,8 @@ def model_metadata(
         " of each row an object of JSON, by column what is unlike the training data"
         if outputs.warns
         else None,
+        "interval": f"A request with the parameter {PARAMETER!r}, a probability such as 0.9, also"
+        f" gets the outputs {json.dumps(outputs.region_metadata())}, which hold the truth with it",
     }
     return {
         "name": name,

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from rayml.data.advice.advice import Advice
     from rayml.data.prepare.prepare import PreparedDataset
     from rayml.registry.bundle.info import BundleInfo
+    from rayml.registry.bundle.intervals import Intervals
     from rayml.registry.promotion import PromotionDecision
     from rayml.registry.release import Release
     from rayml.search.results.confirmation import Confirmation, Selection
     from rayml.search.results.leaderboard import Leaderboard
     from rayml.serve.release.counters import Counts
     from rayml.serve.release.status import ReplicaStatus
+    from rayml.types import TargetInfo
 
 _WALL_CLOCK = ("first_epoch", "total")
 _ADVICE = 12  # lines at most
@@ -150,6 +152,30 @@ def registered(info: BundleInfo, version: int) -> None:
         line(f"version {version} {decided(info.decision)}")
         if info.decision.verdict == "not comparable" and not info.decision.promote:
             line(f"promote it all the same with `rayml promote {version} name={info.name}`")
+
+
+def regions(found: Intervals | None, target: TargetInfo, version: int) -> None:
+    """Print what the regions of a new version hold, and which groups share those of all rows."""
+    from rayml.tasks.table import build_task
+
+    kind = build_task(target).region
+    if found is None:
+        line(f"version {version} answers with no {kind}s (confirm.intervals.rows)")
+        return
+    size = "labels" if target.classes else "wide"
+    shown = "; ".join(
+        f"interval={each.level:g}: {100 * each.coverage:.4g} % of the test rows,"
+        f" {each.size:.4g} {size}"
+        for each in found.measured
+    )
+    line(f"version {version} {kind}s hold {shown or 'too few rows'}")
+    if found.pooled:
+        few = ", ".join(map(str, found.pooled[:12]))
+        more = f" and {len(found.pooled) - 12} more" if len(found.pooled) > 12 else ""
+        line(
+            f"note: too few validation rows have a {found.group} of {few}{more}; their {kind}s are"
+            " calibrated on the rows of all groups"
+        )
 
 
 def decided(decision: PromotionDecision) -> str:
