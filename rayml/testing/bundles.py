@@ -18,6 +18,7 @@ from rayml.models.estimators.estimator import Estimator
 from rayml.registry.bundle.bundle import write_bundle
 from rayml.registry.bundle.group import GroupState
 from rayml.registry.bundle.info import BundleInfo
+from rayml.registry.bundle.intervals import Intervals
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.registry.promotion import PromotionDecision
@@ -42,6 +43,7 @@ def untrained_bundle(
     csv: CsvSettings | None = None,
     missing: tuple[str, ...] = (),
     decision: PromotionDecision | None = None,
+    intervals: Intervals | None = None,
 ) -> Path:
     """Write a bundle of untrained models.
 
@@ -58,6 +60,7 @@ def untrained_bundle(
         csv: dialect of the CSV files that the rows are from.
         missing: texts that mean a missing value in the rows' source.
         decision: whether to promote it, and why.
+        intervals: its calibration scores.
     """
     from rayml.train.loop.randomness import seed_all
 
@@ -83,6 +86,7 @@ def untrained_bundle(
         lineage=_lineage(ensemble),
         preprocessor=preprocessor,
         groups=[_state(models)],
+        intervals=intervals,
     )
 
 

@@ -96,7 +96,7 @@ class ServedModel:
             published(signature),
             settings=settings,
             ensemble=info.ensemble,
-            groups=predictor.regions.groups if predictor.regions.grouped else None,
+            regions=predictor.regions.groups,
             measured=measured,
         )
         self.pages: dict[str, Response] = {

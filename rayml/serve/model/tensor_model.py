@@ -87,7 +87,7 @@ class TensorModel:
             signature.target,
             ensemble=info.ensemble is not None,
             warnings=settings.unknown != "ignore",
-            groups=predictor.regions.groups if predictor.regions.grouped else None,
+            regions=predictor.regions.groups,
         )
         self._odd_values = odd_values
         self.shadow: Shadowing | None = None

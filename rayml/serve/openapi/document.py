@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rayml.registry.bundle.intervals import GroupValue
 from rayml.registry.bundle.signature import Signature
 from rayml.serve.openapi.explain import explain, explain_schemas
 from rayml.serve.openapi.feedback import feedback, feedback_schemas
@@ -12,6 +9,7 @@ from rayml.serve.openapi.open_inference import open_inference, open_inference_sc
 from rayml.serve.openapi.pages import page_schemas, pages
 from rayml.serve.openapi.rows import predict, row_schemas
 from rayml.serve.openapi.schema import Operation, Schema, access_refusals
+from rayml.serve.predict.answer import RegionGroups
 from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.settings.serve import ServeSettings
 
@@ -28,7 +26,7 @@ def openapi(
     *,
     settings: ServeSettings,
     ensemble: int | None = None,
-    groups: Sequence[GroupValue] | None = None,
+    regions: RegionGroups | None = None,
     measured: bool = False,
 ) -> Schema:
     """Describe an endpoint.
@@ -39,7 +37,7 @@ def openapi(
         signature: of its bundle.
         settings: limits, and whether keys are required.
         ensemble: models whose mean is answered; None where one model answers.
-        groups: values of the groups of regions; None where rows are not grouped.
+        regions: how rows are grouped for regions; None where the bundle gives none.
         measured: whether `/feedback` is answered, as by an endpoint that follows a release.
     """
     models = f" It is the mean of {ensemble} models." if ensemble else ""
@@ -47,10 +45,10 @@ def openapi(
         signature.target,
         ensemble=ensemble is not None,
         warnings=settings.unknown != "ignore",
-        groups=groups,
+        regions=regions,
     )
     operations = [
-        predict(signature),
+        predict(signature, regions=regions is not None),
         explain(signature),
         *([feedback(signature)] if measured else []),
         *open_inference(signature, outputs, name=name, version=version),
@@ -67,7 +65,7 @@ def openapi(
         "components": {
             "schemas": {
                 **row_schemas(
-                    signature, settings.max_rows, ensemble=ensemble is not None, groups=groups
+                    signature, settings.max_rows, ensemble=ensemble is not None, regions=regions
                 ),
                 **explain_schemas(signature, settings.max_explain_rows),
                 **(feedback_schemas(signature.target, settings.max_rows) if measured else {}),

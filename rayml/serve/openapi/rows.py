@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rayml.data.fit.oddities import ODD_KINDS
-from rayml.registry.bundle.intervals import GroupValue
 from rayml.registry.bundle.signature import InputColumn, Signature
 from rayml.serve.openapi.schema import (
     BINARY,
@@ -21,7 +20,7 @@ from rayml.serve.openapi.schema import (
     post,
     ref,
 )
-from rayml.serve.predict.answer import GROUP
+from rayml.serve.predict.answer import GROUP, RegionGroups
 from rayml.serve.predict.regions import PARAMETER
 from rayml.serve.tensors.arrow import FILE, STREAM
 from rayml.tasks.table import build_task
@@ -70,8 +69,8 @@ _ARROW_ANSWER = BINARY | {
 }
 
 
-def predict(signature: Signature) -> Operation:
-    """Describe `/predict`."""
+def predict(signature: Signature, *, regions: bool) -> Operation:
+    """Describe `/predict`; `regions` says whether the bundle gives such."""
     row = signature.example()
     body = json_content(
         {"anyOf": [ref("Rows"), ref("RowList"), ref("Row")]},
@@ -91,7 +90,7 @@ def predict(signature: Signature) -> Operation:
         "Predict one row or many",
         body | arrow,
         answer,
-        parameters=[INTERVAL],
+        parameters=[INTERVAL] if regions else [],
         errors={
             "422": f"{MISFIT['422']} Or the model does not support the interval.",
             "400": "The body is no JSON or Arrow IPC or not what its Content-Encoding says, or an"
@@ -107,7 +106,7 @@ def row_schemas(
     max_rows: int,
     *,
     ensemble: bool,
-    groups: Sequence[GroupValue] | None = None,
+    regions: RegionGroups | None = None,
 ) -> Schema:
     """Rows, answers, and the error that every path has in common.
 
@@ -115,7 +114,7 @@ def row_schemas(
         signature: of the bundle.
         max_rows: rows of a request at most.
         ensemble: whether several models answer.
-        groups: values of the groups of regions; None where rows are not grouped.
+        regions: how rows are grouped for regions; None where the bundle gives none.
     """
     return {
         "Row": {
@@ -129,7 +128,7 @@ def row_schemas(
         },
         "RowList": array(ref("Row"), minItems=1, maxItems=max_rows),
         "Rows": obj({"rows": ref("RowList")}, additionalProperties=False),
-        "Answer": _answer(signature.target, _SPREAD if ensemble else {}, groups),
+        "Answer": _answer(signature.target, _SPREAD if ensemble else {}, regions),
         "Predictions": obj({"predictions": array(ref("Answer"))}),
         "Error": obj({"error": TEXT}, {"row": {"type": "integer", "minimum": 0}, "column": TEXT}),
     }
@@ -163,11 +162,11 @@ def _value(column: InputColumn) -> Schema:
     return schema
 
 
-def _answer(target: TargetInfo, spread: Schema, groups: Sequence[GroupValue] | None) -> Schema:
+def _answer(target: TargetInfo, spread: Schema, regions: RegionGroups | None) -> Schema:
     task = build_task(target)
-    region = {task.region: task.region_schema()}
-    if groups is not None:
-        region[GROUP] = enum([*groups, None]) | {
+    region: Schema = {} if regions is None else {task.region: task.region_schema()}
+    if regions is not None and regions.grouped:
+        region[GROUP] = enum([*regions.values, None]) | {
             "description": f"Whose rows calibrated `{task.region}`; null for all rows."
         }
     return obj({**task.answer_schema(), **spread}, {**region, **WARNED})

@@ -20,6 +20,19 @@ GROUP = "group"
 
 
 @dataclass(frozen=True, slots=True)
+class RegionGroups:
+    """How rows are grouped for regions.
+
+    Attributes:
+        grouped: whether they are.
+        values: of the groups that have scores of their own.
+    """
+
+    grouped: bool = False
+    values: tuple[GroupValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """Regions around the predictions of some rows.
 

@@ -82,7 +82,7 @@ class Predictor:
             )
         self.task: Task = build_task(self.signature.target)
         self.regions = RegionMaker(bundle, self.task, self.preprocessor)
-        self._answers = Answers(self.task, self.regions.groups)
+        self._answers = Answers(self.task, groups.values if (groups := self.regions.groups) else ())
 
     @classmethod
     def load(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,8 +12,8 @@ from rayml.data.fit.group_column import GroupColumn
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import BundleError, DataError, RequestError
 from rayml.registry.bundle.bundle import Bundle
-from rayml.registry.bundle.intervals import GroupValue, Intervals
-from rayml.serve.predict.answer import Estimate, Region
+from rayml.registry.bundle.intervals import Intervals
+from rayml.serve.predict.answer import Estimate, Region, RegionGroups
 from rayml.tasks.conformal import Floats, draws
 from rayml.tasks.regions import Predicted
 from rayml.tasks.task import Task
@@ -73,14 +72,12 @@ class RegionMaker:
             raise _misfit(bundle, "it has an offset of a spread, and the bundle answers with none")
 
     @property
-    def grouped(self) -> bool:
-        """Whether groups of rows have scores of their own."""
-        return self._groups is not None
-
-    @property
-    def groups(self) -> Sequence[GroupValue]:
-        """Values of the groups that have scores of their own."""
-        return () if self._intervals is None else [each.value for each in self._intervals.groups]
+    def groups(self) -> RegionGroups | None:
+        """How rows are grouped; None where the bundle gives no regions."""
+        found = self._intervals
+        if found is None:
+            return None
+        return RegionGroups(found.group is not None, tuple(each.value for each in found.groups))
 
     def require(self, level: float) -> None:
         """Check that the bundle supports a level.

@@ -34,7 +34,9 @@ def model_metadata(
         if outputs.warns
         else None,
         "interval": f"A request with the parameter {PARAMETER!r}, a probability such as 0.9, also"
-        f" gets the outputs {json.dumps(outputs.region_metadata())}, which hold the truth with it",
+        f" gets the outputs {json.dumps(outputs.region_metadata())}, which hold the truth with it"
+        if outputs.regions
+        else None,
     }
     return {
         "name": name,

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from rayml.errors import RequestError
-from rayml.registry.bundle.intervals import GroupValue
-from rayml.serve.predict.answer import GROUP, Estimate, Region, require_finite
+from rayml.serve.predict.answer import GROUP, Estimate, Region, RegionGroups, require_finite
 from rayml.serve.predict.odd_values import WARNINGS, as_texts
 from rayml.serve.tensors.tensors import Chosen, Labels, Tensor
 from rayml.tasks.class_task import class_key
@@ -31,7 +30,7 @@ class OutputTensors:
         target: target of the signature.
         ensemble: whether several models answer.
         warnings: whether a request may ask for `warnings`.
-        groups: values of the groups of regions; None where rows are not grouped.
+        regions: how rows are grouped for regions; None where the bundle gives none.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class OutputTensors:
         *,
         ensemble: bool,
         warnings: bool = True,
-        groups: Sequence[GroupValue] | None = None,
+        regions: RegionGroups | None = None,
     ) -> None:
         self._task = build_task(target)
         self._labels = Labels([class_key(label) for label in target.classes])
@@ -49,8 +48,8 @@ class OutputTensors:
             self._outputs["spread"] = Output("FP64")
         self.names: tuple[str, ...] = tuple(self._outputs)
         self.warns = warnings
-        self._regions = _region_outputs(self._task, grouped=groups is not None)
-        self._groups = Labels([*map(class_key, groups or ()), ""])
+        self._regions = {} if regions is None else _region_outputs(self._task, regions)
+        self._groups = Labels([*map(class_key, regions.values if regions else ()), ""])
         self.regions: tuple[str, ...] = tuple(self._regions)
         self.offered = (*self.names, *self.regions, *([WARNINGS] if warnings else []))
 
@@ -140,10 +139,10 @@ class OutputTensors:
         return Tensor(name, output.datatype, shape, values.reshape(-1))
 
 
-def _region_outputs(task: Task, *, grouped: bool) -> dict[str, Output]:
+def _region_outputs(task: Task, regions: RegionGroups) -> dict[str, Output]:
     names = task.region_columns
     datatype = "BOOL" if task.has_classes else "FP64"
-    group = {GROUP: Output("BYTES")} if grouped else {}
+    group = {GROUP: Output("BYTES")} if regions.grouped else {}
     return {task.region: Output(datatype, (-1, len(names)), names), **group}
 
 
