@@ -272,7 +272,8 @@ def test_the_confirmed_winner_becomes_a_bundle_and_the_test_split_is_read_once(
 
 
 def _bundle(plan: ConfirmPlan, prepared: Prepared, folder: Path) -> Any:
-    return write_winner(plan.sweep, plan.trial, prepared, name="m", folder=folder)  # type: ignore[arg-type]
+    info, _ = write_winner(plan.sweep, plan.trial, prepared, name="m", folder=folder)  # type: ignore[arg-type]
+    return info
 
 
 def test_an_ensemble_answers_over_http_as_its_members_do(

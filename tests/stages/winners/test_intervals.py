@@ -139,28 +139,32 @@ def test_rows_are_not_grouped_by_numbers_or_by_what_is_no_feature(name: str) -> 
         GroupColumn(case("regression").preprocessor, name)
 
 
-def test_scores_follow_the_spread_only_where_that_makes_intervals_narrower() -> None:
+@dataclass
+class Unsure(Ruler):
+    """Members of opposite signs disagree, and by more where `old` is true."""
+
+    sign: float = 1.0
+
+    def outputs(self, features: Features) -> torch.Tensor:
+        return super().outputs(features) + self.sign * doubt(features)
+
+
+def doubt(features: Features) -> torch.Tensor:
+    return torch.from_numpy(np.where(features.numeric[:, 1:2] > 0, 0.5, 0.1)).float()
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_scores_follow_the_spread_only_where_that_makes_intervals_narrower(telling: bool) -> None:
     data = case("regression")
-    of = build_task(data.preprocessor.target)
-
-    @dataclass
-    class Off(Ruler):
-        """Wrong by more where `old` is true; the sign makes members disagree there."""
-
-        sign: float = 1.0
-
-        def outputs(self, features: Features) -> torch.Tensor:
-            far = torch.from_numpy((features.numeric[:, 1:2] > 0) * 1.0).float()
-            return super().outputs(features) + self.sign * (0.1 + 0.2 * far)
-
-    telling = Committee([Off("regression", 0, 1.0), Off("regression", 0, -1.0)])
-    found = fit_intervals(telling, of, data.preprocessor, data.validation, ALL)
-    alike = Committee([Ruler("regression", 0.0), Ruler("regression", 0.3)])
-    plain = fit_intervals(alike, of, data.preprocessor, data.validation, ALL)
+    of, features = build_task(data.preprocessor.target), data.validation.features
+    noise = torch.randn(len(features), 1, generator=torch.Generator().manual_seed(0))
+    noise = noise * doubt(features) if telling else noise
+    centers = Ruler("regression").outputs(features)
+    rows = Examples(features, (centers + noise).squeeze(1).numpy())
+    models = Committee([Unsure("regression", 0, 1.0), Unsure("regression", 0, -1.0)])
+    found = fit_intervals(models, of, data.preprocessor, rows, ALL)
     assert found is not None
-    assert plain is not None
-    assert found.offset is not None
-    assert plain.offset is None
+    assert (found.offset is not None) is telling
 
 
 def test_scores_are_bounded_and_few_rows_measure_few_levels() -> None:
