@@ -20,24 +20,21 @@ from rayml.registry.bundle.signing import sign, signing_key
 from rayml.registry.champion import act, champion_of
 from rayml.registry.promotion import PromotionDecision, without_comparison
 from rayml.registry.store import Registry
-from rayml.search.results.confirmation import Confirmation, record_test
+from rayml.search.results.confirmation import Confirmation
 from rayml.settings.search import IntervalSettings
 from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.context import Context
-from rayml.stages.winners.intervals import calibrated
 from rayml.stages.winners.judge import judge
-from rayml.stages.winners.out_of_fold import out_of_fold
 from rayml.stages.winners.stand_ins import find_stand_ins
+from rayml.stages.winners.tested import Calibration, tested
 from rayml.stages.winners.winner import Winner, committee_of, find_winner
 from rayml.storage.temporary import temporary_folder
 from rayml.train.trial import build_trial_task, estimator_of, is_estimator
-from rayml.types import SplitName
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset
-    from rayml.tasks.task import Task
     from rayml.registry.bundle.intervals import Intervals
 
 
@@ -119,15 +116,16 @@ def write_winner(
     models = committee_of(winner, data)
     stand_ins = find_stand_ins(models, task, data)
     data = replace(data, preprocessor=data.preprocessor.standing_in(stand_ins))
-    regions = calibrated(models, task, data, intervals or IntervalSettings())
+    calibration = Calibration(winner, models, task, data, intervals or IntervalSettings())
+    test, regions = tested(calibration, sweep)
     info = BundleInfo(
         name=name,
         model=StoredNode.of(winner.config["model"]),
         metric=winner.metric,
         direction=winner.direction,
         metrics={
-            "validation": winner.validation or _validation(winner, data, task),
-            "test": _test(winner, data, sweep),
+            "validation": winner.validation or calibration.validation_metrics(),
+            "test": test,
         },
         ensemble=len(winner.members) if winner.selected or len(winner.members) > 1 else None,
         groups=_groups(winner),
@@ -214,28 +212,6 @@ def _states(winner: Winner) -> list[GroupState]:
         else:
             states.append(GroupState(members[0]))
     return states
-
-
-def _validation(winner: Winner, data: PreparedDataset, task: Task) -> dict[str, float]:
-    """Metrics on the validation split, or with folds on all rows, each held out in turn."""
-    held_out = out_of_fold(winner, data, task)
-    return _measure(winner, data, "validation") if held_out is None else held_out.measure(task)
-
-
-def _test(winner: Winner, data: PreparedDataset, sweep: Path) -> Mapping[str, float | None]:
-    """Metrics on the test split, which is read once for a confirmed winner."""
-    confirmation = winner.confirmation
-    if confirmation is not None and confirmation.test is not None:
-        return confirmation.test
-    metrics = _measure(winner, data, "test")
-    if confirmation is not None:
-        record_test(sweep, confirmation, metrics)
-    return metrics
-
-
-def _measure(winner: Winner, data: PreparedDataset, split: SplitName) -> dict[str, float]:
-    task = build_trial_task(winner.config["task"], data.preprocessor.target)
-    return committee_of(winner, data).measure(task, data.examples(split))
 
 
 def _confirmed(confirmation: Confirmation | None) -> ConfirmedMetric | None:

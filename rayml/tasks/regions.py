@@ -7,18 +7,37 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from rayml.tasks.conformal import Floats
+from rayml.types import Count, Fraction, NonNegative, settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Regions = npt.NDArray[Any]
 """Of a number float64 [rows, 2], the ends; of a label bool [rows, classes]."""
+
+
+@settings
+class MeasuredLevel:
+    """What regions of a level are worth on the test split.
+
+    Attributes:
+        level: that was asked for.
+        coverage: share of the rows whose region holds the truth.
+        size: mean width of the intervals in the target's units, or mean number of labels.
+        rows: that were measured.
+    """
+
+    level: Fraction
+    coverage: Annotated[float, Field(ge=0, le=1)]
+    size: NonNegative
+    rows: Count
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from fastapi.openapi.models import OpenAPI
 
 from rayml.errors import BundleError, RequestError
 from rayml.registry.bundle.bundle import load_bundle
-from rayml.registry.bundle.intervals import GroupScores, Intervals, MeasuredLevel
+from rayml.registry.bundle.intervals import GroupScores, Intervals
 from rayml.registry.bundle.manifest import write_manifest
 from rayml.serve.app.app import EndpointApp
 from rayml.serve.grpc.codec import asked_level
@@ -25,6 +25,7 @@ from rayml.serve.predict.predictor import Predictor
 from rayml.settings.serve import ServeSettings
 from rayml.stages.predict import predict_file
 from rayml.tasks.conformal import draws, limit, set_scores
+from rayml.tasks.regions import MeasuredLevel
 from rayml.testing.bundles import untrained_bundle
 from rayml.types import TaskName
 from tests.serve.asgi import call

@@ -142,7 +142,7 @@ def _intervals(found: Intervals, target: TargetInfo) -> list[str]:
         "",
         f"An answer may have {'an' if kind[0] in 'aeiou' else 'a'} `{kind}` that holds the truth"
         f" with a probability up to {found.highest:.4g}, calibrated by split conformal prediction"
-        f" on {found.rows:,} validation rows"
+        f" on {found.rows:,} {_calibration_rows(found)}"
         + (", in proportion to the ensemble's spread." if found.offset is not None else "."),
         "Those rows also chose the epoch and the configuration, so that it may hold the truth a"
         " little less often than asked; on test rows:",
@@ -156,6 +156,12 @@ def _intervals(found: Intervals, target: TargetInfo) -> list[str]:
         "",
         *_groups(found),
     ]
+
+
+def _calibration_rows(found: Intervals) -> str:
+    if found.held_out:
+        return "rows, each predicted by the models that held it out of their training"
+    return "validation rows"
 
 
 def _groups(found: Intervals) -> list[str]:

@@ -17,7 +17,8 @@ import pydantic
 from pydantic import Field
 
 from rayml.tasks.conformal import Floats, highest_level, limit, rank
-from rayml.types import Count, Fraction, NonNegative, settings
+from rayml.tasks.regions import MeasuredLevel
+from rayml.types import NonNegative, settings
 
 MOST_SCORES = 20_000
 MOST_GROUPS = 1000
@@ -52,23 +53,6 @@ class GroupScores:
 
 
 @settings
-class MeasuredLevel:
-    """What regions of a level are worth on the test split.
-
-    Attributes:
-        level: that was asked for.
-        coverage: share of the rows whose region holds the truth.
-        size: mean width of the intervals in the target's units, or mean number of labels.
-        rows: that were measured.
-    """
-
-    level: Fraction
-    coverage: Annotated[float, Field(ge=0, le=1)]
-    size: NonNegative
-    rows: Count
-
-
-@settings
 class Intervals:
     """Content of `intervals.json`.
 
@@ -80,6 +64,8 @@ class Intervals:
         groups: that have enough rows.
         pooled: values of the column with too few rows, which all rows' scores serve.
         measured: by level.
+        held_out: whether the rows trained models, each predicted by those that held it out, as with
+            folds; else no model trained on them.
     """
 
     scores: Scores
@@ -88,6 +74,7 @@ class Intervals:
     groups: Annotated[tuple[GroupScores, ...], Field(max_length=MOST_GROUPS)] = ()
     pooled: Annotated[tuple[GroupValue, ...], Field(max_length=MOST_GROUPS)] = ()
     measured: Annotated[tuple[MeasuredLevel, ...], Field(max_length=100)] = ()
+    held_out: bool = False
 
     @pydantic.model_validator(mode="after")
     def _grouped(self) -> Intervals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rayml.errors import SearchError
@@ -60,7 +60,7 @@ def confirm(
     if plan.settings.ensemble == "greedy":
         selection = select_ensemble(plan, board, confirmation, data, on_progress or _silent)
         confirmation = dataclasses.replace(confirmation, selection=selection)
-    confirmation = dataclasses.replace(confirmation, test=_known_test(plan.sweep, confirmation))
+    confirmation = _with_known_test(plan.sweep, confirmation)
     write_confirmation(plan.sweep, confirmation)
     return confirmation
 
@@ -140,20 +140,22 @@ def _conclude(
     )
 
 
-def _known_test(sweep: Path, new: Confirmation) -> Mapping[str, float | None] | None:
-    """Metrics of the same models on the test split, which is not read again for them."""
+def _with_known_test(sweep: Path, new: Confirmation) -> Confirmation:
+    """With what the same models did on the test split, which is not read again for them."""
     try:
         old = read_confirmation(sweep)
     except SearchError:
-        return None  # it is being replaced
-    return old.test if old is not None and _models(old) == _models(new) else None
+        return new  # it is being replaced
+    if old is None or _models(old) != _models(new):
+        return new
+    return dataclasses.replace(new, test=old.test, regions=old.regions)
 
 
 def _models(confirmation: Confirmation) -> Confirmation:
     """What two confirmations of the same models have in common: not the times of their rows."""
     found = confirmation.selection
     untimed = None if found is None else dataclasses.replace(found, latency_ms=0.0)
-    return dataclasses.replace(confirmation, test=None, selection=untimed)
+    return dataclasses.replace(confirmation, test=None, regions=None, selection=untimed)
 
 
 def _silent(_line: str) -> None:

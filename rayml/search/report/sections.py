@@ -101,6 +101,12 @@ def _confirmation(confirmation: Confirmation) -> Section:
     if confirmation.test:
         rows = [[name, number(value)] for name, value in confirmation.test.items()]
         tables.append(Grid(["on the test split", "value"], rows))
+    if confirmation.regions and confirmation.regions.levels:
+        rows = [
+            [f"{each.level:g}", number(each.coverage), number(each.size)]
+            for each in confirmation.regions.levels
+        ]
+        tables.append(Grid(["interval on the test split", "holds the truth", "mean size"], rows))
     figures = [confirmation_figure(confirmation)] if confirmation.candidates else []
     return Section("confirmation", "Confirmation", notes, figures, tables)
 

@@ -11,8 +11,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rayml.errors import SearchError
+from rayml.settings.search import IntervalSettings
 from rayml.storage.bounded import TooLargeError, read_bounded
 from rayml.storage.disk import write
+from rayml.tasks.regions import MeasuredLevel
 from rayml.types import Direction, settings
 
 FILE = "confirm.json"
@@ -104,6 +106,19 @@ class Selection:
 
 
 @settings
+class MeasuredRegions:
+    """What the regions of the served models are worth on the test split.
+
+    Attributes:
+        settings: that they were calibrated by.
+        levels: by level.
+    """
+
+    settings: IntervalSettings
+    levels: tuple[MeasuredLevel, ...]
+
+
+@settings
 class Confirmation:
     """What a confirmation found.
 
@@ -119,6 +134,7 @@ class Confirmation:
         ensemble: seeds of the winner's models that are served together; None where one is.
         selection: the ensemble that is served; None where the winner's models are.
         test: metrics of what is served on the test split, read once; None before.
+        regions: measured with them; None before.
     """
 
     metric: str
@@ -132,6 +148,7 @@ class Confirmation:
     ensemble: tuple[int, ...] | None = None
     selection: Selection | None = None
     test: Mapping[str, float | None] | None = None
+    regions: MeasuredRegions | None = None
 
     @property
     def chosen(self) -> ConfirmedTrial:
@@ -157,11 +174,19 @@ def write_confirmation(sweep: Path, confirmation: Confirmation) -> None:
     write(sweep / FILE, _ADAPTER.dump_json(confirmation, indent=1) + b"\n")
 
 
-def record_test(sweep: Path, confirmation: Confirmation, metrics: Mapping[str, float]) -> None:
-    """Add the metrics of the models that are served on the test split."""
+def record_test(
+    sweep: Path,
+    confirmation: Confirmation,
+    metrics: Mapping[str, float | None],
+    regions: MeasuredRegions | None = None,
+) -> None:
+    """Add the metrics and regions of the models that are served on the test split."""
     # Undefined metrics are no JSON.
-    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    write_confirmation(sweep, replace(confirmation, test=finite))
+    finite = {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in metrics.items()
+    }
+    write_confirmation(sweep, replace(confirmation, test=finite, regions=regions))
 
 
 def forget_confirmation(sweep: Path) -> None:

@@ -6,19 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from rayml.data.fit.group_column import GroupColumn
-from rayml.registry.bundle.intervals import MOST_GROUPS, GroupScores, Intervals, MeasuredLevel
+from rayml.registry.bundle.intervals import MOST_GROUPS, GroupScores, Intervals
 from rayml.serve.predict.answer import of_members
 from rayml.settings.search import IntervalSettings
 from rayml.tasks.conformal import Floats, draws, limit, rank
-from rayml.tasks.regions import Predicted
+from rayml.tasks.regions import MeasuredLevel, Predicted
 from rayml.types import Examples, Features
 
 if TYPE_CHECKING:
     from rayml.data.fit.preprocess import Preprocessor
-    from rayml.data.prepare.prepare import PreparedDataset
     from rayml.models.estimators.members import Committee
     from rayml.tasks.task import Task
 
@@ -33,38 +33,21 @@ _FOLDS = 5
 _COMPARED = 0.9
 
 
-def calibrated(
-    models: Committee, task: Task, data: PreparedDataset, settings: IntervalSettings
-) -> Intervals | None:
-    """Calibrate regions on validation rows and measure them on test rows; see `fit_intervals`.
-
-    Args:
-        models: that are served together.
-        task: of their outputs.
-        data: as the bundle transforms them.
-        settings: of the calibration.
-    """
-    if not settings.rows:
-        return None
-    fitted, rows = data.preprocessor, data.examples("validation")
-    found = fit_intervals(models, task, fitted, rows, settings)
-    return found and measured(found, models, task, fitted, data.examples("test"))
-
-
 def fit_intervals(
-    models: Committee,
+    outputs: torch.Tensor,
     task: Task,
     preprocessor: Preprocessor,
-    validation: Examples,
+    rows: Examples,
     settings: IntervalSettings,
 ) -> Intervals | None:
     """Calibrate regions on validation rows.
 
     Args:
-        models: that are served together.
-        task: of their outputs.
+        outputs: of each vote of the models that are served together, [votes, rows, outputs]; rows
+            that trained models have those of others.
+        task: of the outputs.
         preprocessor: of the rows.
-        validation: rows that did not train the models.
+        rows: that are predicted.
         settings: of the calibration.
 
     Returns:
@@ -73,8 +56,7 @@ def fit_intervals(
     Raises:
         DataError: rows cannot be grouped by the column.
     """
-    rows = some_rows(validation, settings.rows)
-    predicted, spread = _predicted(models, task, rows.features)
+    predicted, spread = _predicted(outputs, task, rows.features)
     truth = task.truth(torch.from_numpy(rows.target))
     if not torch.isfinite(predicted.predictions).all():
         return None
@@ -104,7 +86,7 @@ def measured(
 ) -> Intervals:
     """The same with the coverage and the size of its regions on test rows."""
     rows = some_rows(test, _TEST_ROWS)
-    predicted, spread = _predicted(models, task, rows.features)
+    predicted, spread = _predicted(models.outputs(rows.features), task, rows.features)
     predicted = _scaled(predicted, spread, found.offset)
     truth = task.truth(torch.from_numpy(rows.target))
     groups = None
@@ -128,20 +110,22 @@ def measured(
 
 def some_rows(examples: Examples, most: int) -> Examples:
     """So many rows at most, drawn at random; the same ones each time."""
-    if len(examples) <= most:
-        return examples
-    chosen = np.sort(np.random.default_rng(0).choice(len(examples), most, replace=False))
-    features = examples.features
-    picked = Features(features.numeric[chosen], features.categorical[chosen])
-    return Examples(picked, examples.target[chosen])
+    return examples if len(examples) <= most else examples.rows(some_places(len(examples), most))
+
+
+def some_places(rows: int, most: int) -> npt.NDArray[np.int64]:
+    """Places of so many of some rows at most, ascending."""
+    if rows <= most:
+        return np.arange(rows, dtype=np.int64)
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False)).astype(np.int64)
 
 
 def _predicted(
-    models: Committee, task: Task, features: Features
+    outputs: torch.Tensor, task: Task, features: Features
 ) -> tuple[Predicted, Floats | None]:
     """Predictions, and the members' spread where there are several."""
     with torch.inference_mode():
-        predictions = task.predict(models.outputs(features))
+        predictions = task.predict(outputs)
         estimate = of_members(predictions, task) if len(predictions) > 1 else None
     mean = predictions[0] if estimate is None else estimate.prediction
     spread = None

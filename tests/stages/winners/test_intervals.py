@@ -15,10 +15,12 @@ from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.errors import DataError
 from rayml.models.estimators.members import Committee
+from rayml.registry.bundle.intervals import Intervals
 from rayml.settings.data import PreprocessSettings, SchemaSettings
 from rayml.settings.search import IntervalSettings
-from rayml.stages.winners.intervals import LEVELS, fit_intervals, measured
+from rayml.stages.winners.intervals import LEVELS, fit_intervals, measured, some_rows
 from rayml.tasks.table import build_task
+from rayml.tasks.task import Task
 from rayml.types import Examples, Features, TaskName
 
 ALL = IntervalSettings()
@@ -73,13 +75,26 @@ def case(task: TaskName, rows: int = 2000) -> Case:
     return Case(fitted, examples(table(rows, 1)), examples(table(4000, 2)))
 
 
+def fit(
+    models: Committee,
+    task: Task,
+    preprocessor: Preprocessor,
+    validation: Examples,
+    settings: IntervalSettings,
+) -> Intervals | None:
+    """Calibrate on as many rows as the settings say."""
+    rows = some_rows(validation, settings.rows)
+    outputs = models.outputs(rows.features)
+    return fit_intervals(outputs, task, preprocessor, rows, settings)
+
+
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
 @pytest.mark.parametrize("members", [1, 3])
 def test_they_hold_the_truth_of_test_rows_as_often_as_asked(task: TaskName, members: int) -> None:
     data = case(task)
     models = Committee([Ruler(task, 0.05 * at) for at in range(members)])
     of = build_task(data.preprocessor.target)
-    found = fit_intervals(models, of, data.preprocessor, data.validation, ALL)
+    found = fit(models, of, data.preprocessor, data.validation, ALL)
     assert found is not None
     assert found.rows == 2000
     shown = measured(found, models, of, data.preprocessor, data.test)
@@ -97,7 +112,7 @@ def test_a_group_has_intervals_of_its_own_width_and_a_small_one_those_of_all() -
     data = case("regression")
     models, of = Committee([Ruler("regression")]), build_task(data.preprocessor.target)
     settings = IntervalSettings(group="where")
-    found = fit_intervals(models, of, data.preprocessor, data.validation, settings)
+    found = fit(models, of, data.preprocessor, data.validation, settings)
     assert found is not None
     assert {each.value for each in found.groups} == {"a", "b"}
     assert found.pooled == ("rare",)
@@ -162,7 +177,7 @@ def test_scores_follow_the_spread_only_where_that_makes_intervals_narrower(telli
     centers = Ruler("regression").outputs(features)
     rows = Examples(features, (centers + noise).squeeze(1).numpy())
     models = Committee([Unsure("regression", 0, 1.0), Unsure("regression", 0, -1.0)])
-    found = fit_intervals(models, of, data.preprocessor, rows, ALL)
+    found = fit(models, of, data.preprocessor, rows, ALL)
     assert found is not None
     assert (found.offset is not None) is telling
 
@@ -170,11 +185,11 @@ def test_scores_follow_the_spread_only_where_that_makes_intervals_narrower(telli
 def test_scores_are_bounded_and_few_rows_measure_few_levels() -> None:
     data = case("regression", rows=12)
     models, of = Committee([Ruler("regression")]), build_task(data.preprocessor.target)
-    found = fit_intervals(models, of, data.preprocessor, data.validation, ALL)
+    found = fit(models, of, data.preprocessor, data.validation, ALL)
     assert found is not None
     shown = measured(found, models, of, data.preprocessor, data.test)
     assert [each.level for each in shown.measured] == [0.8, 0.9]
-    few = fit_intervals(models, of, data.preprocessor, data.validation, IntervalSettings(rows=5))
+    few = fit(models, of, data.preprocessor, data.validation, IntervalSettings(rows=5))
     assert few is not None
     assert few.rows == 5
 
@@ -185,4 +200,4 @@ def test_predictions_that_are_not_finite_calibrate_nothing() -> None:
         Committee([Ruler("regression", float("inf"))]),
         build_task(data.preprocessor.target),
     )
-    assert fit_intervals(models, of, data.preprocessor, data.validation, ALL) is None
+    assert fit(models, of, data.preprocessor, data.validation, ALL) is None
