@@ -153,7 +153,8 @@ class PrunerSettings:
     Attributes:
         name: `asha` (asynchronous successive halving, Li et al. 2020), `hyperband` (several
             brackets of it), `median`, or `none`.
-        min_epochs: no trial is stopped before.
+        min_epochs: no trial is stopped before; as everywhere, what follows `train.eval_steps`
+            counts as an epoch where `train.steps` is set.
         reduction: of the trials that reach a rung one in so many goes on.
         startup_trials: `median` stops nothing before so many trials have finished.
         target: dotted path of the user's class; None takes the one of `name`.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -71,7 +72,13 @@ class TrainSettings:
     """How one trial is trained.
 
     Attributes:
-        epochs: passes over the training split at most.
+        epochs: passes over the training split at most; of estimators that train by themselves,
+            their rounds.
+        steps: of the optimizer at most, rounded up to whole stretches of `eval_steps`, in place
+            of `epochs`: a trial is as long whatever its batch size. Batches are full then, and go
+            on from one pass to the next. Each stretch counts as an epoch: it is followed by an
+            evaluation, a report and a checkpoint. Estimators keep `epochs`.
+        eval_steps: steps from one evaluation to the next, where `steps` is set.
         batch_size: rows a step.
         eval_batch_size: rows a step of evaluation.
         optimizer: see `OptimizerSettings`.
@@ -80,7 +87,8 @@ class TrainSettings:
         label_smoothing: of the losses of classes.
         ema: decay a step of an exponential moving average of the weights, such as .99; 0 keeps
             none. Both are evaluated after each epoch, and the better ones on validation count.
-        patience: stop after so many epochs without a better metric; None never stops.
+        patience: stop after so many evaluations, one an epoch or one in `eval_steps` steps,
+            without a better metric; None never stops.
         seed: of initialisation, batch order and dropout.
         device: `auto` takes a GPU where the trial was given one.
         threads: CPU threads of a trial's process.
@@ -90,6 +98,8 @@ class TrainSettings:
     """
 
     epochs: Count = 20
+    steps: Count | None = None
+    eval_steps: Count = 100
     batch_size: Count = 256
     eval_batch_size: Count = 8192
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
@@ -102,3 +112,23 @@ class TrainSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @pydantic.model_validator(mode="after")
+    def _evaluates(self) -> Self:
+        """Refuse steps that would end before the first evaluation."""
+        if self.steps is not None and self.steps < self.eval_steps:
+            raise ValueError(
+                f"steps={self.steps} end before the first evaluation, which is after"
+                f" eval_steps={self.eval_steps}; raise train.steps or lower train.eval_steps"
+            )
+        return self
+
+    @property
+    def stretches(self) -> int:
+        """Evaluations of a trial that is not stopped: its epochs, or what its steps hold."""
+        return self.epochs if self.steps is None else math.ceil(self.steps / self.eval_steps)
+
+    @property
+    def stretch(self) -> int | None:
+        """Steps from one evaluation to the next; None: those of a pass over the training split."""
+        return None if self.steps is None else self.eval_steps

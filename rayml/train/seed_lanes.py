@@ -126,14 +126,14 @@ def stacked_seeds(
         reset_process(train_settings(own["train"]))
         count = 1 if folds is None else folds.count
         lanes.append(build_lane(seed, own, shape=shape, target=target, folds=count))
-    batches = ArrayBatches(train, settings.batch_size, device)
+    batches = ArrayBatches(train, settings.batch_size, device, stretch=settings.stretch)
     first = lanes[0]
     if not all(same_structure(first.model, each.model) for each in lanes):
         return None
     if why_not_stacked(first, task, batches):
         return None
     if folds is not None:
-        dealt = FoldBatches(train, folds, settings.batch_size, device)
+        dealt = FoldBatches(train, folds, settings.batch_size, device, stretch=settings.stretch)
         return SeedLanes(lanes, task, dealt, None)
     held_out = ArrayBatches(validation, settings.eval_batch_size, device)
     return SeedLanes(lanes, task, batches, held_out)

@@ -281,7 +281,8 @@ def build_loop(
     task = build_trial_task(config["task"], target)
     node = config["model"]
     if is_estimator(node):
-        settings = replace(settings, threads=max(threads, settings.threads))
+        # Its rounds are its own: it makes no steps that could be counted.
+        settings = replace(settings, threads=max(threads, settings.threads), steps=None)
 
     def estimator_loop(
         train: Examples, validation: Examples, settings: TrainSettings
@@ -302,7 +303,7 @@ def build_loop(
         return folded_modules(module_loop, _in_memory(train), folds, settings, device)
     if is_estimator(node):
         return estimator_loop(_in_memory(train), _in_memory(validation), settings)
-    batches = _batches(train, settings.batch_size, device)
+    batches = _batches(train, settings.batch_size, device, settings.stretch)
     return module_loop(batches, _batches(validation, settings.eval_batch_size, device), settings)
 
 
@@ -349,13 +350,18 @@ def _users_metrics(section: Mapping[str, Any]) -> dict[str, Any]:
     return {name: build(node) for name, node in section["metrics"].items()}
 
 
-def _batches(split: Examples | ParquetSplit, batch_size: int, device: torch.device) -> Batches:
+def _batches(
+    split: Examples | ParquetSplit,
+    batch_size: int,
+    device: torch.device,
+    stretch: int | None = None,
+) -> Batches:
     from rayml.train.loop.batches import ArrayBatches
     from rayml.train.loop.streaming import ParquetBatches
 
     if isinstance(split, Examples):
-        return ArrayBatches(split, batch_size, device)
-    return ParquetBatches(split, batch_size, device=device)
+        return ArrayBatches(split, batch_size, device, stretch=stretch)
+    return ParquetBatches(split, batch_size, device=device, stretch=stretch)
 
 
 def _in_memory(split: Examples | ParquetSplit) -> Examples:

@@ -22,10 +22,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 from arithmetic import seconds_of_steps
+from tables import prepare, rayml
 
-from rayml.data.prepare.prepare import open_prepared
 from rayml.search.results.leaderboard import read_leaderboard
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +36,7 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
-        arrays = _prepare(home, options)
+        arrays, _ = prepare(home, "adult", options.data)
         for trials in options.trials:
             _compare(home, arrays, options, trials)
 
@@ -80,33 +79,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _command(home: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "RAYML_HOME": str(home / "runs")}
-    command = [sys.executable, "-m", "rayml", verb, "data=adult", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-
-
-def _prepare(home: Path, options: argparse.Namespace) -> Path:
-    _command(home, "prepare", f"paths.data={options.data}")
-    (folder,) = (home / "runs" / "prepared").iterdir()
-    prepared = open_prepared(folder)
-    arrays = {"cardinalities": np.array(prepared.preprocessor.shape.cardinalities)}
-    for split in ("train", "validation"):
-        examples = prepared.examples(split)
-        arrays[f"{split}_numeric"] = examples.features.numeric
-        arrays[f"{split}_categorical"] = examples.features.categorical
-        arrays[f"{split}_target"] = examples.target
-    np.savez(home / "adult.npz", **arrays)
-    return home / "adult.npz"
-
-
 def _rayml(
     home: Path, options: argparse.Namespace, trials: int, number: int
 ) -> tuple[float, float]:
     start = time.perf_counter()
-    _command(
+    rayml(
         home,
         "sweep",
+        "data=adult",
+        "data.split.seed=0",  # as the prepared data's
         f"paths.data={options.data}",
         f"search.trials={trials}",
         f"train.epochs={options.epochs}",
@@ -140,7 +121,8 @@ def _arithmetic(
 def _peer(
     arrays: Path, options: argparse.Namespace, trials: int, script: str, *form: str
 ) -> tuple[float, float]:
-    words = [str(arrays), str(trials), str(options.epochs), str(options.batch), *form]
+    space = json.dumps({"widths": [64, 128], "batches": [options.batch]})
+    words = [str(arrays), str(trials), str(options.epochs), space, "0", *form]
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, str(HERE / "peers" / f"{script}.py"), *words],

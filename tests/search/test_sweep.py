@@ -121,6 +121,17 @@ def test_the_most_epochs_of_a_trial(config: dict[str, Any]) -> None:
     assert most(high=40, when={"model.width": 16}) == 40
 
 
+def test_steps_count_in_stretches(config: dict[str, Any]) -> None:
+    train = {**config["train"], "steps": 250, "eval_steps": 100}
+    steps = {**config, "train": train}
+    assert max_epochs(Space.parse(WIDTH), steps) == 3
+    searched = {**WIDTH, "train": {"steps": {"type": "categorical", "choices": [100, 700]}}}
+    assert max_epochs(Space.parse(searched), steps) == 7
+    assert max_epochs(Space.parse(searched), {**steps, "train": {**train, "steps": None}}) == 7
+    families = {**steps, "model": {"family": "mlp", "mlp": {}, "lightgbm": {}}}
+    assert max_epochs(Space.parse(WIDTH), families) == 9
+
+
 def test_planning_and_confirming_a_sweep_import_no_pytorch() -> None:
     code = (
         "import sys, rayml.search.sweep, rayml.search.report.tables, rayml.stages.confirm;"

@@ -11,7 +11,7 @@ from torch import nn
 
 from rayml.tasks.table import build_task
 from rayml.train.blame import explain
-from rayml.train.loop.batches import ArrayBatches, epoch_generator
+from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate
 from rayml.train.optimizers.schedule import rate
 from rayml.train.seed_results import SeedResult
@@ -56,7 +56,7 @@ def plainly(config: dict[str, Any], data: dict[str, Any]) -> list[float]:
     losses, step = [], 0
     for epoch in range(settings.epochs):
         model.train()
-        for batch in batches.epoch(epoch_generator(settings.seed, epoch)):
+        for batch in batches.epoch(settings.seed, epoch):
             optimizer.zero_grad()
             factor = rate(settings.schedule, step, settings.epochs * batches.steps)
             optimizer.param_groups[0]["lr"] = options.lr * factor

@@ -38,7 +38,7 @@ def curves_figure(board: Leaderboard, drawn: Selection, best: int | None) -> Fig
     y = axis(board.metric, **({} if span is None else {"range": list(span)}))
     longest = max(len(row.curve) for row in rows)
     margin = 0.02 * longest + 0.1
-    x = axis("epoch", range=[1 - margin, longest + margin])
+    x = axis(board.unit, range=[1 - margin, longest + margin])
     if longest <= 12:
         x["dtick"] = 1
     return Figure("curves", traces, {"xaxis": x, "yaxis": y, "hovermode": "closest"}, height=420)

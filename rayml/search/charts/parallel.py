@@ -220,7 +220,7 @@ def _ticks(present: Sequence[float], log: bool, *, whole: bool) -> dict[float, s
 def _outcomes(board: Leaderboard, rows: Sequence[TrialRow]) -> Iterator[_Axis]:
     epochs = [float(row.epochs) for row in rows]
     ticks = _ticks(epochs, log=False, whole=True)
-    yield _Axis("epochs", lambda row: float(row.epochs), min(epochs), max(epochs), ticks)
+    yield _Axis(f"{board.unit}s", lambda row: float(row.epochs), min(epochs), max(epochs), ticks)
     broken = [row.violation for row in rows if math.isfinite(row.violation)]
     if any(broken):
         ticks = _ticks(broken, log=False, whole=False)

@@ -195,7 +195,7 @@ class Cohort:
         lanes = self._loop.lanes
         steps = steps_together(
             self._plan.search.pruner,
-            [(lane.epoch, lane.settings.epochs) for lane in lanes],
+            [(lane.epoch, lane.settings.stretches) for lane in lanes],
             0 if self._dry else left(self._given, self._capacity, self._quota),
             self._setting.steps,
         )

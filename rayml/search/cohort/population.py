@@ -29,6 +29,8 @@ class Copy:
     winner: int
 
 
+# How long a trial trains.
+_LENGTHS = ("train.epochs", "train.steps")
 # When a population begins none of its trials has finished, and by then their values are no longer
 # those that were proposed.
 _LEARNING = {"tpe", "optuna_tpe", "cmaes", "gp", "nsga2"}
@@ -60,14 +62,14 @@ def check_population(
         f"search.pruner.name={search.pruner.kind}": search.pruner.kind != "none",
         "search.cohort.lanes=1": search.cohort.lanes == 1,
         "train.patience": train["patience"] is not None,
-        **{f"space.{key}": key in searched for key in ("train.patience", "train.epochs")},
+        **{f"space.{key}": key in searched for key in ("train.patience", *_LENGTHS)},
     }
     if found := [name for name, given in wrong.items() if given]:
         raise ConfigError(
             "search.population trains all trials of a cohort for the same epochs, which"
             f" {', '.join(found)} {'prevents' if len(found) == 1 else 'prevent'}",
             remedy="Set search.pruner.name=none, train.patience=null and search.cohort.lanes of 2"
-            " or more, and search neither train.epochs nor train.patience",
+            " or more, and search neither train.epochs nor train.steps nor train.patience",
         )
 
 

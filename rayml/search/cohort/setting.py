@@ -52,11 +52,13 @@ class Setting:
         assert isinstance(train, Examples)
         assert isinstance(validation, Examples)
         if data.folds is not None:
-            batches = FoldBatches(train, data.folds, settings.batch_size, device)
+            batches = FoldBatches(
+                train, data.folds, settings.batch_size, device, stretch=settings.stretch
+            )
             return cls(task, batches.whole, None, batches)
         return cls(
             task,
-            ArrayBatches(train, settings.batch_size, device),
+            ArrayBatches(train, settings.batch_size, device, stretch=settings.stretch),
             ArrayBatches(validation, settings.eval_batch_size, device),
         )
 

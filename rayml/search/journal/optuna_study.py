@@ -25,6 +25,8 @@ METRIC = "metric"
 IDENTITY = "identity"
 SUGGESTIONS = "suggestions"
 FIRST_EPOCH = "first_epoch"
+# Steps from one evaluation to the next; absent where each follows a pass over the training split.
+EVAL_STEPS = "eval_steps"
 # Of each searched key, whether the trials of a cohort share its value.
 STRUCTURE = "structure"
 # Optuna's samplers and dashboards read a trial's excesses under this name, as a list. Of the

@@ -13,7 +13,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rayml.errors import SearchError
 from rayml.search.journal.atomic_trial import AtomicStorage
 from rayml.search.journal.journal import SweepJournal
-from rayml.search.journal.optuna_study import FIRST_EPOCH, STRUCTURE, create_study, set_excesses
+from rayml.search.journal.optuna_study import (
+    EVAL_STEPS,
+    FIRST_EPOCH,
+    STRUCTURE,
+    create_study,
+    set_excesses,
+)
 from rayml.search.journal.trial_record import (
     COHORT,
     DESCENTS,
@@ -60,6 +66,8 @@ class StudyJournal:
                 resume=resume,
                 suggestions=plan.history.suggestions,
             )
+            if plan.eval_steps is not None:
+                self._optuna.set_user_attr(EVAL_STEPS, plan.eval_steps)
             self._file.commit()
         except SearchError:
             self._file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,9 @@ from rayml.search.problem.goals import Goals
 from rayml.search.problem.prior_trials import PriorTrials
 from rayml.search.space.space import Space, lookup
 from rayml.settings.search import SearchSettings
+from rayml.train.families import FAMILY
 
-_EPOCHS = "train.epochs"
+_EPOCHS, _STEPS, _EVAL_STEPS = "train.epochs", "train.steps", "train.eval_steps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +55,32 @@ class StudyPlan:
         """Epochs of a trial that is never stopped, at most."""
         return max_epochs(self.space, self.trial)
 
+    @property
+    def eval_steps(self) -> int | None:
+        """Steps from one evaluation to the next, each of which counts as an epoch; None: a pass."""
+        train = self.trial.get("train", {})
+        counts = train.get("steps") is not None or _STEPS in self.space.keys
+        return int(train["eval_steps"]) if counts else None
+
 
 def max_epochs(space: Space, config: Mapping[str, Any]) -> int:
-    """The most epochs that a trial may train for."""
-    most = [int(lookup(config, _EPOCHS))]
+    """The most epochs that a trial may train for, or stretches of steps that count as such."""
+    if not (steps := _largest(_STEPS, space, config)):
+        return max(_largest(_EPOCHS, space, config))
+    stretches = math.ceil(max(steps) / int(lookup(config, _EVAL_STEPS)))
+    # Estimators train in rounds beside networks that count steps.
+    several = FAMILY in config.get("model", {})
+    return max(stretches, *_largest(_EPOCHS, space, config)) if several else stretches
+
+
+def _largest(key: str, space: Space, config: Mapping[str, Any]) -> list[int]:
+    """Values that a number may have at most; none where it is null or no such key is stored."""
+    section, _, leaf = key.partition(".")
+    given = config[section].get(leaf)
+    most = [] if given is None else [int(given)]
     for parameter in space.parameters:
-        if parameter.key == _EPOCHS:
+        if parameter.key == key:
             searched = [int(value) for value in parameter.extremes() if value is not None]
             # Where its condition fails, a trial keeps what the config holds.
             most = most + searched if parameter.when else searched
-    return max(most)
+    return most

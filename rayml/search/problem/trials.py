@@ -150,6 +150,7 @@ class Progress:
         cost: of the workers' time so far.
         cost_budget: budget of cost; None sets none.
         structures: that trials have; 0 where nothing is known of structures.
+        eval_steps: steps of what counts as an epoch; None where that is a pass.
     """
 
     running: int
@@ -172,6 +173,7 @@ class Progress:
     cost: float = 0.0
     cost_budget: float | None = None
     structures: int = 0
+    eval_steps: int | None = None
 
     @property
     def done(self) -> int:

@@ -74,11 +74,17 @@ class AsyncHalving:
     equal, so a trial as good as the best is never stopped.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020.
+
+    Args:
+        min_epochs: the first rung.
+        reduction: of the trials at a rung one in so many goes on.
+        unit: what an epoch is called.
     """
 
-    def __init__(self, min_epochs: int, reduction: int) -> None:
+    def __init__(self, min_epochs: int, reduction: int, unit: str = "epoch") -> None:
         self._min_epochs = min_epochs
         self._reduction = reduction
+        self._unit = unit
         self._rungs: dict[int, list[float]] = {}
         self._seen: dict[int, dict[int, float]] = {}
 
@@ -102,7 +108,7 @@ class AsyncHalving:
         if better < places:
             return KEEP
         return PruningDecision(
-            "prune", f"rank {better + 1} of {len(rung)} after {step} epochs, {places} go on"
+            "prune", f"rank {better + 1} of {len(rung)} after {step} {self._unit}s, {places} go on"
         )
 
     def completed(self, number: int) -> None:
@@ -128,14 +134,17 @@ class Hyperband:
         min_epochs: the first rung of bracket 0.
         reduction: of the trials at a rung one in so many goes on.
         max_epochs: epochs of a trial that is never stopped.
+        unit: what an epoch is called.
     """
 
-    def __init__(self, min_epochs: int, reduction: int, max_epochs: int) -> None:
+    def __init__(
+        self, min_epochs: int, reduction: int, max_epochs: int, unit: str = "epoch"
+    ) -> None:
         last = 0
         while min_epochs * reduction ** (last + 1) <= max_epochs:
             last += 1
         self._brackets = [
-            AsyncHalving(min_epochs * reduction**s, reduction) for s in range(last + 1)
+            AsyncHalving(min_epochs * reduction**s, reduction, unit) for s in range(last + 1)
         ]
         # Bracket s of Hyperband starts ceil((last + 1) / (last - s + 1) * reduction**(last - s))
         # trials; they are spread evenly over the cycle so that early trials meet every bracket.
@@ -171,8 +180,9 @@ class MedianStopping:
     Source: Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017.
     """
 
-    def __init__(self, min_epochs: int, startup_trials: int) -> None:
+    def __init__(self, min_epochs: int, startup_trials: int, unit: str = "epoch") -> None:
         self._min_epochs = min_epochs
+        self._unit = unit
         self._startup_trials = startup_trials
         self._curves: dict[int, dict[int, float]] = {}
         self._averages: dict[int, list[float]] = {}
@@ -194,7 +204,8 @@ class MedianStopping:
         if best <= median:
             return KEEP
         return PruningDecision(
-            "prune", f"best {best:.6g} after {step} epochs is worse than the median {median:.6g}"
+            "prune",
+            f"best {best:.6g} after {step} {self._unit}s is worse than the median {median:.6g}",
         )
 
     def completed(self, number: int) -> None:
@@ -245,12 +256,13 @@ class PrunerOfFamilies:
         return self._pruners[family]
 
 
-def build_pruner(settings: PrunerSettings, max_epochs: int) -> Pruner:
+def build_pruner(settings: PrunerSettings, max_epochs: int, unit: str = "epoch") -> Pruner:
     """The pruner that the settings name.
 
     Args:
         settings: its name and numbers.
         max_epochs: epochs of a trial that is never stopped, from which Hyperband's brackets follow.
+        unit: what an epoch is called in reasons.
 
     Raises:
         BuildError: the user's class does not import, or does not take its arguments.
@@ -259,11 +271,11 @@ def build_pruner(settings: PrunerSettings, max_epochs: int) -> Pruner:
     if settings.target is not None:
         return _users_pruner(settings, max_epochs)
     if settings.name == "asha":
-        return AsyncHalving(settings.min_epochs, settings.reduction)
+        return AsyncHalving(settings.min_epochs, settings.reduction, unit)
     if settings.name == "hyperband":
-        return Hyperband(settings.min_epochs, settings.reduction, max_epochs)
+        return Hyperband(settings.min_epochs, settings.reduction, max_epochs, unit)
     if settings.name == "median":
-        return MedianStopping(settings.min_epochs, settings.startup_trials)
+        return MedianStopping(settings.min_epochs, settings.startup_trials, unit)
     return NoPruning()
 
 

@@ -85,13 +85,13 @@ def best_section(record: SweepRecord) -> Section:
     folded = any(_fold_range(row, record) for row in rows)
     spread = ["over its folds"] if folded else []
     grid = Grid(
-        ["trial", *record.board.metrics, *spread, "epochs", "state", *leaves(names)],
+        ["trial", *record.board.metrics, *spread, f"{record.board.unit}s", "state", *leaves(names)],
         [_cells(row, record, names, folded=folded) for row in rows],
         trials=True,
     )
     notes = [
         f"The best {len(rows)} of {len(record.rows):,} trials: those that finished before those"
-        " that were pruned, each by the value of its best epoch."
+        " that were pruned, each by the value of its best {record.board.unit}."
     ]
     if record.constrained:
         notes.append("A trial that breaks a constraint comes after all that break none.")

@@ -100,7 +100,7 @@ def _facts(row: TrialRow, record: SweepRecord) -> list[list[str]]:
     values = [(name, row.values.get(name)) for name in record.board.metrics]
     facts = [["state", kind(row)]]
     facts += [[name, number(value)] for name, value in values if value is not None]
-    facts += [["epochs", str(row.epochs)]]
+    facts += [[f"{record.board.unit}s", str(row.epochs)]]
     facts += [["violation", number(row.violation)]] if row.violation > 0 else []
     facts += [["reason", _cut(row.reason)]] if row.reason else []
     return facts + [[key, _cut(value_text(value))] for key, value in row.params.items()]

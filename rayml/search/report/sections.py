@@ -116,8 +116,8 @@ def _history(record: SweepRecord, drawn: Selection) -> Section:
         return Section("history", "Optimisation history", ["No trial was asked for yet."])
     figures = list(history_figures(record.board, drawn))
     notes = [
-        "Each point is a trial by the value of its best epoch. The line is the best value of the"
-        " finished trials so far"
+        f"Each point is a trial by the value of its best {record.board.unit}. The line is the"
+        " best value of the finished trials so far"
         + (", of those that break no constraint." if record.constrained else "."),
         drawn.note("trials"),
         _folded(figures),
@@ -145,11 +145,12 @@ def _curves(record: SweepRecord) -> Section:
     drawn = select(with_curves, CURVES, keep=[] if best is None else [best.number])
     figure = curves_figure(record.board, drawn, None if best is None else best.number)
     if figure is None:
-        return Section("curves", "Learning curves", ["No trial has finished an epoch yet."])
+        return Section("curves", "Learning curves", ["No trial has a value yet."])
+    unit = record.board.unit
     long = any(len(row.curve) > EPOCHS for row in drawn.rows)
     notes = [
         drawn.note("curves"),
-        f"Of curves longer than {EPOCHS} epochs every n-th epoch is drawn." if long else "",
+        f"Of curves longer than {EPOCHS} {unit}s every n-th {unit} is drawn." if long else "",
         _folded([figure]),
     ]
     return Section("curves", "Learning curves", notes, [figure])

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from rayml.search.journal.ancestry import Ancestry, Descent, Stretch, read_descents, schedule
 from rayml.search.journal.journal import read_study
-from rayml.search.journal.optuna_study import STRUCTURE, read_goals
+from rayml.search.journal.optuna_study import EVAL_STEPS, STRUCTURE, read_goals
 from rayml.search.journal.trial_record import read_trial
 from rayml.search.problem.goals import Goals, outcome
 from rayml.search.problem.ranking import Merit, TrialState, front, rank
 from rayml.search.problem.structure import count_structures
 from rayml.search.problem.sweep_plan import JOURNAL
-from rayml.search.results.wording import counted, params_text, value_text
+from rayml.search.results.wording import counted, params_text, unit_of, value_text
 from rayml.search.space.parameter import Params
 from rayml.types import Direction
 
@@ -86,11 +86,13 @@ class Leaderboard:
         goals: what is sought.
         rows: the trials.
         structures: that they have; 0 where nothing is known of structures.
+        unit: what an epoch of them is called, see `unit_of`.
     """
 
     goals: Goals
     rows: Sequence[TrialRow]
     structures: int = 0
+    unit: str = "epoch"
 
     @property
     def metric(self) -> str:
@@ -132,7 +134,7 @@ def rank_trials(study: optuna.Study) -> Leaderboard:
     # Optuna's own property of the study warns that it will go.
     known = study._storage.get_study_system_attrs(study._study_id)  # noqa: SLF001
     structures = count_structures((row.params for row in rows), known.get(STRUCTURE, {}))
-    return Leaderboard(goals, rows, structures)
+    return Leaderboard(goals, rows, structures, unit_of(study.user_attrs.get(EVAL_STEPS)))
 
 
 def schedule_of(board: Leaderboard, row: TrialRow) -> tuple[Stretch, ...]:
@@ -148,7 +150,7 @@ def leaderboard_table(board: Leaderboard, limit: int = 10) -> Table:
         title += f" of {counted(board.structures, 'structure')}"
     table = Table(title=title)
     several = len(board.metrics) > 1
-    for name in ("rank", "trial", *board.metrics, "epochs"):
+    for name in ("rank", "trial", *board.metrics, f"{board.unit}s"):
         table.add_column(name, justify="right")
     table.add_column("state")
     if several:

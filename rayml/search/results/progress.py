@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rayml.search.problem.trials import FinishedTrial, Progress
-from rayml.search.results.wording import counted, params_text, value_text
+from rayml.search.results.wording import counted, params_text, unit_of, value_text
 
 _HEARTBEAT = 10.0
 
@@ -93,11 +93,12 @@ class PlainView:
         """Write what is new."""
         for note in new_notes(progress, self._noted):
             self._say(note)
+        unit = unit_of(progress.eval_steps)
         for trial in progress.finished:
             self._done += 1
             self._say(
                 f"[{done_of(self._done, progress.trials)}]"
-                f" {trial_line(trial, self._metric, self._failed)}"
+                f" {trial_line(trial, self._metric, self._failed, unit)}"
             )
         if time.monotonic() - self._spoke >= _HEARTBEAT:
             self._say(f"{counts(progress)}, {left(progress)}")
@@ -134,13 +135,14 @@ def new_notes(progress: Progress, shown: set[str]) -> list[str]:
 def counts(progress: Progress) -> str:
     """Lanes that train, trials by state, and the pace."""
     since = progress.elapsed - (progress.first_epoch or progress.elapsed)
-    pace = f", {progress.epochs / since:.1f} epochs/s" if since > 0 else ""
+    unit = unit_of(progress.eval_steps)
+    pace = f", {progress.epochs / since:.1f} {unit}s/s" if since > 0 else ""
     if since > 0 and progress.steps:
         pace += f", {progress.steps / since:,.0f} steps/s"
     restarts = f", {progress.restarts} restarted" if progress.restarts else ""
     budgets = ""
     if progress.epochs_budget is not None:
-        budgets += f", {progress.epochs}/{progress.epochs_budget} epochs"
+        budgets += f", {progress.epochs}/{progress.epochs_budget} {unit}s"
     if progress.cost_budget is not None:
         budgets += f", cost {progress.cost:.3g}/{progress.cost_budget:g}"
     structures = f", {counted(progress.structures, 'structure')}" if progress.structures else ""
@@ -184,14 +186,19 @@ def best_line(progress: Progress, metric: str) -> str:
     return f"best {metric} {best.value:.5g} ({of}): {params_text(best.params)}"
 
 
-def trial_line(trial: FinishedTrial, metric: str, shown: dict[str, int] | None = None) -> str:
-    """One finished trial; `shown` as in `failure_line`."""
+def trial_line(
+    trial: FinishedTrial,
+    metric: str,
+    shown: dict[str, int] | None = None,
+    unit: str = "epoch",
+) -> str:
+    """One finished trial; `shown` as in `failure_line`, `unit` what an epoch is called."""
     if trial.state == "FAIL":
         return failure_line(trial, shown)
     word = "finished" if trial.state == "COMPLETE" else "pruned"
     value = "" if trial.value is None else f", {metric} {trial.value:.5g}"
     value += "".join(f", {each}" for each in _further(trial, metric))
-    epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
+    epochs = counted(trial.epochs, unit)
     return f"trial {trial.number} {word} after {epochs}{value}: {params_text(trial.params)}"
 
 

@@ -17,6 +17,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def unit_of(eval_steps: int | None) -> str:
+    """What an epoch of a sweep is called.
+
+    Args:
+        eval_steps: steps from one evaluation to the next; None where each follows a pass over the
+            training split.
+    """
+    return "epoch" if eval_steps is None else f"{eval_steps}-step round"
+
+
 def params_text(params: Params) -> str:
     """Parameters by the shortest unique part of their keys."""
     names = {key: _short(key, params) for key in params}

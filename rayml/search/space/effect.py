@@ -12,7 +12,8 @@ from rayml.errors import InvalidConfigError
 from rayml.search.space.parameter import Parameter, Scalar, same
 from rayml.search.space.space import Space, lookup
 from rayml.tasks.table import task_names, task_type
-from rayml.train.trial import as_scalar
+from rayml.train.families import all_models
+from rayml.train.trial import as_scalar, is_estimator
 
 _OPTIMIZER, _TASK, _NUMERIC = "train.optimizer.name", "task.name", "model.numeric"
 # The values of another key with which a setting does anything.
@@ -27,7 +28,11 @@ _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "model.bins": (_NUMERIC, ("piecewise",)),
 }
 _SEARCHED = (_OPTIMIZER, _NUMERIC)
-_NOTHING = {"train.eval_batch_size": "it changes how a trial is evaluated, not its values"}
+_NOTHING = {
+    "train.eval_batch_size": "it changes how a trial is evaluated, not its values",
+    "train.eval_steps": "trials are compared after as many evaluations, so these must be as far"
+    " apart in all",
+}
 
 Wanted = tuple[Scalar, ...]
 
@@ -101,6 +106,8 @@ def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any
     key = parameter.key
     if key in _NOTHING:
         yield f"{key}: searching it has no effect: {_NOTHING[key]}; remove it"
+    if key == "train.epochs" and _counts_steps(space, config):
+        yield f"{key}: searching it has no effect, as train.steps counts in its place; remove one"
     other, needed = _needs(key)
     if other == _OPTIMIZER and is_node(lookup(config, "train.optimizer")):
         return  # Its class says what it takes.
@@ -112,6 +119,12 @@ def _without_effect(parameter: Parameter, space: Space, config: Mapping[str, Any
             f"{key}: searching it has no effect, as {other} is {_one_of(possible)}; remove it"
             + (f", or search {other} with {_one_of(needed)}" if other in _SEARCHED else "")
         )
+
+
+def _counts_steps(space: Space, config: Mapping[str, Any]) -> bool:
+    """Whether steps end all trials: there are no estimators, whose rounds epochs count."""
+    steps = "train.steps" in space.keys or lookup(config, "train.steps") is not None
+    return steps and not any(map(is_estimator, all_models(config["model"]).values()))
 
 
 def _needs(key: str) -> tuple[str, tuple[str, ...]]:

@@ -27,6 +27,7 @@ from rayml.search.problem.trials import (
 )
 from rayml.search.pruning.pruning import KEEP, PrunerOfFamilies, PruningDecision, build_pruner
 from rayml.search.pruning.quota import Deal, Quota, deal_by
+from rayml.search.results.wording import unit_of
 from rayml.search.space.parameter import Params
 from rayml.search.study.full_disk import Halt
 from rayml.search.study.proposals import Proposals
@@ -64,7 +65,8 @@ class Study:
         self._halt = Halt()
         self._running = RunningTrials()
         self._pruner = PrunerOfFamilies(
-            partial(build_pruner, plan.search.pruner, plan.max_epochs), self._running.family
+            partial(build_pruner, plan.search.pruner, plan.max_epochs, unit_of(plan.eval_steps)),
+            self._running.family,
         )
         self._cohorts = 0
         self._dealt: dict[int, tuple[Quota, bool]] = {}

@@ -37,6 +37,7 @@ class Totals:
         self.notes: list[str] = []
         self._plan = plan
         self._budget = replace(budget_of(plan.search), trials=trials)
+        self._eval_steps = plan.eval_steps
         self._price = cost_per_second(plan.search)
         self._counts: dict[State, int] = {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0}
         self._best: FinishedTrial | None = None
@@ -126,6 +127,7 @@ class Totals:
             notes=tuple(self.notes),
             best=self._best,
             structures=structures,
+            eval_steps=self._eval_steps,
             # A caller asks several times a second, mostly for none.
             finished=tuple(finished.values())[since:] if since < len(finished) else (),
         )

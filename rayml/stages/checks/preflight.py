@@ -200,7 +200,8 @@ def _train_once(plain: Mapping[str, Any], rows: Preview) -> None:
 def _run_epoch(plain: Mapping[str, Any], rows: Preview) -> None:
     trial = trial_config(plain)
     trial["model"] = with_least_sizes(trial["model"])
-    trial["train"] = {**trial["train"], "epochs": 1, "batch_size": len(rows.examples)}
+    one = {"epochs": 1, "steps": None, "batch_size": len(rows.examples)}
+    trial["train"] = {**trial["train"], **one}
     build_loop(
         trial,
         train=rows.examples,

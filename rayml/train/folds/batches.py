@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rayml.data.split.folds import Folds, Indices
-from rayml.train.loop.batches import CPU, ArrayBatches, Batch
+from rayml.train.loop.batches import CPU, ArrayBatches, Batch, Orders
 from rayml.types import Examples
 
 
@@ -26,6 +26,7 @@ class FoldBatches:
         folds: of the rows.
         batch_size: rows of a training batch.
         device: to which the rows are copied once.
+        stretch: batches of an epoch, which go on from pass to pass; None makes it a pass.
 
     Attributes:
         whole: all rows.
@@ -36,20 +37,29 @@ class FoldBatches:
     """
 
     def __init__(
-        self, examples: Examples, folds: Folds, batch_size: int, device: torch.device = CPU
+        self,
+        examples: Examples,
+        folds: Folds,
+        batch_size: int,
+        device: torch.device = CPU,
+        *,
+        stretch: int | None = None,
     ) -> None:
-        self.whole = ArrayBatches(examples, batch_size, device)
         self.count = folds.count
         self._trained = [_index(folds.trained(fold), device) for fold in range(folds.count)]
         self.held = [_index(folds.held_out(fold), device) for fold in range(folds.count)]
-        self.rows = min(map(len, self._trained))
-        self.steps = math.ceil(self.rows / batch_size)
+        least = min(map(len, self._trained))
+        size = batch_size if stretch is None else min(batch_size, least)
+        self.whole = ArrayBatches(examples, size, device)
+        self.rows = least if stretch is None else stretch * size
+        self.steps = math.ceil(self.rows / size)
+        self._orders = [
+            Orders(len(each), self.rows, device, passes=stretch is None) for each in self._trained
+        ]
 
-    def order(self, fold: int, generator: torch.Generator) -> Tensor:
-        """The rows of an epoch of a fold in a random order, int64 [rows]."""
-        trained = self._trained[fold]
-        chosen = torch.randperm(len(trained), generator=generator)[: self.rows]
-        return trained[chosen.to(trained.device)]
+    def order(self, fold: int, seed: int, number: int) -> Tensor:
+        """The rows of an epoch of a fold in a random order, int64 [rows]; see `Orders`."""
+        return self._trained[fold][self._orders[fold].order(seed, number)]
 
     def held_out(self, rows: int) -> Iterator[tuple[Tensor, Batch]]:
         """The rows that are held out, so many of each fold at a time.
@@ -84,13 +94,13 @@ class FoldEpochs:
         """Batches of an epoch."""
         return self.batches.steps
 
-    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+    def epoch(self, seed: int, number: int) -> Iterator[Batch]:
         """The rows of an epoch."""
-        return self.batches.whole.along(self.batches.order(self.fold, generator))
+        return self.batches.whole.along(self.batches.order(self.fold, seed, number))
 
     def in_order(self) -> Iterator[Batch]:
         """Rows of an epoch in some order, which does not change."""
-        return self.epoch(torch.Generator().manual_seed(0))
+        return self.epoch(0, 0)
 
 
 def _index(places: Indices, device: torch.device) -> Tensor:

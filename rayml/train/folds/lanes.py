@@ -15,7 +15,7 @@ from rayml.train.folds.batches import FoldBatches
 from rayml.train.folds.parts import joined, mean_metrics, merged
 from rayml.train.lanes.lane import Lane, NewLane
 from rayml.train.lanes.lanes import MIN_EVAL_ROWS, LaneLoop
-from rayml.train.loop.batches import Batch, epoch_generator
+from rayml.train.loop.batches import Batch
 from rayml.train.loop.checkpoint import Checkpoint
 from rayml.train.loop.results import EpochResult
 
@@ -45,9 +45,7 @@ class StackedFolds(LaneLoop):
         places = [
             (lane.number % self._folds.count, lane.settings.seed, lane.epoch) for lane in self.lanes
         ]
-        orders = {
-            each: self._folds.order(each[0], epoch_generator(*each[1:])) for each in set(places)
-        }
+        orders = {each: self._folds.order(*each) for each in set(places)}
         yield from self._folds.whole.lanes(torch.stack([orders[each] for each in places]))
 
     def _measure(self) -> tuple[list[dict[str, float]], list[int]]:

@@ -43,7 +43,7 @@ def folded_modules(
         settings: of the trial.
         device: of the models.
     """
-    batches = FoldBatches(rows, folds, settings.batch_size, device)
+    batches = FoldBatches(rows, folds, settings.batch_size, device, stretch=settings.stretch)
     return FoldedTrial(
         [
             make(

@@ -67,7 +67,7 @@ class EpochSettings:
             if all(each.clip_norm is None for each in settings)
             else _column(norms, device),
             factors=[
-                [rate(each.schedule, start + i, each.epochs * epoch) for i in range(steps)]
+                [rate(each.schedule, start + i, each.stretches * epoch) for i in range(steps)]
                 for each, start in zip(settings, first, strict=True)
             ],
             keys=torch.from_numpy(keys).to(device) if dropouts else None,

@@ -16,7 +16,7 @@ from rayml.train.lanes.epoch import EpochSettings
 from rayml.train.lanes.gradients import LaneGradients
 from rayml.train.lanes.lane import Lane, NewLane
 from rayml.train.lanes.stack import StackedModel
-from rayml.train.loop.batches import ArrayBatches, Batch, epoch_generator
+from rayml.train.loop.batches import ArrayBatches, Batch
 from rayml.train.loop.checkpoint import Checkpoint, save_checkpoint, under
 from rayml.train.loop.results import BestEpoch, EpochResult, fixed, require_finite
 from rayml.train.optimizers.average import Average, is_better, swapped
@@ -321,9 +321,9 @@ class LaneLoop:
         """The training batches of an epoch: shared, or [lanes, rows, ...] where orders differ."""
         places = [(lane.settings.seed, lane.epoch) for lane in self.lanes]
         if len(set(places)) == 1:
-            yield from self._train_split.epoch(epoch_generator(*places[0]))
+            yield from self._train_split.epoch(*places[0])
             return
-        orders = {each: self._train_split.order(epoch_generator(*each)) for each in set(places)}
+        orders = {each: self._train_split.order(*each) for each in set(places)}
         yield from self._train_split.lanes(torch.stack([orders[each] for each in places]))
 
     def _measure(self) -> tuple[list[dict[str, float]], list[int]]:

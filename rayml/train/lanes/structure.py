@@ -12,6 +12,7 @@ from torch import Tensor, nn
 LANE_KEYS = frozenset(
     {
         "train.epochs",
+        "train.steps",
         "train.optimizer.lr",
         "train.optimizer.weight_decay",
         "train.optimizer.beta1",
@@ -28,7 +29,13 @@ LANE_KEYS = frozenset(
     }
 )
 # Of those the ones that a trial may change while it trains.
-LIVE_KEYS = LANE_KEYS - {"train.epochs", "train.ema", "train.patience", "train.seed"}
+LIVE_KEYS = LANE_KEYS - {
+    "train.epochs",
+    "train.steps",
+    "train.ema",
+    "train.patience",
+    "train.seed",
+}
 _MODEL = "model."
 # What a module keeps elsewhere than in its own attributes, or what is no structure.
 _NOT_STRUCTURE = {"_parameters", "_buffers", "_modules", "training"}

@@ -16,7 +16,7 @@ from rayml.models.layers.dropout import Dropout, set_dropout_keys
 from rayml.models.modules.pooling import members_of
 from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
-from rayml.train.loop.batches import Batch, Batches, epoch_generator
+from rayml.train.loop.batches import Batch, Batches
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, under, within
 from rayml.train.loop.evaluate import evaluate, forward
 from rayml.train.loop.flat import clip, flatten_parameters
@@ -206,7 +206,7 @@ class TrainingLoop:
         self.model.train()
         step = self.epoch * self._train.steps
         total = torch.zeros((), device=self._parameters.device)
-        batches = self._train.epoch(epoch_generator(self.settings.seed, self.epoch))
+        batches = self._train.epoch(self.settings.seed, self.epoch)
         for batch in itertools.islice(batches, steps):
             # Read once an epoch: each read would wait for the device.
             total.add_(self._step(batch, step), alpha=len(batch.target))
@@ -215,7 +215,7 @@ class TrainingLoop:
 
     def _step(self, batch: Batch, step: int) -> Tensor:
         settings = self.settings
-        factor = rate(settings.schedule, step, settings.epochs * self._train.steps)
+        factor = rate(settings.schedule, step, settings.stretches * self._train.steps)
         set_dropout_keys(self._dropouts, settings.seed, step)
         self._gradient.zero_()
         with self._precision():

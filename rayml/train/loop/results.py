@@ -83,7 +83,7 @@ def is_finished(settings: TrainSettings, epoch: int, best: BestEpoch | None) -> 
     """
     stale = epoch - best.epoch if best else 0
     patience = settings.patience
-    return epoch >= settings.epochs or (patience is not None and stale >= patience)
+    return epoch >= settings.stretches or (patience is not None and stale >= patience)
 
 
 def require_finite(metric: str, loss: float, metrics: Mapping[str, float]) -> None:
@@ -115,10 +115,12 @@ def fixed(settings: TrainSettings) -> dict[str, object]:
     """The settings that a trial's result depends on."""
     kept = {k: v for k, v in dataclasses.asdict(settings).items() if k not in _FREE}
     if settings.optimizer.target is None:
-        # As checkpoints had it that knew no other optimizers, and no averages.
+        # As checkpoints had it that knew no other optimizers, averages or steps.
         del kept["optimizer"]["target"], kept["optimizer"]["arguments"]
     if settings.optimizer.name != "muon":
         del kept["optimizer"]["muon_lr"]
     if not settings.ema:
         del kept["ema"]
+    if settings.steps is None:
+        del kept["steps"], kept["eval_steps"]
     return kept

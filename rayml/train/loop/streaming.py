@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from rayml.errors import DataError
-from rayml.train.loop.batches import CPU, Batch, to_batch
+from rayml.train.loop.batches import CPU, Batch, epoch_generator, to_batch
 from rayml.types import Examples, Features
 
 
@@ -42,15 +43,16 @@ class ParquetSplit:
 class ParquetBatches:
     """Batches that are read row group by row group and mixed in a buffer.
 
-    An epoch takes the row groups in a random order and draws its batches from a buffer of
+    A pass takes the row groups in a random order and draws its batches from a buffer of
     rows that is half refilled each time, so that neighbours on disk are spread over many
     batches without a second copy of the data.
 
     Args:
         split: where the rows are.
-        batch_size: rows of a batch; the last one of an epoch holds what is left.
+        batch_size: rows of a batch; the last one of a pass holds what is left.
         buffer_rows: rows in the buffer; a row group more may be in memory.
         device: to which each batch is copied.
+        stretch: batches of an epoch; None makes it a pass over the split.
 
     Raises:
         DataError: the split is empty.
@@ -63,17 +65,53 @@ class ParquetBatches:
         *,
         buffer_rows: int = 262_144,
         device: torch.device = CPU,
+        stretch: int | None = None,
     ) -> None:
         self._split = split
-        self._batch_size = batch_size
         self._buffer_rows = max(buffer_rows, 2 * batch_size)
         self._device = device
-        self._groups, self.rows = _row_groups(split.files)
-        if not self.rows:
+        self._groups, self._total = _row_groups(split.files)
+        if not self._total:
             raise DataError("a split has no rows", remedy="Check data.split and data.source")
-        self.steps = math.ceil(self.rows / batch_size)
+        self._stretch = stretch
+        self._batch_size = batch_size if stretch is None else min(batch_size, self._total)
+        self.rows = self._total if stretch is None else stretch * self._batch_size
+        self.steps = math.ceil(self.rows / self._batch_size)
+        # Where the last stretch ended, and what goes on from there without reading it all again.
+        self._open: tuple[tuple[int, int], Iterator[Batch]] | None = None
 
-    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+    def epoch(self, seed: int, number: int) -> Iterator[Batch]:
+        """The batches of an epoch, see `Batches`."""
+        if self._stretch is None:
+            yield from self._pass(epoch_generator(seed, number))
+            return
+        opened, self._open = self._open, None
+        going_on = opened is not None and opened[0] == (seed, number)
+        batches = opened[1] if opened and going_on else self._endless(seed, number * self.rows)
+        yield from itertools.islice(batches, self._stretch)
+        self._open = (seed, number + 1), batches
+
+    def _endless(self, seed: int, first: int) -> Iterator[Batch]:
+        """Full batches of pass after pass, from a row on that is counted from the first pass."""
+        number, skipped = divmod(first, self._total)
+        size, held = self._batch_size, None
+        while True:
+            for read in self._pass(epoch_generator(seed, number)):
+                count = len(read.target)
+                if skipped >= count:
+                    skipped -= count
+                    continue
+                rows, skipped = read.rows(skipped, count), 0
+                if held is not None:
+                    rows = Batch(*(torch.cat(parts) for parts in zip(held, rows, strict=True)))
+                start = 0
+                while start + size <= len(rows.target):
+                    yield rows.rows(start, start + size)
+                    start += size
+                held = rows.rows(start, len(rows.target)) if start < len(rows.target) else None
+            number += 1
+
+    def _pass(self, generator: torch.Generator) -> Iterator[Batch]:
         """Every row once, in a random order."""
         order = torch.randperm(len(self._groups), generator=generator).tolist()
         waiting: list[Batch] = []

@@ -17,7 +17,7 @@ DEPTH = {"type": "int", "low": 1, "high": 3}
 
 def config(task: str = "binary", optimizer: str = "adamw") -> dict[str, Any]:
     return {
-        "model": {"_target_": "m", "depth": 2, "norm": "none"},
+        "model": {"_target_": "rayml.models.nets.mlp.MLP", "depth": 2, "norm": "none"},
         "task": {"name": task, "metric": None, "metrics": {}},
         "train": {"optimizer": {"name": optimizer, "lr": 0.1}, "label_smoothing": 0.0},
     }
@@ -70,6 +70,8 @@ def problems(tree: dict[str, Any], **changes: str) -> tuple[str, ...]:
         ({"train.optimizer.beta1": UNIT}, {"optimizer": "sgd"}, "search train.optimizer.name with"),
         ({"train.optimizer.beta2": UNIT}, {"optimizer": "sgd"}, "searching it has no effect"),
         ({"train.eval_batch_size": DEPTH}, {}, "it changes how a trial is evaluated"),
+        ({"train.eval_steps": DEPTH}, {}, "compared after as many evaluations"),
+        ({"train.steps": DEPTH, "train.epochs": DEPTH}, {}, "as train.steps counts in its place"),
         (
             {
                 "train.optimizer.name": NAME,

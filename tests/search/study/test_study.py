@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
@@ -15,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rayml.errors import SearchError
 from rayml.search.journal.journal import read_study
 from rayml.search.problem.trials import Report
+from rayml.search.results.leaderboard import read_leaderboard
 from rayml.search.study.study import Study
 from rayml.settings.search import PrunerSettings
 from tests.search.plans import begin, report, tell
@@ -54,6 +56,20 @@ def test_a_pruned_trial_is_pruned_with_its_curve(make_study: MakeStudy, tmp_path
     assert trial.state == TrialState.PRUNED
     assert trial.intermediate_values == {1: 0.1}
     assert trial.user_attrs["reason"] == "rank 2 of 2 after 1 epochs, 1 go on"
+
+
+def test_trials_of_steps_are_told_in_rounds(
+    make_study: MakeStudy, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    config["train"] |= {"steps": 250, "eval_steps": 50}
+    study = make_study(trial=config, pruner=PrunerSettings(name="asha", reduction=2))
+    good, bad = study.ask(2)
+    report(study, good.number, 1, 0.9, {})
+    reason = report(study, bad.number, 1, 0.1, {}).reason
+    assert reason == "rank 2 of 2 after 1 50-step rounds, 1 go on"
+    tell(study, bad.number, "PRUNED", reason=reason)
+    assert study.snapshot().eval_steps == 50
+    assert read_leaderboard(tmp_path).unit == "50-step round"
 
 
 def test_smaller_is_better_where_it_is_minimised(make_study: MakeStudy) -> None:

@@ -23,7 +23,14 @@ from rayml.train.loop.evaluate import evaluate
 from rayml.train.loop.results import EpochResult
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import apply, build_lane, build_loop, build_model, build_trial_task
+from rayml.train.trial import (
+    apply,
+    build_lane,
+    build_loop,
+    build_model,
+    build_trial_task,
+    train_settings,
+)
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 K = 3
@@ -35,6 +42,10 @@ def folds(train: Examples) -> Folds:
     keys = np.random.default_rng(0).permutation(keys)
     # 500 rows in 3 folds: two of them have a row more to train on than the third.
     return deal_by_hash(np.zeros(len(keys), np.uint64), keys, K, divide=True)
+
+
+# Keys that tests change, as a composed config has them all.
+NAMED = {"ema": 0.0, "steps": None, "eval_steps": 100}
 
 
 class Case:
@@ -55,7 +66,8 @@ class Case:
         return apply(self.config, values)
 
     def loop(self, *numbers: int) -> FoldLoop:
-        batches = FoldBatches(self.train, self.folds, self.config["train"]["batch_size"])
+        settings = train_settings(self.config["train"])
+        batches = FoldBatches(self.train, self.folds, settings.batch_size, stretch=settings.stretch)
         return FoldLoop([self.lane(each) for each in numbers], self.task, batches)
 
     def lane(self, number: int) -> Any:
@@ -105,11 +117,15 @@ def assert_close(ours: dict[str, torch.Tensor], theirs: Any, tolerance: float = 
         torch.testing.assert_close(each, theirs[name], rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("changes", [{}, {"train.ema": 0.9}, {"model.dropout": 0.0}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"train.ema": 0.9}, {"model.dropout": 0.0}, {"train.steps": 40, "train.eval_steps": 8}],
+    ids=str,
+)
 def test_the_folds_of_a_trial_train_as_lanes_as_they_do_alone(
     case: Case, changes: dict[str, Any]
 ) -> None:
-    case.config = {**case.config, "train": {**case.config["train"], "ema": 0.0}}
+    case.config = {**case.config, "train": {**case.config["train"], **NAMED}}
     case.config = apply(case.config, changes)
     together, weights = finish(case.loop(0, 1, 2))
     for number in (0, 2):

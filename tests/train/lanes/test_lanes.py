@@ -107,7 +107,7 @@ class Case:
         return LaneLoop(
             new,
             build_task(self.target),
-            ArrayBatches(self.train, new[0].settings.batch_size),
+            ArrayBatches(self.train, new[0].settings.batch_size, stretch=new[0].settings.stretch),
             ArrayBatches(self.validation, new[0].settings.eval_batch_size),
         )
 
@@ -174,7 +174,9 @@ def test_each_lane_trains_as_alone(case: Case, optimizer: str) -> None:
         assert_as_alone(case, lane, results[lane], weights[lane])
 
 
-def test_pruned_and_refilled_neighbours_change_nothing(case: Case) -> None:
+@pytest.mark.parametrize("length", [{}, {"steps": 36, "eval_steps": 9}])
+def test_pruned_and_refilled_neighbours_change_nothing(case: Case, length: dict[str, int]) -> None:
+    case.base["train"] |= length
     loop, results = case.loop([0, 1]), {}
     for number, result in loop.run_epoch().items():
         assert isinstance(result, EpochResult)

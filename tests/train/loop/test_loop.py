@@ -51,6 +51,41 @@ def test_an_epoch_tells_its_steps_and_seconds(make):
     assert result.eval_seconds > 0
 
 
+@pytest.mark.parametrize("size", [16, 64, 600])
+def test_steps_end_a_trial_whatever_its_batch_size(make, size):
+    loop = make(batch_size=size, steps=25, eval_steps=10)
+    results = []
+    while not loop.finished:
+        results.append(loop.run_epoch())
+    assert [each.epoch for each in results] == [1, 2, 3]  # rounded up
+    assert [each.steps for each in results] == [10, 10, 10]
+
+
+def test_patience_counts_evaluations(make):
+    loop = make(steps=1000, eval_steps=1, patience=2, optimizer={"lr": 1e-12})
+    assert len(run(loop)) < 20
+
+
+def test_a_pass_of_full_batches_is_an_epoch(make):
+    epochs = make(batch_size=125, epochs=3)
+    steps = make(batch_size=125, steps=12, eval_steps=4)
+    assert run(steps) == run(epochs)
+
+
+def test_a_trial_of_steps_goes_on_from_its_checkpoint(make, tmp_path):
+    given = {"batch_size": 48, "steps": 40, "eval_steps": 8}
+    whole = run(make(**given))
+    loop = make(**given)
+    begun = [loop.run_epoch() for _ in range(2)]
+    loop.save(tmp_path)
+    again = make(**given)
+    again.restore(tmp_path)
+    assert [(each.epoch, each.loss, dict(each.metrics)) for each in begun] == whole[:2]
+    assert run(again) == whole[2:]
+    with pytest.raises(CheckpointError):
+        make(**given | {"eval_steps": 10}).restore(tmp_path)
+
+
 def test_the_seed_alone_decides_the_bits(make):
     first = run(make())
     torch.rand(10)  # other draws in the process do not matter

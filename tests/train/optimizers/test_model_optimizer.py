@@ -11,7 +11,7 @@ import torch
 from rayml.errors import CheckpointError, ConfigError, RaymlError
 from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
-from rayml.train.loop.batches import ArrayBatches, epoch_generator
+from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rayml.train.loop.loop import TrainingLoop
 from rayml.train.loop.results import fixed
@@ -51,7 +51,7 @@ def test_it_trains_as_in_a_plain_loop(config: dict[str, Any], data: dict[str, An
     model = build_lane(0, config, shape=data["shape"], target=data["target"]).model
     task, batches = build_task(data["target"]), ArrayBatches(data["train"], settings.batch_size)
     optimizer = Sign(model.parameters(), lr=0.01, decay=0.5)
-    for step, batch in enumerate(batches.epoch(epoch_generator(settings.seed, 0))):
+    for step, batch in enumerate(batches.epoch(settings.seed, 0)):
         optimizer.zero_grad()
         factor = rate(settings.schedule, step, settings.epochs * batches.steps)
         optimizer.param_groups[0]["lr"] = 0.01 * factor

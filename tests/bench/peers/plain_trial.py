@@ -1,8 +1,9 @@
-"""One trial of the sweep benchmark's peers: rayml's architecture in a plain training loop."""
+"""One trial of the sweep benchmarks' peers: rayml's architecture in a plain training loop."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,16 +16,17 @@ def train(
     epochs: int,
     report: Callable[[int, float], None],
 ) -> None:
-    """Train a trial, reporting each epoch's validation accuracy.
+    """Train a trial, reporting each epoch's value on validation.
+
+    That is the accuracy of two classes, or of numbers the root mean squared error in their unit.
 
     Args:
-        config: width, depth, dropout, label_smoothing, lr and weight_decay.
+        config: width, depth, dropout, lr, weight_decay, batch_size, and of classes label_smoothing.
         data: the prepared arrays as tensors, see `load`.
         epochs: passes over the training split.
         report: is told of an epoch, from 1, and may raise to end the trial.
     """
     import torch
-    import torch.nn.functional as F  # noqa: N812
 
     from rayml.models.nets.mlp import MLP
     from rayml.types import FeatureShape
@@ -45,22 +47,50 @@ def train(
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    smoothing = config["label_smoothing"]
+    loss_of = _loss(config, data)
     for epoch in range(1, epochs + 1):
         model.train()
         for index in torch.randperm(rows).split(size):
-            target = data["train_target"][index].float() * (1 - smoothing) + smoothing / 2
-            logits = model(data["train_numeric"][index], data["train_categorical"][index])
-            loss = F.binary_cross_entropy_with_logits(logits.squeeze(-1), target)
+            outputs = model(data["train_numeric"][index], data["train_categorical"][index])
+            loss = loss_of(outputs.squeeze(-1), data["train_target"][index].float())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
         model.eval()
         with torch.inference_mode():
-            logits = model(data["validation_numeric"], data["validation_categorical"])
-            hits = (logits.squeeze(-1) > 0) == (data["validation_target"] > 0)
-        report(epoch, hits.float().mean().item())
+            outputs = model(data["validation_numeric"], data["validation_categorical"])
+        report(epoch, _value(outputs.squeeze(-1), data))
+
+
+def _loss(config: dict[str, Any], data: dict[str, Any]) -> Callable[[Any, Any], Any]:
+    import torch.nn.functional as F  # noqa: N812
+
+    if is_regression(data):
+        return F.mse_loss
+    smoothing = config["label_smoothing"]
+    return lambda outputs, target: F.binary_cross_entropy_with_logits(
+        outputs, target * (1 - smoothing) + smoothing / 2
+    )
+
+
+def _value(outputs: Any, data: dict[str, Any]) -> float:
+    target = data["validation_target"]
+    if is_regression(data):
+        errors = outputs.double() - target.double()
+        return float(errors.square().mean().sqrt().item() * float(data["scale"]))
+    return float(((outputs > 0) == (target > 0)).float().mean().item())
+
+
+def is_regression(data: Any) -> bool:
+    """Whether the arrays are of numbers; else they are of two classes."""
+    return "scale" in data
+
+
+def say(value: float) -> None:
+    """Let the benchmark know a value at once."""
+    sys.stdout.write(f"value {value!r}\n")
+    sys.stdout.flush()
 
 
 def load(arrays: str) -> dict[str, Any]:
