@@ -32,8 +32,8 @@ SWEEP = (
 
 
 @contextmanager
-def sweeping(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A sweep in the middle of a trial, when others have finished."""
+def sweeping(home: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A sweep in the middle of a trial, when others have finished; with more arguments."""
     journal = home / "runs/sweeps/killed/journal.log"
 
     def is_busy() -> bool:
@@ -45,7 +45,7 @@ def sweeping(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (
         (home / "output").open("wb") as output,
         subprocess.Popen(
-            [sys.executable, "-m", "rayml", *SWEEP],
+            [sys.executable, "-m", "rayml", *SWEEP, *more],
             cwd=home,
             env=environment(home),
             stdout=output,

@@ -78,6 +78,9 @@ class Prepared:
         target = np.array([value == "yes" for value in rows["y"].to_pylist()], np.int64)
         return Examples(features, target)
 
+    def dealt(self) -> None:
+        """It has no folds."""
+
     @property
     def sweep_data(self) -> SweepData:
         return SweepData(

@@ -17,6 +17,7 @@ from rayml.data.rows.check_settings import check_settings
 from rayml.data.rows.coerce import Coercer
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.sources.sources import gives_splits, missing_tokens
+from rayml.data.split.dealing import Dealer, check_classes
 from rayml.data.split.split import read_columns
 from rayml.data.split.split_method import choose_method
 from rayml.data.statistics.target import check_task
@@ -73,7 +74,8 @@ def preview(
         ConfigError: the split's method would mix the splits that the source gives.
         SourceError: the source cannot be read.
         SchemaError: the settings name absent columns, or kinds that do not fit.
-        DataError: there are no rows, or the target does not suit the task.
+        DataError: there are no rows, the target does not suit the task, or a table that is seen
+            as a whole cannot be dealt into the folds.
     """
     split = choose_method(split, task, given=gives_splits(source))
     reserved, carry = read_columns(split)
@@ -88,7 +90,10 @@ def preview(
             missing=missing_tokens(source),
             index=getattr(source, "index_columns", ()),
         )
-        return _fitted(raw, found, task, preprocess, positive)
+        made = _fitted(raw, found, task, preprocess, positive)
+        if split.folds and raw.num_rows < rows:
+            _deal(raw, found, Dealer(split, target, task), made)
+        return made
 
     with own_errors():
         dataset = source.read()
@@ -99,6 +104,14 @@ def preview(
         except DataError:
             # The first rows of sorted data are unlike the others.
             return prepared(sample_rows(dataset, rows))
+
+
+def _deal(raw: pa.Table, schema: FeatureSchema, dealer: Dealer, made: Preview) -> None:
+    """Deal all rows of a small table, of which preparing has those that do not test."""
+    typed, _ = Coercer(schema, required=(schema.target,))(raw)
+    folds = dealer.deal(dealer.keys(typed))
+    if made.preprocessor.target.classes:
+        check_classes(folds, made.examples.target, made.preprocessor.target)
 
 
 def _fitted(
