@@ -24,7 +24,7 @@ from rayml.interrupts import INTERRUPTED, TERMINATED, TerminatedError, answering
 from rayml.serve.supervise.front import run_supervised
 from rayml.serve.supervise.supervised import possible
 from rayml.so_far import SoFar
-from rayml.stages.auto.auto import implied
+from rayml.stages.auto.implied import implied
 from rayml.stages.context import Context
 from rayml.storage.disk import disk_refusal
 from rayml.storage.temporary import swept

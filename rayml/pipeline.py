@@ -37,7 +37,8 @@ def run(context: Context) -> None:
         require_machines(context.config)
         data = prepare_data(context)
         checking.require()
-        context = with_sizes(with_metric(with_space(context, data), data), data)
+        context, data = with_space(context, data)
+        context = with_sizes(with_metric(context, data), data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 
@@ -117,7 +118,8 @@ def sweep(context: Context) -> None:
             if data.reused:
                 show.prepared(data)
         checking.require()
-        context = with_sizes(with_metric(with_space(context, data), data), data)
+        context, data = with_space(context, data)
+        context = with_sizes(with_metric(context, data), data)
         # Imported by now beside Ray's start.
         from rayml.stages.sweep import run_search
 

@@ -12,21 +12,28 @@ from rayml.stages.commands import show
 from rayml.stages.context import Context
 
 
-def prepare_data(context: Context) -> PreparedDataset:
+def prepare_data(context: Context, *, again: bool = False) -> PreparedDataset:
     """Prepare the dataset of the config, or find it in the store.
+
+    Args:
+        context: of the command.
+        again: whether the schema and the advice have been shown.
 
     Raises:
         DataError: its rows cannot be grouped by `confirm.intervals.group`.
     """
     config = context.config
-    prepared = prepare_config(context, config.data, store=Path(config.paths.prepared))
+    store = Path(config.paths.prepared)
+    prepared = prepare_config(context, config.data, store=store, again=again)
     if (group := config.confirm.intervals.group) is not None:
         GroupColumn(prepared.preprocessor, group)  # it raises where that does not suit
     return prepared
 
 
-def prepare_config(context: Context, data: DataConfig, *, store: Path) -> PreparedDataset:
-    """Prepare a dataset, or find it in a store."""
+def prepare_config(
+    context: Context, data: DataConfig, *, store: Path, again: bool = False
+) -> PreparedDataset:
+    """Prepare a dataset, or find it in a store; shows it, or its sizes alone if `again`."""
     with context.watch.stage("prepare"):
         prepared = prepare(
             build(data.source),
@@ -40,5 +47,8 @@ def prepare_config(context: Context, data: DataConfig, *, store: Path) -> Prepar
             bad_rows=data.bad_rows,
             on_progress=show.line,
         )
-    show.prepared(prepared)
+    if again:
+        show.sizes(prepared)
+    else:
+        show.prepared(prepared)
     return prepared

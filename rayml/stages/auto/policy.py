@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 # Above them the families and settings below cost more than they bring, see tests/bench/LOG.md.
 MOST_EMBEDDED = 150
@@ -14,6 +14,13 @@ MOST_CELLS_OF_LINEAR = 50_000_000
 """Training rows times columns that a linear model is fitted to in one go."""
 MANY_ROWS = 200_000
 """Training rows from which networks take larger batches."""
+FOLDS_KEY = "data.split.folds"
+FOLDED_ROWS = 10_000
+"""Rows of training and validation below which they are dealt into folds."""
+FOLDS = 5
+"""Of small tables."""
+ROWS_OF_A_CLASS = 3
+"""In each fold on average at least, of the rarest class."""
 USUAL_SECONDS = 60.0
 """Of the whole command, where the user names no budget."""
 USUAL_TRIALS = 60
@@ -25,6 +32,8 @@ KEPT_SHARE = 0.1
 KEPT_SECONDS = 6.0
 """Kept for them at least."""
 
+Decision = tuple[tuple[str, ...], str]
+
 
 @dataclass(frozen=True)
 class TableFacts:
@@ -32,6 +41,8 @@ class TableFacts:
 
     Attributes:
         rows: of training.
+        validation: rows of validation.
+        rarest: rows of the rarest class among those of training; None for a number.
         numbers: columns that a network reads as numbers.
         categories: columns that it reads as codes.
         classes: of the target; 0 for a number.
@@ -48,6 +59,8 @@ class TableFacts:
     numbers: int
     categories: int
     classes: int
+    validation: int = 0
+    rarest: int | None = None
     family: str = ""
     trees: bool = True
     linear: bool = True
@@ -62,27 +75,46 @@ class AutoChoice:
     """What was chosen.
 
     Attributes:
-        overrides: of the config, in Hydra's grammar; a command with them does the same.
-        reasons: a line for each decision.
+        decisions: of each the overrides of the config, in Hydra's grammar, and the reason.
     """
 
-    overrides: tuple[str, ...] = field(default=())
-    reasons: tuple[str, ...] = field(default=())
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Those of all decisions; a command with them does the same."""
+        return tuple(each for overrides, _ in self.decisions for each in overrides)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """A line for each decision."""
+        return tuple(reason for _, reason in self.decisions)
+
+    def besides(self, given: Sequence[str]) -> AutoChoice:
+        """The choice but for keys that are given, they or a group that they are in."""
+        left = (
+            (tuple(each for each in overrides if not is_given(key_of(each), given)), reason)
+            for overrides, reason in self.decisions
+        )
+        return AutoChoice(tuple(each for each in left if each[0]))
+
+
+def key_of(override: str) -> str:
+    """The dotted key of an override in Hydra's grammar."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def is_given(key: str, given: Sequence[str]) -> bool:
+    """Whether keys hold one, or a group or section that it is in."""
+    return any(key == each or key.startswith(f"{each}.") for each in given)
 
 
 def choose(facts: TableFacts) -> AutoChoice:
     """Choose the families, their settings, the budgets and how models are put together."""
-    decisions = [*_families(facts), *_budget(facts), *_ensemble()]
-    return AutoChoice(
-        overrides=tuple(each for overrides, _ in decisions for each in overrides),
-        reasons=tuple(reason for _, reason in decisions),
-    )
+    return AutoChoice((*_families(facts), *_folds(facts), *_budget(facts), *_ensemble()))
 
 
-_Decision = tuple[tuple[str, ...], str]
-
-
-def _families(facts: TableFacts) -> Iterator[_Decision]:
+def _families(facts: TableFacts) -> Iterator[Decision]:
     if facts.family:
         yield (f"space={facts.family}",), f"the space is that of model={facts.family}"
         return
@@ -128,7 +160,18 @@ def _left_out(facts: TableFacts) -> dict[str, str]:
     return without
 
 
-def _budget(facts: TableFacts) -> Iterator[_Decision]:
+def _folds(facts: TableFacts) -> Iterator[Decision]:
+    rows = facts.rows + facts.validation
+    enough = facts.rarest is None or facts.rarest >= FOLDS * ROWS_OF_A_CLASS
+    if rows < FOLDED_ROWS and rows >= FOLDS * ROWS_OF_A_CLASS and enough:
+        yield (
+            (f"{FOLDS_KEY}={FOLDS}",),
+            f"{rows:,} rows are few: they train and validate in turn, in {FOLDS} folds, and a trial"
+            f" is {FOLDS} models",
+        )
+
+
+def _budget(facts: TableFacts) -> Iterator[Decision]:
     if facts.seconds is None and facts.bounded:
         return
     total = facts.seconds or USUAL_SECONDS
@@ -146,7 +189,7 @@ def _budget(facts: TableFacts) -> Iterator[_Decision]:
     )
 
 
-def _ensemble() -> Iterator[_Decision]:
+def _ensemble() -> Iterator[Decision]:
     yield (
         ("confirm=greedy", "confirm.seeds=0"),
         "the ensemble is selected among the models of all trials, none is trained again",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _WALL_CLOCK = ("first_epoch", "total")
 _ADVICE = 12  # lines at most
+_COLUMNS = 100  # of a schema that are shown
 _PIPE_WIDTH = 160  # a file or a pipe has no width of its own
 
 
@@ -64,19 +65,24 @@ def prepared(data: PreparedDataset) -> None:
     table = Table(title=f"schema of {data.schema.sampled} sampled rows", title_justify="left")
     for name in head:
         table.add_column(name, overflow="fold")
-    for row in rows:
+    for row in rows[:_COLUMNS]:
         table.add_row(*map(Text, row))
     console().print(table)
-    sizes = ", ".join(
-        f"{rows} {split}" for split, rows in data.rows.items() if rows or not data.folds
-    )
-    origin = "reused" if data.reused else "prepared"
-    line(f"{origin} {data.path}: {sizes} rows")
-    if data.folds:
-        line(f"the training rows validate in turn, in {data.folds} folds")
+    if len(rows) > _COLUMNS:
+        line(f"and {len(rows) - _COLUMNS:,} more columns")
+    sizes(data)
     if data.quarantine is not None:
         line(f"{data.quarantined} bad rows are in {data.quarantine}")
     advise(data.advice())
+
+
+def sizes(data: PreparedDataset) -> None:
+    """Print where a prepared dataset is, and its rows."""
+    rows = ", ".join(f"{n} {split}" for split, n in data.rows.items() if n or not data.folds)
+    origin = "reused" if data.reused else "prepared"
+    line(f"{origin} {data.path}: {rows} rows")
+    if data.folds:
+        line(f"the training rows validate in turn, in {data.folds} folds")
 
 
 def advise(advice: Sequence[Advice]) -> None:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.config.compose import compose
-from rayml.stages.auto.policy import LEAST_SECONDS, USUAL_TRIALS, TableFacts, choose, listed
+from rayml.stages.auto.policy import (
+    FOLDS_KEY,
+    LEAST_SECONDS,
+    USUAL_TRIALS,
+    TableFacts,
+    choose,
+    listed,
+)
 
 SHOP = TableFacts(rows=6_000, numbers=10, categories=7, classes=2, seconds=300)
 
@@ -88,7 +95,9 @@ def test_whatever_the_table_some_family_is_searched_for_some_time(
     seconds: float | None,
     spent: float,
 ) -> None:
-    facts = TableFacts(rows, numbers, categories, classes, "", trees, linear, seconds, spent=spent)
+    facts = TableFacts(
+        rows, numbers, categories, classes, trees=trees, linear=linear, seconds=seconds, spent=spent
+    )
     found = choose(facts)
     families = next((each for each in found.overrides if "family.choices" in each), "mlp")
     assert "mlp" in families
@@ -111,6 +120,32 @@ def test_what_is_chosen_composes(facts: TableFacts) -> None:
     chosen = choose(facts).overrides
     model = [f"model={facts.family}"] if facts.family else []
     assert compose(["data=wine", *chosen, *model]).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "folded"),
+    [
+        (SHOP, True),
+        (replace(SHOP, rarest=20), True),
+        (replace(SHOP, rarest=14), False),  # some fold might have none of that class
+        (replace(SHOP, rows=9_000, validation=2_000), False),
+        (replace(SHOP, rows=10, validation=2), False),
+    ],
+)
+def test_few_rows_are_dealt_into_folds(facts: TableFacts, folded: bool) -> None:
+    assert (FOLDS_KEY in overrides(facts)) == folded
+
+
+def test_what_the_command_sets_is_not_chosen() -> None:
+    choice = choose(SHOP)
+    assert any(each.startswith(FOLDS_KEY) for each in choice.overrides)
+    for key in (FOLDS_KEY, "data.split", "data"):
+        left = choice.besides([key])
+        assert not any(each.startswith(FOLDS_KEY) for each in left.overrides)
+        assert len(left.reasons) == len(choice.reasons) - 1
+    # Of a decision that is left in part the reason stays.
+    assert choice.besides(["confirm"]).reasons == choice.reasons[:-1]
+    assert choice.besides(["confirm.seeds"]).reasons == choice.reasons
 
 
 def test_words_are_listed_as_in_a_sentence() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rayml.stages.auto.auto import AUTO, implied
+from rayml.stages.auto.implied import AUTO, implied
 
 
 @pytest.mark.parametrize(
