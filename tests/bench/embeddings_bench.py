@@ -1,4 +1,4 @@
-"""Numeric embeddings on published splits: test scores of single models, and a row's latency.
+"""Networks with embeddings of numbers on published splits: test scores, and a row's latency.
 
     python tests/bench/embeddings_bench.py FOLDER [--only california/plr …] [--seeds 5]
     python tests/bench/embeddings_bench.py FOLDER --latency
@@ -27,17 +27,15 @@ import torch
 from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.rows.infer_schema import infer_schema
-from rayml.models.estimators.members import Committee, ModuleMember
-from rayml.models.layers.folded import fold
+from rayml.models.estimators.members import Committee, Member
 from rayml.models.layers.numeric import KINDS
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.data import PreprocessSettings, SchemaSettings
-from rayml.tasks.table import outputs_of
 from rayml.testing.bundles import untrained_bundle
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import build_model, build_trial_task
-from rayml.types import Examples, TaskName
+from rayml.train.trial import build_member, build_trial_task
+from rayml.types import Examples, Features, TaskName
 
 ADULT = (
     *("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation"),
@@ -124,7 +122,18 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
 CALIFORNIA: dict[str, Any] = {"width": 512, "depth": 2, "dropout": 0.3, "epochs": 50}
 ADULT_MLP: dict[str, Any] = {"width": 256, "depth": 2, "dropout": 0.4, "epochs": 15}
 AVERAGED: dict[str, Any] = {"train__ema": 0.99}
+TABM: dict[str, Any] = {
+    "_target_": "rayml.models.nets.tabm.TabM",
+    "k": 8,
+    "width": 256,
+    "numeric": "piecewise",
+    "numeric_width": 16,
+    "bins": 128,
+    "epochs": 50,
+    "train__lr": 1e-2,
+}
 CASES: dict[str, Case] = {
+    "california/tabm, averaged": case(**TABM, **AVERAGED),
     "california/piecewise, averaged": case(**CALIFORNIA, **PIECEWISE, **AVERAGED),
     "california/piecewise": case(**CALIFORNIA, **PIECEWISE),
     "california/plr, averaged": case(**CALIFORNIA, numeric="plr", sigma=0.3, **AVERAGED),
@@ -148,7 +157,13 @@ def config_of(chosen: Case) -> dict[str, Any]:
     return {
         "model": {"_target_": "rayml.models.nets.mlp.MLP", **chosen.model},
         "task": {"metric": None, "metrics": {}},
-        "train": {"batch_size": 256, "seed": 0, "optimizer": optimizer, **train},
+        "train": {
+            "batch_size": 256,
+            "eval_batch_size": 8192,
+            "seed": 0,
+            "optimizer": optimizer,
+            **train,
+        },
     }
 
 
@@ -161,35 +176,28 @@ def run(name: str, chosen: Case, folder: Path, seeds: int) -> str:
     config = config_of(chosen)
     task = build_trial_task(config["task"], target)
     start = time.perf_counter()
-    promised, kept, epochs, model = [], [], [], None
+    promised, kept, epochs, member = [], [], [], None
     for result in train_seeds(
         config, range(seeds), train=train, validation=validation, shape=shape, target=target
     ):
         assert isinstance(result, SeedResult)
-        model = build_model(config["model"], shape=shape, outputs=outputs_of(target))
-        model.load_state_dict(dict(result.weights))
-        member = ModuleMember(model, outputs_of(target), 8192)
+        member = build_member(config, result.weights, shape=shape, target=target)
         promised.append(result.best.value)
         epochs.append(result.best.epoch)
         kept.append(Committee([member]).measure(task, test)[task.metric])
-    assert model is not None
+    assert member is not None
     seconds = time.perf_counter() - start
     return (
         f"{name}: {task.metric} test {np.mean(kept):.4f} +- {np.std(kept):.4f}, validation"
         f" {np.mean(promised):.4f}, best epochs {epochs}, {seconds:.0f} s,"
-        f" a row {_latency(model, test):.0f} µs; {dict(chosen.model)} {dict(chosen.train)}"
+        f" a row {_latency(member, test):.0f} µs; {dict(chosen.model)} {dict(chosen.train)}"
     )
 
 
-@torch.inference_mode()
-def _latency(model: torch.nn.Module, test: Examples) -> float:
-    """Least time of the folded forward pass of one row, in µs."""
-    form = fold(model.eval())
-    assert form is not None
-    row = [
-        torch.from_numpy(each[:1]) for each in (test.features.numeric, test.features.categorical)
-    ]
-    return _least(lambda: form(*row))
+def _latency(member: Member, test: Examples) -> float:
+    """Least time of the forward pass of one row, in µs."""
+    row = Features(test.features.numeric[:1], test.features.categorical[:1])
+    return _least(lambda: member.single(row))
 
 
 def latency(folder: Path) -> None:

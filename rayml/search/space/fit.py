@@ -124,6 +124,8 @@ def _hint(value: Any, base: Any) -> str:
 
 
 def _accepted(base: Any) -> set[str]:
+    if base == "auto":
+        return {"int", "str"}  # It stands for a number that a sweep chooses.
     return {"float", "int"} if isinstance(base, float) else {_kind(base)}
 
 

@@ -65,6 +65,13 @@ def test_a_space_that_does_not_fit(
     assert any(problem.startswith(words) for problem in found), found
 
 
+def test_what_a_sweep_would_choose_may_be_searched(config: dict[str, Any]) -> None:
+    chosen = {**config, "model": {**config["model"], "width": "auto"}}
+    assert problems({"model": {"width": INT}}, chosen) == ()
+    half = {"type": "float", "low": 0.1, "high": 0.9}
+    assert "0.1 is not int or str, as the 'auto'" in problems({"model": {"width": half}}, chosen)[0]
+
+
 def test_all_keys_are_reported_together(config: dict[str, Any]) -> None:
     found = problems({"data": {"x": INT}, "model": {"y": INT}, "train": {"epochs": INT}}, config)
     assert [problem.partition(":")[0] for problem in found] == ["space.data.x", "space.model.y"]
