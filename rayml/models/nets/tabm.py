@@ -37,7 +37,7 @@ class TabM(MemberNet):
     Args:
         shape: of the features.
         outputs: columns of the result.
-        k: number of members.
+        k: number of members; a sweep makes a number of `auto`, here and of the width.
         form: see above.
         width: units of a hidden layer.
         depth: number of hidden layers.
@@ -63,9 +63,9 @@ class TabM(MemberNet):
         shape: FeatureShape,
         outputs: int,
         *,
-        k: int = 16,
+        k: int | Literal["auto"] = 8,
         form: Form = "mini",
-        width: int = 128,
+        width: int | Literal["auto"] = 128,
         depth: int = 2,
         dropout: float = 0.1,
         embedding: int | None = None,
@@ -75,11 +75,10 @@ class TabM(MemberNet):
         sigma: float = 0.1,
         bins: int = 32,
     ) -> None:
-        sizes: tuple[object, ...] = (k, width)
-        if not all(isinstance(each, int) for each in sizes):
+        if isinstance(k, str) or isinstance(width, str):
             raise ConfigError(
                 "model.k and model.width of TabM are numbers once a model is made",
-                found=sizes,
+                found=(k, width),
                 remedy="Let a sweep resolve auto, or set numbers",
             )
         super().__init__(k)
