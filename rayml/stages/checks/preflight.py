@@ -14,7 +14,6 @@ from rayml.config.components.stored_node import StoredNode
 from rayml.config.components.trust import Trust
 from rayml.config.components.trusted import require_trusted
 from rayml.config.compose import Composed
-from rayml.data.fit.group_column import GroupColumn
 from rayml.errors import InvalidConfigError, RaymlError, TrainError
 from rayml.models.estimators.estimator import READ_BY_ALL
 from rayml.search.checks import component_checks, goals_of, search_checks
@@ -160,6 +159,8 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
     for rows in seen:
         show.advise(rows.advice)
         if (group := config.confirm.intervals.group) is not None:
+            from rayml.data.fit.group_column import GroupColumn  # it loads pandas
+
             problems += _raised_by(GROUP_KEY, partial(GroupColumn, rows.preprocessor, group))
         for key, node in all_models(plain["model"]).items():
             problems += _raised_by(key, partial(_train_once, {**plain, "model": node}, rows))
