@@ -18,11 +18,10 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 def look(path: Path, columns: dict[str, Any], **changes: Any) -> Preview:
     pq.write_table(pa.table(columns), path / "rows.parquet")
-    given = {"target": "y", "task": "binary", "rows": 50} | changes
+    given = {"target": "y", "task": "binary", "rows": 50, "split": SplitSettings()} | changes
     return preview(
         FileSource(str(path / "rows.parquet"), "parquet"),
         schema=SchemaSettings(),
-        split=SplitSettings(),
         preprocess=PreprocessSettings(),
         **given,
     )
@@ -47,3 +46,21 @@ def test_what_no_rows_can_mend_is_told(tmp_path: Path) -> None:
         look(tmp_path, columns)
     with pytest.raises(SchemaError, match="target names a column that the data lack: 'z'"):
         look(tmp_path, columns, target="z")
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({"folds": 7}, "more than the 6 rows of class 'b'"),
+        ({"folds": 5, "method": "group", "column": "g"}, "more than the 4 groups in column 'g'"),
+        ({"folds": 3, "method": "time", "column": "x", "gap": 90.0}, "gap=90 leaves no rows"),
+    ],
+)
+def test_a_small_table_that_makes_no_folds_is_told(
+    tmp_path: Path, split: dict[str, Any], message: str
+) -> None:
+    columns = {"x": np.arange(40.0), "y": ["a"] * 34 + ["b"] * 6, "g": ["p", "q", "r", "s"] * 10}
+    with pytest.raises(DataError, match=message):
+        look(tmp_path, columns, split=SplitSettings(**split))
+    # Of a table that is not seen as a whole nothing is known yet.
+    look(tmp_path, columns, split=SplitSettings(**split), rows=39)

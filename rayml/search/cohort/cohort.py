@@ -77,7 +77,9 @@ class Cohort:
         self._plan = plan
         self._data = data
         self._study = study
-        self._evolution = None if plan.search.population is None else Evolution(number, plan, study)
+        self._evolution: Evolution | None = None
+        if plan.search.population is not None:
+            self._evolution = Evolution(number, plan, study, models=data.models)
         self._turn = TurnClient(number, study if plan.search.deterministic else None)
         self._last = plan.cohorts / str(number) / LAST
         self._given = 0

@@ -24,9 +24,11 @@ class Evolution:
         cohort: its number.
         plan: of the sweep, which has settings of populations.
         study: handle of the study's actor, which records the descents.
+        models: that a trial trains, one or one a fold; each is a lane of a checkpoint.
     """
 
-    def __init__(self, cohort: int, plan: CohortPlan, study: Any) -> None:
+    def __init__(self, cohort: int, plan: CohortPlan, study: Any, *, models: int = 1) -> None:
+        self._models = models
         self._cohort = cohort
         self._plan = plan
         assert plan.search.population is not None
@@ -45,7 +47,7 @@ class Evolution:
             last: folder of the checkpoint, which may be absent.
         """
         recorded = ray.get(self._study.descents.remote(self._cohort))
-        epochs = _saved_epochs(last)
+        epochs = _saved_epochs(last, self._models)
         found = []
         for each in asked:
             epoch = epochs.get(each.number, 0)
@@ -100,10 +102,15 @@ class Evolution:
         return {**kept, **taken} if adopted is None else adopted
 
 
-def _saved_epochs(last: Path) -> dict[int, int]:
-    """Finished epochs of the trials in a checkpoint; none if it cannot be read."""
+def _saved_epochs(last: Path, models: int) -> dict[int, int]:
+    """Finished epochs of the trials in a checkpoint; none if it cannot be read.
+
+    Args:
+        last: folder of the checkpoint.
+        models: lanes of a trial, see `rayml.train.folds.lanes.StackedFolds`.
+    """
     try:
         state = load_checkpoint(last).state
     except CheckpointError:
         return {}
-    return {each["number"]: each["epoch"] for each in state["lanes"]}
+    return {each["number"] // models: each["epoch"] for each in state["lanes"]}

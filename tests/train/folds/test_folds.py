@@ -13,6 +13,7 @@ import torch
 
 from rayml.data.split.folds import Folds, deal_by_hash
 from rayml.errors import CheckpointError, DivergedError
+from rayml.search.cohort.evolution import _saved_epochs
 from rayml.train.folds.batches import FoldBatches
 from rayml.train.folds.lanes import FoldLoop
 from rayml.train.folds.parts import fold_seed, fold_values, joined, parted
@@ -199,6 +200,7 @@ def test_lanes_of_folds_go_on_from_a_checkpoint_with_the_same_bits(
     loop.run_epoch()
     loop.run_epoch()
     loop.save(tmp_path)
+    assert _saved_epochs(tmp_path, K) == {0: 2, 1: 2}
     again = case.loop(0, 1)
     again.restore(load_checkpoint(tmp_path))
     assert [lane.epoch for lane in again.lanes] == [2, 2]
