@@ -49,6 +49,9 @@ from rayml.train.speed.probe import measure_lanes, why_not_alike, why_not_stacke
 from rayml.train.trial import build_lane, is_estimator
 from rayml.types import Examples
 
+# So many train together without a measurement, which would cost a good part of a first look.
+_FEW_LANES = 2
+
 
 class Cohort:
     """Trials of one structure that train together until the study has no more of them.
@@ -347,7 +350,8 @@ class Cohort:
     def _measured(self, setting: Setting, lane: NewLane) -> int:
         """Lanes that the cohort holds; measured unless they are given."""
         quota = self._quota
-        if not self._plan.measure or quota.lanes == 1:
+        few = quota.lanes == 1 or quota.lanes * setting.models <= _FEW_LANES
+        if few or not self._plan.measure:
             return quota.lanes
         # Folds are lanes too.
         most = quota.lanes * setting.models
