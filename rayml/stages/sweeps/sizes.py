@@ -45,9 +45,10 @@ def _work(model: dict[str, Any], settings: TrainSettings, data: PreparedDataset)
     number = 1 if model["numeric"] == "none" else model["numeric_width"]
     # Where none is named a category's vector has 16 numbers at most.
     category = model["embedding"] or 16
+    passes = settings.epochs * math.ceil(data.rows["train"] / settings.batch_size)
     return Work(
         inputs=shape.numeric * number + len(shape.cardinalities) * category,
         depth=model["depth"],
         batch=settings.batch_size,
-        steps=settings.epochs * math.ceil(data.rows["train"] / settings.batch_size),
+        steps=passes if settings.steps is None else settings.steps,
     )

@@ -41,6 +41,11 @@ def test_one_of_them_may_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert "model.k" not in capsys.readouterr().out
 
 
+def test_a_trial_of_so_many_steps_is_as_long_whatever_the_rows() -> None:
+    given = context("model=tabm", "model.k=auto", "model.width=auto", "train.steps=1000000000")
+    assert with_sizes(given, data(300)).composed.plain["model"]["k"] == 4
+
+
 @pytest.mark.parametrize(
     "given",
     [
