@@ -252,6 +252,9 @@ class ConfirmSettings:
         seconds: of predicting by the models that an ensemble is selected among; the best of them
             come first, and those that are left then are not looked at. None sets no limit.
         intervals: see `IntervalSettings`.
+        calibrate: `auto` divides the log-probabilities of a classifier by a temperature that is
+            fitted on validation, where that makes its log loss on other rows smaller; `none` leaves
+            them.
     """
 
     top: Size = 3
@@ -261,6 +264,7 @@ class ConfirmSettings:
     max_latency_ms: Positive | None = 2.0
     seconds: Positive | None = None
     intervals: IntervalSettings = Field(default_factory=IntervalSettings)
+    calibrate: Literal["auto", "none"] = "auto"
 
     @pydantic.model_validator(mode="after")
     def _enough(self) -> ConfirmSettings:

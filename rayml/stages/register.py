@@ -21,7 +21,7 @@ from rayml.registry.champion import act, champion_of
 from rayml.registry.promotion import PromotionDecision, without_comparison
 from rayml.registry.store import Registry
 from rayml.search.results.confirmation import Confirmation
-from rayml.settings.search import IntervalSettings
+from rayml.settings.search import ConfirmSettings
 from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands import show
 from rayml.stages.commands.sweep_folder import config_of_sweep
@@ -70,7 +70,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
             name=config.name,
             folder=bundle,
             decide=decide,
-            intervals=config.confirm.intervals,
+            settings=config.confirm,
             trust=context.trust,
         )
         if key is not None:
@@ -91,7 +91,7 @@ def write_winner(
     name: str,
     folder: Path,
     decide: Callable[[Winner, PreparedDataset], PromotionDecision] | None = None,
-    intervals: IntervalSettings | None = None,
+    settings: ConfirmSettings | None = None,
     trust: Trust = ONLY_OWN,
 ) -> tuple[BundleInfo, Intervals | None]:
     """Write the bundle of a sweep's winner, measured once on the test split.
@@ -104,7 +104,7 @@ def write_winner(
         folder: of the bundle, which is made.
         decide: whether it becomes champion, on data as the bundle transforms them; the bundle
             records it. None records nothing.
-        intervals: how its regions are calibrated; None takes the defaults.
+        settings: how it is calibrated; None takes the defaults.
         trust: whose code the stored trials may name.
 
     Raises:
@@ -116,21 +116,20 @@ def write_winner(
     models = committee_of(winner, data)
     stand_ins = find_stand_ins(models, task, data)
     data = replace(data, preprocessor=data.preprocessor.standing_in(stand_ins))
-    calibration = Calibration(winner, models, task, data, intervals or IntervalSettings())
+    calibration = Calibration(winner, models, task, data, settings or ConfirmSettings())
     test, regions = tested(calibration, sweep)
+    winner = calibration.calibrated_winner
     info = BundleInfo(
         name=name,
         model=StoredNode.of(winner.config["model"]),
         metric=winner.metric,
         direction=winner.direction,
-        metrics={
-            "validation": winner.validation or calibration.validation_metrics(),
-            "test": test,
-        },
+        metrics={"validation": calibration.validation_metrics(), "test": test},
         ensemble=len(winner.members) if winner.selected or len(winner.members) > 1 else None,
         groups=_groups(winner),
         confirmed=_confirmed(winner.confirmation),
         decision=None if decide is None else decide(winner, data),
+        temperature=winner.temperature,
     )
     write_bundle(
         folder,

@@ -79,7 +79,14 @@ class BinaryTask(ClassTask):
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Probability of the positive class, [..., rows]."""
-        return outputs.squeeze(-1).sigmoid()
+        logits = outputs.squeeze(-1)
+        return (logits if self.temperature == 1 else logits / self.temperature).sigmoid()
+
+    def tempered(self, predictions: Tensor, temperature: float) -> Tensor:
+        """Probabilities of log-odds that are divided; float64, so that none gets across a half."""
+        if temperature == 1:
+            return predictions
+        return (predictions.double().logit() / temperature).sigmoid()
 
     def pool(self, outputs: Tensor) -> Tensor:
         """The logit of the mean probability."""

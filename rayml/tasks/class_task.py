@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from copy import copy
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from rayml.errors import DataError
 from rayml.tasks.conformal import Floats, set_scores
 from rayml.tasks.regions import Predicted, Regions
 from rayml.tasks.task import Answer, Apart, Label, Observed, Output, Schema, Task
+from rayml.tasks.temperature import fit_temperature
 from rayml.types import ClassLabel, Direction, TargetInfo
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class ClassTask(Task):
 
     Attributes:
         class_counts: how many classes there may be, least and most.
+        temperature: that `predict` divides log-odds by.
     """
 
     takes = "text, truth values or whole numbers"
@@ -62,6 +65,7 @@ class ClassTask(Task):
 
     def __init__(self, info: TargetInfo, **objective: Any) -> None:
         super().__init__(info, **objective)
+        self.temperature = 1.0
         self._keys = tuple(class_key(label) for label in info.classes)
 
     @classmethod
@@ -137,6 +141,24 @@ class ClassTask(Task):
             "probability": probabilities.max(axis=1),
             "probabilities": probabilities,
         }
+
+    @property
+    def takes_temperature(self) -> bool:
+        """Where the outputs are log-odds, as the loss says."""
+        return self.likelihood is not None
+
+    def at_temperature(self, temperature: float) -> Self:
+        """The same task, whose `predict` divides the log-odds of one model."""
+        changed = copy(self)
+        changed.temperature = temperature
+        return changed
+
+    def fit_temperature(self, predictions: Tensor, truth: Tensor) -> float:
+        """See `rayml.tasks.temperature.fit_temperature`."""
+        if not self.takes_temperature:
+            return 1.0
+        shares = self.probabilities(predictions.numpy().astype(np.float64))
+        return fit_temperature(shares, truth.numpy())
 
     # ---------------------------------------------------------------- regions
 

@@ -46,7 +46,13 @@ class MulticlassTask(ClassTask):
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Probabilities of the classes, [..., rows, classes]."""
-        return outputs.softmax(-1)
+        return (outputs if self.temperature == 1 else outputs / self.temperature).softmax(-1)
+
+    def tempered(self, predictions: Tensor, temperature: float) -> Tensor:
+        """Probabilities of log-probabilities that are divided; float64, which keeps their order."""
+        if temperature == 1:
+            return predictions
+        return (predictions.double().log() / temperature).softmax(-1)
 
     def pool(self, outputs: Tensor) -> Tensor:
         """Logarithms of the mean probabilities."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from rayml.tasks.objectives import (
     LOSS,
@@ -241,6 +241,23 @@ class Task(RegionTask, ABC):
         Args:
             outputs: of an ensemble's members, [members, rows, outputs].
         """
+
+    @property
+    def takes_temperature(self) -> bool:
+        """Whether `tempered` scales predictions, as log-likelihoods can be."""
+        return False
+
+    def fit_temperature(self, predictions: Tensor, truth: Tensor) -> float:  # noqa: ARG002
+        """The temperature that predictions for validation rows need; 1 where none is better."""
+        return 1.0
+
+    def at_temperature(self, temperature: float) -> Self:  # noqa: ARG002 - see `ClassTask`
+        """The same task, whose `predict` divides the outputs of one model."""
+        return self
+
+    def tempered(self, predictions: Tensor, temperature: float) -> Tensor:  # noqa: ARG002
+        """Predictions of a temperature, see `rayml.tasks.temperature`; no label changes."""
+        return predictions
 
     def truth(self, target: Tensor) -> Tensor:
         """Encoded targets as the metrics take them."""

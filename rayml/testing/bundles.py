@@ -44,6 +44,7 @@ def untrained_bundle(
     missing: tuple[str, ...] = (),
     decision: PromotionDecision | None = None,
     intervals: Intervals | None = None,
+    temperature: float = 1.0,
 ) -> Path:
     """Write a bundle of untrained models.
 
@@ -61,33 +62,38 @@ def untrained_bundle(
         missing: texts that mean a missing value in the rows' source.
         decision: whether to promote it, and why.
         intervals: its calibration scores.
+        temperature: of its predictions.
     """
-    from rayml.train.loop.randomness import seed_all
-
     found = infer_schema(table, target=target, settings=schema or SchemaSettings(), missing=missing)
     statistics = observe(table, found, task)
     preprocessor = Preprocessor.fit(found, statistics, PreprocessSettings(), task)
-    seed_all(0)
-    outputs = outputs_of(preprocessor.target)
-    models = [build(model, shape=preprocessor.shape, outputs=outputs) for _ in range(ensemble or 1)]
-    metrics = {"accuracy": accuracy}
+    info = BundleInfo(
+        name=name,
+        model=StoredNode.of(model),
+        metric="accuracy",
+        direction="maximize",
+        metrics={"validation": {"accuracy": accuracy}, "test": {"accuracy": accuracy}},
+        ensemble=ensemble,
+        decision=decision,
+        temperature=temperature,
+    )
     return write_bundle(
         folder,
-        info=BundleInfo(
-            name=name,
-            model=StoredNode.of(model),
-            metric="accuracy",
-            direction="maximize",
-            metrics={"validation": metrics, "test": metrics},
-            ensemble=ensemble,
-            decision=decision,
-        ),
+        info=info,
         signature=make_signature(preprocessor, csv=csv),
         lineage=_lineage(ensemble),
         preprocessor=preprocessor,
-        groups=[_state(models)],
+        groups=[_state(_models(model, preprocessor, ensemble or 1))],
         intervals=intervals,
     )
+
+
+def _models(node: Mapping[str, Any], preprocessor: Preprocessor, count: int) -> list[Any]:
+    from rayml.train.loop.randomness import seed_all
+
+    seed_all(0)
+    outputs = outputs_of(preprocessor.target)
+    return [build(node, shape=preprocessor.shape, outputs=outputs) for _ in range(count)]
 
 
 def _lineage(ensemble: int | None) -> Lineage:

@@ -138,10 +138,12 @@ class Committee:
     Attributes:
         members: one or several.
         votes: how many times each member counts; empty where each counts once.
+        temperature: of what they predict together.
     """
 
     members: Sequence[Member]
     votes: Sequence[int] = ()
+    temperature: float = 1.0
 
     def outputs(self, features: Features) -> Tensor:
         """Outputs of each vote, [votes, rows, outputs]."""
@@ -149,9 +151,13 @@ class Committee:
         return outputs.repeat_interleave(torch.tensor(self.votes), 0) if self.votes else outputs
 
     def pooled(self, task: Task, features: Features) -> Tensor:
-        """Outputs whose prediction is the mean of the members' predictions, [rows, outputs]."""
+        """Outputs whose prediction is the mean of the members' predictions, [rows, outputs].
+
+        Those of a task that takes a temperature are divided by it.
+        """
         outputs = self.outputs(features)
-        return task.pool(outputs) if len(outputs) > 1 else outputs[0]
+        pooled = task.pool(outputs) if len(outputs) > 1 else outputs[0]
+        return pooled / self.temperature if self.temperature != 1 else pooled
 
     @torch.inference_mode()
     def measure(self, task: Task, examples: Examples) -> dict[str, float]:

@@ -36,6 +36,7 @@ def model_card(
         f"Chosen by `{info.metric}` ({info.direction}) on validation; the test split was "
         "read once.",
         *_confirmed(info),
+        *_temperature(info),
         *_decision(info),
         "",
         *(_intervals(intervals, target) if intervals is not None else []),
@@ -94,6 +95,15 @@ def _confirmed(info: BundleInfo) -> list[str]:
         f"Trained again over {found.seeds} seeds its configuration has a mean `{info.metric}` of "
         f"{found.mean:.5g} on validation (95 % bootstrap interval {found.low:.5g} to "
         f"{found.high:.5g})."
+    ]
+
+
+def _temperature(info: BundleInfo) -> list[str]:
+    if info.temperature == 1:
+        return []
+    return [
+        f"Log-probabilities are divided by a temperature of {info.temperature:.4g}, which was"
+        " fitted on validation and changes no label."
     ]
 
 

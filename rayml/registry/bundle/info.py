@@ -12,6 +12,7 @@ from pydantic import Field
 from rayml import __version__
 from rayml.config.components.stored_node import NodeField
 from rayml.registry.promotion import PromotionDecision
+from rayml.tasks.temperature import LEAST, MOST
 from rayml.types import Count, Direction, settings
 
 Metrics = Mapping[str, Annotated[float | None, Field(allow_inf_nan=True)]]
@@ -68,6 +69,7 @@ class BundleInfo:
         groups: the members by their structures; empty where all are of `model`.
         confirmed: over several seeds; None where the sweep's winner was not confirmed.
         decision: whether to promote it, and why; None where nothing was decided.
+        temperature: that its log-probabilities are divided by, see `rayml.tasks.temperature`.
         created: time in UTC, ISO 8601.
         rayml: version of rayml that wrote it.
     """
@@ -81,6 +83,7 @@ class BundleInfo:
     groups: Annotated[tuple[GroupInfo, ...], Field(max_length=MOST_MEMBERS)] = ()
     confirmed: ConfirmedMetric | None = None
     decision: PromotionDecision | None = None
+    temperature: Annotated[float, Field(ge=LEAST, le=MOST)] = 1.0
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     rayml: str = __version__
 

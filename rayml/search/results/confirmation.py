@@ -112,10 +112,12 @@ class MeasuredRegions:
     Attributes:
         settings: that they were calibrated by.
         levels: by level.
+        temperature: of the models, as their metrics were measured too.
     """
 
     settings: IntervalSettings
     levels: tuple[MeasuredLevel, ...]
+    temperature: float = 1.0
 
 
 @settings

@@ -24,6 +24,7 @@ def metadata(predictor: Predictor, version: str) -> dict[str, Any]:
         "metric": info.metric,
         "metrics": info.metrics,
         "ensemble": info.ensemble,
+        "temperature": info.temperature,
         "confirmed": info.confirmed and asdict(info.confirmed),
         "intervals": predictor.regions.described(),
         "lineage": asdict(bundle.lineage),

@@ -55,6 +55,8 @@ def page_schemas() -> Schema:
                 "metrics": {"type": "object", "additionalProperties": metrics}
                 | {"description": "By split, then by name."},
                 "ensemble": nullable(WHOLE) | {"description": "Models whose mean is answered."},
+                "temperature": NUMBER
+                | {"description": "That log-probabilities are divided by, fitted on validation."},
                 "confirmed": nullable(ref("ConfirmedMetric")),
                 "intervals": nullable(ref("Intervals"))
                 | {"description": "What `interval` may be asked of `/predict`; null if nothing."},

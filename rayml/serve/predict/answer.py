@@ -119,7 +119,10 @@ class Answers:
 
 
 def of_members(
-    predictions: torch.Tensor, task: Task, counted: torch.Tensor | None = None
+    predictions: torch.Tensor,
+    task: Task,
+    counted: torch.Tensor | None = None,
+    temperature: float = 1.0,
 ) -> Estimate:
     """The mean and spread of an ensemble.
 
@@ -127,12 +130,13 @@ def of_members(
         predictions: predictions with a first dimension of members.
         task: kind of the target.
         counted: places of members, each as often as it counts; None counts each once.
+        temperature: of the mean, and of each member for the spread.
     """
     if counted is not None:
         # Not repeat_interleave, which wakes threads for a row.
         predictions = predictions.index_select(0, counted)
-    mean = predictions.mean(0)
-    return Estimate(mean, task.spread(predictions, mean))
+    mean = task.tempered(predictions.mean(0), temperature)
+    return Estimate(mean, task.spread(task.tempered(predictions, temperature), mean))
 
 
 def require_finite(numbers: torch.Tensor) -> None:

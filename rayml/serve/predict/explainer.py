@@ -14,6 +14,7 @@ from torch import Tensor
 from rayml.errors import RequestError, ServeError
 from rayml.models.explain.attribution import Attribution, Explained, Score
 from rayml.models.explain.entrances import Vectors
+from rayml.models.explain.through import shares_through
 from rayml.registry.bundle.published import published
 from rayml.serve.predict.odd_values import WARNINGS
 from rayml.serve.predict.predictor import Predictor
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rayml.serve.predict.row_parser import Row
 
 Explanation = dict[str, Any]
+
+_LEAST = 1e-300  # of a probability, whose logarithm is finite
 
 
 class Explainer:
@@ -57,8 +60,12 @@ class Explainer:
         self._names = [column.name for column in predictor.signature.inputs]
         place = {name: index for index, name in enumerate(self._names)}
         self._places = torch.tensor([place[name] for name in predictor.columns])
-        self._score: Score = lambda outputs, codes: predictor.task.explained(
-            predictor.task.predict(outputs), codes
+        self._through_mean = predictor.temperature != 1 and predictor.members.stacked
+        self._task = predictor.task
+        if not self._through_mean:
+            self._task = predictor.task.at_temperature(predictor.temperature)
+        self._score: Score = lambda outputs, codes: self._task.explained(
+            self._task.predict(outputs), codes
         )
         self._turn = threading.Lock()
         self._models: list[Explained] = []
@@ -100,21 +107,26 @@ class Explainer:
             codes = self._predicted(models, rows)
             if asked is not None:
                 codes = torch.full_like(codes, asked)
-            parts = [
-                model.attribute(
-                    self._predictor.task,
-                    self._score,
-                    rows,
-                    start,
-                    codes,
-                    tolerance=self._tolerance,
-                    unit=self._unit,
-                    max_steps=self._max_steps,
-                    proceed=proceed,
-                )
-                for model in models
-            ]
-        explanations = self._explanations(_mean(parts, self._predictor.members.counted), codes)
+
+            def mean(asked: Tensor) -> Attribution:
+                parts = [
+                    model.attribute(
+                        self._task,
+                        self._score,
+                        rows,
+                        start,
+                        asked,
+                        tolerance=self._tolerance,
+                        unit=self._unit,
+                        max_steps=self._max_steps,
+                        proceed=proceed,
+                    )
+                    for model in models
+                ]
+                return _mean(parts, self._predictor.members.counted)
+
+            found = self._of_mean(mean, codes) if self._through_mean else mean(codes)
+        explanations = self._explanations(found, codes)
         for row, of_row in (odd or {}).items():
             explanations[row][WARNINGS] = of_row
         return explanations
@@ -126,6 +138,34 @@ class Explainer:
     def baseline(self, changes: Row | None = None) -> Row:
         """The baseline row, with some values changed."""
         return self._typical | (changes or {})
+
+    def _of_mean(self, mean: Callable[[Tensor], Attribution], codes: Tensor) -> Attribution:
+        """Explain what a temperature makes of an ensemble's mean, which depends on all classes."""
+        count = self._task.outputs
+        last = len(self._predictor.signature.target.classes) - 1
+        asked = [last] if count == 1 else range(count)
+        parts = [mean(torch.full_like(codes, each)) for each in asked]
+        end, start = (
+            torch.stack([getattr(each, name) for each in parts], 1).double()
+            for name in ("score", "baseline")
+        )
+        moved = torch.stack([each.features for each in parts], 1).double()
+        temperature = self._predictor.temperature
+
+        def score(means: Tensor, codes: Tensor) -> Tensor:
+            told = means.clamp(_LEAST, 1.0)
+            told = told.squeeze(1) if count == 1 else told
+            return self._task.explained(self._task.tempered(told, temperature), codes)
+
+        codes = codes.cpu()
+        high, low = score(end, codes), score(start, codes)
+        return Attribution(
+            high,
+            low,
+            shares_through(moved, start, end, codes, score),
+            self._tolerance * (high - low).abs().clamp(min=self._unit),
+            torch.stack([each.steps for each in parts]).sum(0),
+        )
 
     def _ready(self) -> Sequence[Explained]:
         if not self._models:

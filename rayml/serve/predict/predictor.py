@@ -14,6 +14,7 @@ import torch
 from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.data.fit.oddities import Odd
 from rayml.data.fit.preprocess import Preprocessor
+from rayml.errors import BundleError
 from rayml.models.layers.folded import Forward
 from rayml.models.modules.invariant import InvariantForward, blocks
 from rayml.registry.bundle.bundle import Bundle, load_bundle
@@ -53,6 +54,7 @@ class Predictor:
         signature: signature of the bundle.
         preprocessor: preprocessor of the bundle.
         task: what the model's outputs mean.
+        temperature: of what is predicted, see `rayml.tasks.temperature`.
         device: where the model runs.
         members: the trained models of the bundle.
         regions: makes the regions that hold the truth with a given probability.
@@ -81,6 +83,8 @@ class Predictor:
                 self._forward, self.shape, self.device, rows_apart=self.members.rows_apart
             )
         self.task: Task = build_task(self.signature.target)
+        self.temperature = bundle.info.temperature
+        _require_scalable(bundle, self.task)
         self.regions = RegionMaker(bundle, self.task, self.preprocessor)
         self._answers = Answers(self.task, groups.values if (groups := self.regions.groups) else ())
 
@@ -213,8 +217,8 @@ class Predictor:
         """The estimate from the model's outputs, on the CPU."""
         predictions = self.task.predict(outputs).cpu()
         if self.members.stacked:
-            return of_members(predictions, self.task, self.members.counted)
-        return Estimate(predictions)
+            return of_members(predictions, self.task, self.members.counted, self.temperature)
+        return Estimate(self.task.tempered(predictions, self.temperature))
 
     def _decoded_alike(self, outputs: torch.Tensor) -> Estimate:
         """The estimate, decoded in blocks of one length, so that its bits do not vary."""
@@ -224,3 +228,17 @@ class Predictor:
             torch.cat([part.prediction for part in parts]), torch.cat(spreads) if spreads else None
         )
         return estimate.rows(0, outputs.shape[-2])
+
+
+def _require_scalable(bundle: Bundle, task: Task) -> None:
+    """Check that a bundle has a temperature only where its task takes one.
+
+    Raises:
+        BundleError: it has one all the same.
+    """
+    if bundle.info.temperature != 1 and not task.takes_temperature:
+        raise BundleError(
+            f"bundle.json has a temperature, and predictions of the task {task.name!r} take none",
+            found=bundle.info.temperature,
+            remedy="Register the model again",
+        )

@@ -154,6 +154,11 @@ def registered(info: BundleInfo, version: int) -> None:
             f"{name} {value:.4f}" for name, value in metrics.items() if value is not None
         )
         line(f"{info.name} version {version} on {split}: {shown}")
+    if info.temperature != 1:
+        line(
+            f"log-probabilities are divided by {info.temperature:.4g}, which lowers the log loss of"
+            " validation rows and changes no label (confirm.calibrate)"
+        )
     if info.decision is not None:
         line(f"version {version} {decided(info.decision)}")
         if info.decision.verdict == "not comparable" and not info.decision.promote:

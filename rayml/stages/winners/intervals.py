@@ -11,7 +11,7 @@ import torch
 
 from rayml.data.fit.group_column import GroupColumn
 from rayml.registry.bundle.intervals import MOST_GROUPS, GroupScores, Intervals
-from rayml.serve.predict.answer import of_members
+from rayml.serve.predict.answer import Estimate, of_members
 from rayml.settings.search import IntervalSettings
 from rayml.tasks.conformal import Floats, draws, limit, rank
 from rayml.tasks.regions import MeasuredLevel, Predicted
@@ -39,6 +39,7 @@ def fit_intervals(
     preprocessor: Preprocessor,
     rows: Examples,
     settings: IntervalSettings,
+    temperature: float = 1.0,
 ) -> Intervals | None:
     """Calibrate regions on validation rows.
 
@@ -49,6 +50,7 @@ def fit_intervals(
         preprocessor: of the rows.
         rows: that are predicted.
         settings: of the calibration.
+        temperature: of the predictions.
 
     Returns:
         None where a prediction is not finite.
@@ -56,7 +58,7 @@ def fit_intervals(
     Raises:
         DataError: rows cannot be grouped by the column.
     """
-    predicted, spread = _predicted(outputs, task, rows.features)
+    predicted, spread = _predicted(outputs, task, rows.features, temperature)
     truth = task.truth(torch.from_numpy(rows.target))
     if not torch.isfinite(predicted.predictions).all():
         return None
@@ -86,7 +88,9 @@ def measured(
 ) -> Intervals:
     """The same with the coverage and the size of its regions on test rows."""
     rows = some_rows(test, _TEST_ROWS)
-    predicted, spread = _predicted(models.outputs(rows.features), task, rows.features)
+    predicted, spread = _predicted(
+        models.outputs(rows.features), task, rows.features, models.temperature
+    )
     predicted = _scaled(predicted, spread, found.offset)
     truth = task.truth(torch.from_numpy(rows.target))
     groups = None
@@ -121,16 +125,17 @@ def some_places(rows: int, most: int) -> npt.NDArray[np.int64]:
 
 
 def _predicted(
-    outputs: torch.Tensor, task: Task, features: Features
+    outputs: torch.Tensor, task: Task, features: Features, temperature: float
 ) -> tuple[Predicted, Floats | None]:
     """Predictions, and the members' spread where there are several."""
     with torch.inference_mode():
         predictions = task.predict(outputs)
-        estimate = of_members(predictions, task) if len(predictions) > 1 else None
-    mean = predictions[0] if estimate is None else estimate.prediction
-    spread = None
-    if estimate is not None and estimate.spread is not None:
-        spread = estimate.spread.double().numpy()
+        if len(predictions) > 1:
+            estimate = of_members(predictions, task, temperature=temperature)
+        else:
+            estimate = Estimate(task.tempered(predictions[0], temperature))
+    mean = estimate.prediction
+    spread = None if estimate.spread is None else estimate.spread.double().numpy()
     return Predicted(mean, None, draws(features.numeric, features.categorical)), spread
 
 

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from rayml.search.results.confirmation import MeasuredRegions, record_test
-from rayml.settings.search import IntervalSettings
+from rayml.settings.search import ConfirmSettings
 from rayml.stages.winners.intervals import fit_intervals, measured, some_places, some_rows
 from rayml.stages.winners.out_of_fold import OutOfFold, out_of_fold
 from rayml.types import Examples
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from rayml.registry.bundle.intervals import Intervals
     from rayml.stages.winners.winner import Winner
     from rayml.tasks.task import Task
+
+_TEMPERATURE_ROWS = 20_000
 
 Metrics = Mapping[str, float | None]
 
@@ -33,14 +37,36 @@ class Calibration:
         models: of the winner, which are served together.
         task: of their outputs.
         data: as the bundle transforms them.
-        settings: of its regions.
+        settings: of its regions and of its temperature.
     """
 
     winner: Winner
     models: Committee
     task: Task
     data: PreparedDataset
-    settings: IntervalSettings
+    settings: ConfirmSettings
+
+    @cached_property
+    def temperature(self) -> float:
+        """Of what is served, fitted on validation rows; 1 where none is wanted or better."""
+        if self.settings.calibrate == "none" or not self.task.takes_temperature:
+            return 1.0
+        rows, outputs = self._calibrating(_TEMPERATURE_ROWS)
+        with torch.inference_mode():
+            predictions = self.task.predict(outputs).mean(0)
+            return self.task.fit_temperature(
+                predictions, self.task.truth(torch.from_numpy(rows.target))
+            )
+
+    @cached_property
+    def calibrated_winner(self) -> Winner:
+        """The winner with its temperature."""
+        return replace(self.winner, temperature=self.temperature)
+
+    @cached_property
+    def served(self) -> Committee:
+        """The models as they are served."""
+        return replace(self.models, temperature=self.temperature)
 
     def regions(self) -> Intervals | None:
         """Regions, calibrated on validation rows; None where none are wanted.
@@ -48,28 +74,43 @@ class Calibration:
         With folds all rows that train and validate calibrate them, each predicted by the models
         that held it out; those that answer are on average better than these.
         """
-        if not self.settings.rows:
+        settings = self.settings.intervals
+        if not settings.rows:
             return None
-        held_out = self._held_out
-        if held_out is None:
-            rows = some_rows(self.data.examples("validation"), self.settings.rows)
-            outputs = self.models.outputs(rows.features)
-        else:
-            places = some_places(len(held_out.places), self.settings.rows)
-            rows = self.data.examples("train").rows(held_out.places[places])
-            outputs = held_out.outputs[places].unsqueeze(0)
-        found = fit_intervals(outputs, self.task, self.data.preprocessor, rows, self.settings)
-        return found and replace(found, held_out=held_out is not None)
+        rows, outputs = self._calibrating(settings.rows)
+        fitted = self.data.preprocessor
+        found = fit_intervals(outputs, self.task, fitted, rows, settings, self.temperature)
+        return found and replace(found, held_out=self._held_out is not None)
 
     def validation_metrics(self) -> Metrics:
         """On the validation split, or with folds on all rows, each held out in turn."""
-        if self._held_out is not None:
-            return self._held_out.measure(self.task)
-        return self.models.measure(self.task, self.data.examples("validation"))
+        if self.winner.validation and self.temperature == 1:
+            return self.winner.validation
+        if self._held_out is None:
+            return self.served.measure(self.task, self.validation)
+        held_out = self._held_out
+        if self.temperature != 1:
+            held_out = replace(held_out, outputs=held_out.outputs / self.temperature)
+        return held_out.measure(self.task)
+
+    def _calibrating(self, most: int) -> tuple[Examples, torch.Tensor]:
+        """So many rows at most that calibrate, and the outputs of each vote for them."""
+        held_out = self._held_out
+        if held_out is None:
+            rows = some_rows(self.validation, most)
+            return rows, self.models.outputs(rows.features)
+        places = some_places(len(held_out.places), most)
+        rows = self.data.examples("train").rows(held_out.places[places])
+        return rows, held_out.outputs[places].unsqueeze(0)
 
     @cached_property
     def _held_out(self) -> OutOfFold | None:
         return out_of_fold(self.winner, self.data, self.task)
+
+    @cached_property
+    def validation(self) -> Examples:
+        """The validation split."""
+        return self.data.examples("validation")
 
     @cached_property
     def test(self) -> Examples:
@@ -78,11 +119,11 @@ class Calibration:
 
     def metrics(self) -> Metrics:
         """Of the models on the test split."""
-        return self.models.measure(self.task, self.test)
+        return self.served.measure(self.task, self.test)
 
     def measured(self, regions: Intervals) -> Intervals:
         """Regions with what they are worth on the test split."""
-        return measured(regions, self.models, self.task, self.data.preprocessor, self.test)
+        return measured(regions, self.served, self.task, self.data.preprocessor, self.test)
 
 
 def tested(calibration: Calibration, sweep: Path) -> tuple[Metrics, Intervals | None]:
@@ -98,7 +139,10 @@ def tested(calibration: Calibration, sweep: Path) -> tuple[Metrics, Intervals | 
     confirmation, regions = calibration.winner.confirmation, calibration.regions()
     test = None if confirmation is None else confirmation.test
     known = None if confirmation is None else confirmation.regions
-    if known is not None and known.settings != calibration.settings:
+    temperature = calibration.temperature
+    if test is not None and temperature != (1.0 if known is None else known.temperature):
+        test = known = None  # measured with another one
+    if known is not None and known.settings != calibration.settings.intervals:
         known = None
     metrics = calibration.metrics() if test is None else test
     if regions is not None:
@@ -108,6 +152,8 @@ def tested(calibration: Calibration, sweep: Path) -> tuple[Metrics, Intervals | 
             regions = replace(regions, measured=known.levels)
     if confirmation is not None and (test is None or (known is None and regions is not None)):
         levels = () if regions is None else regions.measured
-        found = MeasuredRegions(settings=calibration.settings, levels=levels)
+        found = MeasuredRegions(
+            settings=calibration.settings.intervals, levels=levels, temperature=temperature
+        )
         record_test(sweep, confirmation, metrics, found)
     return metrics, regions

@@ -73,6 +73,7 @@ class Winner:
         validation: metrics of the model; None for an ensemble, whose mean is not measured yet.
         confirmation: over several seeds; None if there was none.
         schedule: values that changed while it trained, see `Lineage`.
+        temperature: of what its models predict together.
     """
 
     number: int
@@ -84,6 +85,7 @@ class Winner:
     validation: Mapping[str, float | None] | None
     confirmation: Confirmation | None
     schedule: tuple[Mapping[str, Any], ...] = ()
+    temperature: float = 1.0
 
     @property
     def selected(self) -> bool:
@@ -229,4 +231,5 @@ def committee_of(winner: Winner, data: PreparedDataset) -> Committee:
         build_member(each.config, each.weights, shape=shape, target=target)
         for each in winner.members
     ]
-    return Committee(members, [each.votes for each in winner.members] if winner.selected else ())
+    votes = [each.votes for each in winner.members] if winner.selected else ()
+    return Committee(members, votes, winner.temperature)

@@ -111,7 +111,12 @@ def test_a_version_that_cannot_be_compared_comes_with_the_way_to_promote_it(
 ) -> None:
     verdict: Verdict = "worse" if comparable else "not comparable"
     decision = PromotionDecision(promote=False, reason="so it is", verdict=verdict, against=1)
-    show.registered(cast("BundleInfo", SimpleNamespace(name="m", metrics={}, decision=decision)), 4)
+    show.registered(
+        cast(
+            "BundleInfo", SimpleNamespace(name="m", metrics={}, decision=decision, temperature=1.0)
+        ),
+        4,
+    )
     assert ("`rayml promote 4 name=m`" in capsys.readouterr().out) != comparable
 
 
