@@ -53,9 +53,17 @@ def test_it_never_raises_the_log_loss_of_validation_rows() -> None:
         assert after <= before + 1e-12
 
 
-def test_it_is_bounded_where_a_model_is_never_wrong() -> None:
-    told = np.tile([0.6, 0.4], (100, 1))
-    assert 0.1 <= fit_temperature(told, np.zeros(100, np.int64)) < 0.11
+def test_a_few_rows_that_are_all_right_make_no_model_sure() -> None:
+    found = []
+    for rows in (30, 300, 30_000):
+        told = np.tile([0.7, 0.3], (rows, 1))
+        temperature = fit_temperature(told, np.zeros(rows, np.int64))
+        assert temperature >= 0.1
+        sure = 0.7 ** (1 / temperature)
+        found.append(sure / (sure + 0.3 ** (1 / temperature)))
+    # As certain as 30 of 30 rows and 50 at .7 are, and so on.
+    expected = [(rows + 0.7 * 50) / (rows + 50) for rows in (30, 300, 30_000)]
+    assert found == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.7, 3.0, 10.0])
