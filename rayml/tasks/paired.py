@@ -17,6 +17,8 @@ from rayml.tasks.task import Measure
 from rayml.types import Direction
 
 RESAMPLES = 500
+_LEAST_RESAMPLES = 100
+_MOST_VALUES = 5 * 10**7  # of all resamples: hundreds of classes took minutes
 _LEVELS = (0.025, 0.975)
 _VALUES_AT_ONCE = 2**22
 # A metric that is undefined in more of the resamples says nothing.
@@ -93,7 +95,8 @@ def _measured(
 def _resamples(rows: int, width: int, seed: int) -> Iterator[Tensor]:
     """Indices [resamples, rows], as many at once as bounded memory allows."""
     generator = torch.Generator().manual_seed(seed)
-    left, most = RESAMPLES, max(1, _VALUES_AT_ONCE // (rows * width))
+    left = min(RESAMPLES, max(_LEAST_RESAMPLES, _MOST_VALUES // (rows * width)))
+    most = max(1, _VALUES_AT_ONCE // (rows * width))
     while left:
         count = min(left, most)
         yield torch.randint(rows, (count, rows), generator=generator)

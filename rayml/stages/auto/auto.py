@@ -79,6 +79,7 @@ def _facts(context: Context, data: PreparedDataset) -> TableFacts:
         rarest=_rarest(data),
         numbers=shape.numeric,
         categories=len(shape.cardinalities),
+        codes=sum(shape.cardinalities),
         classes=len(target.classes),
         family=models[-1] if models else "",
         linear=task_type(target.task).likelihood is not None,

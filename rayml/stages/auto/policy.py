@@ -10,8 +10,8 @@ MOST_EMBEDDED = 150
 """Columns of numbers that a network embeds one by one."""
 MOST_CLASSES_OF_TREES = 60
 """Each round grows a tree a class."""
-MOST_CELLS_OF_LINEAR = 50_000_000
-"""Training rows times columns that a linear model is fitted to in one go."""
+MOST_CELLS_OF_LINEAR = 5_000_000
+"""Training rows times weights of a linear model, which is fitted in one go, hundreds of passes."""
 MANY_ROWS = 200_000
 """Training rows from which networks take larger batches."""
 FOLDS_KEY = "data.split.folds"
@@ -48,6 +48,7 @@ class TableFacts:
         classes: of the target; 0 for a number.
         family: of models that the user chose by `model=`; empty for all of them.
         trees: whether LightGBM is installed.
+        codes: of all columns of categories together.
         linear: whether a linear model can learn the task.
         seconds: that the user gives the whole command; None where no budget is given.
         bounded: whether another budget ends the search, such as a number of trials.
@@ -62,6 +63,7 @@ class TableFacts:
     validation: int = 0
     rarest: int | None = None
     family: str = ""
+    codes: int = 0
     trees: bool = True
     linear: bool = True
     seconds: float | None = None
@@ -149,14 +151,15 @@ def _families(facts: TableFacts) -> Iterator[Decision]:
 def _left_out(facts: TableFacts) -> dict[str, str]:
     """Families that are not searched, and why."""
     without = {}
+    weights = (facts.numbers + facts.codes) * (facts.classes if facts.classes > 2 else 1)
     if not facts.trees:
         without["lightgbm"] = "LightGBM is not installed, `pip install 'rayml[trees]'` brings it"
     elif facts.classes > MOST_CLASSES_OF_TREES:
         without["lightgbm"] = f"each round would grow a tree for each of {facts.classes} classes"
     if not facts.linear:
         without["linear"] = "they learn no task with a loss of its own"
-    elif facts.rows * (facts.numbers + facts.categories) > MOST_CELLS_OF_LINEAR:
-        without["linear"] = f"{facts.rows:,} rows are too many to fit in one go"
+    elif facts.rows * weights > MOST_CELLS_OF_LINEAR:
+        without["linear"] = f"{facts.rows:,} rows of {weights:,} weights take long in one go"
     return without
 
 

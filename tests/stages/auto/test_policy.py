@@ -61,6 +61,7 @@ def test_a_budget_of_another_kind_is_the_only_one() -> None:
         (replace(SHOP, trees=False), "lightgbm", "pip install"),
         (replace(SHOP, classes=200), "lightgbm", "200 classes"),
         (replace(SHOP, rows=5_000_000), "linear", "5,000,000 rows"),
+        (replace(SHOP, classes=200), "linear", "2,000 weights"),
         (replace(SHOP, linear=False), "linear", "loss of its own"),
     ],
 )
