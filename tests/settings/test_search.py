@@ -9,6 +9,8 @@ import pytest
 
 from rayml.settings.search import (
     BoundSettings,
+    ConfirmSettings,
+    IntervalSettings,
     ObjectiveEntry,
     ObjectiveSettings,
     PriceSettings,
@@ -61,3 +63,14 @@ def test_a_search_ends_by_any_of_its_budgets(budget: dict[str, Any]) -> None:
     assert SearchSettings(trials=None, **budget).trials is None
     with pytest.raises(pydantic.ValidationError, match="so that the search never ends"):
         SearchSettings(trials=None)
+
+
+def test_groups_of_intervals_need_scores() -> None:
+    assert ConfirmSettings().intervals == IntervalSettings(rows=10_000, group=None)
+    with pytest.raises(pydantic.ValidationError, match="keeps no scores"):
+        IntervalSettings(rows=0, group="region")
+    for bad in ({"rows": -1}, {"rows": 20_001}, {"group": ""}):
+        with pytest.raises(pydantic.ValidationError):
+            IntervalSettings(**bad)
+    with pytest.raises(pydantic.ValidationError):
+        ConfirmSettings(calibrate="always")  # type: ignore[arg-type]
