@@ -269,10 +269,10 @@ class ConfirmSettings:
     @pydantic.model_validator(mode="after")
     def _enough(self) -> ConfirmSettings:
         if self.seeds == 1:
-            raise ValueError("seeds=1 tells nothing of what a seed changes; set 2 or more")
+            raise ValueError("seeds=1 does not show how results vary by seed; set 2 or more")
         if not self.seeds and self.top and self.ensemble != "greedy":
             raise ValueError(
-                "seeds=0 trains nothing again, which a selected ensemble alone does without; set"
+                "seeds=0 trains no candidate again, which ensemble=greedy alone allows; set"
                 " ensemble=greedy, or seeds to 2 or more"
             )
         if self.ensemble is not None and not self.top:

@@ -70,7 +70,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
             name=config.name,
             folder=bundle,
             decide=decide,
-            settings=config.confirm,
+            settings=confirm_settings(context, sweep),
             trust=context.trust,
         )
         if key is not None:
@@ -213,11 +213,25 @@ def _states(winner: Winner) -> list[GroupState]:
     return states
 
 
+def confirm_settings(context: Context, sweep: Path) -> ConfirmSettings:
+    """How a sweep's winner is calibrated: as its own config says, unless the command says it."""
+    own, stored = context.config.confirm, config_of_sweep(sweep).trusted(context.trust).typed()
+    words = [word.lstrip("+~").partition("=")[0] for word in context.overrides]
+    if "confirm" in words:
+        return own
+    kept = {
+        name: getattr(stored.confirm, name)
+        for name in ("intervals", "calibrate")
+        if not any(word.startswith(f"confirm.{name}") for word in words)
+    }
+    return replace(own, **kept)
+
+
 def _confirmed(confirmation: Confirmation | None) -> ConfirmedMetric | None:
     if confirmation is None:
         return None
     chosen = confirmation.chosen
-    if len(chosen.values) == 1:  # as the sweep trained it
+    if not chosen.steps:  # as the sweep trained it
         return None
     return ConfirmedMetric(
         seeds=len(chosen.values), mean=chosen.mean, low=chosen.low, high=chosen.high

@@ -1,4 +1,4 @@
-"""Temperature scaling: probabilities as bold as they are right.
+"""Temperature scaling: calibrates the probabilities of a classifier.
 
 Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural Networks". Log-probabilities
 are divided by a temperature, which keeps their order, so that no label changes.
@@ -64,12 +64,12 @@ def _loss(logs: Floats, codes: npt.NDArray[np.int64], temperature: float) -> flo
 def _best(logs: Floats, codes: npt.NDArray[np.int64]) -> float:
     """By golden section over the inverse, in which the loss is convex."""
     weight = _PRIOR_ROWS / (_PRIOR_ROWS + len(codes))
-    told = np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
+    predicted = np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
 
     def loss(inverse: float) -> float:
         scaled = logs * inverse
         total = np.log(np.exp(scaled).sum(axis=1))
-        expected = total - (told * scaled).sum(axis=1)
+        expected = total - (predicted * scaled).sum(axis=1)
         return (1 - weight) * _loss(logs, codes, 1 / inverse) + weight * float(expected.mean())
 
     low, high = 1 / MOST, 1 / LEAST

@@ -228,6 +228,12 @@ def test_a_bundle_without_scores_says_what_to_do(table: pa.Table, tmp_path: Path
         app_of(old, interval=0.9)
 
 
+def test_a_query_of_very_many_fields_is_the_client_s_fault(folder: Path) -> None:
+    response = post(app_of(folder), "/predict?" + "&".join(["a=1"] * 150), ROW)
+    assert response.status_code == 400
+    assert "over 100 fields" in response.json()["error"]
+
+
 def test_the_setting_gives_each_answer_a_region(folder: Path) -> None:
     app = app_of(folder, interval=0.9)
     asked = post(app, "/predict?interval=0.9", ROW).json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from rayml.data.columns.schema import FeatureSchema
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.errors import DataError
 from rayml.types import Features
@@ -27,7 +28,7 @@ class GroupColumn:
         values: that rows are grouped by.
 
     Raises:
-        DataError: there is no such column, or it has another kind.
+        DataError: there is no such column, it has another kind, or its values are not published.
     """
 
     def __init__(self, preprocessor: Preprocessor, name: str) -> None:
@@ -47,6 +48,7 @@ class GroupColumn:
         if self._categorical:
             self._place = places.index(name)
             self.values = preprocessor.categorical[self._place].categories
+            _require_published(preprocessor.schema, name, len(self.values))
         else:
             self._place = [each.name for each in preprocessor.numeric_features].index(name)
         rows: list[dict[str, str | bool]] = [{name: value} for value in self.values]
@@ -66,3 +68,19 @@ class GroupColumn:
         if self._categorical:
             return features.categorical[:, self._place]
         return features.numeric[:, self._place].astype(np.float64)
+
+
+def _require_published(schema: FeatureSchema, name: str, values: int) -> None:
+    """Check that the values may be shown, as answers and the model card name the groups."""
+    if name in schema.private:
+        why = "is private"
+    elif name in schema.identifiers:
+        why = "looks like an identifier"
+    elif values > schema.max_published:
+        why = f"has {values} values, over data.schema.max_published={schema.max_published}"
+    else:
+        return
+    raise DataError(
+        f"rows cannot be grouped by column {name!r}, which {why}: answers name their group",
+        remedy="Set confirm.intervals.group to a column whose values may be shown",
+    )

@@ -156,8 +156,12 @@ class Committee:
         Those of a task that takes a temperature are divided by it.
         """
         outputs = self.outputs(features)
-        pooled = task.pool(outputs) if len(outputs) > 1 else outputs[0]
-        return pooled / self.temperature if self.temperature != 1 else pooled
+        if self.temperature == 1:
+            return task.pool(outputs) if len(outputs) > 1 else outputs[0]
+        # In float32 the mean of sure answers is 1, which no temperature moves.
+        exact = outputs.double()
+        pooled = task.pool(exact) if len(exact) > 1 else exact[0]
+        return (pooled / self.temperature).to(outputs.dtype)
 
     @torch.inference_mode()
     def measure(self, task: Task, examples: Examples) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Networks of several members that train side by side and answer as one.
 
-While it trains, such a network gives the outputs of each member, which has a loss of its own. What
-one answer is, the mean of probabilities or of values, is a matter of the task, which the network
-is told once it is made.
+While such a network trains, it returns the outputs of each member, each of which has a loss of its
+own. In evaluation it returns one answer. How outputs become one is the task's, which `learn_pool`
+sets.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class MemberNet(nn.Module):
         """What `forward` returns, of the members' outputs [..., members, rows, outputs].
 
         Raises:
-            ConfigError: in evaluation, if the network was not told of a task.
+            ConfigError: in evaluation, if the network has no task yet.
         """
         return outputs if self.training else self.known_pool()(outputs)
 
@@ -71,7 +71,7 @@ class MemberNet(nn.Module):
         """The pool.
 
         Raises:
-            ConfigError: the network was not told of a task.
+            ConfigError: the network has no task yet.
         """
         if self.pool is None:
             raise ConfigError(

@@ -62,9 +62,8 @@ class FTTransformer(nn.Module):
         super().__init__()
         if heads < 1 or width % heads:
             raise ConfigError(
-                "model.width of an FT-Transformer is no multiple of model.heads",
-                found=(width, heads),
-                remedy="Set it to one",
+                f"model.width={width} of an FT-Transformer is no multiple of model.heads={heads}",
+                remedy="Set model.width to a multiple of model.heads, which is 1 or more",
             )
         self.tokens = Tokens(shape, width, NumericOptions(numeric, width, frequencies, sigma, bins))
         hidden = max(1, round(width * expansion))

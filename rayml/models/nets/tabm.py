@@ -77,9 +77,9 @@ class TabM(MemberNet):
     ) -> None:
         if isinstance(k, str) or isinstance(width, str):
             raise ConfigError(
-                "model.k and model.width of TabM are numbers once a model is made",
+                "model.k or model.width of TabM is still auto, which a sweep alone resolves",
                 found=(k, width),
-                remedy="Let a sweep resolve auto, or set numbers",
+                remedy="Set both to whole numbers, or train the model by `rayml sweep`",
             )
         super().__init__(k)
         if form not in get_args(Form):

@@ -123,8 +123,8 @@ def _seeds(lineage: Lineage) -> str:
     if not lineage.members:
         return f"seed {lineage.seed}"
     seeds = list(dict.fromkeys(lineage.members))
-    told = f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
-    return told + _folds(lineage)
+    seeds_text = f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    return seeds_text + _folds(lineage)
 
 
 def _folds(lineage: Lineage) -> str:

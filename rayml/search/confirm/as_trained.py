@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rayml.errors import SearchError
 from rayml.search.confirm.library import LibraryModel, own_models
 from rayml.search.confirm.seed_training import ConfirmPlan
 from rayml.search.results.choice import interval
@@ -21,12 +22,11 @@ def as_trained(plan: ConfirmPlan, board: Leaderboard) -> Confirmation | None:
         None where no trial has a value within the constraints.
 
     Raises:
-        SearchError: the weights of the best trial are gone.
+        SearchError: the weights of all trials are gone.
     """
-    best = next(own_models(board, plan.trial, most=1), None)
+    best = _first_kept(plan, board)
     if best is None:
         return None
-    best.keep(plan.sweep)
     return Confirmation(
         metric=board.metric,
         direction=board.direction,
@@ -37,6 +37,21 @@ def as_trained(plan: ConfirmPlan, board: Leaderboard) -> Confirmation | None:
         failed=(),
         seed=best.seed,
     )
+
+
+def _first_kept(plan: ConfirmPlan, board: Leaderboard) -> LibraryModel | None:
+    """The best of the models whose weights are there, kept beside the seeds."""
+    lost: SearchError | None = None
+    for each in own_models(board, plan.trial, most=len(board.rows)):
+        try:
+            each.keep(plan.sweep)
+        except SearchError as error:
+            lost = lost or error
+        else:
+            return each
+    if lost is not None:
+        raise lost
+    return None
 
 
 def _trial(best: LibraryModel, plan: ConfirmPlan, metric: str) -> ConfirmedTrial:

@@ -123,7 +123,7 @@ def own_models(
 ) -> Iterator[LibraryModel]:
     """The models of a sweep's trials at their best epochs, as the sweep left them, best first.
 
-    Those that trained to their end come first; what was pruned may still be of use to an ensemble.
+    What was pruned counts by the value that its weights have.
 
     Args:
         board: the sweep's trials, best first.
@@ -132,7 +132,9 @@ def own_models(
     """
     ended = [row for row in board.rows if row.state in {"COMPLETE", "PRUNED"} and row.feasible]
     rows = {row.number: row for row in ended if row.epoch is not None and row.value is not None}
-    for each in distinct(rows.values(), trial, most):
+    sign = 1.0 if board.direction == "minimize" else -1.0
+    ranked = sorted(rows.values(), key=lambda row: (sign * (row.value or 0.0), row.number))
+    for each in distinct(ranked, trial, most):
         row = rows[each.number]
         assert row.epoch is not None
         assert row.value is not None

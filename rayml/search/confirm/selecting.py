@@ -17,6 +17,8 @@ from rayml.search.results.leaderboard import Leaderboard
 from rayml.train.blame import explain
 from rayml.train.trial import build_trial_task
 
+_MOST_MODELS = 1000  # that a bundle holds
+
 
 def select_ensemble(
     plan: ConfirmPlan,
@@ -40,12 +42,14 @@ def select_ensemble(
     models, settings = library(board, plan.trial, confirmation), plan.settings
     # Without new seeds the validation rows alone say which model is the best.
     chosen = settings.seeds > 0
-    limits = Limits(members=settings.members, latency=settings.max_latency_ms)
-    single, seeds = _winners(models, confirmation) if chosen else (None, [])
+    # With folds a model of the library is one a fold.
+    members = max(1, min(settings.members, _MOST_MODELS // data.models))
+    limits = Limits(members=members, latency=settings.max_latency_ms)
+    single, seeds = _winners(models, confirmation)
     work = ray.remote(num_cpus=plan.resources.cpu, num_gpus=plan.resources.gpu)(_select)
     sweep = plan.sweep.resolve()
     try:
-        asked = (sweep, ray.put(data), single, seeds, limits, settings.seconds)
+        asked = (sweep, ray.put(data), single, seeds, chosen, limits, settings.seconds)
         found = ray.get(work.remote(models, *asked))
     except RayError as error:  # a model may be the user's, and end the worker
         found = f"its worker died: {' '.join(str(error).split())}"
@@ -90,8 +94,9 @@ def _select(
     models: Sequence[LibraryModel],
     sweep: Path,
     data: SweepData,
-    single: int | None,
+    single: int,
     seeds: Sequence[int],
+    chosen: bool,
     limits: Limits,
     seconds: float | None,
 ) -> tuple[Selected | None, str, Sequence[float]] | str:
@@ -113,7 +118,8 @@ def _select(
             task.directions[task.proper_metric],
             latencies=found.latencies,
             single=single,
-            given=[known] if known else [],
+            chosen_otherwise=chosen,
+            given=[known],
             limits=limits,
         )
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything

@@ -73,7 +73,8 @@ def select(
     direction: Direction,
     *,
     latencies: Sequence[float],
-    single: int | None,
+    single: int,
+    chosen_otherwise: bool = True,
     given: Sequence[Sequence[int]],
     limits: Limits,
 ) -> Selected | None:
@@ -85,8 +86,8 @@ def select(
         score: best for the true probabilities or means, so that chance decides little.
         direction: which scores are better.
         latencies: of each model.
-        single: place of the model that is served otherwise; None for the one that scores best on
-            the rows.
+        single: place of the model that is served otherwise.
+        chosen_otherwise: whether other rows or other trainings chose that one, not these rows.
         given: ensembles that need no selection, as places of their models; one beyond the limits
             is left out.
         limits: of the ensemble.
@@ -94,21 +95,26 @@ def select(
     Returns:
         None too where no model keeps the limits, or the rows are fewer than two a fold.
     """
-    fixed = [[single or 0], *(each for each in given if _keeps(each, latencies, limits))]
+    fixed = [[single], *(each for each in given if _keeps(each, latencies, limits))]
     sign = 1.0 if direction == "maximize" else -1.0
     measured = _by_fold(predictions, truth, score, sign, fixed, latencies, limits)
     if measured is None:
         return None
     grown, simple = measured
     place = _best(simple)
-    theirs, alone = simple[:, place], simple[:, 0] if single is not None else grown[:, 0]
-    count = _most(grown) if single is None else _best(grown) + 1
+    theirs, alone = simple[:, place], simple[:, 0]
+    count = _best(grown) + 1 if chosen_otherwise else _most(grown)
     ours = grown[:, count - 1]
-    if single is None or (_ahead(ours, theirs) and _beyond_chance(ours, alone)):
+    if chosen_otherwise:
+        better = _ahead(ours, theirs) and _beyond_chance(ours, alone)
+    else:
+        # The rows chose the single model, which flatters it.
+        better = not _beyond_chance(alone, ours)
+    if better:
         added = _grow(predictions, truth, score, sign, latencies, limits)[:count]
         if len(set(added)) > 1:
             return Selected(_votes(added), _mean(sign, ours), _mean(sign, alone), grown=True)
-    if single is not None and place and _beyond_chance(theirs, alone):
+    if chosen_otherwise and place and _beyond_chance(theirs, alone):
         votes = dict.fromkeys(fixed[place], 1)
         return Selected(votes, _mean(sign, theirs), _mean(sign, alone), grown=False)
     return None

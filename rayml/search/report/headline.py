@@ -91,7 +91,7 @@ def best_section(record: SweepRecord) -> Section:
     )
     notes = [
         f"The best {len(rows)} of {len(record.rows):,} trials: those that finished before those"
-        " that were pruned, each by the value of its best {record.board.unit}."
+        f" that were pruned, each by the value of its best {record.board.unit}."
     ]
     if record.constrained:
         notes.append("A trial that breaks a constraint comes after all that break none.")

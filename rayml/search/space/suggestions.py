@@ -53,7 +53,8 @@ def check_suggestions(
         InvalidConfigError: some do not; all are named.
     """
     problems = [
-        f"suggestions.{place}: {key} is neither searched nor a key of the config; correct it"
+        f"search.suggestions.{place}: {key!r} is not a key of the space or of the config; check its"
+        " spelling, or remove it"
         for place, each in enumerate(suggestions)
         for key in each
         if key not in space.keys and not _has(config, key)

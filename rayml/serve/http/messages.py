@@ -158,7 +158,12 @@ class Request:
         given = self._scope.get("query_string", b"")
         if not given:
             return None
-        found = parse_qs(given.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        try:
+            found = parse_qs(given.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        except ValueError as error:
+            raise RequestError(
+                "the query of the address has over 100 fields", status=400
+            ) from error
         return found[name][-1] if name in found else None
 
     @property

@@ -136,7 +136,17 @@ def of_members(
         # Not repeat_interleave, which wakes threads for a row.
         predictions = predictions.index_select(0, counted)
     mean = task.tempered(predictions.mean(0), temperature)
-    return Estimate(mean, task.spread(task.tempered(predictions, temperature), mean))
+    spread = task.spread(task.tempered(predictions, temperature), mean)
+    return Estimate(mean, spread)
+
+
+def scalable(outputs: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Outputs whose predictions a temperature may scale.
+
+    In float32 the probability of a binary answer is 1 from log-odds of 17 on, which no temperature
+    moves; in float64 from 37 on.
+    """
+    return outputs if temperature == 1 else outputs.double()
 
 
 def require_finite(numbers: torch.Tensor) -> None:

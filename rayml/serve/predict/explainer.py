@@ -153,9 +153,9 @@ class Explainer:
         temperature = self._predictor.temperature
 
         def score(means: Tensor, codes: Tensor) -> Tensor:
-            told = means.clamp(_LEAST, 1.0)
-            told = told.squeeze(1) if count == 1 else told
-            return self._task.explained(self._task.tempered(told, temperature), codes)
+            clamped = means.clamp(_LEAST, 1.0)
+            clamped = clamped.squeeze(1) if count == 1 else clamped
+            return self._task.explained(self._task.tempered(clamped, temperature), codes)
 
         codes = codes.cpu()
         high, low = score(end, codes), score(start, codes)

@@ -18,7 +18,7 @@ from rayml.errors import BundleError
 from rayml.models.layers.folded import Forward
 from rayml.models.modules.invariant import InvariantForward, blocks
 from rayml.registry.bundle.bundle import Bundle, load_bundle
-from rayml.serve.predict.answer import Answers, Estimate, of_members
+from rayml.serve.predict.answer import Answers, Estimate, of_members, scalable
 from rayml.serve.predict.members import open_members
 from rayml.serve.predict.regions import RegionMaker
 from rayml.tasks.table import build_task
@@ -215,10 +215,11 @@ class Predictor:
 
     def _decoded(self, outputs: torch.Tensor) -> Estimate:
         """The estimate from the model's outputs, on the CPU."""
-        predictions = self.task.predict(outputs).cpu()
+        temperature = self.temperature
+        predictions = self.task.predict(scalable(outputs, temperature)).cpu()
         if self.members.stacked:
-            return of_members(predictions, self.task, self.members.counted, self.temperature)
-        return Estimate(self.task.tempered(predictions, self.temperature))
+            return of_members(predictions, self.task, self.members.counted, temperature)
+        return Estimate(self.task.tempered(predictions, temperature))
 
     def _decoded_alike(self, outputs: torch.Tensor) -> Estimate:
         """The estimate, decoded in blocks of one length, so that its bits do not vary."""

@@ -69,7 +69,10 @@ class RegionMaker:
         self._groups = None if found is None else _grouped(bundle, found, preprocessor)
         scaled = found is not None and found.offset is not None
         if scaled and not (task.takes_scale and bundle.info.ensemble):
-            raise _misfit(bundle, "it has an offset of a spread, and the bundle answers with none")
+            raise _misfit(
+                bundle,
+                "its scores are in units of a spread, and it has no ensemble",
+            )
 
     @property
     def groups(self) -> RegionGroups | None:
@@ -88,17 +91,17 @@ class RegionMaker:
         found = self._intervals
         if found is None:
             raise RequestError(
-                "this version has no calibration scores, which intervals and sets are made of",
+                "this version has no calibration scores, so it gives no intervals or sets",
                 status=422,
-                remedy=f"Register it again with `rayml register {self._bundle.lineage.sweep}`, and"
-                " confirm.intervals.rows above 0",
+                remedy="Register it again with"
+                f" `rayml register {self._bundle.lineage.sweep} confirm.intervals.rows=10000`",
             )
         if not found.supports(level):
             raise RequestError(
                 f"{found.rows} calibration rows are too few for {PARAMETER}={level:g}",
                 status=422,
-                remedy=f"Ask for {_down(found.highest)} at most, or train with more validation"
-                " rows",
+                remedy=f"Ask for {_down(found.highest)} at most, or register a model"
+                " that has more calibration rows",
             )
 
     def of(self, estimate: Estimate, features: Features, levels: Floats) -> Region:

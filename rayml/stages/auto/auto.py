@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset
 
 SECONDS = "search.seconds"
+ENSEMBLES = ("confirm.top", "confirm.ensemble")  # they exclude what is chosen beside the other
 _BUDGETS = ("trials", "seconds", "epochs", "cost")
 
 
@@ -35,28 +36,36 @@ def with_space(context: Context, data: PreparedDataset) -> tuple[Context, Prepar
     if context.config.auto is None or context.resumed is not None:
         return context, data
     choice = choose(_facts(context, data))
-    resolved = _resolved(context, choice)
-    if resolved.config.data != context.config.data:
+    found = resolved(context, choice)
+    if found.config.data != context.config.data:
         try:
-            data = prepare_data(resolved, again=True)
+            data = prepare_data(found, again=True)
         except RaymlError as error:
             # Of few groups or stretches of time, say, which show only when rows are dealt.
             show.line(f"{AUTO}: no folds: {error}")
             choice = choice.besides([FOLDS_KEY])
-            resolved = _resolved(context, choice)
-    found = resolved.config.auto
-    assert found is not None
-    for reason in found.reasons:
+            found = resolved(context, choice)
+    auto = found.config.auto
+    assert auto is not None
+    for reason in auto.reasons:
         show.line(f"{AUTO}: {reason}")
-    show.line(f"{AUTO} is {' '.join(found.overrides)}")
-    return resolved, data
+    show.line(f"{AUTO} stands for {' '.join(auto.overrides)}")
+    return found, data
 
 
-def _resolved(context: Context, choice: AutoChoice) -> Context:
+def resolved(context: Context, choice: AutoChoice) -> Context:
+    """The context with a choice, as far as the command does not set it itself.
+
+    Raises:
+        InvalidConfigError: the user's settings do not go together with what is chosen.
+    """
     # The user's seconds are those of the whole command.
     words = [each for each in context.overrides if key_of(each) not in {"space", SECONDS}]
-    # Which data they are is not how they are split.
-    choice = choice.besides([key for each in words if (key := key_of(each)) != "data"])
+    # Neither which data they are says how they are split, nor how a search goes how long it is.
+    given = [key_of(each) for each in words]
+    choice = choice.besides([each for each in given if each not in {"data", "search"}])
+    if any(is_given(key, given) for key in ENSEMBLES):
+        choice = choice.besides(["confirm"])
     composed = compose([*choice.overrides, *words], context.config_dirs)
     composed.plain["auto"] = {
         "overrides": list(choice.overrides),
@@ -64,7 +73,9 @@ def _resolved(context: Context, choice: AutoChoice) -> Context:
     }
     if problems := config_problems(composed):
         raise InvalidConfigError([f"with {AUTO}: {each}" for each in problems])
-    return replace(context, composed=composed)
+    # A command that continues this one needs what confirms it.
+    more = [each for each in choice.overrides if is_given(key_of(each), ["confirm"])]
+    return replace(context, composed=composed, words=(*context.words, *more))
 
 
 def _facts(context: Context, data: PreparedDataset) -> TableFacts:

@@ -18,19 +18,19 @@ FOLDS_KEY = "data.split.folds"
 FOLDED_ROWS = 10_000
 """Rows of training and validation below which they are dealt into folds."""
 FOLDS = 5
-"""Of small tables."""
+"""Folds of a small table."""
 ROWS_OF_A_CLASS = 3
-"""In each fold on average at least, of the rarest class."""
+"""Rows of the rarest class that each fold needs on average."""
 USUAL_SECONDS = 60.0
-"""Of the whole command, where the user names no budget."""
+"""Length of the whole command where the user sets no budget."""
 USUAL_TRIALS = 60
 """Trials that end a sweep before its time, where the user names no budget."""
 LEAST_SECONDS = 5.0
-"""Of a search, however late it is, besides the time in which workers start."""
+"""Shortest search, the start of its workers not counted."""
 KEPT_SHARE = 0.1
-"""Of the time that is kept for the selection of an ensemble and for the endpoint."""
+"""Share of the time that is kept for selecting an ensemble and starting the endpoint."""
 KEPT_SECONDS = 6.0
-"""Kept for them at least."""
+"""Least time that is kept for that."""
 
 Decision = tuple[tuple[str, ...], str]
 
@@ -143,7 +143,7 @@ def _families(facts: TableFacts) -> Iterator[Decision]:
         )
     if facts.rows > MANY_ROWS:
         yield (
-            ("space.train.batch_size.choices=[1024,4096]",),
+            ("space.train.batch_size.choices=[1024,4096]", "train.batch_size=1024"),
             f"networks take batches of 1024 or 4096 of the {facts.rows:,} training rows",
         )
 
@@ -157,9 +157,9 @@ def _left_out(facts: TableFacts) -> dict[str, str]:
     elif facts.classes > MOST_CLASSES_OF_TREES:
         without["lightgbm"] = f"each round would grow a tree for each of {facts.classes} classes"
     if not facts.linear:
-        without["linear"] = "they learn no task with a loss of its own"
+        without["linear"] = "they cannot learn the loss of your own task"
     elif facts.rows * weights > MOST_CELLS_OF_LINEAR:
-        without["linear"] = f"{facts.rows:,} rows of {weights:,} weights take long in one go"
+        without["linear"] = f"{facts.rows:,} rows times {weights:,} weights take minutes at once"
     return without
 
 

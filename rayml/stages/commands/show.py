@@ -175,11 +175,14 @@ def regions(found: Intervals | None, target: TargetInfo, version: int) -> None:
         return
     size = "labels" if target.classes else "wide"
     shown = "; ".join(
-        f"interval={each.level:g}: {100 * each.coverage:.4g} % of the test rows,"
+        f"interval={each.level:g} holds {100 * each.coverage:.4g} % of the truths,"
         f" {each.size:.4g} {size}"
         for each in found.measured
     )
-    line(f"version {version} {kind}s hold {shown or 'too few rows'}")
+    if shown:
+        line(f"version {version} {kind}s on test rows: {shown}")
+    else:
+        line(f"version {version} has too few calibration rows for {kind}s of 0.8, 0.9 or 0.95")
     if found.pooled:
         few = ", ".join(map(str, found.pooled[:12]))
         more = f" and {len(found.pooled) - 12} more" if len(found.pooled) > 12 else ""

@@ -33,8 +33,8 @@ def with_sizes(context: Context, data: PreparedDataset) -> Context:
     chosen = dict(
         zip(_KEYS, choose_sizes(_work(model, settings, data), pace, **given), strict=True)
     )
-    told = " ".join(f"model.{key}={chosen[key]}" for key in _KEYS if given[key] is None)
-    show.line(f"{told}, as this machine multiplies {pace / 1e9:.0f} billion numbers a second")
+    sizes = " ".join(f"model.{key}={chosen[key]}" for key in _KEYS if given[key] is None)
+    show.line(f"{sizes}, as this machine multiplies {pace / 1e9:.0f} billion numbers a second")
     plain = deepcopy(context.composed.plain)
     plain["model"].update(chosen)
     return replace(context, composed=replace(context.composed, plain=plain))

@@ -11,7 +11,7 @@ import torch
 
 from rayml.data.fit.group_column import GroupColumn
 from rayml.registry.bundle.intervals import MOST_GROUPS, GroupScores, Intervals
-from rayml.serve.predict.answer import Estimate, of_members
+from rayml.serve.predict.answer import Estimate, of_members, scalable
 from rayml.settings.search import IntervalSettings
 from rayml.tasks.conformal import Floats, draws, limit, rank
 from rayml.tasks.regions import MeasuredLevel, Predicted
@@ -129,7 +129,7 @@ def _predicted(
 ) -> tuple[Predicted, Floats | None]:
     """Predictions, and the members' spread where there are several."""
     with torch.inference_mode():
-        predictions = task.predict(outputs)
+        predictions = task.predict(scalable(outputs, temperature))
         if len(predictions) > 1:
             estimate = of_members(predictions, task, temperature=temperature)
         else:

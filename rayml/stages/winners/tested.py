@@ -53,7 +53,7 @@ class Calibration:
             return 1.0
         rows, outputs = self._calibrating(_TEMPERATURE_ROWS)
         with torch.inference_mode():
-            predictions = self.task.predict(outputs).mean(0)
+            predictions = self.task.predict(outputs.double()).mean(0)
             return self.task.fit_temperature(
                 predictions, self.task.truth(torch.from_numpy(rows.target))
             )

@@ -137,7 +137,7 @@ class FoldedTrial:
         if self.finished:
             raise TrainError(f"the trial has finished after {self.epoch} epochs and has no other")
         results = [
-            self._last[fold] if _over(each) else each.advance()
+            _idle(self._last[fold]) if _over(each) else each.advance()
             for fold, each in enumerate(self._folds)
         ]
         self._last = results
@@ -206,3 +206,8 @@ def _own(settings: TrainSettings, fold: int) -> TrainSettings:
 
 def _over(loop: TrainingLoop | EstimatorLoop) -> bool:
     return isinstance(loop, EstimatorLoop) and loop.over
+
+
+def _idle(last: EpochResult) -> EpochResult:
+    """The result of a fold that is over, in an epoch of the others."""
+    return replace(last, train_seconds=0.0, eval_seconds=0.0, steps=0)

@@ -28,15 +28,22 @@ def noisy(models: int, rows: int, seed: int, noise: float = 1.0) -> tuple[Tensor
 
 
 def chosen(
-    predictions: Tensor, truth: Tensor, limits: Limits | None = None, single: int | None = 0
+    predictions: Tensor,
+    truth: Tensor,
+    limits: Limits | None = None,
+    single: int = 0,
+    *,
+    otherwise: bool = True,
+    latencies: list[float] | None = None,
 ) -> Selected | None:
     return select(
         predictions,
         truth,
         rmse,
         "minimize",
-        latencies=[1.0] * len(predictions),
+        latencies=latencies or [1.0] * len(predictions),
         single=single,
+        chosen_otherwise=otherwise,
         given=[],
         limits=limits or Limits(),
     )
@@ -50,8 +57,8 @@ def test_where_the_rows_choose_the_single_model_too_it_has_no_head_start() -> No
         fresh = torch.Generator().manual_seed(1000 + seed)
         errors = 0.3 * torch.randn(12, 5000, generator=fresh)
         best = int(rmse(predictions, truth).argmin())
-        for single, found in ((None, gains), (best, beside_a_known)):
-            selected = chosen(predictions, truth, single=single)
+        for otherwise, found in ((False, gains), (True, beside_a_known)):
+            selected = chosen(predictions, truth, single=best, otherwise=otherwise)
             votes = {best: 1} if selected is None else selected.votes
             total = sum(votes.values())
             mean = sum(count * errors[place] for place, count in votes.items()) / total
@@ -64,8 +71,17 @@ def test_where_the_rows_choose_the_single_model_too_it_has_no_head_start() -> No
 def test_a_good_model_among_useless_ones_stays_nearly_alone() -> None:
     good, truth = noisy(1, 400, seed=3, noise=0.05)
     useless, _ = noisy(10, 400, seed=4, noise=1.0)
-    found = chosen(torch.cat([good, useless]), truth, single=None)
+    found = chosen(torch.cat([good, useless]), truth, otherwise=False)
     assert found is None or found.votes[0] >= 0.8 * sum(found.votes.values())
+
+
+def test_what_fits_the_latency_does_not_replace_a_better_model_that_does_not() -> None:
+    good, truth = noisy(1, 400, seed=3, noise=0.3)
+    others, _ = noisy(3, 400, seed=3, noise=1.0)
+    models = torch.cat([good, others])
+    limits = Limits(latency=2.0)
+    latencies = [3.0, 0.2, 0.2, 0.2]
+    assert chosen(models, truth, limits, otherwise=False, latencies=latencies) is None
 
 
 @given(models=st.integers(1, 6), rows=st.integers(1, 40), seed=st.integers(0, 100))
@@ -73,7 +89,7 @@ def test_a_selection_without_a_single_model_keeps_its_limits(
     models: int, rows: int, seed: int
 ) -> None:
     predictions, truth = noisy(models, rows, seed=seed)
-    found = chosen(predictions, truth, Limits(members=3, latency=2.0), single=None)
+    found = chosen(predictions, truth, Limits(members=3, latency=2.0), otherwise=False)
     if found is not None:
         assert 2 <= len(found.votes) <= 2
         assert set(found.votes) <= set(range(models))

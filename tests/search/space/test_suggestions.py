@@ -67,7 +67,7 @@ def test_the_same_is_suggested_once() -> None:
 
 def test_a_key_that_is_nowhere_is_an_error() -> None:
     check_suggestions([{"model.trees.rate": 0.1}], SPACE, CONFIG)
-    with pytest.raises(InvalidConfigError, match=r"suggestions\.1: model\.tree\.rate is neither"):
+    with pytest.raises(InvalidConfigError, match=r"suggestions\.1: 'model\.tree\.rate' is"):
         check_suggestions([{"model.family": "mlp"}, {"model.tree.rate": 0.1}], SPACE, CONFIG)
 
 

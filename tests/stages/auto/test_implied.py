@@ -9,7 +9,13 @@ from rayml.stages.auto.implied import AUTO, implied
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["data=wine"], ["search.trials=4", "train.epochs=2"], ["data.target=model"], ["models=3"]],
+    [
+        [],
+        ["data=wine"],
+        ["search.trials=4", "train.epochs=2"],
+        ["data.target=model"],
+        ["name=a", "train=fast"],
+    ],
 )
 def test_a_run_that_names_no_model_and_no_space_is_auto(words: list[str]) -> None:
     assert implied("run", words) == (AUTO,)
@@ -25,6 +31,8 @@ def test_a_run_that_names_no_model_and_no_space_is_auto(words: list[str]) -> Non
         ["space.train.optimizer.lr.low=0.1"],
         ["~space.model"],
         ["experiment=mine"],
+        ["+preset=mine"],
+        ["search=pbt"],
     ],
 )
 def test_what_is_named_stays(words: list[str]) -> None:

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayml.config.compose import compose
+from rayml.search.space.space import Space
+from rayml.search.space.suggestions import adopt_suggestions
 from rayml.stages.auto.policy import (
     FOLDS_KEY,
     LEAST_SECONDS,
@@ -17,6 +19,7 @@ from rayml.stages.auto.policy import (
     choose,
     listed,
 )
+from rayml.stages.checks.preflight import trial_config
 
 SHOP = TableFacts(rows=6_000, numbers=10, categories=7, classes=2, seconds=300)
 
@@ -62,7 +65,7 @@ def test_a_budget_of_another_kind_is_the_only_one() -> None:
         (replace(SHOP, classes=200), "lightgbm", "200 classes"),
         (replace(SHOP, rows=5_000_000), "linear", "5,000,000 rows"),
         (replace(SHOP, classes=200), "linear", "2,000 weights"),
-        (replace(SHOP, linear=False), "linear", "loss of its own"),
+        (replace(SHOP, linear=False), "linear", "loss of your own task"),
     ],
 )
 def test_a_family_that_does_not_suit_is_left_out(facts: TableFacts, family: str, why: str) -> None:
@@ -105,6 +108,16 @@ def test_whatever_the_table_some_family_is_searched_for_some_time(
     (given,) = [each for each in found.overrides if each.startswith("search.seconds=")]
     assert float(given.partition("=")[2]) >= LEAST_SECONDS
     assert all(each.strip() for each in found.reasons)
+
+
+def test_suggested_networks_fit_the_space_of_many_rows() -> None:
+    chosen = choose(replace(SHOP, rows=300_000)).overrides
+    composed = compose(["data=wine", *chosen])
+    config = composed.typed()
+    found = adopt_suggestions(
+        config.search.suggestions, Space.parse(config.space), trial_config(composed.plain)
+    )
+    assert not found.unfit
 
 
 @pytest.mark.parametrize(

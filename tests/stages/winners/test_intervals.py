@@ -154,6 +154,23 @@ def test_rows_are_not_grouped_by_numbers_or_by_what_is_no_feature(name: str) -> 
         GroupColumn(case("regression").preprocessor, name)
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (SchemaSettings(private=("where",)), "is private"),
+        (SchemaSettings(max_published=2), "has 3 values, over data.schema.max_published=2"),
+    ],
+)
+def test_values_that_are_not_published_name_no_groups(settings: SchemaSettings, why: str) -> None:
+    raw = table(1000, 0).drop(["grade"])
+    schema = infer_schema(raw, target="value", settings=settings)
+    fitted = Preprocessor.fit(
+        schema, observe(raw, schema, "regression"), PreprocessSettings(), "regression"
+    )
+    with pytest.raises(DataError, match=why):
+        GroupColumn(fitted, "where")
+
+
 @dataclass
 class Unsure(Ruler):
     """Members of opposite signs disagree, and by more where `old` is true."""

@@ -13,12 +13,13 @@ import torch
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.models.estimators.members import Committee
 from rayml.search.results.confirmation import Confirmation, ConfirmedTrial, read_confirmation
+from rayml.serve.predict.answer import of_members, scalable
 from rayml.settings.search import ConfirmSettings, IntervalSettings
 from rayml.stages.winners.tested import Calibration
 from rayml.stages.winners.tested import tested as measured
 from rayml.stages.winners.winner import Winner
 from rayml.tasks.table import build_task
-from rayml.types import Examples, Features, SplitName
+from rayml.types import Examples, Features, SplitName, TargetInfo
 from tests.stages.winners.test_intervals import Ruler, case
 
 TRIAL = ConfirmedTrial(
@@ -94,6 +95,30 @@ def test_metrics_are_those_of_the_scaled_probabilities(members: int, tmp_path: P
     validation = {name: each.validation_metrics() for name, each in found.items()}
     assert validation["auto"]["log_loss"] < validation["none"]["log_loss"]
     assert found["auto"].calibrated_winner.temperature == found["auto"].temperature
+
+
+@dataclass
+class Sure:
+    """A binary model whose log-odds are given."""
+
+    odds: list[float]
+
+    def outputs(self, features: Features) -> torch.Tensor:
+        return torch.tensor(self.odds)[: len(features), None]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_temperature_reaches_answers_that_are_sure(members: int) -> None:
+    """The endpoint scales predictions and a measurement scales log-odds: to the same."""
+    info = TargetInfo(name="y", task="binary", classes=("no", "yes"))
+    task, odds = build_task(info), [-34.0, -20.0, -1.0, 0.0, 1.0, 16.0, 20.0, 34.0]
+    committee = Committee([Sure(odds)] * members, temperature=5.0)
+    features = Features(np.zeros((len(odds), 1), np.float32), np.zeros((len(odds), 0), np.int64))
+    predictions = task.predict(scalable(committee.outputs(features), 5.0))
+    answered = of_members(predictions, task, temperature=5.0).prediction.double()
+    measured_too = task.predict(committee.pooled(task, features)).double()
+    assert torch.allclose(answered, measured_too, rtol=1e-5)
+    assert torch.allclose(answered, (torch.tensor(odds).double() / 5).sigmoid(), rtol=1e-5)
 
 
 def test_the_test_split_is_read_once_for_one_way_to_calibrate(tmp_path: Path) -> None:
