@@ -43,7 +43,8 @@ def test_examples_know_their_size() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"seeds": 1}, "greater than or equal to 2"),
+        ({"seeds": 1}, "seeds=1 does not show how results vary"),
+        ({"seeds": 0}, "ensemble=greedy alone allows"),
         ({"ensemble": 1}, "greater than or equal to 2"),
         ({"seeds": 3, "ensemble": 4}, "more than seeds=3"),
         ({"top": 0, "ensemble": 2}, "set with top=0"),

@@ -54,7 +54,8 @@ def test_a_users_task_goes_from_rows_to_an_endpoint(tmp_path: Path, rayml: Rayml
     assert "3 trials for the best deviance" in done.stdout
     (answer,) = [line for line in done.stdout.splitlines() if line.startswith("HTTP ")]
     (prediction,) = json.loads(answer.partition(": ")[2])["predictions"]
-    assert set(prediction) == {"count"}
+    # Of few rows in folds, whose models agree more or less.
+    assert {"count"} <= set(prediction) <= {"count", "spread"}
     assert prediction["count"] > 0
     info = json.loads((tmp_path / "runs/registry/visits/versions/1/bundle.json").read_text())
     assert info["metric"] == "deviance"

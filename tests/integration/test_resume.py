@@ -17,6 +17,7 @@ from rayml.search.journal.journal import SweepJournal
 from rayml.search.problem.sweep_plan import SweepPlan
 from rayml.search.space.space import Space
 from rayml.search.sweep import run_sweep
+from rayml.settings.search import CohortSettings
 from tests.integration.test_sweep import DATA, Watcher, make_plan  # noqa: F401 - a fixture
 from tests.processes import command, descendants, kill, wait_until
 from tests.record import assert_continued, epochs, finished, recorded
@@ -147,7 +148,8 @@ cluster.shutdown()
 def test_a_killed_node_costs_at_most_one_epoch(make_plan: MakePlan, tmp_path: Path) -> None:  # noqa: F811
     import pickle
 
-    plan = make_plan(trials=3, epochs=200)
+    # One on each node, and a third one that waits.
+    plan = make_plan(trials=3, epochs=200, cohort=CohortSettings(lanes=1))
     # The trials are under way when the node is killed: some 30 epochs in, they wait for it.
     gated = {
         "_target_": "tests.paced_model.Gated",
