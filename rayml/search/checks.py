@@ -16,7 +16,7 @@ from rayml.search.space.suggestions import check_suggestions
 from rayml.search.tracking.tracker import check_tracking
 from rayml.settings.search import SearchSettings
 from rayml.tasks.objectives import TRAIN_SECONDS
-from rayml.train.trial import known_metrics, objective
+from rayml.train.build import known_metrics, objective
 from rayml.types import TaskName
 
 Check = tuple[str, Callable[[], object]]

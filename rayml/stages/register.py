@@ -31,7 +31,7 @@ from rayml.stages.winners.stand_ins import find_stand_ins
 from rayml.stages.winners.tested import Calibration, tested
 from rayml.stages.winners.winner import Winner, committee_of, find_winner
 from rayml.storage.temporary import temporary_folder
-from rayml.train.trial import build_trial_task, estimator_of, is_estimator
+from rayml.train.build import build_trial_task, estimator_of, is_estimator
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset

@@ -9,6 +9,7 @@ from typing import Any
 from rayml.data.split.folds import Folds
 from rayml.errors import DivergedError
 from rayml.tasks.task import Task
+from rayml.train.build import build_lane, build_trial_task, choose_device, train_settings
 from rayml.train.folds.batches import FoldBatches
 from rayml.train.folds.lanes import FoldLoop
 from rayml.train.lanes.lane import Lane, NewLane
@@ -18,7 +19,6 @@ from rayml.train.loop.batches import ArrayBatches
 from rayml.train.seed_results import FailedSeed, SeedResult, seeded
 from rayml.train.speed.probe import lanes_in_memory, why_not_stacked
 from rayml.train.speed.process import reset_process
-from rayml.train.trial import build_lane, build_trial_task, choose_device, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
+from rayml.train.build import apply
 from rayml.train.loop.results import BestEpoch
-from rayml.train.trial import apply
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import DivergedError
+from rayml.train.build import build_loop, is_estimator, train_settings
 from rayml.train.seed_results import FailedSeed, SeedResult, seeded
-from rayml.train.trial import build_loop, is_estimator, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 if TYPE_CHECKING:

@@ -32,9 +32,9 @@ from rayml.models.layers.numeric import KINDS
 from rayml.serve.predict.predictor import Predictor
 from rayml.settings.data import PreprocessSettings, SchemaSettings
 from rayml.testing.bundles import untrained_bundle
+from rayml.train.build import build_member, build_trial_task
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import build_member, build_trial_task
 from rayml.types import Examples, Features, TaskName
 
 ADULT = (

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from rayml.data.split.folds import deal_by_hash
+from rayml.train.build import build_lane, build_loop, build_trial_task
 from rayml.train.folds.batches import FoldBatches
 from rayml.train.folds.lanes import FoldLoop
-from rayml.train.trial import build_lane, build_loop, build_trial_task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo
 
 TARGET = TargetInfo("y", "binary", ("no", "yes"))

@@ -20,11 +20,11 @@ from rayml.models.estimators.members import Committee, ModuleMember
 from rayml.search.results.choice import middle_seeds
 from rayml.tasks.table import outputs_of
 from rayml.tasks.task import Task
+from rayml.train.build import build_model, build_trial_task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import build_model, build_trial_task
 from rayml.types import Examples, Features, FeatureShape, TargetInfo, TaskName
 
 SETS: Mapping[str, tuple[Any, TaskName]] = {

@@ -16,8 +16,8 @@ from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.winners.out_of_fold import out_of_fold
 from rayml.stages.winners.winner import find_winner
+from rayml.train.build import build_member, build_trial_task
 from rayml.train.folds.parts import fold_values
-from rayml.train.trial import build_member, build_trial_task
 from tests.e2e.command import Rayml
 from tests.e2e.test_kill import EPOCHS, TRIALS, sweeping
 from tests.processes import descendants, kill

@@ -38,9 +38,9 @@ from rayml.settings.serve import ReplicaSettings, ServeSettings
 from rayml.settings.train import TrainSettings
 from rayml.stages.register import write_winner
 from rayml.tasks.objectives import Objective
+from rayml.train.build import apply
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import apply
 from rayml.types import Examples, SplitName
 
 pytestmark = pytest.mark.usefixtures("ray_session")

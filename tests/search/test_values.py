@@ -21,7 +21,7 @@ from rayml.search.space.parameter import snapped
 from rayml.search.space.space import Space
 from rayml.search.study.study import Study
 from rayml.settings.search import SamplerSettings
-from rayml.train.trial import apply, as_scalar
+from rayml.train.build import apply, as_scalar
 from tests.search.plans import tell
 
 LAYERS = [[64, 64], [128], []]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rayml.errors import InvalidConfigError
+from rayml.train.build import train_settings
 from rayml.train.loop.results import fixed
-from rayml.train.trial import train_settings
 
 
 def test_steps_are_rounded_up_to_whole_stretches() -> None:

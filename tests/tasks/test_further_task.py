@@ -39,11 +39,11 @@ from rayml.settings.serve import ServeSettings
 from rayml.stages.winners.judge import judge
 from rayml.stages.winners.winner import Winner, WinnerMember
 from rayml.tasks import table
+from rayml.train.build import build_lane, build_loop
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate
 from rayml.train.speed.probe import why_not_stacked
-from rayml.train.trial import build_lane, build_loop
 from rayml.types import Examples
 from tests.serve.asgi import call
 from tests.serve.openapi.contract import Contract

@@ -14,8 +14,8 @@ from rayml.errors import ConfigError, SpaceError
 from rayml.search.space.fit import check_fit
 from rayml.search.space.space import Space
 from rayml.stages.checks.preflight import component_problems, trial_config
+from rayml.train.build import apply
 from rayml.train.families import all_models, chosen_model, family_of
-from rayml.train.trial import apply
 
 MLP = {"_target_": "rayml.models.nets.mlp.MLP", "width": 8}
 OTHER = {"_target_": "rayml.models.nets.resnet.TabularResNet", "width": 4}

@@ -14,12 +14,12 @@ from rayml.errors import DivergedError
 from rayml.models.nets.mlp import MLP
 from rayml.settings.train import TrainSettings
 from rayml.train import seed_lanes
+from rayml.train.build import apply, build_loop
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.seed_results import FailedSeed, SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.speed import probe
 from rayml.train.speed.process import reset_process
-from rayml.train.trial import apply, build_loop
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from torch import nn
 
 from rayml.tasks.table import build_task
 from rayml.train.blame import explain
+from rayml.train.build import build_lane, build_loop, train_settings
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate
 from rayml.train.optimizers.schedule import rate
@@ -18,7 +19,6 @@ from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.speed.probe import why_not_alike, why_not_stacked
 from rayml.train.speed.process import reset_process
-from rayml.train.trial import build_lane, build_loop, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 from tests.odd_models import FAILS, TRAINS, Drawn, Lambda, Raises, RaisesAtOnce
 

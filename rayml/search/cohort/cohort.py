@@ -37,6 +37,7 @@ from rayml.search.pruning.pruning import PruningDecision
 from rayml.search.pruning.quota import Quota, left, refill
 from rayml.search.space.parameter import Params
 from rayml.train.blame import explain
+from rayml.train.build import build_lane, is_estimator
 from rayml.train.families import FAMILY_KEY
 from rayml.train.folds.lanes import FoldLoop
 from rayml.train.lanes.lane import NewLane
@@ -46,7 +47,6 @@ from rayml.train.loop.checkpoint import load_checkpoint
 from rayml.train.loop.results import EpochResult
 from rayml.train.speed.accelerator import Accelerator
 from rayml.train.speed.probe import measure_lanes, why_not_alike, why_not_stacked
-from rayml.train.trial import build_lane, is_estimator
 from rayml.types import Examples
 
 # So many train together without a measurement, which would cost a good part of a first look.

@@ -21,8 +21,8 @@ from rayml.search.cohort.worker import (
 )
 from rayml.search.problem.trials import AskedTrial, Ended
 from rayml.train.blame import explain
+from rayml.train.build import build_loop, train_settings
 from rayml.train.speed.process import reset_process
-from rayml.train.trial import build_loop, train_settings
 
 if TYPE_CHECKING:
     from rayml.train.trial_loop import TrialLoop

@@ -9,13 +9,13 @@ from typing import Any
 from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.worker import require_objective
 from rayml.tasks.task import Task
+from rayml.train.build import build_trial_task, choose_device, train_settings
 from rayml.train.folds.batches import FoldBatches
 from rayml.train.folds.lanes import FoldLoop
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.speed.process import reset_process
-from rayml.train.trial import build_trial_task, choose_device, train_settings
 from rayml.types import Examples
 
 

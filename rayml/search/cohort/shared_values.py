@@ -11,9 +11,9 @@ from rayml.search.cohort.plan import CohortPlan, SweepData
 from rayml.search.cohort.worker import Refusal, attempt, trial_of
 from rayml.search.space.parameter import Params, Scalar
 from rayml.tasks.table import outputs_of
+from rayml.train.build import build_model, is_estimator
 from rayml.train.families import FAMILY_KEY
 from rayml.train.lanes.structure import structural_values
-from rayml.train.trial import build_model, is_estimator
 
 
 def shared_values(params: Params, plan: CohortPlan, data: SweepData) -> Params:

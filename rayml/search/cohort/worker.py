@@ -18,7 +18,7 @@ from rayml.search.space.parameter import Params
 from rayml.storage.disk import make_folder, write
 from rayml.tasks.objectives import PARAMETERS
 from rayml.train.blame import explain
-from rayml.train.trial import apply
+from rayml.train.build import apply
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,10 +21,10 @@ from rayml.search.results.leaderboard import Leaderboard
 from rayml.search.space.parameter import Params
 from rayml.tasks.objectives import MEASURED
 from rayml.tasks.table import outputs_of
+from rayml.train.build import apply, build_member, build_trial_task
 from rayml.train.folds.parts import parted
 from rayml.train.loop.results import BestEpoch
 from rayml.train.seed_results import SeedResult
-from rayml.train.trial import apply, build_member, build_trial_task
 from rayml.types import Examples, Features
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rayml.errors import CheckpointError
+from rayml.train.build import apply
 from rayml.train.loop.results import BestEpoch
 from rayml.train.seed_results import SEED, SeedResult
-from rayml.train.trial import apply
 
 if TYPE_CHECKING:
     from rayml.train.loop.checkpoint import Checkpoint

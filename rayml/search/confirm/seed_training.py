@@ -18,10 +18,10 @@ from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.results.candidates import Candidate
 from rayml.settings.search import ConfirmSettings, ResourceSettings
 from rayml.train.blame import explain
+from rayml.train.build import is_estimator, objective
 from rayml.train.folds.parts import fold_values
 from rayml.train.seed_results import FailedSeed, SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import is_estimator, objective
 from rayml.types import Examples
 
 

@@ -15,7 +15,7 @@ from rayml.search.confirm.selection import Limits, Selected, select
 from rayml.search.results.confirmation import Confirmation, SelectedMember, Selection
 from rayml.search.results.leaderboard import Leaderboard
 from rayml.train.blame import explain
-from rayml.train.trial import build_trial_task
+from rayml.train.build import build_trial_task
 
 _MOST_MODELS = 1000  # that a bundle holds
 

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rayml.search.space.parameter import Params
+from rayml.train.build import apply
 from rayml.train.seed_results import SEED
-from rayml.train.trial import apply
 
 if TYPE_CHECKING:
     # It loads Optuna, which a worker that trains does without.

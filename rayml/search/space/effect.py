@@ -12,8 +12,8 @@ from rayml.errors import InvalidConfigError
 from rayml.search.space.parameter import Parameter, Scalar, same
 from rayml.search.space.space import Space, lookup
 from rayml.tasks.table import task_names, task_type
+from rayml.train.build import as_scalar, is_estimator
 from rayml.train.families import all_models
-from rayml.train.trial import as_scalar, is_estimator
 
 _OPTIMIZER, _TASK, _NUMERIC = "train.optimizer.name", "task.name", "model.numeric"
 # The values of another key with which a setting does anything.

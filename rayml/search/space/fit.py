@@ -9,7 +9,7 @@ from rayml.config.components.build import is_node
 from rayml.errors import InvalidConfigError
 from rayml.search.space.parameter import Parameter, is_quoted_number
 from rayml.search.space.space import Space, lookup
-from rayml.train.trial import SECTIONS, apply, read_scalar, train_settings
+from rayml.train.build import SECTIONS, apply, read_scalar, train_settings
 
 
 def check_fit(space: Space, config: Mapping[str, Any]) -> None:

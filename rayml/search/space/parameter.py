@@ -16,7 +16,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from rayml.train.trial import as_scalar
+from rayml.train.build import as_scalar
 
 Scalar: TypeAlias = bool | int | float | str | None
 Params: TypeAlias = Mapping[str, Scalar]

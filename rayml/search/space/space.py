@@ -19,7 +19,7 @@ from rayml.search.space.parameter import (
     same,
     snapped,
 )
-from rayml.train.trial import as_scalar
+from rayml.train.build import as_scalar
 
 _ABSENT = object()
 

@@ -24,9 +24,9 @@ from rayml.settings.search import SearchSettings
 from rayml.stages.commands import show
 from rayml.tasks.table import is_task
 from rayml.train.blame import users_line
+from rayml.train.build import SECTIONS, build_loop, estimator_of, objective
 from rayml.train.families import FAMILY_KEY, all_models
 from rayml.train.speed.member_sizes import with_least_sizes
-from rayml.train.trial import SECTIONS, build_loop, estimator_of, objective
 
 if TYPE_CHECKING:
     from rayml.config.schema import Config

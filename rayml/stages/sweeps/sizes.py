@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rayml.settings.train import TrainSettings
 from rayml.stages.commands import show
 from rayml.stages.context import Context
+from rayml.train.build import train_settings
 from rayml.train.speed.member_sizes import AUTO, Work, choose_sizes, measured_pace
-from rayml.train.trial import train_settings
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset

@@ -13,7 +13,7 @@ from rayml.errors import RaymlError
 from rayml.registry.promotion import Champion, Constant, Difference, PromotionDecision, decide
 from rayml.stages.winners.winner import Winner, committee_of
 from rayml.tasks.objectives import LOSS
-from rayml.train.trial import build_trial_task
+from rayml.train.build import build_trial_task
 from rayml.types import Direction
 
 if TYPE_CHECKING:

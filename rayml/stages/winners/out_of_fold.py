@@ -11,7 +11,7 @@ from rayml.data.split.folds import FoldNumbers
 from rayml.errors import SearchError
 from rayml.search.confirm.library import outputs_by_fold
 from rayml.stages.winners.winner import Winner, WinnerMember
-from rayml.train.trial import build_member
+from rayml.train.build import build_member
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -24,7 +24,7 @@ from rayml.search.results.leaderboard import (
 )
 from rayml.search.space.parameter import Params
 from rayml.tasks.objectives import MEASURED
-from rayml.train.trial import apply, build_member
+from rayml.train.build import apply, build_member
 from rayml.types import Direction
 
 if TYPE_CHECKING:

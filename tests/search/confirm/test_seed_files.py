@@ -10,9 +10,9 @@ import torch
 
 from rayml.errors import CheckpointError
 from rayml.search.confirm.seed_files import SeedFiles
+from rayml.train.build import apply
 from rayml.train.loop.results import BestEpoch
 from rayml.train.seed_results import SEED, SeedResult
-from rayml.train.trial import apply
 
 RESULT = SeedResult(
     seed=12,

@@ -15,9 +15,9 @@ from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.results.confirmation import Confirmation, ConfirmedTrial, write_confirmation
 from rayml.settings.train import TrainSettings
 from rayml.stages.winners.winner import find_winner
+from rayml.train.build import apply
 from rayml.train.loop.results import BestEpoch
 from rayml.train.seed_results import SeedResult
-from rayml.train.trial import apply
 
 TRIAL: dict[str, Any] = {
     "model": {"_target_": "rayml.models.nets.mlp.MLP", "width": 16},

@@ -14,6 +14,14 @@ import torch
 from rayml.data.split.folds import Folds, deal_by_hash
 from rayml.errors import CheckpointError, DivergedError
 from rayml.search.cohort.evolution import _saved_epochs
+from rayml.train.build import (
+    apply,
+    build_lane,
+    build_loop,
+    build_model,
+    build_trial_task,
+    train_settings,
+)
 from rayml.train.folds.batches import FoldBatches
 from rayml.train.folds.lanes import FoldLoop
 from rayml.train.folds.parts import fold_seed, fold_values, joined, parted
@@ -24,14 +32,6 @@ from rayml.train.loop.evaluate import evaluate
 from rayml.train.loop.results import EpochResult
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
-from rayml.train.trial import (
-    apply,
-    build_lane,
-    build_loop,
-    build_model,
-    build_trial_task,
-    train_settings,
-)
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 K = 3

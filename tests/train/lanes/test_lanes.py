@@ -14,12 +14,12 @@ from torch import nn
 from rayml.errors import CheckpointError, DivergedError, TrainError
 from rayml.models.modules.pooling import learn_pool
 from rayml.tasks.table import build_task, outputs_of
+from rayml.train.build import apply, build_loop, build_model, train_settings
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint
 from rayml.train.loop.results import EpochResult, fixed
-from rayml.train.trial import apply, build_loop, build_model, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 
 MODELS: dict[str, dict[str, Any]] = {

@@ -17,9 +17,9 @@ from rayml.models.estimators.files import as_files
 from rayml.models.estimators.members import Committee, EstimatorMember
 from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
+from rayml.train.build import apply, build_estimator, build_loop, build_member, is_estimator
 from rayml.train.loop.estimator_loop import EstimatorLoop
 from rayml.train.loop.randomness import seeded
-from rayml.train.trial import apply, build_estimator, build_loop, build_member, is_estimator
 from rayml.types import FeatureShape, TargetInfo
 from tests.toy_estimators import Centroids, Slopes
 

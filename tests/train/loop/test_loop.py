@@ -8,9 +8,9 @@ from torch import nn
 from rayml.errors import CheckpointError, ConfigError, DivergedError, TrainError
 from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
+from rayml.train.build import apply, build_loop
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.loop import TrainingLoop
-from rayml.train.trial import apply, build_loop
 from rayml.types import Examples, TargetInfo
 
 

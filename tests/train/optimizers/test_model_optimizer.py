@@ -11,6 +11,7 @@ import torch
 from rayml.errors import CheckpointError, ConfigError, RaymlError
 from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
+from rayml.train.build import build_lane, build_loop, train_settings
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rayml.train.loop.loop import TrainingLoop
@@ -20,7 +21,6 @@ from rayml.train.optimizers.schedule import rate
 from rayml.train.seed_results import SeedResult
 from rayml.train.seeds import train_seeds
 from rayml.train.speed.probe import why_not_stacked
-from rayml.train.trial import build_lane, build_loop, train_settings
 from rayml.types import Examples, FeatureShape, TargetInfo
 from tests.odd_optimizers import Sign
 

@@ -14,8 +14,8 @@ from rayml.config.components.build import check
 from rayml.config.compose import config_folder
 from rayml.errors import BuildError, ConfigError, InvalidConfigError, SpaceError
 from rayml.tasks.objectives import Objective
+from rayml.train.build import apply, build_loop, build_model, objective, train_settings
 from rayml.train.loop.streaming import ParquetSplit
-from rayml.train.trial import apply, build_loop, build_model, objective, train_settings
 from rayml.types import Examples, Features, TargetInfo
 
 KEYS = {"model.width": st.integers(1, 9), "train.optimizer.lr": st.floats(0.1, 1)}
