@@ -161,8 +161,10 @@ def assert_as_alone(
         assert one.loss == pytest.approx(other.loss, rel=1e-3, abs=1e-5)
         assert dict(one.metrics) == pytest.approx(dict(other.metrics), rel=2e-3, abs=6e-3)
     assert weights.keys() == own.keys()
+    # Muon makes the small singular values of a step as large as the others, their rounding too.
+    wide = 10 if case.base["train"]["optimizer"]["name"] == "muon" else 1
     for name, each in own.items():
-        torch.testing.assert_close(weights[name], each, rtol=2e-3, atol=2e-4)
+        torch.testing.assert_close(weights[name], each, rtol=wide * 2e-3, atol=wide * 2e-4)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
