@@ -48,39 +48,6 @@ def limit(scores: Floats, level: float) -> float:
     return math.inf if place > len(scores) else float(scores[place - 1])
 
 
-def cv_plus(
-    predictions: Floats, residuals: Floats, folds: Codes, level: float
-) -> tuple[Floats, Floats]:
-    """Intervals by CV+ (Barber, Candès, Ramdas and Tibshirani 2021, section 3).
-
-    The models of all folds predict a new row; around the prediction of a training row's own fold
-    the row's residual is laid on either side, and the interval lies between quantiles of these
-    ends. It holds the truth with probability `2 level - 1` at least, and `level` as a rule.
-
-    Args:
-        predictions: of the models of the folds for new rows, [folds, rows].
-        residuals: absolute ones of training rows, by the model that did not train on them.
-        folds: of each training row the fold whose model that is.
-        level: probability that an interval holds the truth.
-
-    Returns:
-        Lower and upper ends, [rows]; infinite where residuals are too few.
-    """
-    rows = predictions.shape[1]
-    place = rank(len(residuals), level)
-    if place > len(residuals):
-        ends = np.full(rows, np.inf)
-        return -ends, ends
-    low, high = np.empty(rows), np.empty(rows)
-    step = max(1, _VALUES_AT_ONCE // len(residuals))
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        centers = predictions[:, part].T[:, folds]
-        high[part] = np.partition(centers + residuals, place - 1, axis=1)[:, place - 1]
-        low[part] = -np.partition(residuals - centers, place - 1, axis=1)[:, place - 1]
-    return low, high
-
-
 def set_scores(probabilities: Floats, draws: Floats) -> Floats:
     """Scores of adaptive prediction sets for every class (Romano, Sesia and Candès 2020).
 

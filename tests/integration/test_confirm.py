@@ -318,11 +318,7 @@ def test_an_ensemble_answers_over_http_as_its_members_do(
     assert metadata["confirmed"]["seeds"] == 3
 
 
-def test_an_ensemble_is_selected_among_all_models_and_becomes_a_bundle(
-    make_plan: Callable[..., ConfirmPlan], prepared: Prepared, tmp_path: Path
-) -> None:
-    plan = make_plan(seeds=3, top=2, ensemble="greedy", epochs=2)
-    rows = board({LR: 3e-3}, {LR: 2e-3, "model.width": 8}, {LR: 4e-3, "model.depth": 2})
+def train_as_a_sweep(plan: ConfirmPlan, prepared: Prepared, rows: Leaderboard) -> None:
     data = prepared.sweep_data
     for row in rows.rows:
         (result,) = train_seeds(
@@ -335,6 +331,33 @@ def test_an_ensemble_is_selected_among_all_models_and_becomes_a_bundle(
         )
         assert isinstance(result, SeedResult)
         write_weights(result.weights, plan.sweep / "trials" / str(row.number))
+
+
+def test_without_new_seeds_the_sweep_s_own_models_are_taken_but_those_that_are_gone(
+    make_plan: Callable[..., ConfirmPlan], prepared: Prepared, tmp_path: Path
+) -> None:
+    plan = make_plan(seeds=0, top=1, ensemble="greedy", epochs=2)
+    rows = board({LR: 3e-3}, {LR: 2e-3}, {LR: 4e-3}, {LR: 5e-3})
+    train_as_a_sweep(plan, prepared, rows)
+    best, second, third, *_ = (row.number for row in rows.rows)
+    for lost in (best, third):
+        shutil.rmtree(plan.sweep / "trials" / str(lost))
+    found = run(plan, prepared, rows)
+    assert found.winner == second
+    assert found.candidates[0].steps == 0
+    members = [] if found.selection is None else found.selection.members
+    assert {best, third}.isdisjoint(each.trial for each in members)
+    _bundle(plan, prepared, tmp_path / "bundle")
+    predictor = Predictor(load_bundle(tmp_path / "bundle"))
+    assert predictor.bundle.info.confirmed is None
+
+
+def test_an_ensemble_is_selected_among_all_models_and_becomes_a_bundle(
+    make_plan: Callable[..., ConfirmPlan], prepared: Prepared, tmp_path: Path
+) -> None:
+    plan = make_plan(seeds=3, top=2, ensemble="greedy", epochs=2)
+    rows = board({LR: 3e-3}, {LR: 2e-3, "model.width": 8}, {LR: 4e-3, "model.depth": 2})
+    train_as_a_sweep(plan, prepared, rows)
     found = run(plan, prepared, rows)
     assert found.selection is not None
     assert found.selection.pool == 2 * 3 + 3

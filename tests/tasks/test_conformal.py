@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rayml.tasks.conformal import cv_plus, draws, highest_level, limit, rank, set_scores
+from rayml.tasks.conformal import draws, highest_level, limit, rank, set_scores
 from rayml.tasks.regions import Predicted
 from rayml.tasks.table import build_task
 from rayml.types import TargetInfo
@@ -84,39 +84,6 @@ def test_a_level_needs_enough_rows() -> None:
     assert limit(scores, 0.91) == math.inf
     for rows in (1, 9, 19, 999, 20_000):
         assert rank(rows, highest_level(rows)) == rows
-
-
-@pytest.mark.parametrize("level", [0.8, 0.9])
-def test_cv_plus_holds_the_truth_as_often_as_asked(level: float) -> None:
-    rng = np.random.default_rng(2)
-    rows, folds, columns = 60, 5, 5
-    places = np.arange(rows) % folds
-    hits = []
-    for _ in range(SPLITS):
-        x = rng.normal(size=(rows + 20, columns))
-        y = x @ np.arange(1.0, columns + 1) + rng.normal(size=rows + 20)
-        models = [
-            np.linalg.lstsq(x[:rows][places != fold], y[:rows][places != fold], rcond=None)[0]
-            for fold in range(folds)
-        ]
-        predictions = np.stack([x @ model for model in models])
-        residuals = np.abs(y[:rows] - predictions[places, np.arange(rows)])
-        low, high = cv_plus(predictions[:, rows:], residuals, places, level)
-        hits.append((low <= y[rows:]) & (y[rows:] <= high))
-    share = np.mean(hits)
-    assert level - 0.005 < share < level + 0.03
-    # With 2 * level - 1 as its guarantee, `share` would be as low as .6 and .8.
-
-
-def test_cv_plus_of_one_model_is_split_conformal() -> None:
-    rng = np.random.default_rng(3)
-    residuals, new = np.abs(rng.normal(size=99)), rng.normal(size=7)
-    low, high = cv_plus(new[None], residuals, np.zeros(99, np.int64), 0.9)
-    reach = limit(np.sort(residuals), 0.9)
-    np.testing.assert_allclose(low, new - reach)
-    np.testing.assert_allclose(high, new + reach)
-    low, high = cv_plus(new[None], residuals[:5], np.zeros(5, np.int64), 0.9)
-    assert np.isinf([low, high]).all()
 
 
 def test_draws_depend_on_a_row_alone() -> None:

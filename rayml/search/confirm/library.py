@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rayml.data.split.folds import FoldNumbers
+from rayml.errors import SearchError
 from rayml.search.cohort.plan import SweepData
 from rayml.search.cohort.worker import read_weights
 from rayml.search.confirm.seed_files import SeedFiles
@@ -157,11 +158,12 @@ def predict_all(
         seconds: after which no further model predicts; None has all of them predict.
 
     Returns:
-        What the first models predict, as many as there was time for; always one.
+        What the first models predict, as many as there was time for; always one. A trial whose
+        weights are gone predicts NaN, which no ensemble takes.
 
     Raises:
         CheckpointError: the weights of a seed are gone.
-        SearchError: the weights of a trial are gone.
+        SearchError: the weights of the first model are gone.
     """
     import torch
 
@@ -175,9 +177,17 @@ def predict_all(
         for model in models:
             if predictions and seconds is not None and time.monotonic() - started > seconds:
                 break
+            try:
+                weights = model.result(sweep).weights
+            except SearchError:
+                if not predictions:
+                    raise
+                predictions.append(torch.full_like(predictions[0], torch.nan))
+                latencies.append(0.0)
+                continue
             members = [
                 build_member(model.config, each, shape=data.shape, target=data.target)
-                for each in parted(model.result(sweep).weights)
+                for each in parted(weights)
             ]
             predictions.append(task.predict(outputs_by_fold(members, rows.features, held)))
             latencies.append(sum(_milliseconds(each, rows.features) for each in members))

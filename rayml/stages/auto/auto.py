@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rayml.config.compose import compose
-from rayml.errors import InvalidConfigError, RaymlError
+from rayml.errors import DataError, InvalidConfigError
 from rayml.stages.auto.implied import AUTO
 from rayml.stages.auto.policy import FOLDS_KEY, AutoChoice, TableFacts, choose, is_given, key_of
 from rayml.stages.checks.preflight import config_problems
@@ -40,7 +40,7 @@ def with_space(context: Context, data: PreparedDataset) -> tuple[Context, Prepar
     if found.config.data != context.config.data:
         try:
             data = prepare_data(found, again=True)
-        except RaymlError as error:
+        except DataError as error:
             # Of few groups or stretches of time, say, which show only when rows are dealt.
             show.line(f"{AUTO}: no folds: {error}")
             choice = choice.besides([FOLDS_KEY])

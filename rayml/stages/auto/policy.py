@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# Above them the families and settings below cost more than they bring, see tests/bench/LOG.md.
+# Set by reckoning what a training costs; no measurement over many tables chose them yet.
 MOST_EMBEDDED = 150
 """Columns of numbers that a network embeds one by one."""
 MOST_CLASSES_OF_TREES = 60

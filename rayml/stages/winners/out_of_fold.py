@@ -29,8 +29,8 @@ class OutOfFold:
     """What a winner with folds predicts for the rows that train and validate, each held out.
 
     The outputs are those of the served ensemble but for its members that trained on the row: those
-    of the row's fold alone are pooled. `CV+` and calibration read them as they would read outputs
-    for a validation split; at the endpoint all members predict.
+    of the row's fold alone are pooled. Calibration reads them as it would read outputs for a
+    validation split; at the endpoint all members predict.
 
     Attributes:
         outputs: as a task decodes them, float32 [rows, outputs] on the CPU; `Task.predict` makes
