@@ -76,11 +76,15 @@ class FeatureShape:
         knots: for each float column its quantiles on the training split at equal steps, the least
             and the greatest value among them; those of a column of a single value may be absent.
             Empty where they are not known.
+        missing: for each float column the place of the float column that is 1 where a value of it
+            is missing and 0 elsewhere, -1 where none says so; empty where no column has one. The
+            missing value itself stands in `Features` as a usual one, such as the mean.
     """
 
     numeric: int
     cardinalities: tuple[int, ...] = ()
     knots: tuple[tuple[float, ...], ...] = ()
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,11 @@ class EstimatorTests:
         tolerance: by which shares of an explanation may miss the difference of the scores.
     """
 
-    shapes: ClassVar[tuple[FeatureShape, ...]] = (FeatureShape(4, (3, 5)), FeatureShape(3))
+    shapes: ClassVar[tuple[FeatureShape, ...]] = (
+        FeatureShape(4, (3, 5)),
+        FeatureShape(3),
+        FeatureShape(5, (3,), missing=(3, 4, 4, -1, -1)),
+    )
     tasks: ClassVar[tuple[TaskName, ...]] = ("binary", "multiclass", "regression")
     rounds: ClassVar[int] = 6
     tolerance: ClassVar[float] = 1e-3

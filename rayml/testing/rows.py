@@ -30,6 +30,8 @@ def task_of(name: TaskName) -> Task:
 def learnable(name: TaskName, shape: FeatureShape, rows: int, seed: int) -> Examples:
     """Rows whose target follows from the first number and the first code, up to some noise.
 
+    Where the shape has columns that say that a value is missing, a fifth of the values are.
+
     Args:
         name: of the task.
         shape: of the features.
@@ -48,4 +50,16 @@ def learnable(name: TaskName, shape: FeatureShape, rows: int, seed: int) -> Exam
         # Of two classes at 0, of more in equal parts of the scores.
         edges = np.linspace(-1.4, 1.4, count + 1)[1:-1]
         target = np.digitize(score, edges).astype(np.int64)
+    _make_missing(numeric, shape, draw)
     return Examples(Features(numeric, categorical.astype(np.int64)), target)
+
+
+def _make_missing(
+    numeric: npt.NDArray[np.float32], shape: FeatureShape, draw: np.random.Generator
+) -> None:
+    """Put 0, the mean, in the place of some values, and say so in the columns that do."""
+    for mark in sorted(set(shape.missing) - {-1}):
+        gone = draw.random(len(numeric)) < 0.2
+        numeric[:, mark] = gone
+        for column in np.flatnonzero(np.array(shape.missing) == mark):
+            numeric[gone, column] = 0

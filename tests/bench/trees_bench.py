@@ -23,7 +23,7 @@ import torch
 from rayml.models.estimators.files import as_files
 from rayml.models.estimators.members import Committee, EstimatorMember
 from rayml.models.trees.lightgbm import LightGBM
-from rayml.models.trees.matrix import as_matrix, code_columns
+from rayml.models.trees.matrix import TreeColumns
 from rayml.models.trees.objective import objective_of
 from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
@@ -67,15 +67,17 @@ def by_itself(data: Data, task: Task, seed: int, threads: int, trees: int) -> tu
         "num_threads": threads,
         "verbosity": -1,
     }
-    codes = code_columns(data.preprocessor.shape)
+    columns = TreeColumns(data.preprocessor.shape, "filled")
     start = time.perf_counter()
-    rows = lightgbm.Dataset(as_matrix(train.features), train.target, categorical_feature=codes)
-    held = lightgbm.Dataset(as_matrix(validation.features), validation.target, reference=rows)
+    rows = lightgbm.Dataset(
+        columns.matrix(train.features), train.target, categorical_feature=columns.codes
+    )
+    held = lightgbm.Dataset(columns.matrix(validation.features), validation.target, reference=rows)
     quiet = lightgbm.early_stopping(trees, verbose=False)
     booster = lightgbm.train(parameters, rows, trees, valid_sets=[held], callbacks=[quiet])
     booster.model_to_string(num_iteration=booster.best_iteration)
     seconds = time.perf_counter() - start
-    found = np.asarray(booster.predict(as_matrix(test.features), raw_score=True))
+    found = np.asarray(booster.predict(columns.matrix(test.features), raw_score=True))
     outputs = torch.from_numpy(found.astype(np.float32)).reshape(len(test), -1)
     return seconds, task.evaluate(outputs, torch.from_numpy(test.target))[task.metric]
 

@@ -109,7 +109,10 @@ class Preprocessor:
         )
         self.categorical_features = tuple(Feature(c.name, c.name, "code") for c in categorical)
         self.shape = FeatureShape(
-            len(self.numeric_features), tuple(column.cardinality for column in categorical), knots
+            len(self.numeric_features),
+            tuple(column.cardinality for column in categorical),
+            knots,
+            self._missing_places() if indicators else (),
         )
 
     @classmethod
@@ -367,6 +370,15 @@ class Preprocessor:
         for i, name in enumerate(self._indicators, start=at):
             numeric[:, i] = masks[name]
         return numeric
+
+    def _missing_places(self) -> tuple[int, ...]:
+        """For each numeric feature the place of the one that says that its column is missing."""
+        first = len(self.numeric_features) - len(self._indicators)
+        places = {name: first + i for i, name in enumerate(self._indicators)}
+        return tuple(
+            -1 if each.part == "missing" else places.get(each.column, -1)
+            for each in self.numeric_features
+        )
 
     def _check_names(self) -> None:
         names = [feature.name for feature in self.features] + [self.target.name]

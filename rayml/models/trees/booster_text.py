@@ -16,7 +16,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Integers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Bound = Integers | int
 
 END = "end of trees\n"
@@ -40,9 +39,11 @@ _TREE = (
 )
 _OF_CATEGORIES = frozenset({"cat_boundaries", "cat_threshold"})
 _NUMBERS = re.compile(r"[0-9.e+ -]*")
+_INFINITE = "inf"
 _INFOS = re.compile(r"(none|\[[0-9.e+-]+:[0-9.e+-]+\]|-?\d+(:-?\d+)*)")
 # A node's kind: bit 0 for categories, bit 1 for the default side, bits 2 and 3 for missing values.
 _KINDS = 16
+_NAN_IS_MISSING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +185,24 @@ class _Fields:
             raise ValueError(f"{key} has numbers that are not finite")
         return values
 
-    def _values(self, key: str, counts: Integers, kind: pa.DataType) -> pa.Array:
+    def thresholds(self, counts: Integers, kinds: Integers) -> npt.NDArray[np.float64]:
+        """Thresholds: `inf` where a split of numbers parts the missing ones from all others."""
+        found = self._values("threshold", counts, pa.float64(), word=_INFINITE)
+        values: npt.NDArray[np.float64] = found.to_numpy()
+        of_missing = (kinds & 1 == 0) & (kinds >> 2 == _NAN_IS_MISSING)
+        if not (np.isfinite(values) | of_missing & (values == np.inf)).all():
+            raise ValueError("threshold has numbers that are not finite")
+        return values
+
+    def _values(
+        self, key: str, counts: Integers, kind: pa.DataType, *, word: str = " "
+    ) -> pa.Array:
         texts = [tree.get(key, "") for tree in self._trees]
         found = np.array([_count(text) for text in texts])
         if (found != counts).any():
             raise ValueError(f"{key} has more or fewer numbers than its tree")
         joined = " ".join(filter(None, texts))
-        if not _NUMBERS.fullmatch(joined):
+        if not _NUMBERS.fullmatch(joined.replace(word, "")):
             raise ValueError(f"{key} is no list of numbers")
         return _texts(joined).cast(kind)
 
@@ -227,7 +239,7 @@ def _require_trees(fields: _Fields, expected: Expected) -> None:
     fields.whole("split_feature", splits, 0, expected.columns - 1)
     kinds = fields.whole("decision_type", splits, 0, _KINDS - 1)
     _require_nodes(fields, leaves)
-    _require_categories(fields, splits, (kinds & 1) == 1)
+    _require_categories(fields, splits, kinds)
 
 
 def _require_nodes(fields: _Fields, leaves: Integers) -> None:
@@ -249,12 +261,13 @@ def _require_nodes(fields: _Fields, leaves: Integers) -> None:
         raise ValueError("the nodes make no tree")
 
 
-def _require_categories(fields: _Fields, splits: Integers, by_category: Mask) -> None:
+def _require_categories(fields: _Fields, splits: Integers, kinds: Integers) -> None:
     """A split by categories names a set of them, by its number, in place of a threshold."""
     one = np.ones(len(fields), dtype=np.int64)
     sets = fields.whole("num_cat", one, 0, splits)
+    by_category = (kinds & 1) == 1
     tree = np.repeat(np.arange(len(splits)), splits)[by_category]
-    named = fields.real("threshold", splits)[by_category]
+    named = fields.thresholds(splits, kinds)[by_category]
     first = np.cumsum(sets) - sets
     if (named % 1 != 0).any() or (named < 0).any() or (named >= sets[tree]).any():
         raise ValueError("splits by categories name no sets")

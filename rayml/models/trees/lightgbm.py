@@ -19,7 +19,7 @@ from rayml.models.trees.booster_text import (
     require_booster,
     without_settings,
 )
-from rayml.models.trees.matrix import Matrix, as_matrix, code_columns, width
+from rayml.models.trees.matrix import Matrix, Missing, TreeColumns
 from rayml.models.trees.objective import objective_of, objective_texts
 from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
@@ -82,6 +82,9 @@ class LightGBM(Estimator):
         max_cat_to_onehot: columns of so many categories split off one at a time.
         min_data_per_group: training rows of a category that takes part in a split, at least.
         trees_per_round: of each output; None derives it from the learning rate.
+        missing: how a missing number is seen: `native` leaves it missing, so that each split
+            learns the side for it; `filled` takes what stands in its place, with the column that
+            says so. The default is what bundles mean that do not name it.
 
     Raises:
         ConfigError: LightGBM is not installed, or an argument is out of its range.
@@ -113,9 +116,10 @@ class LightGBM(Estimator):
         max_cat_to_onehot: int = 4,
         min_data_per_group: int = 100,
         trees_per_round: int | None = None,
+        missing: Missing = "filled",
     ) -> None:
         _require_installed()
-        self._shape = shape
+        self._columns = TreeColumns(shape, missing)
         self._outputs = outputs
         self._own = {
             "num_leaves": num_leaves,
@@ -151,14 +155,14 @@ class LightGBM(Estimator):
         objective = objective_of(task)
         parameters = {**self._parameters(settings), **objective.parameters}
         data = lightgbm.Dataset(
-            as_matrix(train.features),
+            self._columns.matrix(train.features),
             train.target,
-            categorical_feature=code_columns(self._shape),
+            categorical_feature=self._columns.codes,
             params=parameters,
         )
         self._booster = booster = lightgbm.Booster(parameters, data)
         self._text, self._values = None, 0
-        held_out = as_matrix(validation.features)
+        held_out = self._columns.matrix(validation.features)
         outputs = np.zeros((len(held_out), self._outputs))
         grows = True
         while grows:
@@ -176,7 +180,8 @@ class LightGBM(Estimator):
     def predict(self, features: Features) -> npt.NDArray[np.float64]:
         """See `Estimator`."""
         few = len(features) <= _FEW_ROWS
-        return self._raw(as_matrix(features), 1 if few else torch.get_num_threads())
+        matrix = self._columns.matrix(features)
+        return self._raw(matrix, 1 if few else torch.get_num_threads())
 
     def save(self) -> Files:
         """The trees, as text that LightGBM's own `Booster(model_file=…)` reads too."""
@@ -192,7 +197,7 @@ class LightGBM(Estimator):
         if list(files) != [FILE]:
             raise ValueError(f"the files are {sorted(files)[:5]}, and LightGBM has {FILE}")
         expected = Expected(
-            width(self._shape),
+            self._columns.width,
             self._outputs,
             int(self._own["num_leaves"]),
             objective_texts(self._outputs),
@@ -226,8 +231,9 @@ class LightGBM(Estimator):
 
     def _contributions(self, features: Features) -> npt.NDArray[np.float64]:
         """[rows, outputs, columns and the constant]."""
-        found = self._booster.predict(as_matrix(features), pred_contrib=True, num_threads=1)
-        return np.asarray(found).reshape(len(features), self._outputs, width(self._shape) + 1)
+        matrix = self._columns.matrix(features)
+        found = self._booster.predict(matrix, pred_contrib=True, num_threads=1)
+        return np.asarray(found).reshape(len(features), self._outputs, self._columns.width + 1)
 
     def _raw(
         self, rows: Matrix, threads: int, first: int = 0, trees: int = -1

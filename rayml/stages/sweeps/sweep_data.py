@@ -77,7 +77,8 @@ def _why_others(record: Mapping[str, Any], data: PreparedDataset, path: Path) ->
 def _identity(data: PreparedDataset) -> dict[str, Any]:
     """Source, rows and shape, which must be the same for all trials of a sweep."""
     shape = dataclasses.asdict(data.preprocessor.shape)
-    del shape["knots"]  # older records lack them, and the same source and rows give the same ones
+    # Older records lack them, and the same source and rows give the same ones.
+    del shape["knots"], shape["missing"]
     # JSON makes lists of tuples, as the stored record has them.
     found: dict[str, Any] = json.loads(
         json.dumps({"source": data.source, "rows": data.rows, "shape": shape})

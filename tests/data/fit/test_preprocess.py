@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,7 +174,18 @@ def test_outputs_have_names_in_order_and_know_their_column() -> None:
         *("pay[missing]", "ok[missing]"),
     ]
     assert {feature.column for feature in preprocessor.features} == set(TYPES.names)
-    assert replace(preprocessor.shape, knots=()) == FeatureShape(13, (4, 3))
+    missing = (-1, 11, -1, 12, *[-1] * 9)
+    assert replace(preprocessor.shape, knots=()) == FeatureShape(13, (4, 3), missing=missing)
+
+
+def test_the_shape_says_which_feature_marks_a_missing_time() -> None:
+    rows = training()
+    gone = pa.array([i % 7 == 0 for i in range(len(rows))])
+    times = pc.if_else(gone, pa.scalar(None, rows["when"].type), rows["when"])
+    place = rows.column_names.index("when")
+    preprocessor = fit(rows.set_column(place, "when", times))
+    assert preprocessor.shape.missing == (-1, 11, -1, 13, *[12] * 7, -1, -1, -1)
+    assert fit(rows, missing_indicators=False).shape.missing == ()
 
 
 def test_features_are_contiguous_float32_and_int64() -> None:

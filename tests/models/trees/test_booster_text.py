@@ -16,7 +16,7 @@ from rayml.models.trees.lightgbm import FILE, LightGBM
 from rayml.models.trees.objective import objective_texts
 from rayml.settings.train import TrainSettings
 from rayml.testing.rows import learnable, task_of
-from rayml.types import FeatureShape
+from rayml.types import Examples, Features, FeatureShape
 
 SHAPE = FeatureShape(3, (6,))
 EXPECTED = Expected(4, 1, 31, objective_texts(1))
@@ -68,6 +68,8 @@ def test_lightgbm_itself_reads_the_text(text: str, tmp_path: Path) -> None:
         (r"split_feature=\d+", "split_feature=-1", "split_feature is out of its bounds"),
         (r"split_feature=\d+", "split_feature=1.5", "Failed to parse"),
         (r"threshold=\S+", "threshold=nan", "threshold is no list of numbers"),
+        (r"threshold=\S+", "threshold=inf", "threshold has numbers that are not finite"),
+        (r"threshold=\S+", "threshold=infinity", "threshold is no list of numbers"),
         (r"threshold=\S+", "threshold=1-2", "Failed to parse"),
         (r"threshold=\S+ ", "threshold= ", "Failed to parse"),
         (r"leaf_value=\S+", "leaf_value=1e999", "not finite"),
@@ -109,6 +111,29 @@ def with_right_sizes(text: str) -> str:
     blocks = re.split(r"(?=^Tree=)", text[start : text.find("end of trees")], flags=re.MULTILINE)
     sizes = " ".join(str(len(block)) for block in blocks if block)
     return re.sub("tree_sizes=.*", f"tree_sizes={sizes}", text, count=1)
+
+
+def test_a_split_may_part_missing_numbers_from_all_others() -> None:
+    """LightGBM writes such a split with the threshold `inf`, and reads it again."""
+    draw = np.random.default_rng(0)
+    numeric = np.zeros((400, 2), np.float32)
+    numeric[:, 1] = draw.random(400) < 0.3
+    numeric[:, 0] = draw.normal(size=400) * (numeric[:, 1] == 0)
+    rows = Features(numeric, np.zeros((400, 0), np.int64))
+    examples = Examples(rows, numeric[:, 1].astype(np.int64))
+    shape = FeatureShape(2, missing=(1, -1))
+    estimator = LightGBM(shape, 1, missing="native")
+    next(estimator.fit(examples, examples, task=task_of("binary"), settings=TrainSettings()))
+    files = estimator.save()
+    text = files[FILE].decode()
+    assert re.search(r"^threshold=inf$", text, re.MULTILINE)
+    again = LightGBM(shape, 1, missing="native")
+    again.load(files)
+    assert np.array_equal(again.predict(rows), estimator.predict(rows))
+    for other in ("-inf", "nan"):
+        altered = with_right_sizes(text.replace("threshold=inf", f"threshold={other}"))
+        with pytest.raises(ValueError, match="threshold"):
+            again.load({FILE: altered.encode()})
 
 
 def test_nodes_in_a_circle_are_refused(text: str) -> None:

@@ -20,13 +20,14 @@ from rayml.types import Examples, Features, FeatureShape
 from tests.tasks.count_task import CountTask
 
 SHAPE = FeatureShape(4, (3, 5))
+MISSING = FeatureShape(4, (3,), missing=(3, -1, 3, -1))
 
 
 class TestLightGBM(EstimatorTests):
     tolerance = 1e-5
 
     def make(self, shape: FeatureShape, outputs: int) -> Estimator:
-        return LightGBM(shape, outputs, min_data_in_leaf=5, min_data_per_group=5)
+        return LightGBM(shape, outputs, min_data_in_leaf=5, min_data_per_group=5, missing="native")
 
 
 def rounds_of(estimator: LightGBM, task: Any = None, **settings: Any) -> Any:
@@ -110,6 +111,39 @@ def test_shares_of_columns_that_nothing_depends_on_are_zero() -> None:
 def test_arguments_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"model.{name} is 10000. Give a number in"):
         LightGBM(SHAPE, 1, **{name: 10_000})
+
+
+def test_a_split_learns_the_side_of_missing_numbers() -> None:
+    """Where half are missing, and these are the large ones, no number in their place says so."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=4000).astype(np.float32)
+    gone = (x > 0) & (draw.random(4000) < 0.9)
+    numeric = np.stack([np.where(gone, 0, x), gone], 1).astype(np.float32)
+    rows = Examples(Features(numeric, np.zeros((4000, 0), np.int64)), (x > 0).astype(np.int64))
+    shape = FeatureShape(2, missing=(1, -1))
+    # Of one split a tree, so that no second one mends the first.
+    estimator = LightGBM(shape, 1, num_leaves=2, trees_per_round=1, missing="native")
+    next(estimator.fit(rows, rows, task=task_of("binary"), settings=TrainSettings()))
+    outputs = estimator.predict(rows.features)[:, 0]
+    assert np.array_equal(outputs > outputs.mean(), x > 0)
+    moved = estimator.explain(
+        rows.features.rows(np.arange(9)),
+        rows.features.rows(np.arange(1)),
+        np.ones(9, np.int64),
+        task_of("binary"),
+    )
+    assert not moved[:, 1].any(), "the column that says so is nothing to native trees"
+
+
+def test_an_argument_that_older_bundles_lack_means_what_they_do() -> None:
+    rows = learnable("binary", MISSING, 50, 3).features
+    of_old = LightGBM(MISSING, 1)._columns.matrix(rows)
+    assert np.array_equal(of_old, np.concatenate([rows.numeric, rows.categorical], 1))
+
+
+def test_a_way_with_missing_numbers_that_is_unknown_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model\.missing .*native, filled"):
+        LightGBM(SHAPE, 1, missing="zero")  # type: ignore[arg-type]
 
 
 def test_files_of_another_kind_are_refused() -> None:
