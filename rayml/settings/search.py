@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import BeforeValidator, Field
 
+from rayml.settings.decide import DecideSettings
 from rayml.types import Compile, Count, Direction, Name, NonNegative, Positive, Size, settings
 
 
@@ -255,6 +256,7 @@ class ConfirmSettings:
         calibrate: `auto` divides the log-probabilities of a classifier by a temperature that is
             fitted on validation, where that makes its log loss on other rows smaller; `none` leaves
             them.
+        decide: which class is answered, see `DecideSettings`.
     """
 
     top: Size = 3
@@ -265,6 +267,7 @@ class ConfirmSettings:
     seconds: Positive | None = None
     intervals: IntervalSettings = Field(default_factory=IntervalSettings)
     calibrate: Literal["auto", "none"] = "auto"
+    decide: DecideSettings = Field(default_factory=DecideSettings)
 
     @pydantic.model_validator(mode="after")
     def _enough(self) -> ConfirmSettings:

@@ -10,6 +10,7 @@ from rayml.data.fit.group_column import GroupColumn
 from rayml.data.prepare.prepare import PreparedDataset, prepare
 from rayml.stages.commands import show
 from rayml.stages.context import Context
+from rayml.stages.winners.decide import require_decidable
 
 
 def prepare_data(context: Context, *, again: bool = False) -> PreparedDataset:
@@ -21,12 +22,16 @@ def prepare_data(context: Context, *, again: bool = False) -> PreparedDataset:
 
     Raises:
         DataError: its rows cannot be grouped by `confirm.intervals.group`.
+        ConfigError: its target cannot be decided by `confirm.decide`.
     """
     config = context.config
     store = Path(config.paths.prepared)
     prepared = prepare_config(context, config.data, store=store, again=again)
     if (group := config.confirm.intervals.group) is not None:
         GroupColumn(prepared.preprocessor, group)  # it raises where that does not suit
+    require_decidable(
+        config.confirm.decide, prepared.preprocessor.target, metrics=config.task.metrics
+    )
     return prepared
 
 

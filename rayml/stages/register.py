@@ -63,6 +63,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
 
     with context.watch.stage("register"), temporary_folder("register") as folder:
         bundle = folder / "bundle"
+        settings = confirm_settings(context, sweep)
         info, intervals = write_winner(
             sweep,
             trial,
@@ -70,7 +71,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
             name=config.name,
             folder=bundle,
             decide=decide,
-            settings=confirm_settings(context, sweep),
+            settings=settings,
             trust=context.trust,
         )
         if key is not None:
@@ -78,7 +79,7 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
         version = registry.register(bundle)
         assert info.decision is not None
         act(registry, config.name, version, info.decision, seen=seen)
-    show.registered(info, version)
+    show.registered(info, version, data.preprocessor.target, settings.decide.metric)
     show.regions(intervals, data.preprocessor.target, version)
     return version
 
@@ -130,6 +131,7 @@ def write_winner(
         confirmed=_confirmed(winner.confirmation),
         decision=None if decide is None else decide(winner, data),
         temperature=winner.temperature,
+        decision_rule=winner.rule,
     )
     write_bundle(
         folder,
@@ -221,7 +223,7 @@ def confirm_settings(context: Context, sweep: Path) -> ConfirmSettings:
         return own
     kept = {
         name: getattr(stored.confirm, name)
-        for name in ("intervals", "calibrate")
+        for name in ("intervals", "calibrate", "decide")
         if not any(word.startswith(f"confirm.{name}") for word in words)
     }
     return replace(own, **kept)

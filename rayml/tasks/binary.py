@@ -10,6 +10,8 @@ import numpy as np
 
 from rayml.errors import DataError
 from rayml.tasks.class_task import ClassTask
+from rayml.tasks.decisions.choose import choose_threshold
+from rayml.tasks.decisions.rule import COST, HALF, ByThreshold, DecisionRule
 from rayml.tasks.task import Answer, Apart, Measure, Observed
 from rayml.types import ClassLabel, TargetInfo
 
@@ -27,6 +29,7 @@ class BinaryTask(ClassTask):
     likelihood = "bernoulli"
     needs_each_class = True
     class_counts = (2, 2)
+    rule_metrics = frozenset({"accuracy", "f1", "balanced_accuracy", COST})
     outputs = 1
 
     @classmethod
@@ -96,9 +99,9 @@ class BinaryTask(ClassTask):
         return logsigmoid(outputs).logsumexp(0) - logsigmoid(-outputs).logsumexp(0)
 
     def answers(self, predictions: Tensor) -> list[Answer]:
-        """The likelier class; even odds count as positive."""
-        positive = predictions.tolist()
-        return [self._answer(int(p >= 0.5), [1 - p, p]) for p in positive]
+        """The positive class from the threshold on, which is a half without a rule."""
+        positive, threshold = predictions.tolist(), self._threshold
+        return [self._answer(int(p >= threshold), [1 - p, p]) for p in positive]
 
     def probabilities(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Those of the negative and of the positive class."""
@@ -112,8 +115,27 @@ class BinaryTask(ClassTask):
         return members.std(0)
 
     def chosen(self, predictions: Tensor) -> Tensor:
-        """1 where the positive class is as likely as the other, or likelier."""
-        return (predictions >= 0.5).long()
+        """1 where the probability of the positive class is the threshold or more."""
+        return (predictions.double() >= self._threshold).long()
+
+    @property
+    def _threshold(self) -> float:
+        rule = self.rule
+        return HALF if rule is None or rule.threshold is None else rule.threshold
+
+    def takes_rule(self, rule: DecisionRule) -> bool:
+        """Whether it has a threshold."""
+        return super().takes_rule(rule) and rule.threshold is not None
+
+    def choose_rule(
+        self, metric: ByThreshold, predictions: Tensor, truth: Tensor
+    ) -> DecisionRule | None:
+        """See `rayml.tasks.decisions.choose.choose_threshold`."""
+        return choose_threshold(predictions.double().numpy(), truth.numpy(), metric)
+
+    def decided(self, predictions: Tensor) -> Tensor:
+        """1 or 0, by the threshold."""
+        return self.chosen(predictions).double()
 
     def explained(self, predictions: Tensor, codes: Tensor) -> Tensor:
         """The probability of the class that is asked for."""
@@ -125,7 +147,7 @@ class BinaryTask(ClassTask):
 
     def predictions_apart(self, predictions: Tensor, others: Tensor) -> Apart:
         """Labels that differ, and the difference of P(positive)."""
-        changed = ((predictions >= 0.5) != (others >= 0.5)).sum()
+        changed = (self.chosen(predictions) != self.chosen(others)).sum()
         return Apart(int(changed), float((predictions - others).abs().sum()))
 
     def aligned(self, predictions: Tensor, classes: Sequence[ClassLabel]) -> Tensor:

@@ -12,8 +12,9 @@ import numpy as np
 
 from rayml.errors import DataError
 from rayml.tasks.conformal import Floats, set_scores
+from rayml.tasks.decisions.rule import COST, DecisionRule
 from rayml.tasks.regions import Predicted, Regions
-from rayml.tasks.task import Answer, Apart, Label, Observed, Output, Schema, Task
+from rayml.tasks.task import Answer, Apart, Label, Measure, Observed, Output, Schema, Task
 from rayml.tasks.temperature import fit_temperature
 from rayml.types import ClassLabel, Direction, TargetInfo
 
@@ -35,7 +36,8 @@ class ClassTask(Task):
     """A label: a model's outputs are decoded to probabilities.
 
     A class is answered as `{"label", "probability", "probabilities": {class: p}}`, where
-    `probability` is that of the label.
+    `probability` is that of the label. The label is the most probable class, or the one that
+    `rule` chooses.
 
     Attributes:
         class_counts: how many classes there may be, least and most.
@@ -60,6 +62,7 @@ class ClassTask(Task):
     default_metric = "accuracy"
     proper_metric = "log_loss"
     blind_metrics = frozenset({"calibration_error"})
+    decision_metrics = frozenset({"accuracy", "f1", "balanced_accuracy"})
     unit = 1.0
     class_counts: ClassVar[tuple[int, int]]
 
@@ -138,7 +141,7 @@ class ClassTask(Task):
         probabilities = self.probabilities(predictions.numpy().astype(np.float64))
         return {
             "label": codes,
-            "probability": probabilities.max(axis=1),
+            "probability": probabilities[np.arange(len(codes)), codes],
             "probabilities": probabilities,
         }
 
@@ -159,6 +162,36 @@ class ClassTask(Task):
             return 1.0
         shares = self.probabilities(predictions.numpy().astype(np.float64))
         return fit_temperature(shares, truth.numpy())
+
+    # ---------------------------------------------------------------- decisions
+
+    def deciding(self, rule: DecisionRule | None) -> Self:
+        """The same task, whose answers and `metrics` are by a rule."""
+        changed = copy(self)
+        changed.rule, changed._metrics = rule, {}  # noqa: SLF001 - it is this one's own copy
+        return changed
+
+    def by_rule(self, metrics: Mapping[str, Measure]) -> Mapping[str, Measure]:
+        """Those of decisions measure what is answered; a rule of costs adds their mean."""
+        if self.rule is None:
+            return metrics
+        found = {
+            name: self._of_decisions(each) if name in self.decision_metrics else each
+            for name, each in metrics.items()
+        }
+        return {**found, COST: self._mean_cost} if self.rule.by_cost else found
+
+    def _of_decisions(self, measure: Measure) -> Measure:
+        return lambda predictions, truth: measure(self.decided(predictions), truth)
+
+    def _mean_cost(self, predictions: Tensor, truth: Tensor) -> Tensor:
+        """What answering costs on average over the rows."""
+        import torch
+
+        assert self.rule is not None
+        costs = torch.from_numpy(self.rule.matrix)
+        codes = self.chosen(predictions)
+        return costs[truth.expand(codes.shape), codes].mean(-1)
 
     # ---------------------------------------------------------------- regions
 
@@ -236,9 +269,13 @@ class ClassTask(Task):
         raise ValueError(f"labels are {list(self.info.classes)}")
 
     def losses(self, answers: Sequence[Answer], labels: Sequence[Label]) -> list[float]:
-        """1 for a wrong class, 0 for the right one."""
+        """1 for a wrong class, 0 for the right one; what it costs where costs decide."""
         pairs = zip(answers, labels, strict=True)
-        return [float(answer["label"] != label) for answer, label in pairs]
+        if self.rule is None or not self.rule.by_cost:
+            return [float(answer["label"] != label) for answer, label in pairs]
+        codes: dict[Label, int] = {each: at for at, each in enumerate(self.info.classes)}
+        costs = self.rule.matrix
+        return [float(costs[codes[label], codes[answer["label"]]]) for answer, label in pairs]
 
     # ---------------------------------------------------------------- two models
 

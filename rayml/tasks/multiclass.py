@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rayml.tasks.class_task import MAX_CLASSES, ClassTask
+from rayml.tasks.decisions.choose import choose_balance
+from rayml.tasks.decisions.rule import COST, EVEN, ByThreshold, DecisionRule
 from rayml.tasks.task import Answer, Apart, Measure
 from rayml.types import ClassLabel, TargetInfo
 
@@ -22,6 +24,7 @@ class MulticlassTask(ClassTask):
     name = "multiclass"
     likelihood = "categorical"
     class_counts = (2, MAX_CLASSES)
+    rule_metrics = frozenset({"balanced_accuracy", COST})
 
     def __init__(self, info: TargetInfo, **objective: Any) -> None:
         super().__init__(info, **objective)
@@ -59,33 +62,57 @@ class MulticlassTask(ClassTask):
         return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
 
     def answers(self, predictions: Tensor) -> list[Answer]:
-        """The likeliest class."""
-        best = predictions.argmax(dim=1).tolist()
-        return list(map(self._answer, best, predictions.tolist()))
+        """The likeliest class, or the one that the rule answers."""
+        return list(map(self._answer, self.chosen(predictions).tolist(), predictions.tolist()))
 
     def probabilities(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The same."""
         return predictions
 
     def spread(self, members: Tensor, mean: Tensor) -> Tensor:
-        """Standard deviation of the probability of the class that is likeliest on average."""
-        return members.std(0).gather(1, mean.argmax(dim=1, keepdim=True)).squeeze(1)
+        """Standard deviation of the probability of the class that is answered on average."""
+        return members.std(0).gather(1, self.chosen(mean).unsqueeze(1)).squeeze(1)
 
     def chosen(self, predictions: Tensor) -> Tensor:
-        """The likeliest class."""
-        return predictions.argmax(dim=1)
+        """The likeliest class; by costs that of the least expected one, of equals the likeliest."""
+        if self.rule is None:
+            return predictions.argmax(dim=-1)
+        import torch
+
+        costs = torch.from_numpy(self.rule.matrix)
+        expected = predictions.double() @ costs
+        # Sums may round otherwise in batches of other sizes, which decides nothing then.
+        even = expected.amin(-1, keepdim=True) + EVEN * costs.abs().max()
+        return predictions.where(expected <= even, -1.0).argmax(dim=-1)
+
+    def takes_rule(self, rule: DecisionRule) -> bool:
+        """Whether it has costs of these classes."""
+        return super().takes_rule(rule) and len(rule.costs or ()) == len(self.info.classes)
+
+    def choose_rule(
+        self, metric: ByThreshold, predictions: Tensor, truth: Tensor
+    ) -> DecisionRule | None:
+        """See `rayml.tasks.decisions.choose.choose_balance`."""
+        assert metric == "balanced_accuracy"
+        return choose_balance(predictions.double().numpy(), truth.numpy())
+
+    def decided(self, predictions: Tensor) -> Tensor:
+        """1 for the class that is answered, 0 for the others."""
+        from torch.nn.functional import one_hot
+
+        return one_hot(self.chosen(predictions), predictions.shape[-1]).double()
 
     def explained(self, predictions: Tensor, codes: Tensor) -> Tensor:
         """The probability of the class that is asked for."""
         return predictions.gather(1, codes.unsqueeze(1)).squeeze(1)
 
     def bins(self, predictions: Tensor) -> tuple[Tensor, int]:
-        """The likeliest class."""
-        return predictions.argmax(dim=1), len(self.info.classes)
+        """The class that is answered."""
+        return self.chosen(predictions), len(self.info.classes)
 
     def predictions_apart(self, predictions: Tensor, others: Tensor) -> Apart:
         """Labels that differ, and the largest difference of a probability of each row."""
-        changed = (predictions.argmax(1) != others.argmax(1)).sum()
+        changed = (self.chosen(predictions) != self.chosen(others)).sum()
         return Apart(int(changed), float((predictions - others).abs().amax(1).sum()))
 
     def aligned(self, predictions: Tensor, classes: Sequence[ClassLabel]) -> Tensor:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
+from rayml.tasks.decisions.deciding import DecidingTask
 from rayml.tasks.objectives import (
     LOSS,
     Directed,
@@ -91,7 +92,7 @@ class Apart:
     difference: float
 
 
-class Task(RegionTask, ABC):
+class Task(RegionTask, DecidingTask, ABC):
     """All that differs between kinds of target.
 
     `ClassTask` and `NumberTask` implement most of it for labels and for numbers. A further kind is
@@ -187,7 +188,7 @@ class Task(RegionTask, ABC):
     def metrics(self) -> Mapping[str, Measure]:
         """All metrics by name, the user's last."""
         if not self._metrics:
-            self._metrics = {**self.own_metrics(), **self._users}
+            self._metrics = {**self.by_rule(self.own_metrics()), **self._users}
         return self._metrics
 
     # ---------------------------------------------------------------- data
@@ -319,10 +320,6 @@ class Task(RegionTask, ABC):
         """
 
     # ---------------------------------------------------------------- explanations
-
-    @abstractmethod
-    def chosen(self, predictions: Tensor) -> Tensor:
-        """Codes of the classes that are answered, int64 [rows]; 0 where there are no classes."""
 
     @abstractmethod
     def explained(self, predictions: Tensor, codes: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import make_signature
 from rayml.registry.promotion import PromotionDecision
 from rayml.settings.data import PreprocessSettings, SchemaSettings
+from rayml.tasks.decisions.rule import DecisionRule
 from rayml.tasks.table import outputs_of
 from rayml.types import TaskName
 
@@ -45,6 +46,7 @@ def untrained_bundle(
     decision: PromotionDecision | None = None,
     intervals: Intervals | None = None,
     temperature: float = 1.0,
+    rule: DecisionRule | None = None,
 ) -> Path:
     """Write a bundle of untrained models.
 
@@ -63,6 +65,7 @@ def untrained_bundle(
         decision: whether to promote it, and why.
         intervals: its calibration scores.
         temperature: of its predictions.
+        rule: by which it answers a class.
     """
     found = infer_schema(table, target=target, settings=schema or SchemaSettings(), missing=missing)
     statistics = observe(table, found, task)
@@ -76,6 +79,7 @@ def untrained_bundle(
         ensemble=ensemble,
         decision=decision,
         temperature=temperature,
+        decision_rule=rule,
     )
     return write_bundle(
         folder,

@@ -37,6 +37,7 @@ from rayml.registry.bundle.manifest import (
     FORMAT,
     FORMAT_OF_GROUPS,
     FORMAT_OF_MEMBERS,
+    FORMAT_OF_RULES,
     FORMAT_OF_TEMPERATURE,
     Manifest,
     read_manifest,
@@ -213,6 +214,8 @@ def read_info(folder: Path, trust: Trust = ONLY_OWN) -> BundleInfo:
 
 
 def _format(info: BundleInfo, groups: Sequence[GroupState]) -> int:
+    if info.decision_rule is not None:
+        return FORMAT_OF_RULES
     if info.temperature != 1:
         return FORMAT_OF_TEMPERATURE
     if info.groups:

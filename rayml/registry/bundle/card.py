@@ -10,8 +10,10 @@ from rayml.registry.bundle.info import BundleInfo
 from rayml.registry.bundle.intervals import Intervals
 from rayml.registry.bundle.provenance import Lineage
 from rayml.registry.bundle.signature import InputColumn, Signature
+from rayml.tasks.decisions.rule import Costs
+from rayml.tasks.decisions.wording import rule_text
 from rayml.tasks.table import build_task
-from rayml.types import TargetInfo
+from rayml.types import ClassLabel, TargetInfo
 
 
 def model_card(
@@ -37,6 +39,7 @@ def model_card(
         "read once.",
         *_confirmed(info),
         *_temperature(info),
+        *_rule(info, target),
         *_decision(info),
         "",
         *(_intervals(intervals, target) if intervals is not None else []),
@@ -104,6 +107,30 @@ def _temperature(info: BundleInfo) -> list[str]:
     return [
         f"Log-probabilities are divided by a temperature of {info.temperature:.4g}, which was"
         " fitted on validation and changes no label."
+    ]
+
+
+def _rule(info: BundleInfo, target: TargetInfo) -> list[str]:
+    rule = info.decision_rule
+    if rule is None:
+        return []
+    lines = ["", f"{rule_text(rule, target)}."]
+    if rule.by_cost and rule.costs is not None:
+        lines += ["", *_costs(rule.costs, target.classes)]
+    return lines
+
+
+def _costs(costs: Costs, classes: Sequence[ClassLabel]) -> list[str]:
+    if len(classes) > _MOST_COSTS:
+        return [f"The costs of {len(classes)} classes are in `bundle.json`."]
+    heads = [_cell(f"`{label}` answered") for label in classes]
+    return [
+        f"| true class | {' | '.join(heads)} |",
+        "|---" * (len(classes) + 1) + "|",
+        *(
+            f"| {_cell(f'`{label}`')} | {' | '.join(f'{each:g}' for each in row)} |"
+            for label, row in zip(classes, costs, strict=True)
+        ),
     ]
 
 
@@ -192,6 +219,7 @@ def _listed(values: Sequence[str | bool], most: int = 12) -> str:
     return ", ".join(f"`{each}`" for each in values[:most]) + more
 
 
+_MOST_COSTS = 20
 _WITHHELD = {
     "private": "not shown: private",
     "identifier": "not shown: it looks like an identifier",

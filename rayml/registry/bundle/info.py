@@ -12,6 +12,7 @@ from pydantic import Field
 from rayml import __version__
 from rayml.config.components.stored_node import NodeField
 from rayml.registry.promotion import PromotionDecision
+from rayml.tasks.decisions.rule import DecisionRule
 from rayml.tasks.temperature import LEAST, MOST
 from rayml.types import Count, Direction, settings
 
@@ -70,6 +71,7 @@ class BundleInfo:
         confirmed: over several seeds; None where the sweep's winner was not confirmed.
         decision: whether to promote it, and why; None where nothing was decided.
         temperature: that its log-probabilities are divided by, see `rayml.tasks.temperature`.
+        decision_rule: by which a class is answered; None answers the most probable one.
         created: time in UTC, ISO 8601.
         rayml: version of rayml that wrote it.
     """
@@ -84,6 +86,7 @@ class BundleInfo:
     confirmed: ConfirmedMetric | None = None
     decision: PromotionDecision | None = None
     temperature: Annotated[float, Field(ge=LEAST, le=MOST)] = 1.0
+    decision_rule: DecisionRule | None = None
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     rayml: str = __version__
 

@@ -14,6 +14,7 @@ from rayml.errors import SearchError
 from rayml.settings.search import IntervalSettings
 from rayml.storage.bounded import TooLargeError, read_bounded
 from rayml.storage.disk import write
+from rayml.tasks.decisions.rule import DecisionRule
 from rayml.tasks.regions import MeasuredLevel
 from rayml.types import Direction, settings
 
@@ -113,11 +114,13 @@ class MeasuredRegions:
         settings: that they were calibrated by.
         levels: by level.
         temperature: of the models, as their metrics were measured too.
+        rule: by which they answer a class, as their metrics were measured too.
     """
 
     settings: IntervalSettings
     levels: tuple[MeasuredLevel, ...]
     temperature: float = 1.0
+    rule: DecisionRule | None = None
 
 
 @settings

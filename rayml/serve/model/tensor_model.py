@@ -23,7 +23,7 @@ from rayml.serve.tensors.output_tensors import OutputTensors
 from rayml.serve.tensors.tensor_features import TensorFeatures
 from rayml.serve.tensors.tensors import Tensor
 from rayml.settings.serve import ServeSettings
-from rayml.tasks.task import Answer
+from rayml.tasks.task import Answer, Task
 from rayml.types import Features
 
 if TYPE_CHECKING:
@@ -47,8 +47,10 @@ class Shadowing(Protocol):
         """Take rows and the answers to them."""
         ...
 
-    def offer_table(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
-        """Take a raw table, which `table` makes when it is called, and its estimate."""
+    def offer_table(
+        self, table: Callable[[], pa.Table], estimate: Estimate, answered_by: Task
+    ) -> None:
+        """Take a raw table, which `table` makes when it is called, its estimate and its task."""
         ...
 
 
@@ -88,6 +90,7 @@ class TensorModel:
             ensemble=info.ensemble is not None,
             warnings=settings.unknown != "ignore",
             regions=predictor.regions.groups,
+            rule=info.decision_rule,
         )
         self._odd_values = odd_values
         self.shadow: Shadowing | None = None
@@ -128,8 +131,7 @@ class TensorModel:
         features = self._features(tensors)
         odd = self._odd(features, lambda: self.inputs.table(tensors))
         (estimate,) = await self._batcher.submit([features])
-        if self.shadow is not None:
-            self.shadow.offer_table(lambda: self.inputs.table(tensors), estimate)
+        self._offer(lambda: self.inputs.table(tensors), estimate)
         estimate = self._predictor.with_regions(estimate, features, level)
         return self.outputs.tensors(estimate.with_odd(odd), names)
 
@@ -141,8 +143,7 @@ class TensorModel:
         features = self._features(tensors)
         odd = self._odd(features, lambda: self.inputs.table(tensors))
         estimate = self._estimate(features)
-        if (shadow := self.shadow) is not None:
-            shadow.offer_table(lambda: self.inputs.table(tensors), estimate)
+        self._offer(lambda: self.inputs.table(tensors), estimate)
         estimate = self._predictor.with_regions(estimate, features, level)
         return self.outputs.tensors(estimate.with_odd(odd), names)
 
@@ -159,8 +160,7 @@ class TensorModel:
         features = self._predictor.features(table)
         odd = self._odd(features, lambda: table)
         estimate = self._estimate(features)
-        if (shadow := self.shadow) is not None:
-            shadow.offer_table(lambda: table, estimate)
+        self._offer(lambda: table, estimate)
         return self._predictor.with_regions(estimate, features, level).with_odd(odd)
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
@@ -175,6 +175,11 @@ class TensorModel:
         """End the threads after their queued work."""
         self._batcher.close()
         self._thread.shutdown(wait=True)
+
+    def _offer(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
+        """Give what is answered to the shadow, if there is one."""
+        if (shadow := self.shadow) is not None:
+            shadow.offer_table(table, estimate, self._predictor.task)
 
     def _requested(self, outputs: Sequence[str], level: float | None) -> tuple[str, ...]:
         if level is not None:

@@ -25,6 +25,7 @@ def metadata(predictor: Predictor, version: str) -> dict[str, Any]:
         "metrics": info.metrics,
         "ensemble": info.ensemble,
         "temperature": info.temperature,
+        "decision_rule": info.decision_rule and asdict(info.decision_rule),
         "confirmed": info.confirmed and asdict(info.confirmed),
         "intervals": predictor.regions.described(),
         "lineage": asdict(bundle.lineage),

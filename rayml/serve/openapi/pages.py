@@ -57,6 +57,8 @@ def page_schemas() -> Schema:
                 "ensemble": nullable(WHOLE) | {"description": "Models whose mean is answered."},
                 "temperature": NUMBER
                 | {"description": "That log-probabilities are divided by, fitted on validation."},
+                "decision_rule": nullable(ref("DecisionRule"))
+                | {"description": "Which class is answered; null for the most probable one."},
                 "confirmed": nullable(ref("ConfirmedMetric")),
                 "intervals": nullable(ref("Intervals"))
                 | {"description": "What `interval` may be asked of `/predict`; null if nothing."},
@@ -84,9 +86,28 @@ def page_schemas() -> Schema:
                 | {"description": "Why its values are not published; null if they are."},
             }
         ),
+        "DecisionRule": _decision_rule(),
         "Intervals": _intervals(),
         "ConfirmedMetric": obj({"seeds": WHOLE, "mean": NUMBER, "low": NUMBER, "high": NUMBER}),
     }
+
+
+def _decision_rule() -> Schema:
+    compared = obj({"usual": NUMBER, "decided": NUMBER, "rows": WHOLE})
+    return obj(
+        {
+            "metric": TEXT | {"description": "That it was chosen for."},
+            "threshold": nullable(NUMBER)
+            | {"description": "Probability from which on the second of two classes is answered."},
+            "costs": nullable(array(array(NUMBER)))
+            | {"description": "By the true class, then by the answered one; null without costs."},
+            "compared": nullable(compared)
+            | {
+                "description": "The metric on validation rows that did not set the rule, where the"
+                " most probable class is answered and by the rule; null where costs set it."
+            },
+        }
+    )
 
 
 def _intervals() -> Schema:

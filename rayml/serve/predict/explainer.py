@@ -16,6 +16,7 @@ from rayml.models.explain.attribution import Attribution, Explained, Score
 from rayml.models.explain.entrances import Vectors
 from rayml.models.explain.through import shares_through
 from rayml.registry.bundle.published import published
+from rayml.serve.predict.answer import scalable
 from rayml.serve.predict.odd_values import WARNINGS
 from rayml.serve.predict.predictor import Predictor
 from rayml.serve.predict.row_parser import RequestParser
@@ -188,11 +189,14 @@ class Explainer:
 
         Asked of its own models, since the predictor's are watched for what clients are answered.
         """
-        task = self._predictor.task
+        task, temperature = self._predictor.task, self._predictor.temperature
         with torch.no_grad():
-            each = [task.predict(model.outputs(rows)).cpu() for model in models]
-        counted = _counted(each, self._predictor.members.counted)
-        return task.chosen(counted.mean(0)).to(self._predictor.device)
+            outputs = [scalable(model.outputs(rows), temperature) for model in models]
+            each = [task.predict(of_one).cpu() for of_one in outputs]
+        mean = _counted(each, self._predictor.members.counted).mean(0)
+        if task.rule is not None:  # else a temperature changes no label
+            mean = task.tempered(mean, temperature)
+        return task.chosen(mean).to(self._predictor.device)
 
     def _tensors(self, features: Features) -> Vectors:
         device = self._predictor.device

@@ -82,9 +82,8 @@ class Predictor:
             self._forward = InvariantForward(
                 self._forward, self.shape, self.device, rows_apart=self.members.rows_apart
             )
-        self.task: Task = build_task(self.signature.target)
         self.temperature = bundle.info.temperature
-        _require_scalable(bundle, self.task)
+        self.task: Task = _task(bundle)
         self.regions = RegionMaker(bundle, self.task, self.preprocessor)
         self._answers = Answers(self.task, groups.values if (groups := self.regions.groups) else ())
 
@@ -231,15 +230,25 @@ class Predictor:
         return estimate.rows(0, outputs.shape[-2])
 
 
-def _require_scalable(bundle: Bundle, task: Task) -> None:
-    """Check that a bundle has a temperature only where its task takes one.
+def _task(bundle: Bundle) -> Task:
+    """The task of a bundle, with its decision rule.
 
     Raises:
-        BundleError: it has one all the same.
+        BundleError: it has a temperature or a rule that its task does not take.
     """
+    target, rule = bundle.signature.target, bundle.info.decision_rule
+    task = build_task(target)
+    if rule is not None and not task.takes_rule(rule):
+        raise BundleError(
+            f"bundle.json has a decision rule that the task {target.task!r} of {target.name!r} does"
+            " not take",
+            found=str(bundle.folder),
+            remedy="Register the model again",
+        )
     if bundle.info.temperature != 1 and not task.takes_temperature:
         raise BundleError(
             f"bundle.json has a temperature, and predictions of the task {task.name!r} take none",
             found=bundle.info.temperature,
             remedy="Register the model again",
         )
+    return task.deciding(rule)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rayml.serve.observe.latency import GUARDED_S
 from rayml.serve.observe.request_counts import AnswerTotals
+from rayml.tasks.decisions.rule import DecisionRule
 from rayml.tasks.table import build_task
 from rayml.types import NonNegative, Size, TargetInfo, settings
 
@@ -96,10 +97,11 @@ class VersionCounter:
 
     Args:
         target: by whose scale predictions are counted; the same for canary and champion.
+        rule: by which the version answers a class.
     """
 
-    def __init__(self, target: TargetInfo) -> None:
-        self._task = build_task(target)
+    def __init__(self, target: TargetInfo, rule: DecisionRule | None = None) -> None:
+        self._task = build_task(target).deciding(rule)
         self._lock = threading.Lock()
         self._predictions: list[int] = []
         self._sums: dict[str, float] = dict.fromkeys(_OWN_SUMS, 0)

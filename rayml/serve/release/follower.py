@@ -242,7 +242,10 @@ class Follower:
             model,
             split,
             canary.since,
-            counters={each.version: VersionCounter(champion.signature.target) for each in compared},
+            counters={
+                each.version: VersionCounter(champion.signature.target, each.predictor.task.rule)
+                for each in compared
+            },
             before={each.version: self.serving.drawn_totals(each.version) for each in compared},
         )
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rayml.serve.predict.answer import Estimate
     from rayml.serve.predict.predictor import Predictor
     from rayml.serve.predict.row_parser import Row
-    from rayml.tasks.task import Answer, Apart
+    from rayml.tasks.task import Answer, Apart, Task
 
 _log = logging.getLogger(__name__)
 _REST_S = 0.02
@@ -50,13 +51,19 @@ class Shadow:
         own = self.predictor
         self._put(len(rows), lambda: own.task.answers_apart(answers, own.predict_rows(rows)))
 
-    def offer_table(self, table: Callable[[], pa.Table], estimate: Estimate) -> None:
+    def offer_table(
+        self, table: Callable[[], pa.Table], estimate: Estimate, answered_by: Task
+    ) -> None:
         """Queue a raw table that was answered, and is made later; returns at once."""
 
         def compare() -> Apart:
             own = self.predictor
             predictions = own.estimate(own.features(table())).prediction
-            return own.task.predictions_apart(estimate.prediction, predictions)
+            apart = own.task.predictions_apart(estimate.prediction, predictions)
+            if own.task.rule == answered_by.rule:
+                return apart
+            labels = answered_by.chosen(estimate.prediction), own.task.chosen(predictions)
+            return replace(apart, changed=int((labels[0] != labels[1]).sum()))
 
         self._put(len(estimate.prediction), compare)
 

@@ -12,6 +12,7 @@ from rayml.serve.predict.answer import GROUP, Estimate, Region, RegionGroups, re
 from rayml.serve.predict.odd_values import WARNINGS, as_texts
 from rayml.serve.tensors.tensors import Chosen, Labels, Tensor
 from rayml.tasks.class_task import class_key
+from rayml.tasks.decisions.rule import DecisionRule
 from rayml.tasks.table import build_task
 from rayml.tasks.task import Output, Task
 from rayml.types import ClassLabel, TargetInfo
@@ -31,6 +32,7 @@ class OutputTensors:
         ensemble: whether several models answer.
         warnings: whether a request may ask for `warnings`.
         regions: how rows are grouped for regions; None where the bundle gives none.
+        rule: by which a class is answered; None answers the most probable one.
     """
 
     def __init__(
@@ -40,8 +42,9 @@ class OutputTensors:
         ensemble: bool,
         warnings: bool = True,
         regions: RegionGroups | None = None,
+        rule: DecisionRule | None = None,
     ) -> None:
-        self._task = build_task(target)
+        self._task = build_task(target).deciding(rule)
         self._labels = Labels([class_key(label) for label in target.classes])
         self._outputs = self._task.output_tensors()
         if ensemble:

@@ -22,6 +22,8 @@ from rayml.search.space.fit import check_fit
 from rayml.search.space.space import Space
 from rayml.settings.search import SearchSettings
 from rayml.stages.commands import show
+from rayml.stages.winners.decide import KEY as DECIDE_KEY
+from rayml.stages.winners.decide import require_decidable
 from rayml.tasks.table import is_task
 from rayml.train.blame import users_line
 from rayml.train.build import SECTIONS, build_loop, estimator_of, objective
@@ -36,6 +38,9 @@ _search = pydantic.TypeAdapter(SearchSettings)
 
 GROUP_KEY = "confirm.intervals.group"
 """The key that names the column of groups."""
+
+PREVIEWED = 1000
+"""Rows that are looked at; a table of fewer is seen as a whole."""
 
 # Arguments that only the program knows.
 _GIVEN = ("shape", "outputs")
@@ -153,6 +158,7 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
                 split=data.split,
                 preprocess=data.preprocess,
                 positive=data.positive,
+                rows=PREVIEWED,
             )
         ),
     )
@@ -162,9 +168,16 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
             from rayml.data.fit.group_column import GroupColumn  # it loads pandas
 
             problems += _raised_by(GROUP_KEY, partial(GroupColumn, rows.preprocessor, group))
+        problems += _raised_by(DECIDE_KEY, partial(_check_decisions, config, rows))
         for key, node in all_models(plain["model"]).items():
             problems += _raised_by(key, partial(_train_once, {**plain, "model": node}, rows))
     return problems
+
+
+def _check_decisions(config: Config, rows: Preview) -> None:
+    """See `require_decidable`."""
+    target, metrics = rows.preprocessor.target, config.task.metrics
+    require_decidable(config.confirm.decide, target, metrics, whole=len(rows.examples) < PREVIEWED)
 
 
 def resource_problems(config: Config) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rayml.search.results.leaderboard import Leaderboard
     from rayml.serve.release.counters import Counts
     from rayml.serve.release.status import ReplicaStatus
+    from rayml.tasks.decisions.rule import DecisionMetric
     from rayml.types import TargetInfo
 
 _WALL_CLOCK = ("first_epoch", "total")
@@ -147,8 +148,19 @@ def selected(found: Selection, folds: int = 1) -> str:
     )
 
 
-def registered(info: BundleInfo, version: int) -> None:
-    """Print the metrics of a new version, and whether it became champion."""
+def registered(
+    info: BundleInfo, version: int, target: TargetInfo, asked: DecisionMetric | None = None
+) -> None:
+    """Print the metrics of a new version, how it decides, and whether it became champion.
+
+    Args:
+        info: of its bundle.
+        version: its number.
+        target: that it predicts.
+        asked: metric that a decision rule was to be chosen for.
+    """
+    from rayml.tasks.decisions.wording import rule_text
+
     for split, metrics in info.metrics.items():
         shown = ", ".join(
             f"{name} {value:.4f}" for name, value in metrics.items() if value is not None
@@ -158,6 +170,13 @@ def registered(info: BundleInfo, version: int) -> None:
         line(
             f"log-probabilities are divided by {info.temperature:.4g}, which lowers the log loss of"
             " validation rows and changes no label (confirm.calibrate)"
+        )
+    if info.decision_rule is not None:
+        line(f"{rule_text(info.decision_rule, target)} (confirm.decide)")
+    elif asked is not None:
+        line(
+            "the most probable class is answered, as no other rule gains more than chance in"
+            f" {asked} on validation rows that did not set it (confirm.decide.metric)"
         )
     if info.decision is not None:
         line(f"version {version} {decided(info.decision)}")

@@ -12,6 +12,7 @@ from rayml.config.components.trust import ONLY_OWN, Trust
 from rayml.errors import RaymlError
 from rayml.registry.promotion import Champion, Constant, Difference, PromotionDecision, decide
 from rayml.stages.winners.winner import Winner, committee_of
+from rayml.tasks.decisions.rule import COST
 from rayml.tasks.objectives import LOSS
 from rayml.train.build import build_trial_task
 from rayml.types import Direction
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Score:
-    """A metric, its direction, and whether it takes many resamples at once."""
+    """A metric, its direction, and whether it takes many resamples at once.
+
+    `decides` says that it depends on the class alone that is answered.
+    """
 
     name: str
     measure: Measure
     direction: Direction
     stacked: bool
+    decides: bool
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,11 @@ def judge(
         force: whether the winner is promoted in any case.
         trust: whose code the champion may name, and whose signature it needs.
     """
-    task = build_trial_task(winner.config["task"], data.preprocessor.target)
+    plain = build_trial_task(winner.config["task"], data.preprocessor.target)
+    task = plain.deciding(winner.rule)
     rows = _test_rows(data, task)
     candidate = _predictions(winner, data, rows, task)
-    score = _score(task, task.metric)
+    score = _score(task, _judged_by(task))
     constant = _beside_constants(candidate, rows, data, task, score)
     beside = None
     if champion is not None:
@@ -97,13 +103,26 @@ def _predictions(winner: Winner, data: PreparedDataset, rows: _TestRows, task: T
     return task.predict(committee_of(winner, data).pooled(task, rows.examples.features))
 
 
+def _judged_by(task: Task) -> str:
+    """The metric of the task; where that is of decisions, the one that a rule decides by."""
+    rule = task.rule
+    return rule.metric if rule is not None and task.metric in task.decision_metrics else task.metric
+
+
 def _score(task: Task, name: str) -> _Score:
     """A metric of the task; `loss` is measured by the score that it estimates."""
     chosen = task.proper_metric if name == LOSS else name
-    direction = task.directions.get(chosen, task.direction)
-    stacked = chosen in task.directions
+    by_cost = chosen == COST and task.rule is not None and task.rule.by_cost
+    direction = "minimize" if by_cost else task.directions.get(chosen, task.direction)
+    stacked = by_cost or chosen in task.directions
     measure = task.metrics[chosen]
-    return _Score(chosen, measure if stacked else _where_defined(measure), direction, stacked)
+    return _Score(
+        chosen,
+        measure if stacked else _where_defined(measure),
+        direction,
+        stacked=stacked,
+        decides=by_cost or chosen in task.decision_metrics,
+    )
 
 
 def _where_defined(measure: Measure) -> Measure:
@@ -182,7 +201,7 @@ def _beside(
         bundle = load_bundle(folder, trust)
         if reason := _unlike(bundle, data, rows):
             return Champion(version, reason)
-        predictions = _predictions_of(bundle, rows, task)
+        predictions = _predictions_of(bundle, rows, task, score)
     except RaymlError as error:
         return Champion(version, str(error))
     except Exception as error:  # noqa: BLE001 - the module may be a user's, and raise anything
@@ -210,13 +229,19 @@ def _unlike(bundle: Bundle, data: PreparedDataset, rows: _TestRows) -> str:
     return f"it reads columns that these data lack: {', '.join(lacking)}" if lacking else ""
 
 
-def _predictions_of(bundle: Bundle, rows: _TestRows, task: Task) -> Tensor:
-    """A champion's predictions of the rows by its own preprocessing, in our order of classes."""
+def _predictions_of(bundle: Bundle, rows: _TestRows, task: Task, score: _Score) -> Tensor:
+    """A champion's predictions of the rows by its own preprocessing, in our order of classes.
+
+    A metric of decisions sees the classes that the champion answers, by its own rule.
+    """
     from rayml.serve.predict.predictor import Predictor
 
     predictor = Predictor(bundle)
     features = rows.examples.features if rows.raw is None else predictor.features(rows.raw)
-    return task.aligned(predictor.outputs(features), bundle.signature.target.classes)
+    predictions = predictor.outputs(features)
+    if score.decides:
+        predictions = predictor.task.decided(predictions)
+    return task.aligned(predictions, bundle.signature.target.classes)
 
 
 def _ahead(difference: Difference, direction: Direction, *, strictly: bool) -> bool:

@@ -12,8 +12,10 @@ import torch
 
 from rayml.search.results.confirmation import MeasuredRegions, record_test
 from rayml.settings.search import ConfirmSettings
+from rayml.stages.winners.decide import cost_rule, require_decidable
 from rayml.stages.winners.intervals import fit_intervals, measured, some_places, some_rows
 from rayml.stages.winners.out_of_fold import OutOfFold, out_of_fold
+from rayml.tasks.decisions.rule import COST
 from rayml.types import Examples
 
 if TYPE_CHECKING:
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from rayml.models.estimators.members import Committee
     from rayml.registry.bundle.intervals import Intervals
     from rayml.stages.winners.winner import Winner
+    from rayml.tasks.decisions.rule import DecisionRule
     from rayml.tasks.task import Task
 
 _TEMPERATURE_ROWS = 20_000
+_DECISION_ROWS = 50_000
 
 Metrics = Mapping[str, float | None]
 
@@ -37,7 +41,7 @@ class Calibration:
         models: of the winner, which are served together.
         task: of their outputs.
         data: as the bundle transforms them.
-        settings: of its regions and of its temperature.
+        settings: of its regions, its temperature and its decisions.
     """
 
     winner: Winner
@@ -59,9 +63,37 @@ class Calibration:
             )
 
     @cached_property
+    def rule(self) -> DecisionRule | None:
+        """By which a class is answered, of costs or chosen on validation rows.
+
+        Returns:
+            None where none is wanted, or none gains more than chance.
+
+        Raises:
+            ConfigError: the target cannot be decided so.
+        """
+        decide, target = self.settings.decide, self.task.info
+        if decide.metric is None:
+            return None
+        require_decidable(decide, target)
+        if decide.metric == COST:
+            return cost_rule(decide, target)
+        rows, outputs = self._calibrating(_DECISION_ROWS)
+        with torch.inference_mode():
+            predictions = self.task.predict(outputs.double()).mean(0)
+            scaled = self.task.tempered(predictions, self.temperature)
+            truth = self.task.truth(torch.from_numpy(rows.target))
+            return self.task.choose_rule(decide.metric, scaled, truth)
+
+    @cached_property
     def calibrated_winner(self) -> Winner:
-        """The winner with its temperature."""
-        return replace(self.winner, temperature=self.temperature)
+        """The winner with its temperature and its rule."""
+        return replace(self.winner, temperature=self.temperature, rule=self.rule)
+
+    @cached_property
+    def decider(self) -> Task:
+        """The task, by the rule."""
+        return self.task.deciding(self.rule)
 
     @cached_property
     def served(self) -> Committee:
@@ -84,14 +116,14 @@ class Calibration:
 
     def validation_metrics(self) -> Metrics:
         """On the validation split, or with folds on all rows, each held out in turn."""
-        if self.winner.validation and self.temperature == 1:
+        if self.winner.validation and self.temperature == 1 and self.rule is None:
             return self.winner.validation
         if self._held_out is None:
-            return self.served.measure(self.task, self.validation)
+            return self.served.measure(self.decider, self.validation)
         held_out = self._held_out
         if self.temperature != 1:
             held_out = replace(held_out, outputs=held_out.outputs / self.temperature)
-        return held_out.measure(self.task)
+        return held_out.measure(self.decider)
 
     def _calibrating(self, most: int) -> tuple[Examples, torch.Tensor]:
         """So many rows at most that calibrate, and the outputs of each vote for them."""
@@ -119,7 +151,7 @@ class Calibration:
 
     def metrics(self) -> Metrics:
         """Of the models on the test split."""
-        return self.served.measure(self.task, self.test)
+        return self.served.measure(self.decider, self.test)
 
     def measured(self, regions: Intervals) -> Intervals:
         """Regions with what they are worth on the test split."""
@@ -139,9 +171,10 @@ def tested(calibration: Calibration, sweep: Path) -> tuple[Metrics, Intervals | 
     confirmation, regions = calibration.winner.confirmation, calibration.regions()
     test = None if confirmation is None else confirmation.test
     known = None if confirmation is None else confirmation.regions
-    temperature = calibration.temperature
-    if test is not None and temperature != (1.0 if known is None else known.temperature):
-        test = known = None  # measured with another one
+    temperature, rule = calibration.temperature, calibration.rule
+    measured_as = (1.0, None) if known is None else (known.temperature, known.rule)
+    if test is not None and (temperature, rule) != measured_as:
+        test = known = None  # measured with others
     if known is not None and known.settings != calibration.settings.intervals:
         known = None
     metrics = calibration.metrics() if test is None else test
@@ -153,7 +186,10 @@ def tested(calibration: Calibration, sweep: Path) -> tuple[Metrics, Intervals | 
     if confirmation is not None and (test is None or (known is None and regions is not None)):
         levels = () if regions is None else regions.measured
         found = MeasuredRegions(
-            settings=calibration.settings.intervals, levels=levels, temperature=temperature
+            settings=calibration.settings.intervals,
+            levels=levels,
+            temperature=temperature,
+            rule=rule,
         )
         record_test(sweep, confirmation, metrics, found)
     return metrics, regions

@@ -23,6 +23,7 @@ from rayml.search.results.leaderboard import (
     schedule_of,
 )
 from rayml.search.space.parameter import Params
+from rayml.tasks.decisions.rule import DecisionRule
 from rayml.tasks.objectives import MEASURED
 from rayml.train.build import apply, build_member
 from rayml.types import Direction
@@ -74,6 +75,7 @@ class Winner:
         confirmation: over several seeds; None if there was none.
         schedule: values that changed while it trained, see `Lineage`.
         temperature: of what its models predict together.
+        rule: by which a class is answered; None answers the most probable one.
     """
 
     number: int
@@ -86,6 +88,7 @@ class Winner:
     confirmation: Confirmation | None
     schedule: tuple[Mapping[str, Any], ...] = ()
     temperature: float = 1.0
+    rule: DecisionRule | None = None
 
     @property
     def selected(self) -> bool:

@@ -128,7 +128,7 @@ def test_a_manifest_cannot_name_a_file_outside(bundle: Path, name: str) -> None:
     [
         ("[]", "not JSON with a format"),
         ("{", "not JSON with a format"),
-        ('{"format": 6, "files": {}}', "Upgrade rayml"),
+        ('{"format": 99, "files": {}}', "Upgrade rayml"),
         ('{"format": 1, "files": {"a": {"size": -1, "sha256": ""}}}', "cannot be read"),
         ('{"format": 1, "files": {}, "more": 1}', "cannot be read"),
         ("[" * 100_000, "not JSON with a format"),

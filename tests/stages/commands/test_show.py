@@ -15,6 +15,7 @@ from rayml.registry.promotion import PromotionDecision, Verdict
 from rayml.search.results.confirmation import Confirmation, ConfirmedTrial
 from rayml.stages.commands import show
 from rayml.timing import Stopwatch
+from rayml.types import TargetInfo
 
 
 def test_markup_is_taken_literally(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,9 +114,13 @@ def test_a_version_that_cannot_be_compared_comes_with_the_way_to_promote_it(
     decision = PromotionDecision(promote=False, reason="so it is", verdict=verdict, against=1)
     show.registered(
         cast(
-            "BundleInfo", SimpleNamespace(name="m", metrics={}, decision=decision, temperature=1.0)
+            "BundleInfo",
+            SimpleNamespace(
+                name="m", metrics={}, decision=decision, temperature=1.0, decision_rule=None
+            ),
         ),
         4,
+        TargetInfo("y", "binary", ("no", "yes")),
     )
     assert ("`rayml promote 4 name=m`" in capsys.readouterr().out) != comparable
 
