@@ -15,6 +15,7 @@ from tests.e2e.command import Rayml
     ("model", "target", "file", "package"),
     [
         ("lightgbm", "rayml.models.trees.lightgbm.LightGBM", "trees.txt", "lightgbm"),
+        ("xgboost", "rayml.models.trees.xgboost.XGBoost", "trees.json", "xgboost-cpu"),
         (
             "linear_model",
             "rayml.models.linear.linear_model.LinearModel",

@@ -19,6 +19,7 @@ OWN: Mapping[Role, frozenset[str]] = {
             "rayml.models.nets.resnet.TabularResNet",
             "rayml.models.nets.tabm.TabM",
             "rayml.models.trees.lightgbm.LightGBM",
+            "rayml.models.trees.xgboost.XGBoost",
         }
     ),
     "source": frozenset(
@@ -42,7 +43,11 @@ OWN: Mapping[Role, frozenset[str]] = {
     "pruner": frozenset(),
 }
 OWN_ESTIMATORS: frozenset[str] = frozenset(
-    {"rayml.models.linear.linear_model.LinearModel", "rayml.models.trees.lightgbm.LightGBM"}
+    {
+        "rayml.models.linear.linear_model.LinearModel",
+        "rayml.models.trees.lightgbm.LightGBM",
+        "rayml.models.trees.xgboost.XGBoost",
+    }
 )
 """Rayml's own models that are estimators, known without importing them."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,24 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rayml.errors import ConfigError
-from rayml.models.estimators.estimator import Estimator, Files, Round
-from rayml.models.estimators.score_shares import score_shares
+from rayml.models.estimators.estimator import Files, Round
+from rayml.models.trees.boosted import FEW_ROWS, BoostedTrees
 from rayml.models.trees.booster_text import (
     Expected,
     count_values,
     require_booster,
     without_settings,
 )
-from rayml.models.trees.matrix import Matrix, Missing, TreeColumns
+from rayml.models.trees.matrix import Matrix, Missing
 from rayml.models.trees.objective import objective_of, objective_texts
 from rayml.settings.train import TrainSettings
 from rayml.tasks.task import Task
 from rayml.types import Examples, Features, FeatureShape
 
 FILE = "trees.txt"
-# Fewer rows are predicted sooner by one thread than several are woken.
-_FEW_ROWS = 256
 # What each argument may be, least and most.
 _RANGES: Mapping[str, tuple[float, float]] = {
     "num_leaves": (2, 4096),
@@ -49,15 +45,11 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 }
 
 
-class LightGBM(Estimator):
+class LightGBM(BoostedTrees):
     """Gradient boosted trees (Ke et al. 2017), as LightGBM grows them.
 
     Arguments have LightGBM's own names and meanings. Codes are categories to it; the code of
     unknown ones is a category too, which in a split goes with those that the split does not name.
-
-    A round is as many trees of each output as move the outputs by about the targets' size: ten at
-    a learning rate of .1, a hundred at .01. So after as many rounds, trials of different rates can
-    be compared, and the pruner does not take a slow start for a bad one.
 
     A task of one's own is learned by the derivatives of its loss.
 
@@ -90,8 +82,9 @@ class LightGBM(Estimator):
         ConfigError: LightGBM is not installed, or an argument is out of its range.
     """
 
-    batch_invariant = True
+    library = "LightGBM"
     packages = ("lightgbm",)
+    ranges = _RANGES
 
     def __init__(
         self,
@@ -118,10 +111,7 @@ class LightGBM(Estimator):
         trees_per_round: int | None = None,
         missing: Missing = "filled",
     ) -> None:
-        _require_installed()
-        self._columns = TreeColumns(shape, missing)
-        self._outputs = outputs
-        self._own = {
+        own = {
             "num_leaves": num_leaves,
             "max_depth": max_depth,
             "min_data_in_leaf": min_data_in_leaf,
@@ -140,11 +130,9 @@ class LightGBM(Estimator):
             "max_cat_to_onehot": max_cat_to_onehot,
             "min_data_per_group": min_data_per_group,
         }
-        _require_ranges(self._own)
-        self._trees_per_round = trees_per_round or max(1, round(1 / learning_rate))
+        super().__init__(shape, outputs, own, missing, trees_per_round)
         self._booster: Any = None
         self._text: str | None = None
-        self._values = 0
 
     def fit(
         self, train: Examples, validation: Examples, *, task: Task, settings: TrainSettings
@@ -179,7 +167,7 @@ class LightGBM(Estimator):
 
     def predict(self, features: Features) -> npt.NDArray[np.float64]:
         """See `Estimator`."""
-        few = len(features) <= _FEW_ROWS
+        few = len(features) <= FEW_ROWS
         matrix = self._columns.matrix(features)
         return self._raw(matrix, 1 if few else torch.get_num_threads())
 
@@ -206,31 +194,13 @@ class LightGBM(Estimator):
         self._booster = lightgbm.Booster(model_str=text)
         self._text, self._values = text, count_values(text)
 
-    @property
-    def parameters(self) -> int:
-        """Splits and leaves of all trees."""
-        return self._values
-
     def keep(self) -> Callable[[], Files]:
         """See `Estimator`; the trees so far stay as they are, so that their number tells them."""
         booster, trees = self._booster, self._booster.current_iteration()
         return lambda: {FILE: without_settings(booster.model_to_string(trees)).encode()}
 
-    def explain(
-        self, rows: Features, baseline: Features, codes: npt.NDArray[Any], task: Task
-    ) -> npt.NDArray[np.float64]:
-        """Exact path-dependent Shapley values of the outputs, carried over to the score.
-
-        LightGBM's values (Lundberg et al. 2020) are those of the trees' outputs, such as log-odds,
-        against the training rows. What a feature moves is the difference of its values for the row
-        and for the baseline; `score_shares` scales it to probabilities or to the target's units.
-        """
-        moved = self._contributions(rows) - self._contributions(baseline)
-        start, end = self.predict(baseline), self.predict(rows)
-        return score_shares(moved[:, :, :-1], start, end, codes, task)
-
     def _contributions(self, features: Features) -> npt.NDArray[np.float64]:
-        """[rows, outputs, columns and the constant]."""
+        """See `BoostedTrees`."""
         matrix = self._columns.matrix(features)
         found = self._booster.predict(matrix, pred_contrib=True, num_threads=1)
         return np.asarray(found).reshape(len(features), self._outputs, self._columns.width + 1)
@@ -254,19 +224,3 @@ class LightGBM(Estimator):
             "force_row_wise": True,
             "verbosity": -1,
         }
-
-
-def _require_installed() -> None:
-    if importlib.util.find_spec("lightgbm") is None:
-        raise ConfigError(
-            "model=lightgbm needs LightGBM, which is not installed",
-            remedy="Install rayml with the extra `trees`: pip install 'rayml[trees]'",
-        )
-
-
-def _require_ranges(arguments: Mapping[str, Any]) -> None:
-    for name, (least, most) in _RANGES.items():
-        if not least <= arguments[name] <= most:
-            raise ConfigError(
-                f"model.{name} is {arguments[name]}", remedy=f"Give a number in {least} to {most}"
-            )

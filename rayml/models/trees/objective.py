@@ -1,4 +1,4 @@
-"""What trees are fitted to: an objective of LightGBM, or the loss of a user's task."""
+"""What trees are fitted to: an objective of their library, or the loss of a user's task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEAST_CURVATURE = 1e-6
 
 
 class OwnLoss:
-    """The derivatives of a task's own loss, as LightGBM asks for them before each tree.
+    """The derivatives of a task's own loss, as libraries ask for them before each tree.
 
     Args:
         task: its loss is a mean over rows, each of which counts by itself.
@@ -33,7 +33,7 @@ class OwnLoss:
         self._task = task
         self.last = float("nan")
 
-    def __call__(self, scores: npt.NDArray[np.float64], data: Any) -> Gradients:
+    def __call__(self, scores: npt.NDArray[Any], data: Any) -> Gradients:
         """First and second derivatives by each output of each row.
 
         Args:
@@ -70,8 +70,8 @@ class TreeObjective:
     """What trees are fitted to.
 
     Attributes:
-        parameters: of LightGBM.
-        own: the task's own loss; None of an objective that LightGBM has.
+        parameters: of the library.
+        own: the task's own loss; None of an objective that the library has.
     """
 
     parameters: Mapping[str, Any]
@@ -93,6 +93,24 @@ def objective_of(task: Task) -> TreeObjective:
             return TreeObjective({"objective": "regression", "metric": "l2"})
     unnamed = {"objective": "none", "metric": "none", "num_class": task.outputs}
     return TreeObjective(unnamed, OwnLoss(task))
+
+
+def xgboost_objective_of(task: Task) -> TreeObjective:
+    """XGBoost's own objective where it has the task's loss, else one by derivatives.
+
+    XGBoost begins with the best constant for its own objectives, and with zeros for others.
+    """
+    several = {"objective": "multi:softprob", "num_class": task.outputs}
+    match task.likelihood:
+        case "bernoulli":
+            return TreeObjective({"objective": "binary:logistic"})
+        case "categorical":
+            return TreeObjective(several)
+        case "gaussian":
+            return TreeObjective({"objective": "reg:squarederror"})
+    # A name that says how many trees an iteration has; its loss is never asked for.
+    named = several if task.outputs > 1 else {"objective": "reg:squarederror"}
+    return TreeObjective({**named, "base_score": 0.0}, OwnLoss(task))
 
 
 def objective_texts(outputs: int) -> tuple[str | None, ...]:
