@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 
 TaskName = str
 """The name of a task, see `rayml.tasks.table`."""
-Kind = Literal["numeric", "categorical", "boolean", "timestamp"]
+Kind = Literal["numeric", "categorical", "boolean", "timestamp", "text"]
 SplitName = Literal["train", "validation", "test"]
 Direction = Literal["minimize", "maximize"]
 ClassLabel = str | int | bool

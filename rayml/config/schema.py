@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rayml.config.components.build import TARGET
 from rayml.config.components.trust import SigningSettings, TrustSettings
-from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings, TextSettings
 from rayml.settings.release import CanarySettings
 from rayml.settings.search import ConfirmSettings, SearchSettings
 from rayml.settings.serve import ServeSettings
@@ -85,6 +85,7 @@ class DataConfig:
         schema: see `SchemaSettings`.
         split: see `SplitSettings`.
         preprocess: see `PreprocessSettings`.
+        text: see `TextSettings`.
         bad_rows: `fail` names the first bad rows and stops; `quarantine` writes them to a file.
     """
 
@@ -96,6 +97,7 @@ class DataConfig:
     schema: SchemaSettings = Field(default_factory=SchemaSettings)
     split: SplitSettings = Field(default_factory=SplitSettings)
     preprocess: PreprocessSettings = Field(default_factory=PreprocessSettings)
+    text: TextSettings = Field(default_factory=TextSettings)
     bad_rows: Literal["fail", "quarantine"] = "fail"
 
 

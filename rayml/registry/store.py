@@ -19,6 +19,7 @@ from rayml.registry.bundle.manifest import verify
 from rayml.registry.lock import locked
 from rayml.registry.release import Release, promote
 from rayml.registry.releases import Releases
+from rayml.registry.shared import Shared
 from rayml.storage.disk import explained, make_folder
 
 CHAMPION = "champion"
@@ -66,7 +67,8 @@ class Registry:
         make_folder(versions)
         with explained(model), tempfile.TemporaryDirectory(dir=model, prefix=".incoming-") as made:
             copy = Path(made) / "bundle"
-            shutil.copytree(bundle, copy, symlinks=True)
+            shared = Shared(bundle, versions)
+            shutil.copytree(bundle, copy, symlinks=True, copy_function=shared.put)
             if verify(copy, self.trust.signers) != digest:
                 raise RegistryError(
                     f"{bundle} changed while it was copied",

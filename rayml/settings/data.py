@@ -99,3 +99,24 @@ class PreprocessSettings:
     max_categories: Count = 1000
     min_count: Count = 1
     missing_indicators: bool = True
+
+
+@settings
+class TextSettings:
+    """How columns of texts become numbers.
+
+    Attributes:
+        encoder: folder of the encoder of all columns of the kind `text`; or by column its own,
+            which makes that column one of texts.
+        max_tokens: of a text; what follows is cut. An encoder that takes fewer cuts sooner.
+        features: numbers of a text: those of its vector along the directions of greatest variance
+            on the training split; null takes the whole vector.
+    """
+
+    encoder: str | Mapping[str, str] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
+    features: Annotated[int, Field(ge=1, le=512)] | None = 64
+
+
+NO_TEXTS = TextSettings()
+"""Settings without an encoder."""

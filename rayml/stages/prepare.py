@@ -49,6 +49,7 @@ def prepare_config(
             schema=data.schema,
             split=data.split,
             preprocess=data.preprocess,
+            text=data.text,
             bad_rows=data.bad_rows,
             on_progress=show.line,
         )

@@ -24,7 +24,14 @@ from rayml.types import SplitName, TaskName
 FILE = "advice.json"
 
 Topic = Literal[
-    "left out", "text among numbers", "row numbers", "target", "leak", "repeated rows", "rare class"
+    "left out",
+    "texts",
+    "text among numbers",
+    "row numbers",
+    "target",
+    "leak",
+    "repeated rows",
+    "rare class",
 ]
 
 _SHOWN = 5  # columns of a topic

@@ -9,6 +9,7 @@ Each value is read by itself, so a row never depends on its neighbours:
   microsecond are cut. Years are those of ISO 8601 and Python, 1 to 9999.
 - categorical: text unchanged; whole numbers of any type in decimal notation, so 1, 1.0 and "1"
   are one category.
+- text: as categorical. It is read by an encoder, see `rayml.data.text`.
 
 Text that is one of a dataset's tokens for a missing value, such as `?`, is missing in any kind.
 """
@@ -33,12 +34,14 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
     "categorical": pa.string(),
     "boolean": pa.bool_(),
     "timestamp": pa.timestamp("us", tz="UTC"),
+    "text": pa.string(),
 }
 EXPECTED: dict[Kind, str] = {
     "numeric": "is not a finite number",
     "categorical": "is not text",
     "boolean": "is none of true, false, yes, no, 1, 0",
     "timestamp": "is not a time as ISO 8601",
+    "text": "is not text",
 }
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,5})?$"
@@ -74,7 +77,7 @@ def readable(kind_of_values: pa.DataType, kind: Kind) -> bool:
     if pa.types.is_string(values):
         return True
     if pa.types.is_timestamp(values):
-        return kind in ("timestamp", "categorical")
+        return kind in ("timestamp", "categorical", "text")
     return kind != "timestamp" and (number or pa.types.is_boolean(values))
 
 
@@ -110,7 +113,7 @@ def parse(
             return _boolean(values)
         case "timestamp":
             return _timestamp(values)
-        case "categorical":
+        case "categorical" | "text":
             return _categorical(values), np.zeros(len(values), np.bool_)
 
 

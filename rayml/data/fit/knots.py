@@ -25,6 +25,7 @@ _CIRCLE = tuple(np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33)).tolist())
 def fit_knots(
     numeric: Sequence[NumericColumn],
     timestamps: Sequence[TimestampColumn],
+    texts: Sequence[NumericColumn],
     indicators: int,
     statistics: Mapping[str, NumericStatistics],
 ) -> Knots:
@@ -33,6 +34,7 @@ def fit_knots(
     Args:
         numeric: transforms of numeric and boolean columns.
         timestamps: transforms of times.
+        texts: transforms of the numbers of texts.
         indicators: number of features that say that a value is missing.
         statistics: of the numeric columns and the times; a truth value has none.
 
@@ -40,7 +42,7 @@ def fit_knots(
         Nothing for more than `MOST_FEATURES` features.
     """
     times = sum(len(time.PARTS) for time in timestamps)
-    if len(numeric) + times + indicators > MOST_FEATURES:
+    if len(numeric) + times + len(texts) + indicators > MOST_FEATURES:
         return ()
     found = [
         _of_column(column, statistics[column.name]) if column.name in statistics else _TRUTH
@@ -49,6 +51,7 @@ def fit_knots(
     for time in timestamps:
         circles = [_CIRCLE for part in time.PARTS if part != "day"]
         found += [*circles, _of_column(time.day, statistics[time.name])]
+    found += [_of_column(column, statistics[column.name]) for column in texts]
     return (*found, *[_TRUTH] * indicators)
 
 

@@ -1,11 +1,12 @@
 """Finds values of raw rows that are unlike the training split.
 
-A value is odd in one of three ways:
+A value is odd in one of four ways:
 
 - `unknown`: a category that the model does not know.
 - `missing`: no value, in a column that the training split never misses.
 - `range`: a number or time that lies farther outside of the training range than that range is
   wide. Columns of a single value have no range, and that of private columns is not known.
+- `cut`: a text that is longer than its encoder takes, so that its end is not read.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import pyarrow as pa
 
 from rayml.data.columns.schema import Column
 from rayml.data.fit.column_transforms import CategoricalColumn, Floats, Mask, days
+from rayml.data.fit.text_columns import TextColumn
 
-OddKind = Literal["unknown", "missing", "range"]
+OddKind = Literal["unknown", "missing", "range", "cut"]
 ODD_KINDS: Final[tuple[OddKind, ...]] = get_args(OddKind)
 
 Odd = dict[str, OddKind]
@@ -43,6 +45,7 @@ class Oddities:
         columns: of the schema.
         categorical: transforms of the categorical ones.
         profile: of the training split.
+        texts: transforms of the columns of texts.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class Oddities:
         columns: Sequence[Column],
         categorical: Sequence[CategoricalColumn],
         profile: Mapping[str, Any],
+        texts: Sequence[TextColumn] = (),
     ) -> None:
         self._columns = tuple(columns)
+        self._texts = {column.name: column for column in texts}
         self._categorical = {column.name: column for column in categorical}
         self._bounds = {column.name: _bounds(column, profile[column.name]) for column in columns}
         self._required = {column.name: not profile[column.name]["missing"] for column in columns}
@@ -80,6 +85,16 @@ class Oddities:
         """Whether there is an odd value in a table of timestamp columns."""
         return any(self._in_column(name, table.column(name)).any() for name in table.column_names)
 
+    def in_texts(self, name: str, missing: Mask, cut: Mask) -> bool:
+        """Whether there is an odd value in a column of texts.
+
+        Args:
+            name: of the column.
+            missing: which texts are missing.
+            cut: which texts are longer than their encoder takes.
+        """
+        return bool(cut.any() or (self._required[name] and missing.any()))
+
     def of_row(self, row: Mapping[str, Any]) -> Odd:
         """The odd values of a row of Python values, as `Preprocessor.transform_rows` takes it."""
         odd: Odd = {}
@@ -102,11 +117,18 @@ class Oddities:
         name, required = column.name, self._required[column.name]
         if column.kind == "categorical":
             return partial(_category, self._categorical[name])
+        if column.kind == "text":
+            return partial(_text, self._texts[name], required)
         read = _days if column.kind == "timestamp" else float
         return partial(_number, *self._bounds[name], required, read)
 
     def _in_column(self, name: str, values: pa.ChunkedArray) -> Any:
         """For each row 0 if its value is not odd, else 1 + the place in `ODD_KINDS`."""
+        if (text := self._texts.get(name)) is not None:
+            tokens = text.reader.read_column(values).tokens
+            missing = np.isnan(tokens) & self._required[name]
+            cut = tokens > text.reader.max_tokens
+            return np.where(cut, _code("cut"), np.where(missing, _code("missing"), 0))
         transform = self._categorical.get(name)
         if transform is not None:
             encoded = values.combine_chunks().dictionary_encode()
@@ -122,7 +144,12 @@ class Oddities:
 
 def _bounds(column: Column, profile: Mapping[str, Any]) -> tuple[float, float]:
     low, high = profile.get("minimum"), profile.get("maximum")
-    if column.kind in ("categorical", "boolean") or low is None or high is None or low == high:
+    if (
+        column.kind in ("categorical", "boolean", "text")
+        or low is None
+        or high is None
+        or low == high
+    ):
         return -np.inf, np.inf
     return low - (high - low), high + (high - low)
 
@@ -135,6 +162,12 @@ def _category(column: CategoricalColumn, value: str | None) -> OddKind | None:
     if column.code(value):
         return None
     return "missing" if column.is_missing(value) else "unknown"
+
+
+def _text(column: TextColumn, required: bool, value: str | None) -> OddKind | None:
+    if column.reader.is_missing(value):
+        return "missing" if required else None
+    return "cut" if column.is_cut(value) else None
 
 
 def _number(

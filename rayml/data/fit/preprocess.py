@@ -12,6 +12,8 @@ The outputs for values that training did not see:
   model learns it: the preprocessor of a bundle then gives an unknown category the code of a known
   one, its stand-in, see `rayml.models.modules.stand_ins`.
 - The source's tokens for a missing value, such as `?`, are missing.
+- The numbers of a text are transformed as numbers are, those of a missing or empty one as missing
+  ones. Of a longer text than its encoder takes, the rest is not read.
 """
 
 from __future__ import annotations
@@ -42,17 +44,19 @@ from rayml.data.fit.fitting import fit_categorical, fit_numeric, fit_target, fit
 from rayml.data.fit.knots import Knots, fit_knots
 from rayml.data.fit.numbers import NumericColumns
 from rayml.data.fit.oddities import Oddities
+from rayml.data.fit.parts import Parts, require_distinct
 from rayml.data.fit.preprocessor_files import read_state, write_state
+from rayml.data.fit.text_columns import TextColumn, save_encoders, stored_encoders
 from rayml.data.statistics.profile import profile_columns
 from rayml.data.statistics.statistics import Statistics
 from rayml.data.statistics.target import encode
-from rayml.errors import SchemaError
+from rayml.data.text.reader import TextReader
 from rayml.settings.data import PreprocessSettings
 from rayml.storage.bounded import read_bounded
 from rayml.types import ClassLabel, Features, FeatureShape, TargetInfo, TaskName
 
-NO_TIMES = pa.table({})
-"""The times of a schema without a timestamp column."""
+NO_OTHERS = pa.table({})
+"""The columns of times and texts of a schema that has none."""
 
 
 class Preprocessor:
@@ -64,7 +68,8 @@ class Preprocessor:
         numeric: transforms of numeric and boolean columns.
         timestamps: transforms of times.
         categorical: transforms of categories.
-        indicators: numeric, boolean and timestamp columns with a 0/1 output for missing values.
+        texts: transforms of texts.
+        indicators: columns, of any kind but categorical, with a 0/1 output for missing values.
         profile: of the training split, see `profile`.
         stand_ins: by categorical column the known category that an unknown one is taken as.
         knots: by numeric feature its quantiles; empty in the state that an older rayml wrote.
@@ -84,6 +89,7 @@ class Preprocessor:
         categorical: Sequence[CategoricalColumn],
         indicators: Sequence[str],
         profile: Mapping[str, Any],
+        texts: Sequence[TextColumn] = (),
         stand_ins: Mapping[str, str] = MappingProxyType({}),
         knots: Knots = (),
     ) -> None:
@@ -93,6 +99,7 @@ class Preprocessor:
         self._numeric = tuple(numeric)
         self._timestamps = tuple(timestamps)
         self._categorical = tuple(replace(c, tokens=schema.missing) for c in categorical)
+        self._texts = tuple(column.reading(schema.missing) for column in texts)
         self.stand_ins = dict(stand_ins)
         codes = [c.code(stand_ins[c.name]) if c.name in stand_ins else 0 for c in categorical]
         self._stand_ins = np.array(codes, np.int64) if stand_ins else None
@@ -102,17 +109,14 @@ class Preprocessor:
         self._numeric_names = [column.name for column in numeric]
         self._types = pa.schema([(c.name, ARROW_TYPES[c.kind]) for c in schema.columns])
         self._number_places = [self._types.get_field_index(column.name) for column in numeric]
-        self.numeric_features = (
-            *(Feature(column.name, column.name) for column in numeric),
-            *(Feature.part_of(t.name, part) for t in timestamps for part in t.PARTS),
-            *(Feature.part_of(name, "missing") for name in indicators),
-        )
+        self._parts = Parts(numeric, timestamps, self._texts, indicators)
+        self.numeric_features = self._parts.features
         self.categorical_features = tuple(Feature(c.name, c.name, "code") for c in categorical)
         self.shape = FeatureShape(
             len(self.numeric_features),
             tuple(column.cardinality for column in categorical),
             knots,
-            self._missing_places() if indicators else (),
+            self._parts.missing_places() if indicators else (),
         )
 
     @classmethod
@@ -123,8 +127,9 @@ class Preprocessor:
         settings: PreprocessSettings,
         task: TaskName,
         positive: ClassLabel | None = None,
+        readers: Mapping[str, TextReader] = MappingProxyType({}),
     ) -> Self:
-        """Fit to the statistics of the training split.
+        """Fit to the statistics of the training split, which are made with the same readers.
 
         Raises:
             DataError: the target does not suit the task, or a column cannot be transformed.
@@ -141,6 +146,11 @@ class Preprocessor:
             for name, kind in kinds.items()
             if kind == "timestamp"
         ]
+        texts = [
+            TextColumn.fit(name, readers[name], statistics, settings)
+            for name, kind in kinds.items()
+            if kind == "text"
+        ]
         indicators = [
             name
             for name, kind in kinds.items()
@@ -156,11 +166,18 @@ class Preprocessor:
                 for name, kind in kinds.items()
                 if kind == "categorical"
             ],
+            texts=texts,
             indicators=indicators,
             profile=profile_columns(schema, statistics, settings),
-            knots=fit_knots(numeric, timestamps, len(indicators), statistics.numeric),
+            knots=fit_knots(
+                numeric,
+                timestamps,
+                [number for text in texts for number in text.numbers],
+                len(indicators),
+                statistics.numeric,
+            ),
         )
-        fitted._check_names()
+        require_distinct([*(feature.name for feature in fitted.features), fitted.target.name])
         return fitted
 
     @property
@@ -188,8 +205,7 @@ class Preprocessor:
             look = lambda *part: odd.append(oddities.in_numbers(*part))  # noqa: E731
             odd.append(oddities.in_times(table.select(self.timestamps)))
         numbers, missing = self._numbers.apply(table.select(self._number_places), look)
-        if self._timestamps or self._indicators:
-            numbers = self._append_parts(table, numbers, missing)
+        numbers = self._appended(table, numbers, missing, odd)
         codes = np.empty((table.num_rows, len(self._categorical)), dtype=np.int64)
         for i, column in enumerate(self._categorical):
             codes[:, i] = column.apply(table.column(column.name))
@@ -211,14 +227,14 @@ class Preprocessor:
             [column.code(row.get(column.name)) for column in self._categorical] for row in rows
         ]
         shape = (len(rows), len(self._categorical))
-        times = self._times(rows) if self._timestamps else NO_TIMES
-        return self.transform_values(numbers, np.array(codes, np.int64).reshape(shape), times)
+        others = self._parts.table(rows) if self._parts.columns else NO_OTHERS
+        return self.transform_values(numbers, np.array(codes, np.int64).reshape(shape), others)
 
     def transform_values(
         self,
         numbers: npt.NDArray[np.float64],
         codes: npt.NDArray[np.int64],
-        times: pa.Table = NO_TIMES,
+        others: pa.Table = NO_OTHERS,
     ) -> Features:
         """Transform values that are numbers and codes already.
 
@@ -228,16 +244,16 @@ class Preprocessor:
             numbers: of the numeric and boolean columns, [rows, columns] in the schema's order;
                 NaN is missing.
             codes: of the categorical columns, [rows, columns] in the schema's order.
-            times: the timestamp columns, in natural types.
+            others: the columns of times and texts, in natural types.
         """
         features, missing = self._numbers.apply_rows(numbers)
-        odd = (oddities := self.oddities) is not None and (
-            oddities.in_numbers(numbers, missing)
-            or (bool(self._timestamps) and oddities.in_times(times))
-        )
-        if self._timestamps or self._indicators:
-            features = self._append_parts(times, features, missing)
-        return self._features(features, codes, odd)
+        odd: list[bool] = []
+        if (oddities := self.oddities) is not None:
+            odd.append(oddities.in_numbers(numbers, missing))
+            if self._timestamps:
+                odd.append(oddities.in_times(others.select(self.timestamps)))
+        features = self._appended(others, features, missing, odd)
+        return self._features(features, codes, any(odd))
 
     def known_codes(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Codes, [rows, columns], with the stand-ins' codes for unknown categories."""
@@ -265,7 +281,9 @@ class Preprocessor:
     def watching(self) -> Self:
         """A copy that marks features with odd values."""
         watching = self._changed()
-        watching.oddities = Oddities(self.schema.columns, self._categorical, self._profile)
+        watching.oddities = Oddities(
+            self.schema.columns, self._categorical, self._profile, self._texts
+        )
         return watching
 
     def _changed(self, **changes: Any) -> Self:
@@ -275,6 +293,7 @@ class Preprocessor:
             "numeric": self._numeric,
             "timestamps": self._timestamps,
             "categorical": self._categorical,
+            "texts": self._texts,
             "indicators": self._indicators,
             "profile": self._profile,
             "stand_ins": self.stand_ins,
@@ -297,10 +316,20 @@ class Preprocessor:
         """Transforms of the categorical columns, in the schema's order."""
         return self._categorical
 
-    def _times(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-        kind = ARROW_TYPES["timestamp"]
-        names = [column.name for column in self._timestamps]
-        return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name in names})
+    def load_encoders(self) -> bool:
+        """Load the encoders of texts, and whether there is a slow one, see `TextEncoder.slow`.
+
+        Raises:
+            ConfigError: the package `tokenizers` is not installed.
+            DataError: the files of an encoder are absent or torn.
+        """
+        loaded = [column.reader.vectors.encoder.load() for column in self._texts]
+        return any(encoder.slow for encoder in loaded)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the columns of times and texts, times first."""
+        return self._parts.columns
 
     def encode_target(self, column: pa.ChunkedArray) -> npt.NDArray[Any]:
         """Encode target values: int64 class codes, or float32 standardised values.
@@ -326,6 +355,9 @@ class Preprocessor:
             "stand_ins": self.stand_ins,
             "knots": self.shape.knots,
         }
+        if self._texts:
+            state["texts"] = [column.to_json() for column in self._texts]
+            save_encoders(folder, self._texts)
         write_state(folder, state, self._profile)
 
     @classmethod
@@ -341,6 +373,8 @@ class Preprocessor:
             RaymlError: `read` raises it.
         """
         state, profile = read_state(folder, read)
+        texts = state.get("texts", ())
+        encoders = stored_encoders(folder, [value["encoder"] for value in texts], read)
         target = state["target"] | {"classes": tuple(state["target"]["classes"])}
         return cls(
             FeatureSchema.from_json(state["schema"]),
@@ -348,44 +382,20 @@ class Preprocessor:
             numeric=[numeric_from_json(value) for value in state["numeric"]],
             timestamps=[TimestampColumn.from_json(value) for value in state["timestamps"]],
             categorical=[CategoricalColumn.from_json(value) for value in state["categorical"]],
+            texts=[TextColumn.from_json(value, encoders) for value in texts],
             indicators=state["indicators"],
             profile=profile,
             stand_ins=state.get("stand_ins", {}),
             knots=tuple(map(tuple, state.get("knots", ()))),
         )
 
-    def _append_parts(
-        self, table: pa.Table, numbers: npt.NDArray[np.float32], missing: Mask
+    def _appended(
+        self, table: pa.Table, numbers: npt.NDArray[np.float32], missing: Mask, odd: list[bool]
     ) -> npt.NDArray[np.float32]:
-        """Append the parts of times and the missing indicators to the numbers."""
-        # A table without a column of times has no rows.
-        rows, at = numbers.shape
-        numeric = np.empty((rows, self.shape.numeric), dtype=np.float32)
-        numeric[:, :at] = numbers
-        masks = {column.name: missing[:, i] for i, column in enumerate(self._numeric)}
-        for time in self._timestamps:
-            parts, masks[time.name] = time.apply(table.column(time.name))
-            numeric[:, at : at + len(time.PARTS)] = parts
-            at += len(time.PARTS)
-        for i, name in enumerate(self._indicators, start=at):
-            numeric[:, i] = masks[name]
-        return numeric
-
-    def _missing_places(self) -> tuple[int, ...]:
-        """For each numeric feature the place of the one that says that its column is missing."""
-        first = len(self.numeric_features) - len(self._indicators)
-        places = {name: first + i for i, name in enumerate(self._indicators)}
-        return tuple(
-            -1 if each.part == "missing" else places.get(each.column, -1)
-            for each in self.numeric_features
-        )
-
-    def _check_names(self) -> None:
-        names = [feature.name for feature in self.features] + [self.target.name]
-        clash = sorted({name for name in names if names.count(name) > 1})
-        if clash:
-            raise SchemaError(
-                "a column has the name of a part of another column",
-                found=clash,
-                remedy="Rename the column in the data",
-            )
+        """All numeric features; whether texts are odd is added to `odd`."""
+        if not self._parts.any:
+            return numbers
+        look = None
+        if (oddities := self.oddities) is not None:
+            look = lambda *part: odd.append(oddities.in_texts(*part))  # noqa: E731
+        return self._parts.append(table, numbers, missing, look)

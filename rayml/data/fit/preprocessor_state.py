@@ -7,9 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from rayml.data.text.spec import MOST_TOKENS, MOST_WIDTH, Width
 from rayml.errors import DataError
 from rayml.tasks.table import KnownTask
 from rayml.types import ClassLabel, Kind
@@ -69,6 +70,19 @@ class _Categorical(TypedDict):
     missing: bool
 
 
+Vector = Annotated[list[FiniteFloat], Field(max_length=MOST_WIDTH)]
+
+
+class _Text(TypedDict):
+    name: str
+    encoder: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    width: Width
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+    center: Vector | None
+    directions: list[Vector] | None
+    numbers: list[_Quantile | _Affine]
+
+
 class _State(TypedDict):
     # A later rayml may write further keys.
     schema: _Schema
@@ -77,6 +91,7 @@ class _State(TypedDict):
     timestamps: list[_Timestamp]
     categorical: list[_Categorical]
     indicators: list[str]
+    texts: NotRequired[list[_Text]]
     knots: NotRequired[list[Points]]
 
 
@@ -95,7 +110,10 @@ def require_state(state: Mapping[str, Any], path: Path) -> None:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise _refused(path, f"{place}: {first['msg']}") from error
-    for column in found["numeric"]:
+    texts = found.get("texts", [])
+    for text in texts:
+        _require_text(text, path)
+    for column in (*found["numeric"], *(number for text in texts for number in text["numbers"])):
         if "points" in column:
             points, scores = column["points"], column["scores"]  # type: ignore[typeddict-item]
             ascend = all(low < high for low, high in pairwise(points))
@@ -107,8 +125,8 @@ def require_state(state: Mapping[str, Any], path: Path) -> None:
         "columns": [column["name"] for column in found["schema"]["columns"]],
         "transforms": [
             each["name"]
-            for part in ("numeric", "timestamps", "categorical")
-            for each in found[part]
+            for part in ("numeric", "timestamps", "categorical", "texts")
+            for each in state.get(part, [])
         ],
         "indicators": found["indicators"],
         "classes": [repr(each) for each in found["target"]["classes"]],
@@ -120,6 +138,19 @@ def require_state(state: Mapping[str, Any], path: Path) -> None:
         raise _refused(path, "its transforms and its schema have different columns")
     if not set(groups["indicators"]) <= set(groups["columns"]):
         raise _refused(path, "its indicators have columns that its schema lacks")
+
+
+def _require_text(text: _Text, path: Path) -> None:
+    """Check that the numbers of a text are as many as its transforms."""
+    directions, center = text["directions"], text["center"]
+    if directions is None or center is None:
+        count, sizes = text["width"], [text["width"]]
+        whole = directions is None and center is None
+    else:
+        count, whole = len(directions), True
+        sizes = [len(center), *map(len, directions)]
+    if not (whole and count and set(sizes) == {text["width"]} and len(text["numbers"]) == count):
+        raise _refused(path, f"the sizes of the texts {text['name']!r} do not go together")
 
 
 def _refused(path: Path, why: str) -> DataError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from rayml.data.split.dealing import FOLD_KEYS, Dealer
 from rayml.data.split.split import SplitPlan, Splitter
 from rayml.data.split.thresholds import SplitCounts
 from rayml.data.split.ties import Ranges
+from rayml.data.text.reader import TextReader
 from rayml.types import SPLITS, TaskName
 
 # The order of prepared rows: the split in the leading bits, then a hash of the row's content.
@@ -152,13 +153,17 @@ class Observe:
 
     schema: FeatureSchema
     task: TaskName
+    texts: Mapping[str, TextReader] = field(default_factory=dict)
 
     def __call__(self, placed: pa.Table) -> pa.Table:
         """State of `Statistics`, with the split and the place of its first row."""
         states = []
         for split, first, rows in _by_split(placed):
-            see = observe if split == 0 else observe_target
-            state = see(rows, self.schema, self.task).to_table()
+            if split == 0:
+                seen = observe(rows, self.schema, self.task, self.texts)
+            else:
+                seen = observe_target(rows, self.schema, self.task)
+            state = seen.to_table()
             state = state.append_column("split", pa.repeat(split, state.num_rows))
             states.append(state.append_column("first", pa.repeat(first, state.num_rows)))
         return pa.concat_tables(states)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rayml.config.components.moved import stored_name
-from rayml.data.advice.advice import of_rows, of_schema, of_splits, save_advice
+from rayml.data.advice.advice import Advice, of_rows, of_schema, of_splits, save_advice
 from rayml.data.advice.repeated import Repeated, compared_below, count_repeated
 from rayml.data.columns.origin import ORDER
 from rayml.data.columns.schema import FeatureSchema
@@ -31,39 +31,40 @@ from rayml.data.prepare.blocks import (
     Count,
     Hash,
     Observe,
-    Place,
     Some,
-    Sort,
-    Tally,
     Write,
     split_start,
 )
 from rayml.data.prepare.folding import write_folds
 from rayml.data.prepare.passes import (
-    HeldRows,
     Rows,
     collect,
-    collect_by_number,
     count_rows,
-    each,
-    each_by_number,
     own_errors,
     read_once,
 )
+from rayml.data.prepare.placing import counted, placed_rows, sorted_rows
 from rayml.data.prepare.prepared import MAX_TEST_ROWS, QUARANTINE, PreparedDataset, open_prepared
 from rayml.data.prepare.sampling import sample_rows
 from rayml.data.prepare.store import hash_of, writing
+from rayml.data.prepare.texts import Texts, encode, of_texts, with_text_kinds
 from rayml.data.rows.coerce import BAD_ROWS, Coercer
 from rayml.data.rows.infer_schema import infer_schema
 from rayml.data.rows.quarantine import BadRows
 from rayml.data.sources.sources import CsvSource, Source, gives_splits, missing_tokens
 from rayml.data.split.dealing import Dealer
-from rayml.data.split.split import SplitPlan, Splitter, column_of, read_columns
+from rayml.data.split.split import Splitter, column_of, read_columns
 from rayml.data.split.split_method import choose_method
-from rayml.data.split.thresholds import SplitCounts
 from rayml.data.statistics.statistics import Statistics, merge_all
 from rayml.data.statistics.target import check_each_split, check_seen, check_task
-from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.data.text.reader import TextReader
+from rayml.settings.data import (
+    NO_TEXTS,
+    PreprocessSettings,
+    SchemaSettings,
+    SplitSettings,
+    TextSettings,
+)
 from rayml.tasks.table import task_type
 from rayml.timing import Stopwatch
 from rayml.types import SPLITS, ClassLabel, SplitName, TaskName
@@ -71,10 +72,6 @@ from rayml.types import SPLITS, ClassLabel, SplitName, TaskName
 __all__ = ["PreparedDataset", "open_prepared", "prepare"]
 
 SAMPLE_ROWS = 10_000
-
-# Values that fit a block of 128 MiB. Up to here the rows are sorted in one task, which takes
-# tenths of a second; a shuffle takes seconds.
-_BLOCK_VALUES = 2**24
 
 # Version of the rules that choose features and splits. It is part of the hash, so that one hash
 # means one result; data that were prepared by other rules can still be opened.
@@ -94,6 +91,7 @@ def prepare(
     schema: SchemaSettings,
     split: SplitSettings,
     preprocess: PreprocessSettings,
+    text: TextSettings = NO_TEXTS,
     bad_rows: Policy = "fail",
     positive: ClassLabel | None = None,
     on_progress: Progress | None = None,
@@ -108,13 +106,15 @@ def prepare(
         schema: see `SchemaSettings`.
         split: how rows are divided into train, validation and test.
         preprocess: how features are prepared.
+        text: how columns of texts are.
         bad_rows: `fail` raises an error that names the first bad rows; `quarantine` writes
             them to a file and continues without them.
         positive: label of the positive class of a binary task; None takes the last in order.
         on_progress: called with the name of each step as it begins.
 
     Raises:
-        ConfigError: the split's method would mix the splits that the source gives.
+        ConfigError: the split's method would mix the splits that the source gives, or an encoder
+            of texts cannot be used.
         SourceError: the source cannot be read.
         SchemaError: the settings name absent columns, or kinds that do not fit.
         BadRowsError: there are bad rows, under the policy `fail`.
@@ -123,9 +123,10 @@ def prepare(
             the task.
     """
     split = choose_method(split, task, given=gives_splits(source))
+    schema = with_text_kinds(schema, text)
     plan = _Preparation(
         source, target, task, schema, split, preprocess, bad_rows, positive,
-        on_progress or (lambda _: None),
+        Texts.of(schema, text, store), on_progress or (lambda _: None),
     )  # fmt: skip
     digest = plan.digest()
     folder = store.resolve() / digest
@@ -148,6 +149,7 @@ class _Preparation:
     preprocess_settings: PreprocessSettings
     policy: Policy
     positive: ClassLabel | None
+    texts: Texts
     progress: Progress
 
     @cached_property
@@ -182,6 +184,7 @@ class _Preparation:
                 "bad_rows": self.policy,
                 "positive": self.positive,
                 **settings,
+                **self.texts.content(),
             }
         )
 
@@ -209,13 +212,16 @@ class _Preparation:
             self.progress("splitting")
             coerce = self._coercer(schema)
             splitter = Splitter(self.split_settings, schema, self.task)
-            rows, counts, bad = _count(raw, Count(coerce, splitter))
+            rows, counts, bad = counted(raw, Count(coerce, splitter))
             self._handle_bad(bad, rows, raw, coerce, folder)
-            plan, placed = _placed(raw, coerce, splitter, counts, self.split_settings.seed)
-            placed = _sorted(placed, plan, schema)
+            plan, placed = placed_rows(raw, coerce, splitter, counts, self.split_settings.seed)
+            if texts := self.texts.readers(schema):
+                self.progress("encoding texts")
+                encode(placed, texts)
+            placed = sorted_rows(placed, plan, schema)
         with watch.stage("fit"):
             self.progress("fitting the preprocessor")
-            fitted, classes = self._fit(placed, schema)
+            fitted, classes, cut = self._fit(placed, schema, texts)
             fitted.save(folder / "preprocessor")
         with watch.stage("write"):
             self.progress("writing the prepared splits")
@@ -232,6 +238,7 @@ class _Preparation:
                 folder,
                 [
                     *of_schema(schema),
+                    *cut,
                     *of_rows(schema, samples["train"], self.task, sum(plan.sizes)),
                     *of_splits(repeated, sizes, self.target, classes),
                 ],
@@ -288,10 +295,13 @@ class _Preparation:
             for part in collect(raw, Bad(coerce)):
                 writer.write_table(part.cast(BAD_ROWS))
 
-    def _fit(self, placed: Rows, schema: FeatureSchema) -> tuple[Preprocessor, _Classes]:
-        """The preprocessor, and the rows of each class by split; empty for a regression."""
+    def _fit(
+        self, placed: Rows, schema: FeatureSchema, texts: Mapping[str, TextReader]
+    ) -> tuple[Preprocessor, _Classes, list[Advice]]:
+        """The preprocessor, the rows of each class by split, and advice about cut texts."""
+        texts = self.texts.reduced(placed, texts)
         parts: dict[tuple[int, int], Statistics] = {}
-        for state in _states(collect(placed, Observe(schema, self.task))):
+        for state in _states(collect(placed, Observe(schema, self.task, texts))):
             parts.update(state)
         # Merged in the order of the rows, so that not even the last bit depends on timing.
         merged = [
@@ -299,7 +309,7 @@ class _Preparation:
             for split in range(len(SPLITS))
         ]
         settings = self.preprocess_settings
-        fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive)
+        fitted = Preprocessor.fit(schema, merged[0], settings, self.task, self.positive, texts)
         classes: dict[SplitName, Mapping[str, int]] = {}
         if task_type(self.task).has_classes:
             classes = {
@@ -311,44 +321,7 @@ class _Preparation:
                 check_seen(fitted.target, split, list(classes[split]))
             given = self.split_settings.method == "given"
             check_each_split(fitted.target, classes, given=given)
-        return fitted, classes
-
-
-def _count(raw: Rows, count: Count) -> tuple[int, SplitCounts, BadRows]:
-    rows, counts, bad = 0, SplitCounts(), BadRows()
-    for part in collect(raw, count):
-        for more, keys, wrong in Count.read(part):
-            rows, counts, bad = rows + more, counts.merge(keys), bad.merge(wrong)
-    return rows, counts, bad
-
-
-def _placed(
-    raw: Rows, coerce: Coercer, splitter: Splitter, counts: SplitCounts, seed: int
-) -> tuple[SplitPlan, Rows]:
-    """The plan of the split, and rows with their places by it."""
-    ranges = splitter.ranges(counts)
-    if not ranges:
-        plan = splitter.plan(counts)
-        return plan, each(raw, Place(coerce, plan, seed))
-    tallies = collect_by_number(raw, Tally(coerce, splitter, ranges))
-    plan = splitter.plan(counts, list(tallies.values()))
-    plans = dict(zip(tallies, plan.by_block(list(tallies.values())), strict=True))
-    return plan, each_by_number(raw, lambda at: Place(coerce, plans[at], seed), list(plans))
-
-
-def _sorted(placed: Rows, plan: SplitPlan, schema: FeatureSchema) -> Rows:
-    """Sort rows by their places; the ranges of blocks depend on the number of rows alone."""
-    if isinstance(placed, HeldRows):
-        return each(HeldRows([pa.concat_tables(placed.tables)]), Sort())
-    values = [rows * len(schema.read()) for rows in plan.sizes]
-    if sum(values) <= _BLOCK_VALUES:
-        return each(placed.repartition(1), Sort()).materialize()
-    boundaries = [
-        split_start(split, part / parts)
-        for split, parts in enumerate(ceil(value / _BLOCK_VALUES) for value in values)
-        for part in range(parts)
-    ]
-    return placed.sort(ORDER, boundaries=boundaries[1:]).materialize()
+        return fitted, classes, list(of_texts(texts, merged[0].numeric))
 
 
 def _samples(placed: Rows, sizes: Sequence[int]) -> dict[SplitName, pa.Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from rayml.data.fit.observe import observe
 from rayml.data.fit.preprocess import Preprocessor
 from rayml.data.prepare.passes import own_errors
 from rayml.data.prepare.sampling import sample_rows
+from rayml.data.prepare.texts import Texts, of_texts, store_of_vectors, with_text_kinds
 from rayml.data.rows.check_settings import check_settings
 from rayml.data.rows.coerce import Coercer
 from rayml.data.rows.infer_schema import infer_schema
@@ -22,7 +24,13 @@ from rayml.data.split.split import read_columns
 from rayml.data.split.split_method import choose_method
 from rayml.data.statistics.target import check_task
 from rayml.errors import DataError
-from rayml.settings.data import PreprocessSettings, SchemaSettings, SplitSettings
+from rayml.settings.data import (
+    NO_TEXTS,
+    PreprocessSettings,
+    SchemaSettings,
+    SplitSettings,
+    TextSettings,
+)
 from rayml.types import ClassLabel, Examples, TaskName
 
 if TYPE_CHECKING:
@@ -52,6 +60,8 @@ def preview(
     schema: SchemaSettings,
     split: SplitSettings,
     preprocess: PreprocessSettings,
+    text: TextSettings = NO_TEXTS,
+    store: Path | None = None,
     positive: ClassLabel | None = None,
     rows: int = 1000,
 ) -> Preview:
@@ -67,11 +77,14 @@ def preview(
         schema: see `SchemaSettings`.
         split: names a column if its method reads one.
         preprocess: how features are prepared.
+        text: how columns of texts are.
+        store: of prepared datasets, which keeps the vectors of texts; None keeps none.
         positive: label of the positive class of a binary task.
         rows: number of rows at most.
 
     Raises:
-        ConfigError: the split's method would mix the splits that the source gives.
+        ConfigError: the split's method would mix the splits that the source gives, or an encoder
+            of texts cannot be used.
         SourceError: the source cannot be read.
         SchemaError: the settings name absent columns, or kinds that do not fit.
         DataError: there are no rows, the target does not suit the task, or a table that is seen
@@ -79,23 +92,17 @@ def preview(
     """
     split = choose_method(split, task, given=gives_splits(source))
     reserved, carry = read_columns(split)
+    schema = with_text_kinds(schema, text)
 
     def prepared(raw: pa.Table) -> Preview:
-        found = infer_schema(
-            raw,
-            target=target,
-            settings=schema,
-            reserved=reserved,
-            carry=carry,
-            missing=missing_tokens(source),
-            index=getattr(source, "index_columns", ()),
-        )
-        made = _fitted(raw, found, task, preprocess, positive)
+        found = _schema(raw, source, target, schema, split)
+        made = _fitted(raw, found, task, preprocess, positive, texts)
         if split.folds and raw.num_rows < rows:
             _deal(raw, found, Dealer(split, target, task), made)
         return made
 
-    with own_errors():
+    with own_errors(), store_of_vectors(store) as folder:
+        texts = Texts.of(schema, text, folder)
         dataset = source.read()
         head = sample_rows(dataset.limit(rows), rows)
         check_settings(head.column_names, target, schema, reserved, carry)
@@ -104,6 +111,21 @@ def preview(
         except DataError:
             # The first rows of sorted data are unlike the others.
             return prepared(sample_rows(dataset, rows))
+
+
+def _schema(
+    raw: pa.Table, source: Source, target: str, settings: SchemaSettings, split: SplitSettings
+) -> FeatureSchema:
+    reserved, carry = read_columns(split)
+    return infer_schema(
+        raw,
+        target=target,
+        settings=settings,
+        reserved=reserved,
+        carry=carry,
+        missing=missing_tokens(source),
+        index=getattr(source, "index_columns", ()),
+    )
 
 
 def _deal(raw: pa.Table, schema: FeatureSchema, dealer: Dealer, made: Preview) -> None:
@@ -120,10 +142,14 @@ def _fitted(
     task: TaskName,
     preprocess: PreprocessSettings,
     positive: ClassLabel | None,
+    texts: Texts,
 ) -> Preview:
     check_task(schema.target, schema.target_kind, task)
     typed, _ = Coercer(schema, required=(schema.target,))(raw)
-    fitted = Preprocessor.fit(schema, observe(typed, schema, task), preprocess, task, positive)
+    readers = texts.fitted(typed, texts.readers(schema))
+    seen = observe(typed, schema, task, readers)
+    fitted = Preprocessor.fit(schema, seen, preprocess, task, positive, readers)
     features = fitted.transform_batch(typed)
     examples = Examples(features, fitted.encode_target(typed.column(schema.target)))
-    return Preview(fitted, examples, (*of_schema(schema), *of_rows(schema, typed, task)))
+    cut = of_texts(readers, seen.numeric)
+    return Preview(fitted, examples, (*of_schema(schema), *cut, *of_rows(schema, typed, task)))

@@ -53,6 +53,11 @@ def check_settings(
                 " splits or groups",
                 remedy="Remove it from data.schema.kinds",
             )
+    if settings.kinds.get(target) == "text":
+        raise SchemaError(
+            f"data.schema.kinds makes the target {target!r} text, and no task predicts texts",
+            remedy="Remove it from data.schema.kinds",
+        )
     if target in settings.private:
         raise SchemaError(
             f"the target {target!r} is private, and answers contain it",

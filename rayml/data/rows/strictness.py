@@ -6,6 +6,7 @@ a string, or a truth value in place of a number, is more likely a mistake. So of
 - a numeric column takes integers, floats and decimals, no texts and no truth values;
 - a categorical column takes texts and whole numbers, which are the categories of their digits;
 - a boolean column takes truth values, and the numbers 0 and 1;
+- a column of text takes texts;
 - a timestamp column takes times, dates, and texts in ISO 8601.
 
 An infinite number is never taken. Protocols differ in three points: CSV has only texts, which are
@@ -32,12 +33,14 @@ TYPES: dict[Kind, str] = {
     "categorical": "text or whole numbers",
     "boolean": "truth values, or numbers 0 and 1",
     "timestamp": "times, dates, or text in ISO 8601",
+    "text": "text",
 }
 VALUES: dict[Kind, str] = {
     "numeric": "a finite number",
     "categorical": "a string or a whole number",
     "boolean": "true or false, or 1 or 0",
     "timestamp": "a time as ISO 8601, such as 2024-05-17T08:30:00Z",
+    "text": "a string",
 }
 _NUMBER = (pa.types.is_integer, pa.types.is_floating)
 _ADMITTED: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
@@ -45,6 +48,7 @@ _ADMITTED: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
     "categorical": (*_NUMBER, pa.types.is_string),
     "boolean": (*_NUMBER, pa.types.is_boolean),
     "timestamp": (pa.types.is_timestamp, pa.types.is_string),
+    "text": (pa.types.is_string,),
 }
 
 

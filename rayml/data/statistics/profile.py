@@ -27,8 +27,9 @@ def profile_columns(
 
     Columns whose values are hidden have count and missing. Other numbers have count, missing, mean,
     standard deviation, range, quantiles in steps of 5 % and a histogram between them. Times count
-    as days since 1970. Categories and truth values have count, missing, and the counts of the
-    frequent categories; the others together are `other`.
+    as days since 1970; of texts the numbers of tokens do, and there is no example. Categories and
+    truth values have count, missing, and the counts of the frequent categories; the others together
+    are `other`.
     """
     columns = [*schema.columns, Column(schema.target, schema.target_kind)]
     profile: dict[str, Any] = {}
@@ -37,6 +38,8 @@ def profile_columns(
             described = _hidden(column.name, statistics)
         elif column.name in statistics.numeric:
             described = _numeric(statistics.numeric[column.name], column.kind == "timestamp")
+            if column.kind == "text":
+                described["example"] = None
         else:
             limit = settings.max_categories
             described = _categories(statistics.categories[column.name], limit, column.kind)

@@ -12,7 +12,8 @@ A bundle is a folder of plain files, with no pickle among them:
                            members, each tensor with a first dimension of members
     members/0/             or the files of an estimator; of an ensemble those of each member
     groups/0/              or, of an ensemble of several structures, such weights or files of each
-    preprocessor/          state of the fitted preprocessor, training profile of raw columns
+    preprocessor/          state of the fitted preprocessor, training profile of raw columns, and
+                           in encoders/ each encoder of texts
     MODEL_CARD.md          the same for people
 """
 
@@ -39,6 +40,7 @@ from rayml.registry.bundle.manifest import (
     FORMAT_OF_MEMBERS,
     FORMAT_OF_RULES,
     FORMAT_OF_TEMPERATURE,
+    FORMAT_OF_TEXTS,
     Manifest,
     read_manifest,
     read_verified,
@@ -91,9 +93,11 @@ class Bundle:
         Raises:
             BundleError: its files are torn, were altered since they were verified, or have
                 other columns than the signature.
+            ConfigError: it reads texts, and the package `tokenizers` is not installed.
         """
         try:
             fitted = Preprocessor.load(self.folder / "preprocessor", read=self._read)
+            fitted.load_encoders()
         except DataError as error:
             raise BundleError(f"preprocessor/ of the bundle cannot be used: {error}") from error
         mine = [(column.name, column.kind) for column in self.signature.inputs]
@@ -173,7 +177,7 @@ def write_bundle(
         nodes = [each.model for each in info.groups] or [info.model]
         for at, (node, state) in enumerate(zip(nodes, groups, strict=True)):
             write_group(part / (group_folder(at) if info.groups else ""), node, state)
-        write_manifest(part, _format(info, groups))
+        write_manifest(part, _format(info, signature, groups))
         part.rename(folder)
     return folder
 
@@ -213,7 +217,9 @@ def read_info(folder: Path, trust: Trust = ONLY_OWN) -> BundleInfo:
     return _load_json(folder, "bundle.json", manifest, BundleInfo)
 
 
-def _format(info: BundleInfo, groups: Sequence[GroupState]) -> int:
+def _format(info: BundleInfo, signature: Signature, groups: Sequence[GroupState]) -> int:
+    if any(column.kind == "text" for column in signature.inputs):
+        return FORMAT_OF_TEXTS
     if info.decision_rule is not None:
         return FORMAT_OF_RULES
     if info.temperature != 1:

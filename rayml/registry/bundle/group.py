@@ -11,7 +11,8 @@ from rayml.config.components.stored_node import StoredNode
 from rayml.errors import BundleError
 from rayml.registry.bundle.manifest import Manifest, read_verified
 from rayml.registry.bundle.members import read_members, write_members
-from rayml.registry.bundle.weights import Shape, read_shapes
+from rayml.registry.bundle.weights import read_shapes
+from rayml.storage.safetensors_header import Shape
 
 if TYPE_CHECKING:
     import torch

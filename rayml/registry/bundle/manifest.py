@@ -19,16 +19,17 @@ from rayml.types import Size, settings
 MANIFEST = "manifest.json"
 # 1: one model. 2: `bundle.json` knows ensembles and confirmations, the rest is the same. 3: files
 # of estimators take the place of weights. 4: members of several structures, in folders of their
-# own. 5: `bundle.json` has a temperature. 6: it has a decision rule. Bundles without them stay
-# readable to an older rayml.
+# own. 5: `bundle.json` has a temperature. 6: it has a decision rule. 7: there are columns of texts.
+# Bundles without them stay readable to an older rayml.
 FORMAT = 2
 FORMAT_OF_MEMBERS = 3
 FORMAT_OF_GROUPS = 4
 FORMAT_OF_TEMPERATURE = 5
 FORMAT_OF_RULES = 6
-_READABLE = (1, 2, 3, 4, 5, 6)
+FORMAT_OF_TEXTS = 7
+_READABLE = (1, 2, 3, 4, 5, 6, 7)
 
-# A bundle has about ten files, two folders deep.
+# A bundle has about ten files, four folders deep.
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 1000
 _MOST_LEVELS = 8

@@ -115,6 +115,8 @@ def _withheld(
         return "private"
     if name in schema.identifiers:
         return "identifier"
+    if profile["kind"] == "text":
+        return None  # no text is published
     # The sample that the schema was inferred from may lack some values.
     distinct = max(schema.distinct(name), len(profile.get("categories", ())))
     return "many" if distinct > schema.max_published else None

@@ -145,7 +145,15 @@
     return { column, box, get, set };
   }
 
-  const KINDS = { numeric: numberField, categorical: categoryField, boolean: booleanField, timestamp: timeField };
+  function proseField(column, index) {
+    const input = make("textarea", undefined, { rows: 4, placeholder: "missing" });
+    const [box] = frame(column, index, input);
+    return { column, box, get: () => input.value || null, set: (value) => { input.value = value ?? ""; } };
+  }
+
+  const KINDS = {
+    numeric: numberField, categorical: categoryField, boolean: booleanField, timestamp: timeField, text: proseField,
+  };
 
   // ---- the answer
 

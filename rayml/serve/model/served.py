@@ -82,7 +82,8 @@ class ServedModel:
         self.interval = settings.interval
         if self.interval is not None:
             predictor.regions.require(self.interval)
-        fits = loop_rows(predictor.predict_rows, example)
+        # The example's text is known after the first time, and others are not.
+        fits = 0 if predictor.slow_features else loop_rows(predictor.predict_rows, example)
         self._batcher = self._batching(predictor.predict_rows, settings, fits)
         # Rows with regions share a pass among themselves, and cost others nothing.
         self._levelled = self._batching(predictor.predict_levelled, settings, fits)

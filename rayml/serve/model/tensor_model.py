@@ -127,6 +127,8 @@ class TensorModel:
             RequestError: see `InputTensors.table` and `OutputTensors.requested`; 422 for odd values
                 where they are refused, and for a level that the bundle does not support.
         """
+        if self._predictor.slow_features:
+            return await self.off_loop(lambda: self.infer_now(tensors, outputs, level))
         names = self._requested(outputs, level)
         features = self._features(tensors)
         odd = self._odd(features, lambda: self.inputs.table(tensors))

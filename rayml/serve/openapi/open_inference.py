@@ -55,6 +55,7 @@ _TAKEN: dict[Kind, tuple[str, ...]] = {
     "categorical": ("BYTES", "INT", "UINT", "FP"),
     "boolean": ("BOOL", "FP", "INT", "UINT"),
     "timestamp": ("BYTES",),
+    "text": ("BYTES",),
 }
 
 

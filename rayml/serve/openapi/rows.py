@@ -32,8 +32,8 @@ WARNED: Schema = {
         "type": "object",
         "description": "Values of the row that are unlike those of training, by column: `unknown`,"
         " a category that the model does not know; `missing`, no value where training never misses"
-        " one; `range`, farther outside of the training range than that is wide. Absent if there"
-        " are none.",
+        " one; `range`, farther outside of the training range than that is wide; `cut`, a text"
+        " whose end is not read. Absent if there are none.",
         "minProperties": 1,
         "additionalProperties": enum(ODD_KINDS),
     }
@@ -43,6 +43,7 @@ _JSON_TYPES = {
     "categorical": "string",
     "boolean": "boolean",
     "timestamp": "string",
+    "text": "string",
 }
 _SPREAD = {
     "spread": NUMBER
@@ -136,7 +137,7 @@ def row_schemas(
 
 def _column(column: InputColumn, tokens: Sequence[str]) -> Schema:
     schema = _value(column)
-    if not tokens or column.kind == "categorical":
+    if not tokens or column.kind in ("categorical", "text"):
         return schema
     described = {"description": schema.pop("description")} if "description" in schema else {}
     missing = enum(tokens) | {"description": "Is read as missing."}
@@ -152,6 +153,8 @@ def _value(column: InputColumn) -> Schema:
         schema |= {"minimum": 0, "maximum": 1}  # of the numbers that stand for truth values
     if column.kind == "timestamp":
         schema["format"] = "date-time"
+    if column.kind == "text":
+        schema["description"] = "Text, which is read by its meaning; an empty one is missing."
     if column.example is not None:
         schema["examples"] = [column.example]
     if column.categories:

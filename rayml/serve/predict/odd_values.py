@@ -78,6 +78,8 @@ def described(kind: OddKind, column: InputColumn) -> str:
             return "the model does not know this category"
         case "missing":
             return "the value is missing, and no row of the training data lacks it"
+        case "cut":
+            return "the text is longer than the model reads, and its end is left out"
         case "range":
             ends = (column.minimum, column.maximum)
             return "the value lies far outside of the training range" + (

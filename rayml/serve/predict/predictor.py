@@ -57,6 +57,7 @@ class Predictor:
         temperature: of what is predicted, see `rayml.tasks.temperature`.
         device: where the model runs.
         members: the trained models of the bundle.
+        slow_features: whether preparing a row may take milliseconds, as an encoder of texts does.
         regions: makes the regions that hold the truth with a given probability.
     """
 
@@ -75,6 +76,7 @@ class Predictor:
         self.device = torch.device(device)
         fitted = bundle.preprocessor()
         self.preprocessor: Preprocessor = fitted.watching() if warn else fitted
+        self.slow_features = fitted.load_encoders()
         self.members = open_members(bundle, self.preprocessor, self.device)
         self._forward: Forward = self.members.forward
         self._invariant = batch_invariant

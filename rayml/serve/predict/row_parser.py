@@ -187,9 +187,9 @@ _FLOAT = core_schema.float_schema(strict=True, allow_inf_nan=False)
 
 
 def _value_or_token(kind: Kind, tokens: Sequence[str]) -> CoreSchema:
-    """A value, or a token, which is read as None; categories look up their own tokens."""
+    """A value, or a token, which is read as None; categories and texts know their own tokens."""
     value = _value(kind)
-    if kind == "categorical" or not tokens:
+    if kind in ("categorical", "text") or not tokens:
         return value
     token = core_schema.no_info_after_validator_function(
         lambda _: None, core_schema.literal_schema(list(tokens))
@@ -215,6 +215,8 @@ def _value(kind: Kind) -> CoreSchema:
             return core_schema.no_info_after_validator_function(
                 _time, core_schema.str_schema(strict=True)
             )
+        case "text":
+            return core_schema.str_schema(strict=True)
         case "categorical":
             # Many clients send a category that is a code as a number.
             code = core_schema.no_info_after_validator_function(

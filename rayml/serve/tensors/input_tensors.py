@@ -9,6 +9,7 @@ missing. Each kind of column takes:
   numbers are an error. Texts that mean a missing value in the training rows do so here and in a
   timestamp.
 - boolean: BOOL; or FP, INT or UINT of 0 and 1, where NaN is missing.
+- text: BYTES in UTF-8; an empty element is missing, and so is a text that means a missing value.
 - timestamp: BYTES of ISO 8601, UTC without an offset; an empty element is missing.
 
 A model whose columns are all numeric also takes a single tensor `matrix` instead, FP64 or FP32 of
@@ -41,6 +42,7 @@ _DATATYPES: dict[Kind, str] = {
     "categorical": "BYTES",
     "boolean": "BOOL",
     "timestamp": "BYTES",
+    "text": "BYTES",
 }
 
 
@@ -206,7 +208,7 @@ def column_values(tensor: Tensor, column: InputColumn, missing: Sequence[str] = 
             values = tensor.numbers.astype(np.float64, copy=False)
             refuse_infinite([column.name], values[None])
             return pa.array(values)
-        case "categorical", "BYTES":
+        case (("categorical" | "text"), "BYTES"):
             strings = text(tensor)
             return strings if "" in column.categories else _empty_as_null(strings)
         case "categorical", "INT" | "UINT":
@@ -230,12 +232,14 @@ _TAKEN: dict[Kind, str] = {
     "categorical": "BYTES, or INT, UINT or FP",
     "boolean": "BOOL, or FP, INT or UINT of 0 and 1",
     "timestamp": "BYTES",
+    "text": "BYTES",
 }
 _VALUES: dict[Kind, str] = {
     "numeric": "a finite number, or NaN where it is missing",
     "categorical": "a string or a whole number",
     "boolean": "0 or 1, or NaN where it is missing",
     "timestamp": "a time as ISO 8601, such as 2024-05-17T08:30:00Z, or empty where it is missing",
+    "text": "a string",
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rayml.data.fit.preprocess import NO_TIMES, Preprocessor
+from rayml.data.fit.preprocess import NO_OTHERS, Preprocessor
 from rayml.registry.bundle.signature import Signature
 from rayml.serve.tensors.byte_codes import ByteCodes, Codes
 from rayml.serve.tensors.input_tensors import InputTensors, column_values, refuse_infinite
@@ -33,7 +33,6 @@ class TensorFeatures:
         self._columns = {column.name: column for column in signature.inputs}
         self._numeric = preprocessor.numeric
         self._categorical = preprocessor.categorical
-        self._timestamps = preprocessor.timestamps
         places = {name: place for place, name in enumerate(self._columns)}
         self._order = [places[name] for name in self._numeric]
         empty = ["" in self._columns[column.name].categories for column in self._categorical]
@@ -52,7 +51,7 @@ class TensorFeatures:
             )
         given, rows = self._inputs.columns(tensors)
         return self._preprocessor.transform_values(
-            self._numbers(given, rows).T, self._codes(given, rows), self._times(given, rows)
+            self._numbers(given, rows).T, self._codes(given, rows), self._others(given, rows)
         )
 
     def _numbers(self, given: Mapping[str, Tensor], rows: int) -> npt.NDArray[np.float64]:
@@ -97,10 +96,9 @@ class TensorFeatures:
         values = column_values(tensor, self._columns[transform.name])
         return transform.apply(pa.chunked_array([values]))
 
-    def _times(self, given: Mapping[str, Tensor], rows: int) -> pa.Table:
-        if not self._timestamps:
-            return NO_TIMES
-        return self._inputs.read(self._timestamps, given, rows)
+    def _others(self, given: Mapping[str, Tensor], rows: int) -> pa.Table:
+        names = self._preprocessor.others
+        return self._inputs.read(names, given, rows) if names else NO_OTHERS
 
 
 _NUMBERS = frozenset(NUMPY_TYPES) - {"BOOL"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -157,6 +158,8 @@ def first_rows_problems(config: Config, plain: Mapping[str, Any]) -> list[str]:
                 schema=data.schema,
                 split=data.split,
                 preprocess=data.preprocess,
+                text=data.text,
+                store=Path(config.paths.prepared),
                 positive=data.positive,
                 rows=PREVIEWED,
             )
