@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rayml.data.fit.column_transforms import NumericColumn, TimestampColumn
+from rayml.data.fit.text_columns import TextColumn
 from rayml.data.statistics.moments import NumericStatistics
 from rayml.types import MOST_BINS
 
@@ -25,7 +26,7 @@ _CIRCLE = tuple(np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33)).tolist())
 def fit_knots(
     numeric: Sequence[NumericColumn],
     timestamps: Sequence[TimestampColumn],
-    texts: Sequence[NumericColumn],
+    texts: Sequence[TextColumn],
     indicators: int,
     statistics: Mapping[str, NumericStatistics],
 ) -> Knots:
@@ -34,7 +35,7 @@ def fit_knots(
     Args:
         numeric: transforms of numeric and boolean columns.
         timestamps: transforms of times.
-        texts: transforms of the numbers of texts.
+        texts: transforms of texts.
         indicators: number of features that say that a value is missing.
         statistics: of the numeric columns and the times; a truth value has none.
 
@@ -42,7 +43,8 @@ def fit_knots(
         Nothing for more than `MOST_FEATURES` features.
     """
     times = sum(len(time.PARTS) for time in timestamps)
-    if len(numeric) + times + len(texts) + indicators > MOST_FEATURES:
+    numbers = [number for text in texts for number in text.numbers]
+    if len(numeric) + times + len(numbers) + indicators > MOST_FEATURES:
         return ()
     found = [
         _of_column(column, statistics[column.name]) if column.name in statistics else _TRUTH
@@ -51,7 +53,7 @@ def fit_knots(
     for time in timestamps:
         circles = [_CIRCLE for part in time.PARTS if part != "day"]
         found += [*circles, _of_column(time.day, statistics[time.name])]
-    found += [_of_column(column, statistics[column.name]) for column in texts]
+    found += [_of_column(column, statistics[column.name]) for column in numbers]
     return (*found, *[_TRUTH] * indicators)
 
 

@@ -169,13 +169,7 @@ class Preprocessor:
             texts=texts,
             indicators=indicators,
             profile=profile_columns(schema, statistics, settings),
-            knots=fit_knots(
-                numeric,
-                timestamps,
-                [number for text in texts for number in text.numbers],
-                len(indicators),
-                statistics.numeric,
-            ),
+            knots=fit_knots(numeric, timestamps, texts, len(indicators), statistics.numeric),
         )
         require_distinct([*(feature.name for feature in fitted.features), fitted.target.name])
         return fitted
