@@ -314,7 +314,8 @@ class SearchSettings:
             keeps it in the sweep's folder alone.
         warm_start: names of sweeps whose trials inform this one.
         suggestions: what the first trials are: values by dotted key, those of the config where a
-            suggestion has none. One that the space does not hold is named and not tried.
+            suggestion has none. One that the space does not hold is named and not tried. The pruner
+            stops none of them.
         tracking: see `TrackingSettings`.
         deterministic: whether a run on the same machine gives the same trials and values again,
             however long anything takes. Cohorts then wait for one another, and hold 32 lanes at

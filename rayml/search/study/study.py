@@ -348,6 +348,9 @@ class Study:
                 self._journal.first_epoch(self._totals.first_epoch)
             self._journal.report(record, report)
         decision = self._pruner.decide(number, report.epoch, self._sign * report.value)
+        if record.suggested is not None:
+            # Whoever suggests it knows it to be good, which a slow start does not refute.
+            decision = KEEP
         if decision == KEEP and (reason_to_end := self._totals.reason_to_end()):
             return PruningDecision("prune", reason_to_end)
         return decision

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# Set by reckoning what a training costs; no measurement over many tables chose them yet.
+# Measured on tables of 800 to 39,000 rows, see tests/bench/LOG.md; what is for more is reckoned.
 MOST_EMBEDDED = 150
 """Columns of numbers that a network embeds one by one."""
+MEMBERS_EPOCHS = 25
+"""Of the suggested TabM until it no longer gains."""
+MEMBERS_SECONDS = (4e-5, 1.5e-6)
+"""Of its epoch a row, and a row and column more, on one core."""
 MOST_CLASSES_OF_TREES = 60
 """Each round grows a tree a class."""
 MOST_CELLS_OF_LINEAR = 5_000_000
 """Training rows times weights of a linear model, which is fitted in one go, hundreds of passes."""
-MANY_ROWS = 200_000
-"""Training rows from which networks take larger batches."""
+BATCHES = ((1_500, 32), (4_000, 64), (10_000, 128), (200_000, 256))
+"""Rows below which networks take batches of so many; of fewer rows, epochs of few steps lose."""
+LARGE_BATCHES = (1024, 4096)
+"""Batches of more rows."""
 FOLDS_KEY = "data.split.folds"
 FOLDED_ROWS = 10_000
-"""Rows of training and validation below which they are dealt into folds."""
+"""Rows of training and validation below which they are always dealt into folds."""
+FOLDED_A_SECOND = 1000
+"""More of them a second of the search are dealt too: few families train that fast."""
 FOLDS = 5
 """Folds of a small table."""
 ROWS_OF_A_CLASS = 3
@@ -31,6 +39,22 @@ KEPT_SHARE = 0.1
 """Share of the time that is kept for selecting an ensemble and starting the endpoint."""
 KEPT_SECONDS = 6.0
 """Least time that is kept for that."""
+
+STARTS_KEPT = 2
+"""So many times what Ray took to start, an endpoint takes with the version's registration."""
+MEMBERS_SHARE = 0.8
+"""Share of the search that the suggested TabM may take of one core."""
+FAMILIES = {
+    "mlp": "networks",
+    "tabm": "networks of members",
+    "lightgbm": "boosted trees",
+    "linear": "linear models",
+}
+_EMBEDDINGS = tuple(
+    f"~space.model.{family}.{key}"
+    for family in ("mlp", "tabm")
+    for key in ("numeric", "numeric_width", "frequencies", "sigma", "bins")
+)
 
 Decision = tuple[tuple[str, ...], str]
 
@@ -113,7 +137,8 @@ def is_given(key: str, given: Sequence[str]) -> bool:
 
 def choose(facts: TableFacts) -> AutoChoice:
     """Choose the families, their settings, the budgets and how models are put together."""
-    return AutoChoice((*_families(facts), *_folds(facts), *_budget(facts), *_ensemble()))
+    decisions = (*_families(facts), *_batches(facts), *_folds(facts), *_budget(facts), *_ensemble())
+    return AutoChoice(decisions)
 
 
 def _families(facts: TableFacts) -> Iterator[Decision]:
@@ -121,10 +146,19 @@ def _families(facts: TableFacts) -> Iterator[Decision]:
         yield (f"space={facts.family}",), f"the space is that of model={facts.family}"
         return
     without = _left_out(facts)
-    left = [each for each in ("mlp", "lightgbm", "linear") if each not in without]
-    names = {"mlp": "networks", "lightgbm": "boosted trees", "linear": "linear models"}
-    searched = listed([names[each] for each in left])
-    yield ("space=all",), f"{searched} are searched side by side: {_size(facts)}"
+    left = [each for each in FAMILIES if each not in without]
+    searched = listed(list(dict.fromkeys(FAMILIES[each] for each in left)))
+    reason = f"{searched} are searched side by side: {_size(facts)}"
+    if facts.numbers > MOST_EMBEDDED:
+        yield ("space=all_wide",), reason
+        yield (
+            _EMBEDDINGS,
+            f"networks read the {facts.numbers:,} numbers as they are, without embeddings",
+        )
+    elif _members_seconds(facts) > MEMBERS_SHARE * (_search_seconds(facts) or USUAL_SECONDS):
+        yield ("space=all_fast",), f"{reason}; for networks of members there is little time"
+    else:
+        yield ("space=all",), reason
     if without:
         first = left[0]
         yield (
@@ -133,19 +167,31 @@ def _families(facts: TableFacts) -> Iterator[Decision]:
                 f"model.family={first}",
                 *(f"~space.model.{each}" for each in without),
             ),
-            "; ".join(f"no {names[each]}: {why}" for each, why in without.items()),
+            "; ".join(f"no {FAMILIES[each]}: {why}" for each, why in without.items()),
         )
-    if facts.numbers > MOST_EMBEDDED:
-        keys = ("numeric", "numeric_width", "frequencies", "sigma", "bins")
-        yield (
-            tuple(f"~space.model.mlp.{key}" for key in keys),
-            f"networks read the {facts.numbers:,} numbers as they are, without embeddings",
-        )
-    if facts.rows > MANY_ROWS:
-        yield (
-            ("space.train.batch_size.choices=[1024,4096]", "train.batch_size=1024"),
-            f"networks take batches of 1024 or 4096 of the {facts.rows:,} training rows",
-        )
+
+
+def _batches(facts: TableFacts) -> Iterator[Decision]:
+    if facts.family:
+        return
+    rows = facts.rows + (facts.validation if _folded(facts) else 0)
+    size = next((size for most, size in BATCHES if rows < most), LARGE_BATCHES[0])
+    choices = LARGE_BATCHES if size == LARGE_BATCHES[0] else (size // 2, size, 2 * size)
+    yield (
+        (
+            f"space.train.batch_size.choices=[{','.join(map(str, choices))}]",
+            f"train.batch_size={size}",
+        ),
+        f"networks take batches of {size} of the {rows:,} rows at first",
+    )
+
+
+def _members_seconds(facts: TableFacts) -> float:
+    """Predicted time of the suggested TabM on one core."""
+    row, column = MEMBERS_SECONDS
+    columns = facts.numbers + facts.categories
+    passes = (FOLDS - 1) * (facts.rows + facts.validation) if _folded(facts) else facts.rows
+    return MEMBERS_EPOCHS * passes * (row + column * columns)
 
 
 def _left_out(facts: TableFacts) -> dict[str, str]:
@@ -164,32 +210,53 @@ def _left_out(facts: TableFacts) -> dict[str, str]:
 
 
 def _folds(facts: TableFacts) -> Iterator[Decision]:
-    rows = facts.rows + facts.validation
-    enough = facts.rarest is None or facts.rarest >= FOLDS * ROWS_OF_A_CLASS
-    if rows < FOLDED_ROWS and rows >= FOLDS * ROWS_OF_A_CLASS and enough:
+    if _folded(facts):
         yield (
             (f"{FOLDS_KEY}={FOLDS}",),
-            f"{rows:,} rows are few: they train and validate in turn, in {FOLDS} folds, and a trial"
-            f" is {FOLDS} models",
+            f"the {facts.rows + facts.validation:,} rows train and validate in turn, in {FOLDS}"
+            f" folds, and a trial is {FOLDS} models",
         )
 
 
+def _folded(facts: TableFacts) -> bool:
+    rows = facts.rows + facts.validation
+    enough = facts.rarest is None or facts.rarest >= FOLDS * ROWS_OF_A_CLASS
+    most = max(FOLDED_ROWS, FOLDED_A_SECOND * (_search_seconds(facts) or 0))
+    return enough and FOLDS * ROWS_OF_A_CLASS <= rows < most
+
+
 def _budget(facts: TableFacts) -> Iterator[Decision]:
-    if facts.seconds is None and facts.bounded:
+    search = _search_seconds(facts)
+    if search is None:
         return
-    total = facts.seconds or USUAL_SECONDS
-    kept = max(KEPT_SECONDS, KEPT_SHARE * total) + facts.start
-    # Workers take about twice as long as Ray until they train.
-    search = max(LEAST_SECONDS + 2 * facts.start, total - facts.spent - kept)
+    total, kept = facts.seconds or USUAL_SECONDS, _kept(facts)
     given = "" if facts.seconds else " (search.seconds=… gives another time)"
-    seconds = f"search.seconds={search:.0f}"
     trials = "null" if facts.seconds else str(USUAL_TRIALS)
     yield (
-        (seconds, f"search.trials={trials}", f"confirm.seconds={kept / 2:.0f}"),
+        (
+            f"search.seconds={search:.0f}",
+            f"search.trials={trials}",
+            f"confirm.seconds={kept / 3:.0f}",
+        ),
         f"of {total:g} seconds{given} {facts.spent:.0f} are spent and {kept:.0f} kept for the"
         f" ensemble and the endpoint: the search has {search:.0f}"
         + ("" if facts.seconds else f", or {USUAL_TRIALS} trials"),
     )
+
+
+def _search_seconds(facts: TableFacts) -> float | None:
+    """Of the search; None where another budget than time ends it."""
+    if facts.seconds is None and facts.bounded:
+        return None
+    total = facts.seconds or USUAL_SECONDS
+    # Workers take about twice as long as Ray until they train.
+    return max(LEAST_SECONDS + 2 * facts.start, total - facts.spent - _kept(facts))
+
+
+def _kept(facts: TableFacts) -> float:
+    """Seconds for selecting an ensemble, and for starting an endpoint, which Ray's start tells."""
+    total = facts.seconds or USUAL_SECONDS
+    return max(KEPT_SECONDS, KEPT_SHARE * total) + STARTS_KEPT * facts.start
 
 
 def _ensemble() -> Iterator[Decision]:

@@ -71,11 +71,12 @@ def test_a_key_that_is_nowhere_is_an_error() -> None:
         check_suggestions([{"model.family": "mlp"}, {"model.tree.rate": 0.1}], SPACE, CONFIG)
 
 
-def test_all_suggestions_of_all_families_fit() -> None:
-    composed = compose(["data=wine", "space=all"])
+@pytest.mark.parametrize("space", ["all", "all_fast"])
+def test_all_suggestions_of_all_families_fit(space: str) -> None:
+    composed = compose(["data=wine", f"space={space}"])
     config = composed.typed()
     found = adopt_suggestions(
         config.search.suggestions, Space.parse(config.space), trial_config(composed.plain)
     )
     assert not found.unfit
-    assert {each["model.family"] for each in found.fitting} == {"mlp", "lightgbm", "linear"}
+    assert {each["model.family"] for each in found.fitting} == {"mlp", "tabm", "lightgbm", "linear"}

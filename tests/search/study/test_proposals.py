@@ -14,7 +14,7 @@ from rayml.search.problem.prior_trials import PriorTrials
 from rayml.search.results.leaderboard import rank_trials
 from rayml.search.space.parameter import identity
 from rayml.search.study.study import Study
-from rayml.settings.search import CohortSettings, SamplerSettings
+from rayml.settings.search import CohortSettings, PrunerSettings, SamplerSettings
 from tests.search.plans import report, tell
 
 MakeStudy = Callable[..., Study]
@@ -96,6 +96,20 @@ def test_suggestions_are_tried_once(make_study: MakeStudy) -> None:
     found = [dict(each.params) for each in study.ask(36)]
     assert found[:2] == [suggestions[0], suggestions[2]]
     assert len({identity(each) for each in found}) == 36
+
+
+def test_a_suggested_trial_is_not_pruned(make_study: MakeStudy) -> None:
+    first = {"model.width": 16, "model.depth": 1, "train.batch_size": 8}
+    study = make_study(
+        tree=TABLE,
+        pruner=PrunerSettings(name="asha", reduction=2),
+        history=PriorTrials(suggestions=({**first, "train.optimizer.name": "sgd"},)),
+    )
+    suggested, good, bad = study.ask(3)
+    assert report(study, good.number, 1, 0.9, {}).action == "keep"
+    assert report(study, suggested.number, 1, 0.1, {}).action == "keep"
+    # The others are judged beside it all the same.
+    assert report(study, bad.number, 1, 0.2, {}).reason.startswith("rank 2 of 3")
 
 
 def test_a_user_s_sampler_may_repeat_itself(make_study: MakeStudy) -> None:

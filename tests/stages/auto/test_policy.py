@@ -33,15 +33,15 @@ def test_a_usual_table_is_searched_by_all_families() -> None:
     found = overrides(SHOP)
     assert found["space"] == "all"
     assert found["confirm"] == "greedy"
-    assert not any(key.startswith(("~", "space.")) for key in found)
+    assert not any(key.startswith(("~", "space.model")) for key in found)
 
 
 def test_the_time_of_the_command_is_divided() -> None:
     found = overrides(replace(SHOP, spent=20, start=4))
-    # A tenth and one more start of Ray are kept for the ensemble and the endpoint.
-    assert found["search.seconds"] == "246"
+    # A tenth and two more starts of Ray are kept for the ensemble and the endpoint.
+    assert found["search.seconds"] == "242"
     assert found["search.trials"] == "null"
-    assert found["confirm.seconds"] == "17"
+    assert found["confirm.seconds"] == "13"
 
 
 def test_a_search_has_some_seconds_however_late_it_is() -> None:
@@ -110,8 +110,21 @@ def test_whatever_the_table_some_family_is_searched_for_some_time(
     assert all(each.strip() for each in found.reasons)
 
 
-def test_suggested_networks_fit_the_space_of_many_rows() -> None:
-    chosen = choose(replace(SHOP, rows=300_000)).overrides
+@pytest.mark.parametrize(
+    ("facts", "space"),
+    [
+        (SHOP, "all"),
+        (replace(SHOP, rows=100, validation=30), "all"),
+        (replace(SHOP, rows=60_000), "all_fast"),
+        (replace(SHOP, seconds=30), "all_fast"),
+        (replace(SHOP, rows=300_000), "all_fast"),
+        (replace(SHOP, numbers=500), "all_wide"),
+        (replace(SHOP, numbers=500, rows=100_000, seconds=3000), "all_wide"),
+    ],
+)
+def test_what_is_suggested_fits_the_space(facts: TableFacts, space: str) -> None:
+    chosen = choose(facts).overrides
+    assert f"space={space}" in chosen
     composed = compose(["data=wine", *chosen])
     config = composed.typed()
     found = adopt_suggestions(
@@ -142,11 +155,14 @@ def test_what_is_chosen_composes(facts: TableFacts) -> None:
         (SHOP, True),
         (replace(SHOP, rarest=20), True),
         (replace(SHOP, rarest=14), False),  # some fold might have none of that class
-        (replace(SHOP, rows=9_000, validation=2_000), False),
+        (replace(SHOP, rows=9_000, validation=2_000), True),
+        (replace(SHOP, rows=90_000, validation=20_000), True),  # in 270 seconds
+        (replace(SHOP, rows=90_000, validation=20_000, seconds=60), False),
+        (replace(SHOP, rows=9_000, validation=2_000, seconds=None, bounded=True), False),
         (replace(SHOP, rows=10, validation=2), False),
     ],
 )
-def test_few_rows_are_dealt_into_folds(facts: TableFacts, folded: bool) -> None:
+def test_rows_are_dealt_into_folds_where_time_allows(facts: TableFacts, folded: bool) -> None:
     assert (FOLDS_KEY in overrides(facts)) == folded
 
 
