@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
@@ -67,6 +68,12 @@ class ScheduleSettings:
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+ClassWeights = Annotated[
+    Mapping[str, Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=1, max_length=1000)
+]
+_WEIGHT = {"label", "weight"}
+
+
 @settings
 class TrainSettings:
     """How one trial is trained.
@@ -85,6 +92,10 @@ class TrainSettings:
         schedule: see `ScheduleSettings`.
         clip_norm: the gradient's norm is clipped to this; None leaves it.
         label_smoothing: of the losses of classes.
+        class_weights: how much a training row counts by its class: `balanced` has all classes count
+            alike, `{yes: 5}` a row of `yes` five times as much as one of another; None has all rows
+            count alike. Outputs are corrected for it, so that probabilities stay those of the data;
+            which class is answered is a matter of `confirm.decide`.
         ema: decay a step of an exponential moving average of the weights, such as .99; 0 keeps
             none. Both are evaluated after each epoch, and the better ones on validation count.
         patience: stop after so many evaluations, one an epoch or one in `eval_steps` steps,
@@ -106,12 +117,33 @@ class TrainSettings:
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     clip_norm: Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["balanced"] | ClassWeights | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patience: Count | None = None
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @pydantic.field_validator("class_weights", mode="before")
+    @classmethod
+    def _by_label(cls, given: Any) -> Any:
+        """Read labels that YAML takes for truth values or numbers, and a list of labels.
+
+        A command cannot have every label as a key: `[{label: ">50K", weight: 5}]` is the same.
+        """
+        if isinstance(given, Sequence) and not isinstance(given, str):
+            if not all(isinstance(each, Mapping) and set(each) == _WEIGHT for each in given):
+                raise ValueError("an entry of the list is no {label: …, weight: …}")
+            pairs = [(each["label"], each["weight"]) for each in given]
+        elif isinstance(given, Mapping):
+            pairs = list(given.items())
+        else:
+            return given
+        named = [label if isinstance(label, str) else json.dumps(label) for label, _ in pairs]
+        if len(set(named)) < len(named):
+            raise ValueError("a label is named twice; name each once")
+        return dict(zip(named, (weight for _, weight in pairs), strict=True))
 
     @pydantic.model_validator(mode="after")
     def _evaluates(self) -> Self:

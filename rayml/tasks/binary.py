@@ -73,12 +73,17 @@ class BinaryTask(ClassTask):
         self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
     ) -> Tensor:
         """Cross entropy; smoothing moves each target that far towards even odds."""
+        return self.row_losses(outputs, target, label_smoothing).mean(-1)
+
+    def row_losses(
+        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
+    ) -> Tensor:
+        """The same of each row."""
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         odds = target.to(outputs.dtype) * (1 - label_smoothing) + label_smoothing / 2
         logits = outputs.squeeze(-1)
-        each = binary_cross_entropy_with_logits(logits, odds.expand(logits.shape), reduction="none")
-        return each.mean(-1)
+        return binary_cross_entropy_with_logits(logits, odds.expand(logits.shape), reduction="none")
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Probability of the positive class, [..., rows]."""

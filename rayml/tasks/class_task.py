@@ -50,6 +50,7 @@ class ClassTask(Task):
     region = "set"
     takes_scale = False
     smooths_labels = True
+    weighs_classes = True
     directions: ClassVar[Mapping[str, Direction]] = {
         "accuracy": "maximize",
         "auroc": "maximize",
@@ -162,6 +163,48 @@ class ClassTask(Task):
             return 1.0
         shares = self.probabilities(predictions.numpy().astype(np.float64))
         return fit_temperature(shares, truth.numpy())
+
+    # ---------------------------------------------------------------- weights
+
+    def weighing(self, weights: Floats | None) -> Self:
+        """The same task, whose `training_loss` weighs rows by their classes."""
+        changed = copy(self)
+        changed.class_weights = weights
+        return changed
+
+    @property
+    def weight_shift(self) -> Floats | None:
+        """Logarithms of the weights, as differences where one output stands for two classes."""
+        if self.class_weights is None:
+            return None
+        logs = np.log(self.class_weights)
+        return logs[1:] - logs[0] if self.outputs == 1 else logs
+
+    def row_losses(
+        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
+    ) -> Tensor:
+        """Loss of each row, [..., rows]; a task whose loss is no mean of these weighs no rows."""
+        raise NotImplementedError
+
+    def training_loss(
+        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
+    ) -> Tensor:
+        """The loss of weighed rows, at outputs that are shifted by the logarithms of the weights.
+
+        What makes it small are, unshifted, the outputs for rows that count alike: weights move what
+        the model attends to, and leave its probabilities those of the data (Menon et al. 2021,
+        "Long-tail learning via logit adjustment").
+        """
+        if self.class_weights is None:
+            return self.loss(outputs, target, label_smoothing)
+        import torch
+
+        weights, shift = (
+            torch.as_tensor(each, dtype=outputs.dtype, device=outputs.device)
+            for each in (self.class_weights, self.weight_shift)
+        )
+        losses = self.row_losses(outputs + shift, target, label_smoothing)
+        return (losses * weights[target]).mean(-1)
 
     # ---------------------------------------------------------------- decisions
 

@@ -41,11 +41,17 @@ class MulticlassTask(ClassTask):
         self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
     ) -> Tensor:
         """Cross entropy with label smoothing (Szegedy et al. 2016)."""
+        return self.row_losses(outputs, target, label_smoothing).mean(-1)
+
+    def row_losses(
+        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
+    ) -> Tensor:
+        """The same of each row."""
         # F.cross_entropy takes no tensor as label_smoothing, so no value a lane.
         log_odds = outputs.log_softmax(-1)
         index = target.expand(log_odds.shape[:-1]).unsqueeze(-1)
         hit = log_odds.gather(-1, index).squeeze(-1)
-        return -((1 - label_smoothing) * hit + label_smoothing * log_odds.mean(-1)).mean(-1)
+        return -((1 - label_smoothing) * hit + label_smoothing * log_odds.mean(-1))
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Probabilities of the classes, [..., rows, classes]."""

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from rayml.tasks.decisions.deciding import DecidingTask
+from rayml.tasks.decisions.weighing import WeighingTask
 from rayml.tasks.objectives import (
     LOSS,
     Directed,
@@ -92,7 +93,7 @@ class Apart:
     difference: float
 
 
-class Task(RegionTask, DecidingTask, ABC):
+class Task(RegionTask, DecidingTask, WeighingTask, ABC):
     """All that differs between kinds of target.
 
     `ClassTask` and `NumberTask` implement most of it for labels and for numbers. A further kind is
@@ -208,28 +209,6 @@ class Task(RegionTask, DecidingTask, ABC):
         """
 
     # ---------------------------------------------------------------- training
-
-    @abstractmethod
-    def loss(
-        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
-    ) -> Tensor:
-        """Mean loss over the rows of [..., rows, outputs], shape [...].
-
-        Args:
-            outputs: of the model, or of stacked ones.
-            target: encoded, [rows] or with the same leading dimensions.
-            label_smoothing: in [0, 1); of stacked models [lanes, 1].
-        """
-
-    def members_loss(
-        self, outputs: Tensor, target: Tensor, label_smoothing: float | Tensor = 0.0
-    ) -> Tensor:
-        """Mean of the losses of members, whose outputs are [..., members, rows, outputs]."""
-        own = target if target.dim() == 1 else target.unsqueeze(-2)
-        smooth = label_smoothing
-        return self.loss(
-            outputs, own, smooth if isinstance(smooth, float) else smooth.unsqueeze(-1)
-        ).mean(-1)
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:

@@ -272,24 +272,24 @@ def build_loop(
     """
     from rayml.models.modules.pooling import learn_pool
     from rayml.train.folds.sequential import folded_estimators, folded_modules
+    from rayml.train.loop.class_weights import require_read, weighed
     from rayml.train.loop.estimator_loop import EstimatorLoop
     from rayml.train.loop.loop import TrainingLoop
     from rayml.train.loop.randomness import seeded
 
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
-    task = build_trial_task(config["task"], target)
+    task = weighed(build_trial_task(config["task"], target), settings, train)
     node = config["model"]
-    if is_estimator(node):
+    if kind := estimator_of(node):
+        require_read(settings, kind)
         # Its rounds are its own: it makes no steps that could be counted.
         settings = replace(settings, threads=max(threads, settings.threads), steps=None)
 
-    def estimator_loop(
-        train: Examples, validation: Examples, settings: TrainSettings
-    ) -> EstimatorLoop:
+    def estimator_loop(train: Examples, held: Examples, settings: TrainSettings) -> EstimatorLoop:
         with seeded(settings.seed, device):
             estimator = build_estimator(node, shape=shape, outputs=task.outputs)
-            return EstimatorLoop(estimator, task, train, validation, settings)
+            return EstimatorLoop(estimator, task, train, held, settings)
 
     def module_loop(train: Batches, validation: Batches, settings: TrainSettings) -> TrainingLoop:
         with seeded(settings.seed, device):

@@ -16,6 +16,7 @@ from rayml.train.lanes.lane import Lane, NewLane
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.lanes.structure import same_structure
 from rayml.train.loop.batches import ArrayBatches
+from rayml.train.loop.class_weights import weighed
 from rayml.train.seed_results import FailedSeed, SeedResult, seeded
 from rayml.train.speed.probe import lanes_in_memory, why_not_stacked
 from rayml.train.speed.process import reset_process
@@ -118,7 +119,7 @@ def stacked_seeds(
     """
     settings = train_settings(config["train"])
     device = choose_device(settings.device)
-    task = build_trial_task(config["task"], target)
+    task = weighed(build_trial_task(config["task"], target), settings, train)
     lanes = []
     for seed in seeds:
         own = seeded(config, seed)

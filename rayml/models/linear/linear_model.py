@@ -40,6 +40,7 @@ class LinearModel(Estimator):
     """
 
     packages = ("scikit-learn",)
+    reads = frozenset({"class_weights"})
 
     def __init__(
         self, shape: FeatureShape, outputs: int, *, penalty: float = 1.0, max_iter: int = 1000
@@ -77,11 +78,11 @@ class LinearModel(Estimator):
             )
         rows = self._matrix(train.features)
         if task.has_classes:
-            self._fit_classes(rows, train.target)
+            self._fit_classes(rows, train.target, task)
         else:
             self._fit_numbers(rows, train.target)
         outputs = torch.from_numpy(self.predict(train.features))
-        loss = float(task.loss(outputs, as_tensor(train.target)))
+        loss = float(task.training_loss(outputs, as_tensor(train.target)))
         yield Round(loss, last=True)
 
     def predict(self, features: Features) -> Floats:
@@ -160,7 +161,7 @@ class LinearModel(Estimator):
         )
         return sparse.hstack([sparse.csr_array(numeric), ones], format="csr")
 
-    def _fit_classes(self, rows: Any, target: npt.NDArray[Any]) -> None:
+    def _fit_classes(self, rows: Any, target: npt.NDArray[Any], task: Task) -> None:
         from sklearn.linear_model import LogisticRegression
 
         outputs = len(self._bias)
@@ -171,10 +172,12 @@ class LinearModel(Estimator):
                 remedy="Split the data by class, or leave the rare classes out",
             )
         model = LogisticRegression(C=1 / self._penalty, max_iter=self._max_iter, tol=1e-6)
-        model.fit(rows, target)
+        model.fit(rows, target, sample_weight=task.row_weights(target))
         weights, bias = model.coef_, model.intercept_
         if len(weights) < outputs:  # two classes as two outputs, of which the first stays 0
             weights, bias = (np.concatenate([0 * each, each]) for each in (weights, bias))
+        if task.weight_shift is not None:  # as of rows that count alike
+            bias = bias - task.weight_shift
         self._weights, self._bias = np.ascontiguousarray(weights.T), bias
 
     def _fit_numbers(self, rows: Any, target: npt.NDArray[Any]) -> None:

@@ -45,6 +45,7 @@ class BoostedTrees(Estimator):
     """
 
     batch_invariant = True
+    reads = frozenset({"class_weights"})
     library: ClassVar[str]
     extra: ClassVar[str] = "trees"
     ranges: ClassVar[Mapping[str, tuple[float, float]]]

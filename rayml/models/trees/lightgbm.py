@@ -145,6 +145,7 @@ class LightGBM(BoostedTrees):
         data = lightgbm.Dataset(
             self._columns.matrix(train.features),
             train.target,
+            weight=task.row_weights(train.target),
             categorical_feature=self._columns.codes,
             params=parameters,
         )
@@ -159,6 +160,8 @@ class LightGBM(BoostedTrees):
                 grows = not booster.update(fobj=objective.own)
                 if not grows:
                     break
+            if not first and task.weight_shift is not None:
+                _shift(booster, -task.weight_shift)
             if trees := booster.current_iteration() - first:
                 outputs += self._raw(held_out, settings.threads, first, trees)
                 self._values += count_values(booster.model_to_string(trees, first))
@@ -224,3 +227,12 @@ class LightGBM(BoostedTrees):
             "force_row_wise": True,
             "verbosity": -1,
         }
+
+
+def _shift(booster: Any, by: npt.NDArray[np.float64]) -> None:
+    """Add constants to the outputs, by way of the first trees; training goes on unshifted."""
+    for tree, added in zip(booster.dump_model(num_iteration=1)["tree_info"], by, strict=True):
+        place = int(tree["tree_index"])
+        for leaf in range(int(tree["num_leaves"])):
+            value = booster.get_leaf_output(place, leaf) + added
+            booster.set_leaf_output(place, leaf, value)

@@ -146,12 +146,16 @@ class XGBoost(BoostedTrees):
         objective = xgboost_objective_of(task)
         matrix = self._columns.matrix(train.features)
         shown: dict[str, Any] = {**self._kinds, "nthread": settings.threads}
-        data = xgboost.QuantileDMatrix(matrix, train.target, max_bin=self._own["max_bin"], **shown)
+        start, weighed = _weighed(task, train.target)
+        data = xgboost.QuantileDMatrix(
+            matrix, train.target, max_bin=self._own["max_bin"], **weighed, **shown
+        )
         held_out = xgboost.DMatrix(self._columns.matrix(validation.features), **shown)
-        parameters = {**self._parameters(settings), **objective.parameters}
+        parameters = {**self._parameters(settings), **objective.parameters, **start}
         self._booster = booster = xgboost.Booster(parameters, [data, held_out])
         self._content, self._values = None, 0
         target = as_tensor(train.target)
+        shift = np.float32(0) if task.weight_shift is None else np.float32(task.weight_shift)
         grows = True
         while grows:
             first = booster.num_boosted_rounds()
@@ -167,8 +171,8 @@ class XGBoost(BoostedTrees):
             trees = self._trees_per_round * self._outputs
             grows = added > trees  # else each of them is a single leaf
             with torch.inference_mode():
-                outputs = torch.from_numpy(self._scores(booster, data))
-                loss = float(task.loss(outputs, target))
+                outputs = torch.from_numpy(self._scores(booster, data) - shift)
+                loss = float(task.training_loss(outputs, target))
             yield Round(loss, self._scores(booster, held_out), trees, not grows)
 
     def predict(self, features: Features) -> npt.NDArray[np.float64]:
@@ -238,6 +242,25 @@ class XGBoost(BoostedTrees):
             "nthread": settings.threads,
             "verbosity": 0,
         }
+
+
+def _weighed(
+    task: Task, target: npt.NDArray[Any]
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float64]]]:
+    """Parameters and data of rows that count by their classes; nothing where all count alike.
+
+    Trees begin with the shares of the classes. The scores of training rows alone are shifted by the
+    logarithms of the weights, so that what is learned are the scores of rows that count alike.
+    """
+    weights, shift = task.row_weights(target), task.weight_shift
+    if weights is None or shift is None:
+        return {}, {}
+    counts = np.bincount(target, minlength=len(task.info.classes))
+    logs = np.log(np.maximum(counts, 1) / len(target))
+    start = logs[1:] - logs[0] if task.outputs == 1 else logs
+    base = 1 / (1 + np.exp(-start)) if task.outputs == 1 else start
+    margin = np.tile(start + shift, (len(target), 1))
+    return {"base_score": base.tolist()}, {"weight": weights, "base_margin": margin}
 
 
 def _text(booster: Any) -> bytes:

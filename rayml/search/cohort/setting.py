@@ -15,6 +15,7 @@ from rayml.train.folds.lanes import FoldLoop
 from rayml.train.lanes.lane import NewLane
 from rayml.train.lanes.lanes import LaneLoop
 from rayml.train.loop.batches import ArrayBatches
+from rayml.train.loop.class_weights import weighed
 from rayml.train.speed.process import reset_process
 from rayml.types import Examples
 
@@ -46,11 +47,11 @@ class Setting:
         settings = train_settings(config["train"])
         reset_process(settings, deterministic=plan.search.deterministic)
         device = choose_device(settings.device)
-        task = build_trial_task(config["task"], data.target)
-        require_objective(task, plan)
         train, validation = data.train, data.validation
         assert isinstance(train, Examples)
         assert isinstance(validation, Examples)
+        task = weighed(build_trial_task(config["task"], data.target), settings, train)
+        require_objective(task, plan)
         if data.folds is not None:
             batches = FoldBatches(
                 train, data.folds, settings.batch_size, device, stretch=settings.stretch

@@ -131,6 +131,8 @@ def _needs(key: str) -> tuple[str, tuple[str, ...]]:
     """The other key that a setting depends on, and its values with which it does anything."""
     if key == "train.label_smoothing":
         return _TASK, tuple(name for name in task_names() if task_type(name).smooths_labels)
+    if key == "train.class_weights":
+        return _TASK, tuple(name for name in task_names() if task_type(name).weighs_classes)
     return _NEEDS.get(key, ("", ()))
 
 

@@ -217,7 +217,9 @@ def _train_once(plain: Mapping[str, Any], rows: Preview) -> None:
 def _run_epoch(plain: Mapping[str, Any], rows: Preview) -> None:
     trial = trial_config(plain)
     trial["model"] = with_least_sizes(trial["model"])
-    one = {"epochs": 1, "steps": None, "batch_size": len(rows.examples)}
+    one: dict[str, Any] = {"epochs": 1, "steps": None, "batch_size": len(rows.examples)}
+    if len(rows.examples) >= PREVIEWED and isinstance(trial["train"]["class_weights"], Mapping):
+        one["class_weights"] = None  # they may name a class that these rows lack
     trial["train"] = {**trial["train"], **one}
     build_loop(
         trial,

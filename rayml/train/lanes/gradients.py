@@ -85,5 +85,5 @@ class LaneGradients:
         members = self._stack.members
         wanted = (len(self._stack), *members, target.shape[-1], self._task.outputs)
         require_outputs(outputs, wanted, lanes=1)
-        loss = self._task.members_loss if members else self._task.loss
+        loss = self._task.members_loss if members else self._task.training_loss
         return loss(outputs, target, smoothing)

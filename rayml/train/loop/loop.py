@@ -78,7 +78,7 @@ class TrainingLoop:
             settings.optimizer, model, self._parameters, self._gradient
         )
         self._average = self._parameters.clone() if settings.ema else None
-        self._loss = task.members_loss if members_of(model) else task.loss
+        self._loss = task.members_loss if members_of(model) else task.training_loss
         self._averaged_is_better = False
         self._dropouts = [each for each in model.modules() if isinstance(each, Dropout)]
         self._randomness = Randomness(self._parameters.device)

@@ -115,7 +115,7 @@ def fixed(settings: TrainSettings) -> dict[str, object]:
     """The settings that a trial's result depends on."""
     kept = {k: v for k, v in dataclasses.asdict(settings).items() if k not in _FREE}
     if settings.optimizer.target is None:
-        # As checkpoints had it that knew no other optimizers, averages or steps.
+        # As checkpoints had it that knew no other optimizers, averages, steps or class weights.
         del kept["optimizer"]["target"], kept["optimizer"]["arguments"]
     if settings.optimizer.name != "muon":
         del kept["optimizer"]["muon_lr"]
@@ -123,4 +123,6 @@ def fixed(settings: TrainSettings) -> dict[str, object]:
         del kept["ema"]
     if settings.steps is None:
         del kept["steps"], kept["eval_steps"]
+    if settings.class_weights is None:
+        del kept["class_weights"]
     return kept

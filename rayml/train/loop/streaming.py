@@ -30,9 +30,14 @@ class ParquetSplit:
     files: tuple[Path, ...]
     decode: Callable[[pa.Table], Examples]
 
+    def parts(self) -> Iterator[Examples]:
+        """The rows file by file, in the stored order."""
+        for file in self.files:
+            yield self.decode(pq.read_table(file))
+
     def read(self) -> Examples:
         """All rows at once, in the stored order."""
-        parts = [self.decode(pq.read_table(file)) for file in self.files]
+        parts = list(self.parts())
         features = Features(
             np.concatenate([each.features.numeric for each in parts]),
             np.concatenate([each.features.categorical for each in parts]),

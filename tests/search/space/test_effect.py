@@ -11,6 +11,7 @@ from rayml.search.space.effect import check_effect
 from rayml.search.space.space import Space
 
 UNIT = {"type": "float", "low": 0.0, "high": 0.5}
+WEIGHTS: Any = {"type": "categorical", "choices": [None, "balanced"]}
 NAME = {"type": "categorical", "choices": ["adamw", "sgd"]}
 DEPTH = {"type": "int", "low": 1, "high": 3}
 
@@ -19,7 +20,11 @@ def config(task: str = "binary", optimizer: str = "adamw") -> dict[str, Any]:
     return {
         "model": {"_target_": "rayml.models.nets.mlp.MLP", "depth": 2, "norm": "none"},
         "task": {"name": task, "metric": None, "metrics": {}},
-        "train": {"optimizer": {"name": optimizer, "lr": 0.1}, "label_smoothing": 0.0},
+        "train": {
+            "optimizer": {"name": optimizer, "lr": 0.1},
+            "label_smoothing": 0.0,
+            "class_weights": None,
+        },
     }
 
 
@@ -66,6 +71,7 @@ def problems(tree: dict[str, Any], **changes: str) -> tuple[str, ...]:
     ("tree", "changes", "words"),
     [
         ({"train.label_smoothing": UNIT}, {"task": "regression"}, "as task.name is regression"),
+        ({"train.class_weights": WEIGHTS}, {"task": "regression"}, "as task.name is regression"),
         ({"train.optimizer.momentum": UNIT}, {}, "as train.optimizer.name is adamw"),
         ({"train.optimizer.beta1": UNIT}, {"optimizer": "sgd"}, "search train.optimizer.name with"),
         ({"train.optimizer.beta2": UNIT}, {"optimizer": "sgd"}, "searching it has no effect"),
@@ -121,6 +127,8 @@ def test_what_matters_in_some_trial_may_be_searched() -> None:
     smoothing = {**UNIT, "when": {"task.name": ["binary", "multiclass"]}}
     for task in ("binary", "regression"):
         assert not problems({"train.label_smoothing": smoothing}, task=task)
+        if task != "regression":
+            assert not problems({"train.class_weights": WEIGHTS}, task=task)
     both = {"train.optimizer.name": NAME, "train.optimizer.momentum": UNIT}
     assert not problems(both)
     fixed = {"train.optimizer.momentum": {**UNIT, "when": {"train.optimizer.name": "sgd"}}}
