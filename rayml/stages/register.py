@@ -35,6 +35,7 @@ from rayml.train.build import build_trial_task, estimator_of, is_estimator
 
 if TYPE_CHECKING:
     from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.models.estimators.members import Committee
     from rayml.registry.bundle.intervals import Intervals
 
 
@@ -54,11 +55,11 @@ def register_winner(context: Context, sweep: Path, data: PreparedDataset) -> int
     trial = trial_config(config_of_sweep(sweep).trusted(context.trust).plain)
     seen = registry.release(config.name)
 
-    def decide(winner: Winner, data: PreparedDataset) -> PromotionDecision:
+    def decide(winner: Winner, models: Committee, data: PreparedDataset) -> PromotionDecision:
         if config.registry.promote == "better":
             champion = champion_of(registry, config.name, seen)
             force = config.registry.force
-            return judge(winner, data, champion, force=force, trust=context.trust)
+            return judge(winner, data, champion, models=models, force=force, trust=context.trust)
         return without_comparison(config.registry.promote)
 
     with context.watch.stage("register"), temporary_folder("register") as folder:
@@ -91,7 +92,7 @@ def write_winner(
     *,
     name: str,
     folder: Path,
-    decide: Callable[[Winner, PreparedDataset], PromotionDecision] | None = None,
+    decide: Callable[[Winner, Committee, PreparedDataset], PromotionDecision] | None = None,
     settings: ConfirmSettings | None = None,
     trust: Trust = ONLY_OWN,
 ) -> tuple[BundleInfo, Intervals | None]:
@@ -129,7 +130,7 @@ def write_winner(
         ensemble=len(winner.members) if winner.selected or len(winner.members) > 1 else None,
         groups=_groups(winner),
         confirmed=_confirmed(winner.confirmation),
-        decision=None if decide is None else decide(winner, data),
+        decision=None if decide is None else decide(winner, calibration.served, data),
         temperature=winner.temperature,
         decision_rule=winner.rule,
     )

@@ -46,6 +46,13 @@ class TrialLoop(Protocol):
     def best_weights(self) -> Mapping[str, Tensor]:
         """State of the model after its best epoch, as tensors by name."""
 
+    def held_out(self) -> Tensor | None:
+        """Outputs for the validation rows after the best epoch, [rows, outputs].
+
+        With folds these are the rows that train and validate, each by the model that held it out.
+        None where they are not kept.
+        """
+
     def save(self, folder: Path) -> None:
         """Write what the rest of the trial depends on; call it between epochs."""
 

@@ -15,7 +15,7 @@ from rayml.serve.predict.predictor import Predictor
 from rayml.stages.checks.preflight import trial_config
 from rayml.stages.commands.sweep_folder import config_of_sweep
 from rayml.stages.winners.out_of_fold import out_of_fold
-from rayml.stages.winners.winner import find_winner
+from rayml.stages.winners.winner import committee_of, find_winner
 from rayml.train.build import build_member, build_trial_task
 from rayml.train.folds.parts import fold_values
 from tests.e2e.command import Rayml
@@ -71,7 +71,7 @@ def test_a_run_with_folds_ends_with_an_endpoint_of_their_models(
         assert candidate.low <= candidate.mean <= candidate.high
 
     task = build_trial_task(winner.config["task"], data.preprocessor.target)
-    held = out_of_fold(winner, data, task)
+    held = out_of_fold(winner, committee_of(winner, data), data, task)
     dealt = data.dealt()
     assert held is not None
     assert dealt is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from rayml.models.modules.lending import lend
 from rayml.models.modules.outputs import require_outputs
 from rayml.tasks.task import Task
 from rayml.types import Examples, Features
+
+_REMEMBERED = 20_000_000  # numbers at most
 
 
 class Member(Protocol):
@@ -139,14 +142,29 @@ class Committee:
         members: one or several.
         votes: how many times each member counts; empty where each counts once.
         temperature: of what they predict together.
+        memory: the outputs for the last rows that it was asked for, which registering a version
+            asks for several times; None keeps none.
     """
 
     members: Sequence[Member]
     votes: Sequence[int] = ()
     temperature: float = 1.0
+    memory: dict[bytes, Tensor] | None = field(default=None, compare=False, repr=False)
 
     def outputs(self, features: Features) -> Tensor:
-        """Outputs of each vote, [votes, rows, outputs]."""
+        """Outputs of each vote, [votes, rows, outputs]; nobody writes to them."""
+        if self.memory is None:
+            return self._outputs(features)
+        key = _digest(features)
+        if key not in self.memory:
+            outputs = self._outputs(features)
+            if outputs.numel() > _REMEMBERED:
+                return outputs
+            self.memory.clear()
+            self.memory[key] = outputs
+        return self.memory[key]
+
+    def _outputs(self, features: Features) -> Tensor:
         outputs = torch.stack([member.outputs(features) for member in self.members])
         return outputs.repeat_interleave(torch.tensor(self.votes), 0) if self.votes else outputs
 
@@ -168,3 +186,11 @@ class Committee:
         """`loss` and every metric of the task."""
         outputs = self.pooled(task, examples.features)
         return task.evaluate(outputs, as_tensor(examples.target))
+
+
+def _digest(features: Features) -> bytes:
+    """Of the rows' values."""
+    found = hashlib.blake2b(str(features.numeric.shape).encode())
+    for part in (features.numeric, features.categorical):
+        found.update(np.ascontiguousarray(part).tobytes())
+    return found.digest()

@@ -17,6 +17,7 @@ from rayml.search.cohort.worker import (
     report_of,
     require_objective,
     trial_of,
+    write_held_out,
     write_weights,
 )
 from rayml.search.problem.trials import AskedTrial, Ended
@@ -53,6 +54,7 @@ def train_trial(
         if ray.get(study.begin.remote([(asked.number, loop.epoch)]))[0]:
             reason = _epochs(asked.number, loop, plan.objective.metric, folder, study, turn)
             write_weights(loop.best_weights(), folder)
+            write_held_out(loop.held_out(), folder)
             ended = Ended(asked.number, "PRUNED" if reason else "COMPLETE", reason)
             with turn.taken():
                 ray.get(study.tell.remote([ended]))

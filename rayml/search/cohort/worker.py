@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rayml.train.loop.results import EpochResult
 
 WEIGHTS = "best.safetensors"
+HELD_OUT = "held_out.safetensors"
+_OUTPUTS = "outputs"
+_MOST_OUTPUTS = 5_000_000  # of a trial that are kept
 
 T = TypeVar("T")
 
@@ -136,6 +139,35 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             f"the weights of trial {folder.name} cannot be read from {path} ({error})",
             remedy="Restore the sweep's folder, or run the sweep again",
         ) from error
+
+
+def write_held_out(outputs: Tensor | None, folder: Path) -> None:
+    """Keep a trial's outputs for validation rows beside its weights, where they are not many.
+
+    An ensemble is selected by them; without them the model predicts the rows once more.
+
+    Args:
+        outputs: of `TrialLoop.held_out`.
+        folder: of the trial.
+
+    Raises:
+        StorageError: the disk does not take them.
+    """
+    from safetensors.torch import save
+
+    if outputs is not None and outputs.numel() <= _MOST_OUTPUTS:
+        write(folder / HELD_OUT, save({_OUTPUTS: outputs.cpu().contiguous()}))
+
+
+def read_held_out(folder: Path) -> Tensor | None:
+    """What `write_held_out` kept; None where there is nothing, or it is torn."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / HELD_OUT).get(_OUTPUTS)
+    except (OSError, SafetensorError):
+        return None
 
 
 def forget(folder: Path) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rayml.data.split.folds import FoldNumbers
 from rayml.errors import SearchError
 from rayml.search.cohort.plan import SweepData
-from rayml.search.cohort.worker import read_weights
+from rayml.search.cohort.worker import read_held_out, read_weights
 from rayml.search.confirm.seed_files import SeedFiles
 from rayml.search.problem.sweep_plan import TRIALS
 from rayml.search.results.candidates import distinct
@@ -51,6 +52,7 @@ class LibraryModel:
         config: of the trial.
         seed: of its training.
         own: its result in the sweep; None for a seed of the confirmation.
+        as_trained: whether it is as the sweep trained it, if it is kept among the seeds too.
     """
 
     trial: int
@@ -58,6 +60,7 @@ class LibraryModel:
     config: Mapping[str, Any]
     seed: int
     own: BestEpoch | None
+    as_trained: bool = False
 
     def result(self, sweep: Path) -> SeedResult:
         """Its weights, and how it was trained.
@@ -110,7 +113,9 @@ def library(
     """
     winner, served = confirmation.winner, confirmation.seed
     found = [
-        LibraryModel(each.number, each.params, apply(trial, each.params), seed, None)
+        LibraryModel(
+            each.number, each.params, apply(trial, each.params), seed, None, not each.steps
+        )
         for each in sorted(confirmation.candidates, key=lambda trained: trained.number != winner)
         for seed in sorted(confirmation.seeds, key=lambda seed: seed != served)
     ]
@@ -143,7 +148,7 @@ def own_models(
         metrics = {k: v for k, v in measured if v is not None and k not in _OF_TRAINING}
         best = BestEpoch(row.epoch, row.value, metrics)
         seed = each.config["train"]["seed"]
-        yield LibraryModel(each.number, each.params, each.config, seed, best)
+        yield LibraryModel(each.number, each.params, each.config, seed, best, as_trained=True)
 
 
 def predict_all(
@@ -169,7 +174,7 @@ def predict_all(
 
     task = build_trial_task(models[0].config["task"], data.target)
     outputs = outputs_of(data.target)
-    rows, held = _rows(data, _MOST_NUMBERS // (len(models) * outputs))
+    rows = _rows(data, _MOST_NUMBERS // (len(models) * outputs))
     predictions: list[Tensor] = []
     latencies: list[float] = []
     started = time.monotonic()
@@ -185,14 +190,59 @@ def predict_all(
                 predictions.append(torch.full_like(predictions[0], torch.nan))
                 latencies.append(0.0)
                 continue
-            members = [
-                build_member(model.config, each, shape=data.shape, target=data.target)
-                for each in parted(weights)
-            ]
-            predictions.append(task.predict(outputs_by_fold(members, rows.features, held)))
-            latencies.append(sum(_milliseconds(each, rows.features) for each in members))
-        truth = task.truth(torch.from_numpy(rows.target))
+            found = _predicted(model, parted(weights), sweep, data, rows)
+            predictions.append(task.predict(found.outputs))
+            latencies.append(found.latency)
+        truth = task.truth(torch.from_numpy(rows.examples.target))
     return Predicted(torch.stack(predictions), truth, latencies)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that the library predicts.
+
+    Attributes:
+        examples: the rows.
+        held: the fold that holds each one out; None where there is one model.
+        chosen: their places among all rows that validate.
+        count: of all rows that validate.
+    """
+
+    examples: Examples
+    held: FoldNumbers | None
+    chosen: npt.NDArray[np.int64]
+    count: int
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What a model of the library gives for the rows, and its milliseconds of one row."""
+
+    outputs: Tensor
+    latency: float
+
+
+def _predicted(
+    model: LibraryModel,
+    parts: Sequence[Mapping[str, Tensor]],
+    sweep: Path,
+    data: SweepData,
+    rows: _Rows,
+) -> _Outputs:
+    """Let a model predict the rows, or read what it predicted for them when it was trained."""
+
+    def built(weights: Mapping[str, Tensor]) -> Member:
+        return build_member(model.config, weights, shape=data.shape, target=data.target)
+
+    kept = read_held_out(sweep / TRIALS / str(model.trial)) if model.as_trained else None
+    if kept is not None and len(kept) == rows.count:
+        # The models of the folds are alike: one of them tells how long each takes.
+        one = _milliseconds(built(parts[0]), rows.examples.features)
+        return _Outputs(kept[rows.chosen], len(parts) * one)
+    members = [built(each) for each in parts]
+    features = rows.examples.features
+    latency = sum(_milliseconds(each, features) for each in members)
+    return _Outputs(outputs_by_fold(members, features, rows.held), latency)
 
 
 def outputs_by_fold(
@@ -231,16 +281,16 @@ def score_of(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
     return score
 
 
-def _rows(data: SweepData, most: int) -> tuple[Examples, FoldNumbers | None]:
-    """Rows that validate, and the fold of each if there are folds."""
+def _rows(data: SweepData, most: int) -> _Rows:
+    """So many rows that validate, at most."""
     found = data.validation if data.folds is None else data.train
     rows = found if isinstance(found, Examples) else found.read()
     held = None if data.folds is None else data.folds.held
-    most = max(1, min(most, _MOST_ROWS))
-    if len(rows) <= most:
-        return rows, held
-    chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
-    return rows.rows(chosen), None if held is None else held[chosen]
+    count, most = len(rows), max(1, min(most, _MOST_ROWS))
+    if count <= most:
+        return _Rows(rows, held, np.arange(count), count)
+    chosen = np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    return _Rows(rows.rows(chosen), None if held is None else held[chosen], chosen, count)
 
 
 def _milliseconds(member: Member, features: Features) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.models.estimators.members import Committee
     from rayml.registry.bundle.bundle import Bundle
     from rayml.tasks.task import Measure, Task
     from rayml.types import Examples
@@ -61,6 +62,7 @@ def judge(
     data: PreparedDataset,
     champion: tuple[int, Path] | None,
     *,
+    models: Committee | None = None,
     force: bool = False,
     trust: Trust = ONLY_OWN,
 ) -> PromotionDecision:
@@ -70,13 +72,15 @@ def judge(
         winner: of the sweep.
         data: that it was trained on.
         champion: its version and the folder of its bundle; None if there is none.
+        models: of the winner, as they are served; None makes them.
         force: whether the winner is promoted in any case.
         trust: whose code the champion may name, and whose signature it needs.
     """
     plain = build_trial_task(winner.config["task"], data.preprocessor.target)
     task = plain.deciding(winner.rule)
     rows = _test_rows(data, task)
-    candidate = _predictions(winner, data, rows, task)
+    models = models or committee_of(winner, data)
+    candidate = task.predict(models.pooled(task, rows.examples.features))
     score = _score(task, _judged_by(task))
     constant = _beside_constants(candidate, rows, data, task, score)
     beside = None
@@ -97,10 +101,6 @@ def _test_rows(data: PreparedDataset, task: Task) -> _TestRows:
         else Examples(fitted.transform_batch(raw), fitted.encode_target(raw[fitted.target.name]))
     )
     return _TestRows(raw, examples, task.truth(torch.from_numpy(examples.target)))
-
-
-def _predictions(winner: Winner, data: PreparedDataset, rows: _TestRows, task: Task) -> Tensor:
-    return task.predict(committee_of(winner, data).pooled(task, rows.examples.features))
 
 
 def _judged_by(task: Task) -> str:

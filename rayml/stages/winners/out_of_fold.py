@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,14 @@ import numpy as np
 from rayml.data.split.folds import FoldNumbers
 from rayml.errors import SearchError
 from rayml.search.confirm.library import outputs_by_fold
-from rayml.stages.winners.winner import Winner, WinnerMember
-from rayml.train.build import build_member
+from rayml.stages.winners.winner import Winner
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
     from rayml.data.prepare.prepare import PreparedDataset
+    from rayml.models.estimators.members import Committee, Member
     from rayml.tasks.task import Task
 
 MOST_ROWS = 50_000
@@ -55,7 +56,9 @@ class OutOfFold:
         return task.evaluate(self.outputs, torch.from_numpy(np.array(self.target)))
 
 
-def out_of_fold(winner: Winner, data: PreparedDataset, task: Task) -> OutOfFold | None:
+def out_of_fold(
+    winner: Winner, models: Committee, data: PreparedDataset, task: Task
+) -> OutOfFold | None:
     """Predict the rows that train and validate by the models that did not train on them.
 
     The prediction of a row is the mean, by votes, over the trainings that are served (seeds, or the
@@ -63,6 +66,7 @@ def out_of_fold(winner: Winner, data: PreparedDataset, task: Task) -> OutOfFold 
 
     Args:
         winner: of a sweep.
+        models: of the winner, trained.
         data: that it was trained on.
         task: of the winner.
 
@@ -78,35 +82,30 @@ def out_of_fold(winner: Winner, data: PreparedDataset, task: Task) -> OutOfFold 
     dealt = data.dealt()
     if dealt is None:
         return None
-    trainings = _trainings(winner, dealt.count)
+    trainings = _trainings(winner, models, dealt.count)
     places = np.arange(len(dealt), dtype=np.int64)
     if len(places) > MOST_ROWS:
         chosen = np.random.default_rng(0).choice(len(places), MOST_ROWS, replace=False)
         places = np.sort(chosen).astype(np.int64)
     rows, held = data.examples("train").rows(places), dealt.held[places]
-    shape, target = data.preprocessor.shape, data.preprocessor.target
     found = []
     with torch.inference_mode():
-        for training in trainings:
-            members = [
-                build_member(each.config, each.weights, shape=shape, target=target)
-                for each in training
-            ]
-            own = outputs_by_fold(members, rows.features, held)
-            found += [own] * training[0].votes
+        for members, votes in trainings:
+            found += [outputs_by_fold(members, rows.features, held)] * votes
         pooled = task.pool(torch.stack(found)) if len(found) > 1 else found[0]
     return OutOfFold(pooled, rows.target, held, places)
 
 
-def _trainings(winner: Winner, folds: int) -> list[list[WinnerMember]]:
-    """The members by the training that they are of, a member a fold."""
-    members = list(winner.members)
-    found = [members[start : start + folds] for start in range(0, len(members), folds)]
-    for each in found:
+def _trainings(winner: Winner, models: Committee, folds: int) -> list[tuple[Sequence[Member], int]]:
+    """The models by the training that they are of, a model a fold, with its votes."""
+    found = []
+    for start in range(0, len(winner.members), folds):
+        each = winner.members[start : start + folds]
         if [member.fold for member in each] != list(range(folds)):
             raise SearchError(
                 f"the models of trial {each[0].trial} are not those of the {folds} folds of its"
                 " data",
                 remedy="Restore the prepared data of the sweep, or run the sweep again",
             )
+        found.append((models.members[start : start + folds], each[0].votes))
     return found

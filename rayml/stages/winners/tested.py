@@ -137,7 +137,7 @@ class Calibration:
 
     @cached_property
     def _held_out(self) -> OutOfFold | None:
-        return out_of_fold(self.winner, self.data, self.task)
+        return out_of_fold(self.winner, self.models, self.data, self.task)
 
     @cached_property
     def validation(self) -> Examples:

@@ -235,4 +235,4 @@ def committee_of(winner: Winner, data: PreparedDataset) -> Committee:
         for each in winner.members
     ]
     votes = [each.votes for each in winner.members] if winner.selected else ()
-    return Committee(members, votes, winner.temperature)
+    return Committee(members, votes, winner.temperature, memory={})

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from rayml.data.split.folds import Folds
+from rayml.data.split.folds import FoldNumbers, Folds
 from rayml.errors import CheckpointError, TrainError
 from rayml.settings.train import TrainSettings
 from rayml.storage.disk import make_folder, write
@@ -53,6 +54,7 @@ def folded_modules(
             )
             for fold in range(folds.count)
         ],
+        folds.held,
         settings,
     )
 
@@ -80,6 +82,7 @@ def folded_estimators(
             )
             for fold in range(folds.count)
         ],
+        folds.held,
         settings,
     )
 
@@ -92,6 +95,7 @@ class FoldedTrial:
 
     Args:
         folds: loops of the folds, which have their own rows.
+        held: of each row the fold that holds it out.
         settings: of the trial.
 
     Attributes:
@@ -101,13 +105,17 @@ class FoldedTrial:
     """
 
     def __init__(
-        self, folds: Sequence[TrainingLoop | EstimatorLoop], settings: TrainSettings
+        self,
+        folds: Sequence[TrainingLoop | EstimatorLoop],
+        held: FoldNumbers,
+        settings: TrainSettings,
     ) -> None:
         self.task: Task = folds[0].task
         self.settings = settings
         self.epoch = 0
         self.best: BestEpoch | None = None
         self._folds = folds
+        self._held = held
         self._last: list[EpochResult] = []
 
     @property
@@ -152,6 +160,17 @@ class FoldedTrial:
     def best_weights(self) -> Mapping[str, Tensor]:
         """States of the models of all folds after the best epoch, see `parted`."""
         return joined([each.best_weights() for each in self._folds])
+
+    def held_out(self) -> Tensor | None:
+        """See `TrialLoop`; None where a fold does not keep its own."""
+        found = [each.held_out() for each in self._folds]
+        parts = [each for each in found if each is not None]
+        if len(parts) < len(found):
+            return None
+        order = np.argsort(
+            np.concatenate([np.flatnonzero(self._held == fold) for fold in range(len(parts))])
+        )
+        return torch.cat(parts)[torch.from_numpy(order)]
 
     def save(self, folder: Path) -> None:
         """Write what the rest of the trial depends on; call it between epochs.

@@ -68,6 +68,8 @@ class EstimatorLoop:
         self._rounds: Iterator[Round] | None = None
         self._over = False
         self._kept: Callable[[], Files] | None = None
+        self._outputs: Tensor | None = None
+        self._held_out: Tensor | None = None
         self._randomness = Randomness(torch.device("cpu"))
         self._next_save = 0.0
 
@@ -133,7 +135,7 @@ class EstimatorLoop:
         Raises:
             TrainError: its files are none that a bundle may hold.
         """
-        self.best = best
+        self.best, self._held_out = best, self._outputs
         first, self._kept = self._kept is None, self._estimator.keep()
         if first:  # else the trial would be trained in vain
             self._plain(self._kept())
@@ -152,6 +154,10 @@ class EstimatorLoop:
         if self._kept is None:
             raise TrainError("no round is finished, so that there is no best one")
         return as_tensors(self._plain(self._kept()))
+
+    def held_out(self) -> Tensor | None:
+        """See `TrialLoop`; None where the best round was before a restart."""
+        return self._held_out
 
     def save(self, folder: Path) -> None:
         """Write what the rest of the trial depends on, now and then; call it between rounds.
@@ -198,6 +204,7 @@ class EstimatorLoop:
                 f" ({type(error).__name__}: {error})",
                 found=str(folder),
             ) from error
+        self._outputs = self._held_out = None
         best = as_files(within(_BEST, tensors))
         self._kept = lambda: best
         self._randomness.states = within(_RANDOM, tensors)
@@ -231,7 +238,7 @@ class EstimatorLoop:
             outputs = self._estimator.predict(self._validation.features)
         wanted = (len(self._validation), self.task.outputs)
         with torch.inference_mode():
-            found = checked_outputs(self._estimator, outputs, wanted)
+            self._outputs = found = checked_outputs(self._estimator, outputs, wanted)
             return self.task.evaluate(found, self._target)
 
     def _plain(self, files: Files) -> Files:

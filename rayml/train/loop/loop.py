@@ -159,6 +159,10 @@ class TrainingLoop:
             )
         return {name: each.clone() for name, each in self._best_weights.items()}
 
+    def held_out(self) -> Tensor | None:
+        """None: a network predicts many rows fast, see `TrialLoop`."""
+        return None
+
     def save(self, folder: Path) -> None:
         """Write everything that the rest of the trial depends on; call it between epochs."""
         tensors = under(_MODEL, self.model.state_dict())

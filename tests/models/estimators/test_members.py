@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from rayml.settings.train import TrainSettings
 from rayml.tasks.table import build_task
 from rayml.train.loop.batches import ArrayBatches
 from rayml.train.loop.evaluate import evaluate, predict_outputs
+from rayml.types import Features
 from tests.toy_estimators import Centroids
 from tests.train.conftest import BINARY, SHAPE, make_examples
 
@@ -63,6 +66,28 @@ def test_a_member_counts_as_often_as_its_votes() -> None:
     by_votes = Committee([one, other], (1, 2)).pooled(TASK, ROWS.features)
     repeated = Committee([one, other, other]).pooled(TASK, ROWS.features)
     assert torch.equal(by_votes, repeated)
+
+
+class Counted(ModuleMember):
+    calls = 0
+
+    def outputs(self, features: Features) -> torch.Tensor:
+        self.calls += 1
+        return super().outputs(features)
+
+
+def test_the_same_rows_are_predicted_once_where_it_remembers() -> None:
+    member = Counted(MLP(SHAPE, 1), 1, 64)
+    models = Committee([member], memory={})
+    wanted = Committee([member]).pooled(TASK, ROWS.features)
+    again = make_examples(200, seed=2).features  # equal values, other arrays
+    cooler = replace(models, temperature=2.0)
+    assert torch.equal(models.pooled(TASK, ROWS.features), wanted)
+    assert torch.equal(cooler.pooled(TASK, again), wanted / 2)
+    assert member.calls == 2
+    again.numeric[0, 0] += 1
+    assert not torch.equal(models.pooled(TASK, again), wanted)
+    assert member.calls == 3
 
 
 class Odd(Centroids):
