@@ -40,7 +40,7 @@ KEPT_SHARE = 0.1
 KEPT_SECONDS = 6.0
 """Least time that is kept for that."""
 
-STARTS_KEPT = 2
+STARTS_KEPT = 4
 """So many times what Ray took to start, an endpoint takes with the version's registration."""
 MEMBERS_SHARE = 0.8
 """Share of the search that the suggested TabM may take of one core."""

@@ -38,10 +38,10 @@ def test_a_usual_table_is_searched_by_all_families() -> None:
 
 def test_the_time_of_the_command_is_divided() -> None:
     found = overrides(replace(SHOP, spent=20, start=4))
-    # A tenth and two more starts of Ray are kept for the ensemble and the endpoint.
-    assert found["search.seconds"] == "242"
+    # A tenth and four times the start of Ray are kept for the ensemble and the endpoint.
+    assert found["search.seconds"] == "234"
     assert found["search.trials"] == "null"
-    assert found["confirm.seconds"] == "13"
+    assert found["confirm.seconds"] == "15"
 
 
 def test_a_search_has_some_seconds_however_late_it_is() -> None:
