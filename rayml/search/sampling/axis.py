@@ -79,6 +79,15 @@ class Axis:
         """Coordinates of the values nearest to given ones."""
         return units if self.choices or not self._step else self._unit(self._value(units))
 
+    def every(self, most: int) -> Floats | None:
+        """Coordinates of all values; None where there are more than so many, or no steps."""
+        if self.choices:
+            return np.arange(self.choices, dtype=np.float64) if self.choices <= most else None
+        if not self._step or (self._high - self._low) / self._step > most - 0.5:
+            return None
+        count = round((self._high - self._low) / self._step) + 1
+        return self._unit(self._low + self._step * np.arange(count, dtype=np.float64))
+
     def edges(self, units: Floats) -> tuple[Floats, Floats]:
         """Where the cells of values begin and end."""
         values, half = self._value(units), self._step / 2

@@ -68,6 +68,7 @@ class Observations:
         self._best = best
         self._sample = sample
         self._values: list[Mapping[str, Any]] = []
+        self._ranks: list[Rank] = []
         self._columns: dict[str, _Column] = {}
         self._all = Ranking(best, sample)
 
@@ -80,6 +81,7 @@ class Observations:
         """Take in a finished trial."""
         row = len(self._values)
         self._values.append(params)
+        self._ranks.append(rank)
         self._all.add(rank, row)
         for name, value in params.items():
             column = self._columns.get(name)
@@ -106,6 +108,10 @@ class Observations:
     def ranking(self, name: str | None = None) -> Ranking:
         """Of the trials that had a parameter; of all without one."""
         return self._all if name is None else self._columns[name].ranking
+
+    def ranks(self, rows: Sequence[int]) -> list[Rank]:
+        """Of some trials; the smaller, the better."""
+        return [self._ranks[row] for row in rows]
 
     def axis(self, name: str) -> Axis:
         """Of a parameter's latest range."""

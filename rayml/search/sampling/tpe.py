@@ -1,4 +1,4 @@
-"""The tree-structured Parzen estimator, at a cost that does not grow with the trials."""
+"""Our sampler: a Parzen estimator or a process, at a cost that does not grow with the trials."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ class BoundedTPESampler(DelegatingSampler):
       ones count more when the others are chosen. In the same way a parameter that only some trials
       have is chosen given the values that the trial has already.
     - The first trials, by number, are a Latin hypercube, however many run at once.
+    - Where every parameter that all trials have takes few values, choices or steps, a Gaussian
+      process over the trials' ranks proposes what it expects to improve most, among the points
+      that were not tried.
     - A proposal draws from the seed and the trial's number alone, so that a resumed study does
       not propose anew what it had proposed.
 

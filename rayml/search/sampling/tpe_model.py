@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 
 from rayml.search.sampling.axis import Floats, axis_of
+from rayml.search.sampling.finite import FiniteModel
 from rayml.search.sampling.observations import Observations, Rank
 from rayml.search.sampling.parzen import Mixture
 
@@ -24,7 +25,8 @@ class TreeParzenModel:
     """Two densities, of good trials and of the others with those that run; see the sampler.
 
     The densities of finished trials are kept until one more finishes, since trials are often
-    asked many at a time.
+    asked many at a time. Where every axis has few values, a Gaussian process takes the place of
+    the densities, see `FiniteModel`.
 
     Args:
         candidates: points drawn for a proposal.
@@ -44,6 +46,7 @@ class TreeParzenModel:
         self._width = width
         self._trust = trust
         self._seen = Observations(good, others)
+        self._finite = FiniteModel(self._seen)
         self._running: dict[int, dict[str, float]] = {}
         self._tried: set[Point] = set()
         self._densities: dict[tuple[str, ...], tuple[Mixture, Mixture]] = {}
@@ -97,6 +100,7 @@ class TreeParzenModel:
         """Take in a finished trial."""
         self._seen.add(rank, params, ranges)
         self._densities.clear()
+        self._finite.learned()
 
     def propose_one(
         self, number: int, name: str, known: Mapping[str, Any], rng: np.random.Generator
@@ -122,6 +126,7 @@ class TreeParzenModel:
         rng: np.random.Generator,
         *,
         branch: str | None = None,
+        again: bool = False,
     ) -> dict[str, Any]:
         """Choose parameters together, given the values of others.
 
@@ -131,13 +136,20 @@ class TreeParzenModel:
             known: values of others, which finished trials had too.
             rng: drawn from.
             branch: only trials that had this parameter teach; None takes all.
+            again: what was proposed before was not taken, so something else is to be found.
         """
         names = (*free, *sorted(known))
         axes = [self._seen.axis(name) for name in names]
         units = {i: axes[i].encode(known[names[i]]) for i in range(len(free), len(names))}
         units = {i: unit for i, unit in units.items() if not math.isnan(unit)}
+        running = self._running_points(number, names, branch)
+        if branch is None and not again:
+            is_new = self._novelty(names, number)
+            point = self._finite.propose(names, units, running, rng, is_new)
+            if point is not None:
+                return {name: axes[i].decode(float(point[i])) for i, name in enumerate(free)}
         good, others = self._finished_densities(names, branch)
-        others = others.joined(self._running_points(number, names, branch))
+        others = others.joined(running)
         good, others = (each.given(units, self._trust) for each in (good, others))
         which = range(len(free))
         drawn = good.sample(rng, self._candidates, which)
@@ -157,13 +169,8 @@ class TreeParzenModel:
         number: int,
     ) -> Floats:
         """Candidates that were not tried, more of them drawn if need be; any if there are none."""
-        running = {_point(each.items()) for n, each in self._running.items() if n != number}
         which = range(len(names) - len(units)) if units else range(len(names))
-
-        def is_new(row: Floats) -> bool:
-            point = _point(zip(names, row, strict=True))
-            return point not in self._tried and point not in running
-
+        is_new = self._novelty(names, number)
         for more in (0, *_FURTHER):
             found = good.sample(rng, more, which) if more else drawn
             found[:, list(units)] = list(units.values())
@@ -171,6 +178,16 @@ class TreeParzenModel:
             if len(kept):
                 return kept
         return drawn
+
+    def _novelty(self, names: Sequence[str], number: int) -> Callable[[Floats], bool]:
+        """Says whether no other trial has a point."""
+        running = {_point(each.items()) for n, each in self._running.items() if n != number}
+
+        def is_new(row: Floats) -> bool:
+            point = _point(zip(names, row, strict=True))
+            return point not in self._tried and point not in running
+
+        return is_new
 
     def _finished_densities(
         self, names: tuple[str, ...], branch: str | None

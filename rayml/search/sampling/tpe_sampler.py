@@ -65,7 +65,8 @@ class TreeParzenSampler(BaseSampler):
         if not free:
             return {}
         known = {name: value for name, value in known.items() if name in search_space}
-        chosen = self._model.propose(trial.number, free, known, self._rng(trial, ""))
+        again, rng = _attempt(trial) > 0, self._rng(trial, "")
+        chosen = self._model.propose(trial.number, free, known, rng, again=again)
         self._model.runs(trial.number, chosen, search_space)
         return chosen
 

@@ -91,3 +91,21 @@ def test_every_value_of_a_small_range_has_its_share() -> None:
 )
 def test_a_value_outside_has_no_coordinate(distribution: BaseDistribution, value: Any) -> None:
     assert math.isnan(Axis(distribution).encode(value))
+
+
+def test_every_value_of_a_range_of_few() -> None:
+    for distribution in RANGES:
+        units, axis = Axis(distribution).every(64), Axis(distribution)
+        if isinstance(distribution, CategoricalDistribution):
+            wanted = list(distribution.choices)
+        elif not distribution.step or (distribution.high - distribution.low) > 300:
+            assert units is None
+            continue
+        else:
+            count = round((distribution.high - distribution.low) / distribution.step) + 1
+            wanted = [distribution.low + i * distribution.step for i in range(count)]
+        assert units is not None
+        assert [axis.decode(unit) for unit in units] == pytest.approx(wanted)
+        assert units.tolist() == pytest.approx([axis.encode(each) for each in wanted])
+    assert Axis(IntDistribution(1, 64)).every(64) is not None
+    assert Axis(IntDistribution(1, 65)).every(64) is None
