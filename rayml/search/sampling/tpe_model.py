@@ -10,9 +10,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 from rayml.search.sampling.axis import Floats, axis_of
-from rayml.search.sampling.finite import FiniteModel
 from rayml.search.sampling.observations import Observations, Rank
 from rayml.search.sampling.parzen import Mixture
+from rayml.search.sampling.process.finite import FiniteModel
 
 Point = frozenset[tuple[str, float]]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayml.search.sampling.process import Process, _distances, _posterior, normal_scores
+from rayml.search.sampling.process.process import Process, _distances, _posterior, normal_scores
 
 
 def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from rayml.search.sampling.process import Process
+from rayml.search.sampling.process.process import Process
 from rayml.search.sampling.tpe import BoundedTPESampler
 from rayml.search.space.space import Space
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rayml.search.sampling.axis import Axis, Floats
 from rayml.search.sampling.observations import Observations
-from rayml.search.sampling.process import Process, normal_scores
+from rayml.search.sampling.process.process import Process, normal_scores
 
 # Values of an axis at most; an axis of more is no better known by its values than by its range.
 _VALUES = 64
