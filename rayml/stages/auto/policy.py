@@ -25,6 +25,8 @@ FOLDED_ROWS = 10_000
 """Rows of training and validation below which they are always dealt into folds."""
 FOLDED_A_SECOND = 1000
 """More of them a second of the search are dealt too: few families train that fast."""
+CELLS_A_SECOND = 30_000
+"""Their numbers and codes a second at most: trees look at each column for each split."""
 FOLDS = 5
 """Folds of a small table."""
 ROWS_OF_A_CLASS = 3
@@ -221,8 +223,11 @@ def _folds(facts: TableFacts) -> Iterator[Decision]:
 def _folded(facts: TableFacts) -> bool:
     rows = facts.rows + facts.validation
     enough = facts.rarest is None or facts.rarest >= FOLDS * ROWS_OF_A_CLASS
-    most = max(FOLDED_ROWS, FOLDED_A_SECOND * (_search_seconds(facts) or 0))
-    return enough and FOLDS * ROWS_OF_A_CLASS <= rows < most
+    seconds = _search_seconds(facts)
+    most = max(FOLDED_ROWS, FOLDED_A_SECOND * (seconds or 0))
+    cells = rows * (facts.numbers + facts.categories)
+    few = cells < CELLS_A_SECOND * (seconds or USUAL_SECONDS)
+    return enough and few and FOLDS * ROWS_OF_A_CLASS <= rows < most
 
 
 def _budget(facts: TableFacts) -> Iterator[Decision]:

@@ -160,6 +160,7 @@ def test_what_is_chosen_composes(facts: TableFacts) -> None:
         (replace(SHOP, rows=90_000, validation=20_000, seconds=60), False),
         (replace(SHOP, rows=9_000, validation=2_000, seconds=None, bounded=True), False),
         (replace(SHOP, rows=10, validation=2), False),
+        (replace(SHOP, numbers=5_000), False),
     ],
 )
 def test_rows_are_dealt_into_folds_where_time_allows(facts: TableFacts, folded: bool) -> None:
