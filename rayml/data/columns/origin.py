@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rayml.data.columns.repeated import repeated
 from rayml.errors import SourceError
 
 FILE = "__file__"  # string: file or URL
@@ -32,8 +33,7 @@ def check_names(names: Sequence[str]) -> None:
     remedy = "Rename the column in the data or in the query"
     if not all(names):
         raise SourceError("a column has no name", found=list(names), remedy=remedy)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := repeated(names):
         raise SourceError("several columns have the same name", found=twice, remedy=remedy)
     taken = sorted(set(names) & {*RESERVED, *WORKING})
     if taken:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rayml.data.columns.kinds import ARROW_TYPES
+from rayml.data.columns.repeated import repeated
 from rayml.data.fit.column_transforms import Feature, Mask, NumericColumn, TimestampColumn
 from rayml.data.fit.text_columns import TextColumn, part_names
 from rayml.errors import SchemaError
@@ -118,7 +119,7 @@ def require_distinct(names: Sequence[str]) -> None:
     Raises:
         SchemaError: a column has the name of a part of another one.
     """
-    clash = sorted({name for name in names if names.count(name) > 1})
+    clash = repeated(names)
     if clash:
         raise SchemaError(
             "a column has the name of a part of another column",

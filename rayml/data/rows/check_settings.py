@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rayml.data.columns.nearest import did_you_mean
+from rayml.data.columns.repeated import repeated
 from rayml.errors import SchemaError
 from rayml.settings.data import SchemaSettings
 
@@ -30,10 +31,10 @@ def check_settings(
     Raises:
         SchemaError: they do not.
     """
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
-    if repeated:
+    twice = repeated(columns)
+    if twice:
         raise SchemaError(
-            "several columns have the same name", found=repeated, remedy="Rename the columns"
+            "several columns have the same name", found=twice, remedy="Rename the columns"
         )
     places: dict[str, Iterable[str]] = {
         "data.target": (target,),

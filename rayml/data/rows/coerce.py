@@ -65,9 +65,9 @@ class Coercer:
         findings = _Findings(raw, self._private)
         if MALFORMED in raw.column_names:
             findings.add_malformed(plain(raw.column(MALFORMED)))
-        typed = {}
+        typed, names = {}, set(raw.column_names)
         for column in self._columns:
-            if column.name not in raw.column_names:
+            if column.name not in names:
                 raise SchemaError(
                     f"a part of the source lacks the column {column.name!r}",
                     found=raw.column_names,

@@ -149,7 +149,7 @@ class _Table:
 
     def _roles(self, used: Sequence[str]) -> dict[str, tuple[Role, ...]]:
         holders: dict[Role, Iterable[str]] = {
-            "feature": used,
+            "feature": set(used),
             "target": (self.target,),
             "group": self.settings.groups,
             "split": self.reserved,
