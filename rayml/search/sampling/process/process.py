@@ -84,8 +84,13 @@ class Process:
         return found
 
     def _kernel(self, one: Floats, other: Floats) -> Floats:
-        found: Floats = np.exp(-_distances(self.choices, one, other) @ self.rates)
-        return found
+        # Axis by axis, as thousands of points are compared with all known ones.
+        total = np.zeros((len(one), len(other)))
+        for axis, rate in enumerate(self.rates):
+            part = slice(axis, axis + 1)
+            away = _distances(self.choices[part], one[:, part], other[:, part])
+            total -= rate * away[:, :, 0]
+        return np.exp(total)
 
 
 def normal_scores(ranks: Sequence[Any]) -> Floats:
