@@ -50,7 +50,7 @@ def require_decidable(
             remedy=f"{instead} {KEY}.metric",
         )
     if metric == COST:
-        if whole or target.task == "binary":
+        if whole or len(target.classes) == task_type(target.task).class_counts[1]:
             cost_rule(settings, target)
         if COST in metrics:
             raise ConfigError(
