@@ -40,7 +40,6 @@ class ClassTask(Task):
     `rule` chooses.
 
     Attributes:
-        class_counts: how many classes there may be, least and most.
         temperature: that `predict` divides log-odds by.
     """
 
@@ -65,7 +64,6 @@ class ClassTask(Task):
     blind_metrics = frozenset({"calibration_error"})
     decision_metrics = frozenset({"accuracy", "f1", "balanced_accuracy"})
     unit = 1.0
-    class_counts: ClassVar[tuple[int, int]]
 
     def __init__(self, info: TargetInfo, **objective: Any) -> None:
         super().__init__(info, **objective)

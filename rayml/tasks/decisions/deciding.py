@@ -21,11 +21,13 @@ class DecidingTask(ABC):
         rule: by which a class is answered; None answers the most probable one.
         decision_metrics: metrics that depend on the class that is answered alone.
         rule_metrics: metrics of `DecisionRule` for which there may be a rule.
+        class_counts: how many classes there may be, least and most.
     """
 
     rule: DecisionRule | None = None
     decision_metrics: ClassVar[frozenset[str]] = frozenset()
     rule_metrics: ClassVar[frozenset[str]] = frozenset()
+    class_counts: ClassVar[tuple[int, int]] = (0, 0)
 
     def takes_rule(self, rule: DecisionRule) -> bool:
         """Whether a rule decides between the classes of this target."""
