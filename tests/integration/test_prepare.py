@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayml.data.prepare import passes
-from rayml.data.prepare import prepare as prepare_module
+from rayml.data.prepare import passes, placing
 from rayml.data.prepare.prepare import PreparedDataset, open_prepared, prepare
 from rayml.data.sources.bundled import SklearnSource
 from rayml.errors import BadRowsError, DataError, SchemaError, SourceError
@@ -180,7 +179,7 @@ def test_data_of_many_blocks_is_shuffled_to_the_same_rows(
 ) -> None:
     whole = run(Tables([raw()]), split=SplitSettings(seed=5))
     monkeypatch.setattr(passes, "HELD_BYTES", 0)
-    monkeypatch.setattr(prepare_module, "_BLOCK_VALUES", 400)
+    monkeypatch.setattr(placing, "_BLOCK_VALUES", 400)
     parts = run(Tables(shuffled(raw(), 5)), split=SplitSettings(seed=5), store="other")
     assert len(parts.files("train")) > 1
     for split in SPLITS:

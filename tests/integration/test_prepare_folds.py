@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rayml.data.prepare import passes
-from rayml.data.prepare import prepare as prepare_module
+from rayml.data.prepare import passes, placing
 from rayml.data.prepare.prepare import PreparedDataset, open_prepared, prepare
 from rayml.data.prepare.prepared import FOLDS, MANIFEST
 from rayml.data.sources.bundled import SklearnSource
@@ -109,7 +108,7 @@ def test_folds_do_not_depend_on_blocks_or_their_order(
     if where != "in the driver":
         monkeypatch.setattr(passes, "HELD_BYTES", 0)
     if where == "in several blocks":
-        monkeypatch.setattr(prepare_module, "_BLOCK_VALUES", 100)
+        monkeypatch.setattr(placing, "_BLOCK_VALUES", 100)
     rows = raw()
     turned = rows.take(np.random.default_rng(1).permutation(rows.num_rows))
     split = {"method": "group", "column": "user", "folds": 3}

@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
+from rayml.errors import StorageError
 from rayml.search.cohort.trainable import asked_cohort, cohort_config
 from rayml.search.problem.trials import Ended
 
@@ -80,7 +81,10 @@ class WorkerDeaths(TrialProgressCallback):  # type: ignore[misc]  # Ray has no t
         cohort, _ = asked_cohort(trial.config)
         left = ray.get(self._study.lanes.remote(cohort))
         ended = [Ended(asked.number, "FAIL", reason) for asked in left]
-        ray.get(self._study.tell.remote(ended))
+        try:
+            ray.get(self._study.tell.remote(ended))
+        except StorageError:
+            return  # the disk is full: the study halts, and a resumed sweep goes on with them
         ray.get(self._study.leave.remote(cohort))
 
 
